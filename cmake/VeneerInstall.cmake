@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Installs headers and the CMake package. The package can be moved: it finds its headers beside itself.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(VENEER_PACKAGE_DIR "${CMAKE_INSTALL_DATADIR}/cmake/veneer")
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/veneer" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+install(TARGETS veneer_headers EXPORT veneer)
+install(EXPORT veneer NAMESPACE veneer:: FILE veneerTargets.cmake DESTINATION "${VENEER_PACKAGE_DIR}")
+
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/veneerConfig.cmake.in"
+  "${PROJECT_BINARY_DIR}/package/veneerConfig.cmake" INSTALL_DESTINATION "${VENEER_PACKAGE_DIR}")
+# Headers fit every architecture; below 1.0 a minor version may break its users.
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/veneerConfigVersion.cmake"
+  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES
+  "${PROJECT_BINARY_DIR}/package/veneerConfig.cmake" "${PROJECT_BINARY_DIR}/package/veneerConfigVersion.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/VeneerComponents.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindVeneerPcre2.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FindVeneerUtf8proc.cmake"
+  DESTINATION "${VENEER_PACKAGE_DIR}")

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# Flags of the targets that this project compiles for itself. None of them reaches a user of the library.
+
+add_library(veneer_own_flags INTERFACE)
+target_compile_options(veneer_own_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wsign-conversion;-Wshadow>")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 sees an overlapping copy in every `"text" + std::string` that it inlines (its bug 105651).
+  target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>")
+endif()
+if(VENEER_WERROR)
+  target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Werror>")
+endif()
+if(VENEER_NATIVE)
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag(-march=native VENEER_HAS_MARCH_NATIVE)
+  if(VENEER_HAS_MARCH_NATIVE)
+    target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>")
+  endif()
+endif()
+if(VENEER_WITH_CUDA)
+  target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+  if(VENEER_WERROR)
+    target_compile_options(veneer_own_flags INTERFACE
+      "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
+  endif()
+endif()
+
+# A missing requirement of something that is on by default: what, which package, and how to go without.
+function(veneer_missing what package option)
+  message(FATAL_ERROR "veneer: ${what} was not found. Install it (Debian: apt-get install ${package}), "
+                      "or configure with -D${option}=OFF.")
+endfunction()

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file apply.hpp
+/// apply(op, xs...) runs an op and, on a tape, remembers how to go back.
+///
+/// An op is a struct with
+///   forward(xs...)                        on tensors; returns y, or Forward{y, kept} when pullbacks need more than y
+///   pullback(Wrt<I>, dy, kept, xs...)     one overload an operand: the gradient with respect to operand I, or
+///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, where they share work (Nothing for those not wanted)
+///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are let go
+/// `kept` is y unless forward says otherwise. Pullbacks are written with tensors and verbs only, so every backend has them.
+/// Operands that are not values (a layout, a packed weight) pass through and have no gradient.
+#pragma once
+
+#include <array>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "veneer/autograd/tape.hpp"
+
+namespace veneer {
+
+/// Names an operand: the gradient with respect to operand I.
+template <int I>
+struct Wrt {};
+
+/// In a tuple of gradients: this one was not asked for.
+struct Nothing {};
+
+/// A result together with what its pullbacks want to see of it.
+template <class Y, class Kept>
+struct Forward {
+  Y value;
+  Kept kept;
+};
+template <class Y, class Kept>
+Forward(Y, Kept) -> Forward<Y, Kept>;
+
+/// Which operands want a gradient.
+template <std::size_t N>
+using Wanted = std::array<bool, N>;
+
+/// A set of things that pullbacks read, for Op::reads.
+struct Reads {
+  unsigned bits = 0;
+  static constexpr Reads result() { return {1u}; }
+  static constexpr Reads operand(int i) { return {2u << i}; }
+  static constexpr Reads nothing() { return {0u}; }
+  static constexpr Reads everything() { return {~0u}; }
+  constexpr Reads operator|(Reads other) const { return {bits | other.bits}; }
+  constexpr Reads when(bool condition) const { return condition ? *this : nothing(); }
+  constexpr bool has(Reads part) const { return (bits & part.bits) != 0; }
+};
+
+/// May a gradient with respect to X be wanted at all? Decided by the type: no pullback is instantiated for a frozen operand.
+template <class X>
+concept Differentiable = ParameterLike<X> || (VariableLike<X> && Real<typename std::remove_cvref_t<X>::scalar>);
+
+namespace detail {
+
+template <class X>
+bool wants_gradient(const X& x) {
+  if constexpr (ParameterLike<X>) {
+    return true;
+  } else if constexpr (VariableLike<X>) {
+    return x.wanted();
+  } else {
+    return false;
+  }
+}
+
+template <class X>
+auto slot_of(const X& x) {
+  if constexpr (VariableLike<X> || ParameterLike<X>) {
+    return x.slot();
+  } else {
+    return Nothing{};
+  }
+}
+
+template <class X, class... Rest>
+Tape& tape_of(const X& x, const Rest&... rest) {
+  if constexpr (VariableLike<X>) {
+    return x.tape();
+  } else {
+    return tape_of(rest...);
+  }
+}
+
+template <class X>
+X keep_if(bool read, const X& x) {
+  if constexpr (TensorLike<X>) {
+    return read ? x : x.hollow();
+  } else {
+    return x;
+  }
+}
+
+template <class Slot, class Gradient>
+void contribute(Slot& slot, Gradient&& gradient) {
+  if constexpr (!std::is_same_v<std::remove_cvref_t<Gradient>, Nothing>) {
+    using Kept = std::remove_cvref_t<decltype(slot->gradient)>;
+    slot->add(Kept(std::forward<Gradient>(gradient)));
+  }
+}
+
+/// What the tape keeps of one op: operands and slots; calling it spreads the gradient of the result.
+template <class Op, class OutputSlot, class Kept, class Values, class Slots, class Mask, std::size_t N>
+struct Entry {
+  Op op;
+  OutputSlot output;
+  Wanted<N> wanted;
+  Kept kept;
+  Values values;  // tuple of tensors and others
+  Slots slots;    // tuple of slots, Nothing where the type is frozen
+
+  void operator()() {
+    if (!output->gradient) return;  // nobody downstream asked
+    const auto dy = std::move(output->gradient);
+    output->gradient = {};
+    spread(dy, std::make_index_sequence<N>{});
+  }
+
+  template <class Dy, std::size_t... I>
+  void spread(const Dy& dy, std::index_sequence<I...>) {
+    if constexpr (requires { op.pullbacks(wanted, dy, kept, std::get<I>(values)...); }) {
+      auto gradients = op.pullbacks(wanted, dy, kept, std::get<I>(values)...);
+      (joint<I>(std::get<I>(gradients)), ...);
+    } else {
+      (single<I>(dy), ...);
+    }
+  }
+
+  template <std::size_t I, class Gradient>
+  void joint(Gradient& gradient) {
+    if constexpr (std::tuple_element_t<I, Mask>::value) {
+      if (std::get<I>(wanted)) contribute(std::get<I>(slots), std::move(gradient));
+    }
+  }
+
+  template <std::size_t I, class Dy>
+  void single(const Dy& dy) {
+    if constexpr (std::tuple_element_t<I, Mask>::value) {
+      if (std::get<I>(wanted)) {
+        contribute(std::get<I>(slots), std::apply([&](const auto&... xs) { return op.pullback(Wrt<static_cast<int>(I)>{}, dy, kept, xs...); }, values));
+      }
+    }
+  }
+};
+
+template <std::size_t N, class Op>
+constexpr Reads reads_of(const Wanted<N>& wanted) {
+  if constexpr (requires { Op::reads(wanted); }) {
+    return Op::reads(wanted);
+  } else {
+    return Reads::everything();
+  }
+}
+
+template <class Result>
+struct Split {  // forward returned y alone: pullbacks see y
+  static const Result& value(const Result& result) { return result; }
+  static const Result& kept(const Result& result) { return result; }
+};
+template <class Y, class Kept>
+struct Split<Forward<Y, Kept>> {
+  static const Y& value(const Forward<Y, Kept>& result) { return result.value; }
+  static const Kept& kept(const Forward<Y, Kept>& result) { return result.kept; }
+};
+
+template <class Op, class Result, std::size_t... I, class... Xs>
+auto record(const Op& op, const Result& result, std::index_sequence<I...>, const Xs&... xs) {
+  constexpr std::size_t n = sizeof...(Xs);
+  const auto& y = Split<Result>::value(result);
+  using Y = std::remove_cvref_t<decltype(y)>;
+  Tape& tape = tape_of(xs...);
+  const Wanted<n> wanted{(Differentiable<Xs> && wants_gradient(xs))...};
+  const bool any = tape.recording() && (wanted[I] || ...);
+  Variable<typename Y::scalar, typename Y::shape_type, typename Y::backend> out(y, tape, any);
+  if constexpr ((Differentiable<Xs> || ...)) {
+    if (any) {
+      const Reads reads = reads_of<n, Op>(wanted);
+      auto kept = keep_if(reads.has(Reads::result()), Split<Result>::kept(result));
+      auto values = std::tuple{keep_if(reads.has(Reads::operand(static_cast<int>(I))), value_of(xs))...};
+      auto slots = std::tuple{slot_of(xs)...};
+      using Mask = std::tuple<std::bool_constant<Differentiable<Xs>>...>;
+      tape.record(Entry<Op, std::remove_cvref_t<decltype(out.slot())>, decltype(kept), decltype(values), decltype(slots), Mask, n>{
+          op, out.slot(), wanted, std::move(kept), std::move(values), std::move(slots)});
+    }
+  }
+  return out;
+}
+
+}  // namespace detail
+
+/// Runs `op`. The result is a Tensor when no operand is a Variable, else a Variable on their tape.
+template <class Op, class... Xs>
+auto apply(const Op& op, const Xs&... xs) {
+  static_assert((VariableLike<Xs> || ...) || (TensorLike<Xs> || ...) || !(ParameterLike<Xs> || ...),
+                "veneer::apply(op, parameter): parameters alone are on no tape and their gradient would be lost; use on_tape(parameter, tape)");
+  auto result = op.forward(value_of(xs)...);
+  if constexpr ((VariableLike<Xs> || ...)) {
+    return detail::record(op, result, std::index_sequence_for<Xs...>{}, xs...);
+  } else {
+    return detail::Split<decltype(result)>::value(result);
+  }
+}
+
+}  // namespace veneer

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file tape.hpp
+/// Three kinds of value, and the tape that remembers how some were made.
+///
+///   Tensor      a constant                      no gradient exists
+///   Parameter   a trainable leaf                its gradient accumulates in it, across tapes
+///   Variable    a value recorded on a Tape      made by tape.input(x), or by an op with a Variable among its operands
+///
+/// A tape lives on the stack of its user for one step. backward(loss) replays it in reverse and frees as it goes. It knows
+/// no op. An op that nobody downstream of a parameter needs is never recorded: tape.input(x) wants no gradient.
+/// Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "veneer/core/random.hpp"
+#include "veneer/tensor/factory.hpp"
+#include "veneer/tensor/tensor.hpp"
+
+namespace veneer {
+
+namespace ops {
+template <Real T>
+struct AccumulateBody {
+  T* sum;
+  const T* x;
+  VENEER_HD void operator()(index_t i) const { sum[i] += x[i]; }
+};
+}  // namespace ops
+
+/// The element type of a gradient: that of the value where it is real; of others no gradient is ever wanted.
+template <Scalar T>
+using gradient_t = std::conditional_t<std::same_as<T, double>, double, float>;
+
+/// Where a gradient is gathered. Shared by all handles on one value, whatever extents their types know.
+template <Real T, int Rank, Backend B>
+struct GradientSlot {
+  using scalar = T;
+  Tensor<T, dynamic_shape<Rank>, B> gradient;
+
+  /// Adds to the sum. The first contribution is taken as it is; a sum is formed in place only where no other handle looks.
+  void add(Tensor<T, dynamic_shape<Rank>, B> contribution) {
+    if (!gradient) {
+      gradient = std::move(contribution);
+      return;
+    }
+    if (!gradient.unique()) gradient = copy(gradient);
+    gradient.device().for_each(gradient.count(), ops::AccumulateBody<T>{gradient.data(), contribution.data()});
+  }
+};
+
+/// The history of one step: closures to replay, and the random streams drawn.
+class Tape {
+ public:
+  /// \param randomness names the random numbers of this step; ops draw streams from it in the order of recording
+  explicit Tape(RandomStream randomness = {}) : randomness_(randomness) {}
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// A tape that marks values as variables, so that what is active in training is active, but remembers nothing.
+  static Tape forgetful(RandomStream randomness, std::uint64_t drawn) {
+    Tape tape(randomness);
+    tape.drawn_ = drawn;
+    tape.recording_ = false;
+    return tape;
+  }
+
+  /// A recording tape that draws the same random streams as one that had drawn `drawn` before.
+  static Tape replaying(RandomStream randomness, std::uint64_t drawn) {
+    Tape tape(randomness);
+    tape.drawn_ = drawn;
+    return tape;
+  }
+
+  /// A value that an op may meet on this tape. It wants no gradient: the dx of a first layer is never computed.
+  template <TensorLike X>
+  auto input(const X& x);
+
+  /// A value whose gradient is wanted, for checks and for the inner tapes of checkpoints.
+  template <TensorLike X>
+  auto variable(const X& x);
+
+  /// A stream of random numbers that nothing else on this tape uses.
+  RandomStream draw() {
+    // The counter keeps steps apart by the high half and draws by the low one.
+    return {randomness_.seed, (randomness_.stream << 20) + drawn_++};
+  }
+
+  RandomStream randomness() const { return randomness_; }
+  std::uint64_t drawn() const { return drawn_; }
+  void skip_to(std::uint64_t drawn) { drawn_ = drawn; }
+  bool recording() const { return recording_; }
+  std::size_t size() const { return entries_.size(); }
+
+  /// Remembers a pullback. For ops; see apply.
+  void record(std::function<void()> pullback) {
+    if (recording_) entries_.push_back(std::move(pullback));
+  }
+
+  /// Replays all pullbacks, the last first, and forgets each once done.
+  void replay() {
+    while (!entries_.empty()) {
+      const std::function<void()> pullback = std::move(entries_.back());
+      entries_.pop_back();
+      pullback();
+    }
+  }
+
+ private:
+  Tape(Tape&&) = default;
+
+  std::vector<std::function<void()>> entries_;
+  RandomStream randomness_;
+  std::uint64_t drawn_ = 0;
+  bool recording_ = true;
+};
+
+/// A value recorded on a tape.
+template <Scalar T, ShapeLike S, Backend B>
+class Variable {
+ public:
+  using scalar = T;
+  using shape_type = S;
+  using backend = B;
+  using value_type = Tensor<T, S, B>;
+  using slot_type = GradientSlot<gradient_t<T>, S::rank, B>;
+
+  Variable(value_type value, Tape& tape, bool wanted)
+      : value_(std::move(value)), tape_(&tape), slot_(wanted ? std::make_shared<slot_type>() : nullptr) {}
+  Variable(value_type value, Tape& tape, std::shared_ptr<slot_type> slot)
+      : value_(std::move(value)), tape_(&tape), slot_(std::move(slot)) {}
+
+  /// The same variable under a type that knows more or fewer extents.
+  template <ShapeLike Other>
+    requires(std::is_constructible_v<value_type, const Tensor<T, Other, B>&> && !std::is_same_v<S, Other>)
+  explicit(!std::is_convertible_v<Other, S>) Variable(const Variable<T, Other, B>& other)
+      : value_(other.value()), tape_(&other.tape()), slot_(other.slot()) {}
+
+  const value_type& value() const { return value_; }
+  const S& shape() const { return value_.shape(); }
+  index_t extent(int axis) const { return value_.extent(axis); }
+  const B& device() const { return value_.device(); }
+  Tape& tape() const { return *tape_; }
+
+  /// Whether a gradient with respect to this value is wanted by anything before it.
+  bool wanted() const { return slot_ != nullptr; }
+  const std::shared_ptr<slot_type>& slot() const { return slot_; }
+
+  /// The gradient that backward() left here; hollow before it, or when none is wanted.
+  Tensor<typename slot_type::scalar, dynamic_shape<S::rank>, B> gradient() const {
+    return slot_ ? slot_->gradient : decltype(slot_->gradient){};
+  }
+
+ private:
+  value_type value_;
+  Tape* tape_;
+  std::shared_ptr<slot_type> slot_;
+};
+
+template <TensorLike X>
+auto Tape::input(const X& x) {
+  return Variable<typename X::scalar, typename X::shape_type, typename X::backend>(x, *this, false);
+}
+
+template <TensorLike X>
+auto Tape::variable(const X& x) {
+  static_assert(Real<typename X::scalar>, "veneer::Tape::variable(x): a gradient needs real values");
+  return Variable<typename X::scalar, typename X::shape_type, typename X::backend>(x, *this, true);
+}
+
+/// A trainable leaf: a value that an optimiser changes, and the gradient gathered for it. A copy is a handle on both.
+template <Real T, ShapeLike S, Backend B>
+class Parameter {
+ public:
+  using scalar = T;
+  using shape_type = S;
+  using backend = B;
+  using value_type = Tensor<T, S, B>;
+  using slot_type = GradientSlot<T, S::rank, B>;
+
+  Parameter() = default;
+  explicit Parameter(value_type value) : value_(std::move(value)), slot_(std::make_shared<slot_type>()) {}
+
+  const value_type& value() const { return value_; }
+  value_type& value() { return value_; }
+  const S& shape() const { return value_.shape(); }
+  index_t extent(int axis) const { return value_.extent(axis); }
+  index_t count() const { return value_.count(); }
+  const B& device() const { return value_.device(); }
+  explicit operator bool() const { return static_cast<bool>(value_); }
+
+  const std::shared_ptr<slot_type>& slot() const { return slot_; }
+  const Tensor<T, dynamic_shape<S::rank>, B>& gradient() const { return slot_->gradient; }
+  void clear_gradient() { slot_->gradient = {}; }
+
+ private:
+  value_type value_;
+  std::shared_ptr<slot_type> slot_;
+};
+
+/// The parameter as a variable of this tape, for an op that has no other operand on it.
+template <Real T, ShapeLike S, Backend B>
+Variable<T, S, B> on_tape(const Parameter<T, S, B>& parameter, Tape& tape) {
+  return Variable<T, S, B>(parameter.value(), tape, parameter.slot());
+}
+
+namespace detail {
+template <class X>
+struct IsVariable : std::false_type {};
+template <Scalar T, ShapeLike S, Backend B>
+struct IsVariable<Variable<T, S, B>> : std::true_type {};
+template <class X>
+struct IsParameter : std::false_type {};
+template <Real T, ShapeLike S, Backend B>
+struct IsParameter<Parameter<T, S, B>> : std::true_type {};
+}  // namespace detail
+
+template <class X>
+concept VariableLike = detail::IsVariable<std::remove_cvref_t<X>>::value;
+template <class X>
+concept ParameterLike = detail::IsParameter<std::remove_cvref_t<X>>::value;
+
+/// A matrix or vector of any kind: constant, trainable, or recorded.
+template <class X>
+concept ValueLike = TensorLike<X> || VariableLike<X> || ParameterLike<X>;
+
+/// The tensor behind a value; anything else as it is.
+template <class X>
+const auto& value_of(const X& x) {
+  if constexpr (VariableLike<X> || ParameterLike<X>) {
+    return x.value();
+  } else {
+    return x;
+  }
+}
+
+/// Fills the gradients of all parameters and variables that `loss` depends on, then forgets the history.
+/// \param loss  one value, recorded on a tape
+/// \param scale the derivative to start from: 1, or the share of this loss in a sum
+/// \throws ShapeError when the loss holds more than one value
+template <Real T, ShapeLike S, Backend B>
+void backward(const Variable<T, S, B>& loss, T scale = T(1)) {
+  if (loss.value().count() != 1) {
+    throw ShapeError("veneer::backward(loss): loss must hold one value, its shape is " + to_string(loss.shape()));
+  }
+  if (!loss.wanted()) return;  // nothing trainable lies before it
+  loss.slot()->add(full<T>(dynamic_shape<S::rank>(loss.shape()), scale, loss.device()));
+  loss.tape().replay();
+}
+
+}  // namespace veneer

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file concept.hpp
+/// Backend: what a device must be able to do. Four verbs, and every op, adapter and optimiser is written once above them.
+///
+///   memory        allocate, copy_in, copy_out
+///   for_each      body(i) for i in [0, n), in any order
+///   reduce_rows   out[r] = fold over c of load(r, c)
+///   gemm          C = alpha op(A) op(B) + beta C
+///
+/// A concept cannot say "for every functor", so it is checked against archetypes: the least that a caller may pass. A
+/// functor holds pointers and integers, is copyable, and stands at namespace scope (a kernel cannot be given a local type).
+/// Speed is refinement: an op asks `if constexpr (requires { device.attention(...); })` and otherwise composes the verbs.
+#pragma once
+
+#include <concepts>
+#include <limits>
+#include <memory>
+
+#include "veneer/core/portable.hpp"
+#include "veneer/core/scalar.hpp"
+#include "veneer/core/shape.hpp"
+
+namespace veneer {
+
+/// C = alpha op(A) op(B) + beta C on row-major matrices, `batch` times with strides; op transposes when asked.
+/// op(A): (m, k)   op(B): (k, n)   C: (m, n)   lda, ldb, ldc: distance of two rows as stored, in elements.
+/// With beta = 0, C is not read (it may hold NaN). C overlaps neither A nor B.
+template <Real T>
+struct Gemm {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  index_t m = 0, n = 0, k = 0;
+  T alpha = T(1);
+  const T* a = nullptr;
+  index_t lda = 0;
+  const T* b = nullptr;
+  index_t ldb = 0;
+  T beta = T(0);
+  T* c = nullptr;
+  index_t ldc = 0;
+  index_t batch = 1;
+  index_t stride_a = 0, stride_b = 0, stride_c = 0;
+};
+
+/// Monoids of reduce_rows: an identity, and a combination that is associative and commutative up to rounding.
+template <Real T>
+struct Sum {
+  using value_type = T;
+  VENEER_HD static T identity() { return T(0); }
+  VENEER_HD static T combine(T a, T b) { return a + b; }
+};
+template <Real T>
+struct Maximum {
+  using value_type = T;
+  VENEER_HD static T identity() { return -std::numeric_limits<T>::infinity(); }
+  VENEER_HD static T combine(T a, T b) { return a < b ? b : a; }
+};
+
+namespace archetype {
+/// The least body of for_each.
+struct Body {
+  VENEER_HD void operator()(index_t) const {}
+};
+/// The least load of reduce_rows.
+struct Load {
+  VENEER_HD float operator()(index_t, index_t) const { return 0.0f; }
+};
+}  // namespace archetype
+
+template <class B>
+concept Backend = std::copyable<B> && std::default_initializable<B> &&
+                  requires(const B device, float* x, const float* y, index_t n, Gemm<float> single, Gemm<double> twice) {
+                    // memory
+                    { device.template allocate<float>(n) } -> std::same_as<std::shared_ptr<float>>;
+                    device.copy_in(x, y, n);   // host -> device
+                    device.copy_out(x, y, n);  // device -> host, and wait
+                    // work; `cost`, the price of one body in elementary steps, is a hint for cutting the range
+                    device.for_each(n, archetype::Body{});
+                    device.for_each(n, archetype::Body{}, n);
+                    device.reduce_rows(Sum<float>{}, n, n, archetype::Load{}, x);
+                    device.gemm(single);
+                    device.gemm(twice);
+                    device.synchronize();
+                  };
+
+}  // namespace veneer

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file cpu.hpp
+/// Cpu: the four verbs on the host. An empty handle; its threads and its memory belong to the process.
+///
+/// for_each and reduce_rows are plain loops that a compiler vectorises; work is cut by its size alone, so results have the
+/// same bits at any number of threads. A sum runs in 16 lanes that are folded at the end, in float.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "veneer/backend/concept.hpp"
+#include "veneer/backend/cpu/memory.hpp"
+#include "veneer/backend/cpu/pool.hpp"
+#include "veneer/backend/cpu/product.hpp"
+
+namespace veneer {
+
+struct Cpu {
+  /// Uninitialised memory for `count` values.
+  /// \throws MemoryError when the system has no more
+  template <Scalar T>
+  std::shared_ptr<T> allocate(index_t count) const {
+    return cpu::allocate<T>(count);
+  }
+
+  template <Scalar T>
+  void copy_in(T* device, const T* host, index_t count) const {
+    if (count > 0) std::memcpy(device, host, static_cast<std::size_t>(count) * sizeof(T));
+  }
+
+  template <Scalar T>
+  void copy_out(T* host, const T* device, index_t count) const {
+    if (count > 0) std::memcpy(host, device, static_cast<std::size_t>(count) * sizeof(T));
+  }
+
+  /// body(i) for i in [0, count), in any order, several at a time.
+  /// \param cost elementary steps that one body takes; a hint
+  template <class Body>
+  void for_each(index_t count, const Body& body, index_t cost = 1) const {
+    const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, cost));
+    if (count <= grain) {
+      loop(0, count, body);
+      return;
+    }
+    cpu::Pool::instance().run((count + grain - 1) / grain, [&](index_t task) {
+      loop(task * grain, std::min(count, (task + 1) * grain), body);
+    });
+  }
+
+  /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
+  template <class Monoid, class Load>
+  void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {
+    const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, columns));
+    cpu::Pool::instance().run((rows + grain - 1) / grain, [&](index_t task) {
+      const index_t end = std::min(rows, (task + 1) * grain);
+      for (index_t r = task * grain; r < end; ++r) out[r] = fold<Monoid>(r, columns, load);
+    });
+  }
+
+  template <Real T>
+  void gemm(const Gemm<T>& problem) const {
+    cpu::Product<T>::run(problem);
+  }
+
+  /// Refinement: f(0) ... f(count - 1) side by side; what they ask of the backend inside runs on their own thread.
+  template <class F>
+  void concurrently(index_t count, const F& f) const {
+    cpu::Pool::instance().run(count, f);
+  }
+
+  /// Returns when all work handed out before is done. On the CPU it always is.
+  void synchronize() const {}
+
+  /// Threads of the process that work for this backend.
+  static int threads() { return cpu::Pool::instance().size(); }
+  static void set_threads(int count) { cpu::Pool::instance().resize(count); }
+
+ private:
+  static constexpr index_t task_work = 16384;
+  static constexpr int lanes = 16;
+
+  template <class Body>
+  static void loop(index_t begin, index_t end, const Body& shared) {
+    const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#elif defined(__GNUC__)
+#pragma GCC ivdep
+#endif
+    for (index_t i = begin; i < end; ++i) body(i);
+  }
+
+  template <class Monoid, class Load>
+  static typename Monoid::value_type fold(index_t row, index_t columns, const Load& load) {
+    using T = typename Monoid::value_type;
+    T lane[lanes];
+    for (T& value : lane) value = Monoid::identity();
+    index_t c = 0;
+    for (; c + lanes <= columns; c += lanes) {
+      for (int j = 0; j < lanes; ++j) lane[j] = Monoid::combine(lane[j], static_cast<T>(load(row, c + j)));
+    }
+    for (int j = 0; c < columns; ++c, ++j) lane[j] = Monoid::combine(lane[j], static_cast<T>(load(row, c)));
+    for (int width = lanes / 2; width > 0; width /= 2) {
+      for (int j = 0; j < width; ++j) lane[j] = Monoid::combine(lane[j], lane[j + width]);
+    }
+    return lane[0];
+  }
+};
+
+static_assert(Backend<Cpu>);
+
+}  // namespace veneer

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file memory.hpp
+/// A caching arena: freed blocks are kept by size class and handed out again, so a training step after the first asks the
+/// system for nothing. A page fault costs more than the arithmetic on the page.
+///
+/// Size classes: multiples of 64 bytes up to 4 KiB, then four steps an octave (at most 25 % larger than asked). Blocks from 2 MiB are
+/// aligned to 2 MiB and advised to live on huge pages.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/core/scalar.hpp"
+#include "veneer/core/shape.hpp"
+
+namespace veneer::cpu {
+
+/// Bytes now in use, their maximum, bytes taken from the system, and how often the system was asked.
+struct MemoryUse {
+  std::size_t used = 0;
+  std::size_t peak = 0;
+  std::size_t reserved = 0;
+  std::size_t requests = 0;
+};
+
+class Memory {
+ public:
+  /// The arena of the process. It is never destroyed: a tensor of static storage may outlive everything else.
+  static Memory& instance() {
+    static Memory* memory = new Memory;
+    return *memory;
+  }
+
+  /// Uninitialised memory, aligned to 64 bytes at least.
+  /// \throws MemoryError with bytes asked and in use
+  void* take(std::size_t bytes) {
+    const SizeClass size(bytes);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<void*>& free = free_[size.index];
+    if (free.empty()) {
+      free.push_back(request(size));
+    }
+    void* block = free.back();
+    free.pop_back();
+    use_.used += size.bytes;
+    if (use_.used > use_.peak) use_.peak = use_.used;
+    if (poison_.load(std::memory_order_relaxed)) std::memset(block, 0xff, bytes);  // NaN in every float type
+    return block;
+  }
+
+  void give_back(void* block, std::size_t bytes) noexcept {
+    const SizeClass size(bytes);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_[size.index].push_back(block);  // never grows past what was taken, see request()
+    use_.used -= size.bytes;
+  }
+
+  MemoryUse use() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return use_;
+  }
+
+  void reset_peak() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    use_.peak = use_.used;
+  }
+
+  /// Fills every new block with NaN, so that a read before a write shows. For tests.
+  void poison(bool on) { poison_.store(on); }
+
+  /// Returns cached blocks to the system.
+  void trim() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    release_cached();
+  }
+
+ private:
+  static constexpr std::size_t huge = std::size_t{1} << 21;
+  static constexpr std::size_t small_limit = 4096;
+  static constexpr std::size_t class_count = 64 + 4 * 52;
+
+  struct SizeClass {
+    std::size_t index = 0;
+    std::size_t bytes = 0;
+    explicit SizeClass(std::size_t asked) {
+      if (asked <= small_limit) {
+        index = asked == 0 ? 0 : (asked - 1) / 64;
+        bytes = (index + 1) * 64;
+        return;
+      }
+      if (asked > (std::size_t{1} << 46)) throw MemoryError("veneer::cpu::Memory: asked for " + std::to_string(asked) + " bytes");
+      const auto octave = static_cast<std::size_t>(std::bit_width(asked - 1)) - 1;  // 2^octave < asked <= 2^(octave + 1)
+      const std::size_t step = std::size_t{1} << (octave - 2);
+      const std::size_t quarter = (asked - 1 - (std::size_t{1} << octave)) / step;
+      index = 64 + (octave - 12) * 4 + quarter;
+      bytes = (std::size_t{1} << octave) + (quarter + 1) * step;
+    }
+  };
+
+  void* request(const SizeClass& size) {
+    void* block = from_system(size.bytes);
+    if (block == nullptr) {
+      release_cached();
+      block = from_system(size.bytes);
+    }
+    if (block == nullptr) {
+      throw MemoryError("veneer::cpu::Memory: the system gave no " + std::to_string(size.bytes) + " bytes (" +
+                        std::to_string(use_.used) +
+                        " bytes are in use); a smaller batch, shorter sequences or checkpointing need less");
+    }
+    ++use_.requests;
+    use_.reserved += size.bytes;
+    std::vector<void*>& free = free_[size.index];
+    ++total_[size.index];
+    if (free.capacity() < total_[size.index] + 1) free.reserve(2 * total_[size.index] + 8);  // give_back cannot fail
+    return block;
+  }
+
+  static void* from_system(std::size_t bytes) {
+    if (bytes < huge) return std::aligned_alloc(64, bytes);
+    const std::size_t whole = (bytes + huge - 1) / huge * huge;
+    void* block = std::aligned_alloc(huge, whole);
+    if (block != nullptr) ::madvise(block, whole, MADV_HUGEPAGE);
+    return block;
+  }
+
+  void release_cached() {
+    for (std::size_t index = 0; index < free_.size(); ++index) {
+      for (void* block : free_[index]) {
+        std::free(block);
+        --total_[index];
+        use_.reserved -= class_bytes(index);
+      }
+      free_[index].clear();
+    }
+  }
+
+  static std::size_t class_bytes(std::size_t index) {
+    if (index < 64) return (index + 1) * 64;
+    const std::size_t octave = (index - 64) / 4 + 12;
+    return (std::size_t{1} << octave) + ((index - 64) % 4 + 1) * (std::size_t{1} << (octave - 2));
+  }
+
+  mutable std::mutex mutex_;
+  std::array<std::vector<void*>, class_count> free_;
+  std::array<std::size_t, class_count> total_{};
+  MemoryUse use_;
+  std::atomic<bool> poison_{false};
+};
+
+/// Shared, uninitialised memory for `count` values from the arena.
+template <Scalar T>
+std::shared_ptr<T> allocate(index_t count) {
+  if (count < 0) throw ShapeError("veneer::allocate: a negative count");
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+  T* block = static_cast<T*>(Memory::instance().take(bytes));
+  return std::shared_ptr<T>(block, [bytes](T* old) { Memory::instance().give_back(old, bytes); });
+}
+
+}  // namespace veneer::cpu

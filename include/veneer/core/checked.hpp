@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file checked.hpp
+/// Size arithmetic that cannot wrap: sums, products and alignments of numbers that come from a file.
+///
+///     Checked<std::size_t> bytes = 1;
+///     for (const std::size_t extent : shape) bytes *= extent;     // one test at the end covers the whole chain
+///     if (!bytes.ok()) ...                                        // or bytes.value(), which throws OverflowError
+///
+/// A result outside the type spoils the value, and whatever is computed from a spoilt value is spoilt. Dimensions such
+/// as 4194305 * 4194305 * 211106198978564, whose product is 4 modulo 2^64, are the reason.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "veneer/core/error.hpp"
+
+namespace veneer {
+
+/// A size or a count that does not fit its type.
+struct OverflowError : ArgumentError {
+  using ArgumentError::ArgumentError;
+};
+
+/// An unsigned number, or the fact that it did not fit.
+template <std::unsigned_integral T>
+class Checked {
+ public:
+  constexpr Checked(T value) : value_(value) {}  // NOLINT(google-explicit-constructor): reads as the number it is
+
+  /// A value that is spoilt from the start.
+  static constexpr Checked overflow() {
+    Checked spoilt(0);
+    spoilt.ok_ = false;
+    return spoilt;
+  }
+
+  /// Takes any integer; negative ones and those past `T` are spoilt.
+  template <std::integral From>
+  static constexpr Checked from(From value) {
+    if (!std::in_range<T>(value)) return overflow();
+    return Checked(static_cast<T>(value));
+  }
+
+  constexpr bool ok() const { return ok_; }
+
+  /// The number. Throws `OverflowError` when it is spoilt; `what` says what was computed.
+  T value(const char* what = "a size") const {
+    if (!ok_)
+      throw OverflowError(std::string("veneer: ") + what + " does not fit " + std::to_string(sizeof(T) * 8) + " bits");
+    return value_;
+  }
+
+  constexpr std::optional<T> get() const { return ok_ ? std::optional<T>(value_) : std::nullopt; }
+
+  friend constexpr Checked operator+(Checked a, Checked b) {
+    if (!a.ok_ || !b.ok_ || b.value_ > std::numeric_limits<T>::max() - a.value_) return overflow();
+    return Checked(static_cast<T>(a.value_ + b.value_));
+  }
+  friend constexpr Checked operator-(Checked a, Checked b) {
+    if (!a.ok_ || !b.ok_ || b.value_ > a.value_) return overflow();
+    return Checked(static_cast<T>(a.value_ - b.value_));
+  }
+  friend constexpr Checked operator*(Checked a, Checked b) {
+    if (!a.ok_ || !b.ok_ || (a.value_ != 0 && b.value_ > std::numeric_limits<T>::max() / a.value_)) return overflow();
+    return Checked(static_cast<T>(a.value_ * b.value_));
+  }
+  constexpr Checked& operator+=(Checked other) { return *this = *this + other; }
+  constexpr Checked& operator-=(Checked other) { return *this = *this - other; }
+  constexpr Checked& operator*=(Checked other) { return *this = *this * other; }
+
+  /// The next multiple of `alignment`, or the number itself when it is one. An alignment of 0 spoils the value.
+  constexpr Checked align_up(T alignment) const {
+    if (!ok_ || alignment == 0) return overflow();
+    const T rest = static_cast<T>(value_ % alignment);
+    return rest == 0 ? *this : *this + Checked(static_cast<T>(alignment - rest));
+  }
+
+ private:
+  T value_;
+  bool ok_ = true;
+};
+
+/// `value` as a `To`. Throws `OverflowError` where the cast would change it.
+template <std::integral To, std::integral From>
+To checked_cast(From value, const char* what = "a number") {
+  if (!std::in_range<To>(value)) {
+    throw OverflowError(std::string("veneer: ") + what + " is " + std::to_string(value) +
+                        ", which its type can't hold");
+  }
+  return static_cast<To>(value);
+}
+
+}  // namespace veneer

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file portable.hpp
+/// VENEER_HD, the only macro of the library: marks a function that a kernel may call. Empty for a host compiler.
+///
+/// Tensors and shapes never enter a kernel, so it stands on functors and the few functions that they call, nowhere else.
+#pragma once
+
+#if defined(__CUDACC__)
+#define VENEER_HD __host__ __device__
+#else
+#define VENEER_HD
+#endif

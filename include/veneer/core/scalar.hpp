@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file scalar.hpp
+/// The element types of tensors: float, double, bfloat16, half, and integers for token ids.
+///
+/// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and 10.
+/// Both are storage: they convert to float exactly and from float with round-to-nearest-even; arithmetic is done in float.
+/// double exists for finite differences.
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+#include "veneer/core/portable.hpp"
+
+namespace veneer {
+
+namespace detail {
+VENEER_HD inline float float_from_bits(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __uint_as_float(bits);
+#else
+  return std::bit_cast<float>(bits);
+#endif
+}
+VENEER_HD inline std::uint32_t bits_of_float(float value) {
+#if defined(__CUDA_ARCH__)
+  return __float_as_uint(value);
+#else
+  return std::bit_cast<std::uint32_t>(value);
+#endif
+}
+}  // namespace detail
+
+/// Two bytes that hold the upper half of a binary32.
+struct bfloat16 {
+  std::uint16_t bits = 0;
+
+  bfloat16() = default;
+  VENEER_HD explicit bfloat16(float value) {
+    const std::uint32_t wide = detail::bits_of_float(value);
+    const bool nan = (wide & 0x7fffffffu) > 0x7f800000u;
+    const std::uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
+    bits = static_cast<std::uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);  // a NaN stays one
+  }
+  VENEER_HD operator float() const { return detail::float_from_bits(static_cast<std::uint32_t>(bits) << 16); }
+};
+
+/// Two bytes that hold an IEEE binary16.
+struct half {
+  std::uint16_t bits = 0;
+
+  half() = default;
+  VENEER_HD explicit half(float value) {
+    const std::uint32_t wide = detail::bits_of_float(value);
+    const std::uint32_t sign = (wide >> 16) & 0x8000u;
+    const std::uint32_t magnitude = wide & 0x7fffffffu;
+    std::uint32_t out = 0;
+    if (magnitude >= 0x7f800000u) {  // infinity, NaN
+      out = 0x7c00u | (magnitude > 0x7f800000u ? 0x200u | ((magnitude >> 13) & 0x3ffu) : 0u);
+    } else if (magnitude >= 0x477ff000u) {  // rounds past 65504
+      out = 0x7c00u;
+    } else if (magnitude >= 0x38800000u) {  // normal
+      out = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+    } else {  // subnormal: adding 0.5 lets the float unit round at 2^-24, the step of the subnormals
+      const float shifted = detail::float_from_bits(magnitude) + 0.5f;
+      out = detail::bits_of_float(shifted) - 0x3f000000u;
+    }
+    bits = static_cast<std::uint16_t>(sign | out);
+  }
+  VENEER_HD operator float() const {
+    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
+    const std::uint32_t exponent = (bits >> 10) & 0x1fu;
+    const std::uint32_t fraction = bits & 0x3ffu;
+    if (exponent == 0x1fu) return detail::float_from_bits(sign | 0x7f800000u | (fraction << 13));
+    if (exponent == 0) {
+      const float magnitude = static_cast<float>(fraction) * 5.9604644775390625e-8f;  // 2^-24, exact
+      return sign != 0 ? -magnitude : magnitude;
+    }
+    return detail::float_from_bits(sign | ((exponent + 112u) << 23) | (fraction << 13));
+  }
+};
+
+static_assert(sizeof(bfloat16) == 2 && sizeof(half) == 2);
+
+/// What a tensor may hold.
+template <class T>
+concept Scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
+                 std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t>;
+
+/// What arithmetic is done in.
+template <class T>
+concept Real = std::same_as<T, float> || std::same_as<T, double>;
+
+/// What a weight may be stored in: a Real, or one of the 16-bit types that widen to float.
+template <class T>
+concept Stored = Real<T> || std::same_as<T, bfloat16> || std::same_as<T, half>;
+
+/// The type that arithmetic on a T is done in: float for 16-bit storage, else T.
+template <Stored T>
+using compute_t = std::conditional_t<std::same_as<T, double>, double, float>;
+
+/// "float32", as frameworks and checkpoints name it.
+template <Scalar T>
+constexpr const char* scalar_name() {
+  if constexpr (std::same_as<T, float>) return "float32";
+  if constexpr (std::same_as<T, double>) return "float64";
+  if constexpr (std::same_as<T, bfloat16>) return "bfloat16";
+  if constexpr (std::same_as<T, half>) return "float16";
+  if constexpr (std::same_as<T, std::int32_t>) return "int32";
+  if constexpr (std::same_as<T, std::int64_t>) return "int64";
+}
+
+}  // namespace veneer

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file read.hpp
+/// Reading of regular files: whole into memory within a limit, or mapped. Folders, devices and pipes are refused before
+/// anything is read, so a pipe in place of a file never blocks.
+///
+/// A file that another process shortens while it is mapped ends this process with SIGBUS: replace files by renaming
+/// (veneer/io/file/atomic_file.hpp), never in place.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <fcntl.h>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "veneer/core/error.hpp"
+#include "veneer/io/utf8.hpp"
+
+namespace veneer {
+
+namespace detail {
+
+/// The words of the system for an error number ("No such file or directory").
+inline std::string system_words(int number) { return std::generic_category().message(number); }
+
+[[noreturn]] inline void throw_io(const std::filesystem::path& path, const char* what, int number) {
+  throw IoError(path.string() + ": " + what + ": " + system_words(number));
+}
+
+/// Calls until a signal no longer interrupts.
+template <class Call>
+auto retry_interrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+/// An open file, closed with its owner.
+class Descriptor {
+ public:
+  explicit Descriptor(int number = -1) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  int get() const { return number_; }
+
+  /// Closes at once. False with `errno` set when the system reports a late failure; on Linux the descriptor is gone
+  /// even then, also after EINTR, so there is no second try.
+  bool close() { return ::close(std::exchange(number_, -1)) == 0 || errno == EINTR; }
+
+ private:
+  int number_;
+};
+
+struct OpenedFile {
+  Descriptor descriptor;
+  std::uint64_t bytes = 0;
+};
+
+/// Opens a regular file for reading. Throws `IoError`.
+inline OpenedFile open_regular(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a pipe returns at once, and is refused two lines below. It changes nothing for files.
+  Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
+  if (file.get() < 0) throw_io(path, "can't be opened for reading", errno);
+  struct stat status = {};
+  if (::fstat(file.get(), &status) != 0) throw_io(path, "can't be examined", errno);
+  if (S_ISDIR(status.st_mode)) throw IoError(path.string() + ": is a folder, expected a file");
+  if (!S_ISREG(status.st_mode)) throw IoError(path.string() + ": is no regular file (a device, pipe or socket)");
+  return {std::move(file), static_cast<std::uint64_t>(status.st_size)};
+}
+
+}  // namespace detail
+
+/// The bytes of a file of at most `limit` bytes. Throws `IoError` when it can't be read, `FormatError` when it is
+/// larger.
+inline std::string read_text(const std::filesystem::path& path, std::size_t limit) {
+  const detail::OpenedFile file = detail::open_regular(path);
+  const auto refuse_size = [&](std::uint64_t bytes) {
+    throw FormatError(path.string() + ": " + std::to_string(bytes) + " bytes, at most " + std::to_string(limit) +
+                      " are read");
+  };
+  if (file.bytes > limit) refuse_size(file.bytes);
+  std::string text(static_cast<std::size_t>(file.bytes), '\0');
+  std::size_t filled = 0;
+  for (;;) {  // files of /proc say 0 bytes and have more, so the size is a first guess and no end
+    if (filled == text.size()) text.resize(filled + 4096);
+    const ssize_t got = detail::retry_interrupted(
+        [&] { return ::read(file.descriptor.get(), text.data() + filled, text.size() - filled); });
+    if (got < 0) detail::throw_io(path, "can't be read", errno);
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+    if (filled > limit) refuse_size(filled);
+  }
+  text.resize(filled);
+  return text;
+}
+
+/// A file seen as memory, read-only, for as long as the object lives.
+class MappedFile {
+ public:
+  /// Maps a regular file. Throws `IoError`, `MemoryError` when the address space is used up.
+  explicit MappedFile(const std::filesystem::path& path) : path_(path) {
+    const detail::OpenedFile file = detail::open_regular(path);
+    if (file.bytes > SIZE_MAX) throw MemoryError(path.string() + ": larger than the address space");
+    size_ = static_cast<std::size_t>(file.bytes);
+    if (size_ == 0) return;  // the system refuses to map nothing
+    void* const mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor.get(), 0);
+    if (mapped == MAP_FAILED && errno == ENOMEM) {
+      throw MemoryError(path.string() + ": no room to map " + std::to_string(size_) + " bytes");
+    }
+    if (mapped == MAP_FAILED) detail::throw_io(path, "can't be mapped", errno);
+    data_ = static_cast<const std::byte*>(mapped);
+  }
+  MappedFile(MappedFile&& other) noexcept
+      : path_(std::move(other.path_)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)) {}
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~MappedFile() {
+    if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Checks a file name that stands in another file, such as a shard in an index: one plain name, so that it can't lead
+/// out of its folder. `where` names the file it stands in. Throws `FormatError`.
+inline void check_file_name(std::string_view name, const std::string& where) {
+  const char* problem = nullptr;
+  if (name.empty()) {
+    problem = "is empty";
+  } else if (name.size() > 255) {
+    problem = "is longer than 255 bytes";
+  } else if (name == "." || name == "..") {
+    problem = "names a folder";
+  } else if (name.find_first_of("/\\") != std::string_view::npos) {
+    problem = "has a path separator";
+  } else if (name.find('\0') != std::string_view::npos) {
+    problem = "holds a NUL byte";
+  } else if (name.size() > 1 && name[1] == ':') {
+    problem = "begins like a drive";
+  }
+  if (problem == nullptr) return;
+  throw FormatError(where + ": the file name \"" + printable(name) + "\" " + problem +
+                    ": expected a plain name of a file in the same folder");
+}
+
+/// The path of the file `name` of `folder`, where `name` stands in the file `where`. Besides `check_file_name`: once
+/// links are followed the file must lie inside the folder, or in the `blobs` of the Hugging Face cache whose snapshot
+/// the folder is. Throws `FormatError` on a name that leads elsewhere, `IoError` when there is no such file.
+inline std::filesystem::path file_inside(const std::filesystem::path& folder, std::string_view name,
+                                         const std::string& where) {
+  namespace fs = std::filesystem;
+  check_file_name(name, where);
+  const fs::path path = folder / fs::path(name);
+  std::error_code error;
+  const fs::path target = fs::canonical(path, error);
+  if (error) throw IoError(path.string() + ": " + error.message() + " (named in " + where + ")");
+  const fs::path home = fs::canonical(folder, error);
+  if (error) throw IoError(folder.string() + ": " + error.message());
+  const fs::path parent = target.parent_path();
+  const bool in_cache =
+      home.parent_path().filename() == "snapshots" && parent == home.parent_path().parent_path() / "blobs";
+  if (parent != home && !in_cache) {
+    throw FormatError(path.string() + ": a link that leads out of its folder, to " + target.string() +
+                      ": copy the file here");
+  }
+  return path;
+}
+
+}  // namespace veneer

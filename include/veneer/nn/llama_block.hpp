@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file llama_block.hpp
+/// LlamaBlock: h = x + attention(norm(x)),  y = h + mlp(norm(h)).    x, y: (tokens, hidden)
+///
+/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2; Llama 2 and 3, Mistral and Qwen2 are the same block with other numbers.
+/// The extents stand in the type where the program fixes them and are `dyn` where a checkpoint brings them.
+#pragma once
+
+#include <tuple>
+
+#include "veneer/nn/attention.hpp"
+#include "veneer/nn/mlp.hpp"
+#include "veneer/nn/rms_norm.hpp"
+
+namespace veneer {
+
+/// The extents of a model as a template argument; `dyn` for those that are known at run time only.
+struct LlamaExtents {
+  index_t vocabulary = dyn;
+  index_t hidden = dyn;
+  index_t intermediate = dyn;
+  index_t query = dyn;      // heads * d
+  index_t key_value = dyn;  // kv_heads * d
+};
+
+/// A format whose weights are plain tensors of T: frozen, nothing to choose at run time.
+template <Real T>
+struct dense {
+  using compute = T;
+  template <class S, class B>
+  using weight = Tensor<T, S, B>;
+  template <class S, class B>
+  using bias = Tensor<T, S, B>;
+};
+
+/// A format that takes each weight as its checkpoint stores it, and can make it trainable.
+template <Real T>
+struct stored {
+  using compute = T;
+  template <class S, class B>
+  using weight = WeightSlot<T, S, B>;
+  template <class S, class B>
+  using bias = WeightSlot<T, S, B>;
+};
+
+template <LlamaExtents E, Backend B, class Format, class Adapter>
+struct LlamaBlock {
+  using T = typename Format::compute;
+  template <index_t Out, index_t In>
+  using Projection = Linear<typename Format::template weight<Shape<Out, In>, B>, Adapter, typename Format::template bias<Shape<Out>, B>>;
+  using Norm = RmsNorm<typename Format::template bias<Shape<E.hidden>, B>>;
+
+  Norm input_layernorm;
+  SelfAttention<Projection<E.query, E.hidden>, Projection<E.key_value, E.hidden>, Projection<E.hidden, E.query>> self_attn;
+  Norm post_attention_layernorm;
+  GatedMlp<Projection<E.intermediate, E.hidden>, Projection<E.hidden, E.intermediate>> mlp;
+
+  auto operator()(const auto& x, const Context<T, B>& context, std::size_t layer) const {
+    const auto h = add(x, self_attn(input_layernorm(x), context, layer));
+    return add(h, mlp(post_attention_layernorm(h)));
+  }
+
+  static constexpr auto fields =
+      std::tuple{field("input_layernorm", &LlamaBlock::input_layernorm), field("self_attn", &LlamaBlock::self_attn),
+                 field("post_attention_layernorm", &LlamaBlock::post_attention_layernorm), field("mlp", &LlamaBlock::mlp)};
+};
+
+}  // namespace veneer

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file llama_config.hpp
+/// The sizes and options of a Llama, Mistral or Qwen2 model, and what follows from them: rotary frequencies, parameter count.
+///
+///     angle[t, i] = t * f_i,   f_i = theta^(-2 i / d),   i = 0 .. d/2 - 1,   d = head_dim
+///     linear:  f / factor
+///     llama3:  long waves f / factor, short ones f, a blend between (Llama 3.1 model card)
+///     yarn:    f / factor and f mixed by a ramp over i, cos and sin times the attention factor (arXiv:2309.00071, eq. 19-24)
+/// Computed in float as transformers computes them (src/transformers/modeling_rope_utils.py), so that the last bits agree.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "veneer/core/checked.hpp"
+#include "veneer/core/error.hpp"
+#include "veneer/core/shape.hpp"
+
+namespace veneer {
+
+/// How positions turn into angles. Fields that a type does not use keep their defaults.
+struct RopeConfig {
+  std::string type = "default";  // default, linear, llama3, yarn
+  double theta = 10000;
+  double factor = 1;
+  index_t original_max_position_embeddings = 0;  // llama3, yarn: positions of the first training
+  double low_freq_factor = 1;                    // llama3
+  double high_freq_factor = 4;                   // llama3
+  double beta_fast = 32;                         // yarn
+  double beta_slow = 1;                          // yarn
+  std::optional<double> attention_factor;        // yarn: in place of the one from `factor`
+  std::optional<double> mscale;                  // yarn: together with mscale_all_dim
+  std::optional<double> mscale_all_dim;
+  bool truncate = true;  // yarn: whole indices as the ends of the ramp
+
+  bool operator==(const RopeConfig&) const = default;
+};
+
+/// One model; Llama, Mistral and Qwen2 differ in these values only.
+struct LlamaConfig {
+  index_t vocab_size = 0;
+  index_t hidden_size = 0;
+  index_t intermediate_size = 0;
+  index_t num_hidden_layers = 0;
+  index_t num_attention_heads = 0;
+  index_t num_key_value_heads = 0;
+  index_t head_dim = 0;
+  index_t max_position_embeddings = 2048;
+  double rms_norm_eps = 1e-6;
+  bool tie_word_embeddings = false;
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool mlp_bias = false;
+  RopeConfig rope;
+  std::vector<index_t> window;  // per layer: keys that a query sees, itself included; 0: all before it
+
+  std::vector<index_t> bos_token_ids;
+  std::vector<index_t> eos_token_ids;
+  std::optional<index_t> pad_token_id;
+  double initializer_range = 0.02;
+  std::string model_type = "llama";                // llama, mistral, qwen2
+  std::string architecture = "LlamaForCausalLM";   // the class of transformers
+  std::string dtype = "float32";                   // of the checkpoint, as transformers names it
+
+  bool operator==(const LlamaConfig&) const = default;
+};
+
+namespace detail {
+
+inline void check_sizes(const LlamaConfig& config) {
+  struct Named {
+    const char* name;
+    index_t value;
+  };
+  const std::array<Named, 8> sizes{{{"vocab_size", config.vocab_size},
+                                    {"hidden_size", config.hidden_size},
+                                    {"intermediate_size", config.intermediate_size},
+                                    {"num_hidden_layers", config.num_hidden_layers},
+                                    {"num_attention_heads", config.num_attention_heads},
+                                    {"num_key_value_heads", config.num_key_value_heads},
+                                    {"head_dim", config.head_dim},
+                                    {"max_position_embeddings", config.max_position_embeddings}}};
+  for (const Named& size : sizes) {
+    expects(size.value >= 1 && size.value <= index_t{1} << 30,
+            std::string(size.name) + ": found " + std::to_string(size.value) + ", expected 1 to 2^30");
+  }
+  expects(config.num_hidden_layers <= 10000, "num_hidden_layers: found " + std::to_string(config.num_hidden_layers) + ", expected at most 10000");
+}
+
+inline void check_rope(const RopeConfig& rope) {
+  const auto positive = [](double value, const char* name) {
+    expects(std::isfinite(value) && value > 0, std::string(name) + ": expected a number above 0, found " + std::to_string(value));
+  };
+  const bool llama3 = rope.type == "llama3";
+  const bool yarn = rope.type == "yarn";
+  expects(rope.type == "default" || rope.type == "linear" || llama3 || yarn,
+          "rope_type: \"" + rope.type + "\" is not supported; default, linear, llama3 and yarn are");
+  positive(rope.theta, "rope_theta");
+  positive(rope.factor, "rope factor");
+  if (llama3) positive(rope.low_freq_factor, "low_freq_factor");
+  if (llama3) expects(rope.high_freq_factor > rope.low_freq_factor, "high_freq_factor: expected more than low_freq_factor");
+  if (llama3 || yarn) expects(rope.original_max_position_embeddings >= 1, "original_max_position_embeddings: expected at least 1");
+  if (!yarn) return;
+  positive(rope.beta_fast, "beta_fast");
+  positive(rope.beta_slow, "beta_slow");
+  positive(rope.attention_factor.value_or(1), "attention_factor");
+  expects(rope.theta > 1, "rope_theta: yarn needs more than 1");
+}
+
+}  // namespace detail
+
+/// Checks that the values are possible and go together. Throws `ArgumentError` with the name of the value.
+inline void check(const LlamaConfig& config) {
+  detail::check_sizes(config);
+  detail::check_rope(config.rope);
+  expects(config.head_dim % 2 == 0, "head_dim: found " + std::to_string(config.head_dim) + ", expected an even number: positions turn pairs");
+  expects(config.num_attention_heads % config.num_key_value_heads == 0,
+          "num_key_value_heads: " + std::to_string(config.num_attention_heads) + " query heads can't share " +
+              std::to_string(config.num_key_value_heads) + " key/value heads evenly");
+  expects(std::isfinite(config.rms_norm_eps) && config.rms_norm_eps > 0, "rms_norm_eps: expected a number above 0");
+  expects(config.window.size() == static_cast<std::size_t>(config.num_hidden_layers),
+          "window: expected one entry a layer, found " + std::to_string(config.window.size()));
+  expects(std::all_of(config.window.begin(), config.window.end(), [](index_t window) { return window >= 0; }),
+          "sliding_window: expected at least 1, or null");
+}
+
+namespace detail {
+
+/// theta^(2 i / d), rounded where transformers rounds: the exponent and the power are floats.
+inline std::vector<float> rope_powers(const LlamaConfig& config) {
+  std::vector<float> powers(static_cast<std::size_t>(config.head_dim / 2));
+  for (std::size_t i = 0; i < powers.size(); ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
+    powers[i] = static_cast<float>(std::pow(static_cast<double>(static_cast<float>(config.rope.theta)), static_cast<double>(exponent)));
+  }
+  return powers;
+}
+
+inline float llama3_frequency(float frequency, const RopeConfig& rope) {
+  const auto factor = static_cast<float>(rope.factor);
+  const auto positions = static_cast<float>(rope.original_max_position_embeddings);
+  const auto low = static_cast<float>(rope.low_freq_factor);
+  const auto high = static_cast<float>(rope.high_freq_factor);
+  const float wavelength = static_cast<float>(2 * std::numbers::pi) / frequency;
+  if (wavelength > positions / low) return frequency / factor;
+  if (wavelength < positions / high) return frequency;
+  const float blend = (positions / wavelength - low) / (high - low);
+  return (1 - blend) * frequency / factor + blend * frequency;
+}
+
+/// The ends of the ramp of yarn, as indices of frequencies.
+struct YarnRange {
+  double low;
+  double high;
+};
+inline YarnRange yarn_range(const LlamaConfig& config) {
+  const RopeConfig& rope = config.rope;
+  const auto dimension = static_cast<double>(config.head_dim);
+  const auto index_of = [&](double rotations) {
+    const double waves = static_cast<double>(rope.original_max_position_embeddings) / (rotations * 2 * std::numbers::pi);
+    return dimension * std::log(waves) / (2 * std::log(rope.theta));
+  };
+  double low = index_of(rope.beta_fast);
+  double high = index_of(rope.beta_slow);
+  if (rope.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dimension - 1);
+  return {low, low == high ? high + 0.001 : high};  // as transformers avoids the division by 0
+}
+
+inline float yarn_frequency(float power, std::size_t i, YarnRange range, double factor) {
+  const float ramp = std::clamp((static_cast<float>(i) - static_cast<float>(range.low)) / static_cast<float>(range.high - range.low), 0.0f, 1.0f);
+  const float keep = 1 - ramp;
+  return 1 / (static_cast<float>(factor) * power) * (1 - keep) + 1 / power * keep;
+}
+
+}  // namespace detail
+
+/// The frequencies of the rotary embedding, (head_dim / 2), in radians a position. Throws `ArgumentError` on an unknown rope type.
+inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
+  detail::check_rope(config.rope);
+  std::vector<float> out = detail::rope_powers(config);
+  if (config.rope.type == "yarn") {
+    const detail::YarnRange range = detail::yarn_range(config);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = detail::yarn_frequency(out[i], i, range, config.rope.factor);
+    return out;
+  }
+  for (float& value : out) {
+    value = 1 / value;
+    if (config.rope.type == "linear") value /= static_cast<float>(config.rope.factor);
+    if (config.rope.type == "llama3") value = detail::llama3_frequency(value, config.rope);
+  }
+  return out;
+}
+
+/// What cos and sin of the rotary embedding are multiplied with: 1, except for yarn.
+inline double attention_factor(const LlamaConfig& config) {
+  const RopeConfig& rope = config.rope;
+  if (rope.type != "yarn") return 1;
+  if (rope.attention_factor) return *rope.attention_factor;
+  const auto scale = [&](double mscale) { return rope.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(rope.factor) + 1.0; };
+  if (rope.mscale.value_or(0) != 0 && rope.mscale_all_dim.value_or(0) != 0) return scale(*rope.mscale) / scale(*rope.mscale_all_dim);
+  return scale(1);
+}
+
+/// The number of parameters, tied embeddings once. Throws `OverflowError` when it leaves 64 bits.
+inline index_t parameter_count(const LlamaConfig& config) {
+  using Count = Checked<std::uint64_t>;
+  const auto count = [](index_t value) { return Count::from(value); };
+  const Count hidden = count(config.hidden_size);
+  const Count query = count(config.num_attention_heads) * count(config.head_dim);
+  const Count key = count(config.num_key_value_heads) * count(config.head_dim);
+  const Count inner = count(config.intermediate_size);
+  Count layer = Count(2) * hidden;                          // norms
+  layer += hidden * (Count(2) * query + Count(2) * key);    // q, k, v, o
+  layer += Count(3) * hidden * inner;                       // gate, up, down
+  if (config.qkv_bias) layer += query + Count(2) * key;
+  if (config.o_bias) layer += hidden;
+  if (config.mlp_bias) layer += Count(2) * inner + hidden;
+  const Count embedding = count(config.vocab_size) * hidden;
+  const Count total = layer * count(config.num_hidden_layers) + hidden + (config.tie_word_embeddings ? embedding : Count(2) * embedding);
+  return checked_cast<index_t>(total.value("the number of parameters"), "the number of parameters");
+}
+
+}  // namespace veneer

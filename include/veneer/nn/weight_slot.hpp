@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file weight_slot.hpp
+/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, or nothing
+/// (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
+///
+/// Where a program fixes its storage, a layer takes a Tensor instead and pays nothing.
+#pragma once
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "veneer/autograd/tape.hpp"
+#include "veneer/core/error.hpp"
+#include "veneer/ops/linear.hpp"
+
+namespace veneer {
+
+namespace detail {
+template <class T, class S, class B>
+struct StoredKinds {
+  using type = std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>>;
+};
+template <class S, class B>
+struct StoredKinds<double, S, B> {
+  using type = std::variant<std::monostate, Tensor<double, S, B>>;
+};
+}  // namespace detail
+
+template <Real T, ShapeLike S, Backend B>
+class WeightSlot {
+ public:
+  using scalar = T;
+  using shape_type = S;
+  using backend = B;
+  using stored_type = typename detail::StoredKinds<T, S, B>::type;
+
+  WeightSlot() = default;
+  /// Holds a frozen weight of any storage that the slot knows.
+  template <Scalar U, ShapeLike Other>
+  WeightSlot(Tensor<U, Other, B> weight) : stored_(Tensor<U, S, B>(weight)) {}
+
+  /// Whether there is a weight.
+  explicit operator bool() const { return trained_.has_value() || !std::holds_alternative<std::monostate>(stored_); }
+  bool trainable() const { return trained_.has_value(); }
+
+  S shape() const {
+    return select([](const auto& w) { return S(w.shape()); });
+  }
+  index_t extent(int axis) const { return shape()[axis < 0 ? S::rank + axis : axis]; }
+  index_t count() const { return shape().count(); }
+
+  /// Puts a trainable copy in front. What was stored stays, for unmerging and for the base alone, unless `drop_stored`.
+  void train(bool drop_stored = false) {
+    if (trained_) return;
+    trained_ = Parameter<T, S, B>(dense_copy());
+    if (drop_stored) stored_ = std::monostate{};
+  }
+  Parameter<T, S, B>& parameter() { return *trained_; }
+  const Parameter<T, S, B>& parameter() const { return *trained_; }
+
+  const stored_type& stored() const { return stored_; }
+  stored_type& stored() { return stored_; }
+
+  /// The values in the compute type, in memory of their own.
+  Tensor<T, S, B> dense_copy() const {
+    return select([](const auto& w) -> Tensor<T, S, B> { return copy(decode(value_of(w))); });
+  }
+
+  /// Calls f with the weight that counts: the trainable one where there is one. The result must not depend on which.
+  /// \throws ArgumentError when the slot is empty
+  template <class F>
+  auto select(const F& f) const {
+    if (trained_) return f(*trained_);
+    if constexpr (std::variant_size_v<stored_type> == 2) {
+      if (const auto* w = std::get_if<1>(&stored_)) return f(*w);
+    } else {
+      if (const auto* w = std::get_if<2>(&stored_)) return f(*w);
+      if (const auto* w = std::get_if<3>(&stored_)) return f(*w);
+      if (const auto* w = std::get_if<1>(&stored_)) return f(*w);
+    }
+    throw ArgumentError("veneer::WeightSlot: the slot holds no weight");
+  }
+
+  /// For visit: the trainable copy, if there is one.
+  template <class F>
+  void look(const F& f) {
+    if (trained_) f(*trained_);
+  }
+  template <class F>
+  void look(const F& f) const {
+    if (trained_) f(*trained_);
+  }
+
+ private:
+  stored_type stored_;
+  std::optional<Parameter<T, S, B>> trained_;
+};
+
+namespace detail {
+template <class W>
+struct IsWeightSlot : std::false_type {};
+template <Real T, ShapeLike S, Backend B>
+struct IsWeightSlot<WeightSlot<T, S, B>> : std::true_type {};
+}  // namespace detail
+
+template <class W>
+concept WeightSlotLike = detail::IsWeightSlot<std::remove_cvref_t<W>>::value;
+
+/// Calls f with the weight itself, whether it is a slot or not.
+template <class W, class F>
+auto with_weight(const W& weight, const F& f) {
+  if constexpr (WeightSlotLike<W>) {
+    return weight.select(f);
+  } else {
+    return f(weight);
+  }
+}
+
+/// Whether a bias, say, is there at all: a slot may be empty, a tensor without values counts as none.
+template <class W>
+bool present(const W& weight) {
+  return static_cast<bool>(weight);
+}
+
+}  // namespace veneer

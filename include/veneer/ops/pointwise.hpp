@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file pointwise.hpp
+/// Ops that work element by element: y[i] = f(x[i], ...), all operands of one shape.
+///
+///   silu(x) = x * sigmoid(x)              Elfwing et al., arXiv:1702.03118
+///   swiglu(g, u) = silu(g) * u            Shazeer, arXiv:2002.05202, eq. 6 without the products
+///   relu(x), add(x, y), multiply(x, y), scale(x, factor)
+///   add_row(x, b) = x[r, c] + b[c]        a bias
+///
+/// A function gives its value and its partial slopes, side by side; forward, pullback and both backends follow from them.
+#pragma once
+
+#include <tuple>
+
+#include "veneer/autograd/apply.hpp"
+#include "veneer/core/math.hpp"
+
+namespace veneer {
+
+namespace ops {
+
+template <Real T>
+struct Silu {
+  VENEER_HD T value(T x) const { return x * sigmoid(x); }
+  VENEER_HD T partial(Wrt<0>, T x) const {
+    const T s = sigmoid(x);
+    return s * (T(1) + x * (T(1) - s));
+  }
+};
+
+template <Real T>
+struct Relu {
+  VENEER_HD T value(T x) const { return x > T(0) ? x : T(0); }
+  VENEER_HD T partial(Wrt<0>, T x) const { return x > T(0) ? T(1) : T(0); }
+};
+
+template <Real T>
+struct Multiply {
+  VENEER_HD T value(T x, T y) const { return x * y; }
+  VENEER_HD T partial(Wrt<0>, T, T y) const { return y; }
+  VENEER_HD T partial(Wrt<1>, T x, T) const { return x; }
+};
+
+template <Real T>
+struct SwiGlu {
+  VENEER_HD T value(T gate, T up) const { return gate * sigmoid(gate) * up; }
+  VENEER_HD T partial(Wrt<0>, T gate, T up) const { return Silu<T>{}.partial(Wrt<0>{}, gate) * up; }
+  VENEER_HD T partial(Wrt<1>, T gate, T) const { return gate * sigmoid(gate); }
+};
+
+template <class F, Real T>
+struct UnaryBody {
+  F f;
+  T* y;
+  const T* x;
+  VENEER_HD void operator()(index_t i) const { y[i] = f.value(x[i]); }
+};
+
+template <class F, Real T>
+struct UnaryPullbackBody {
+  F f;
+  T* dx;
+  const T* dy;
+  const T* x;
+  VENEER_HD void operator()(index_t i) const { dx[i] = dy[i] * f.partial(Wrt<0>{}, x[i]); }
+};
+
+template <class F, Real T>
+struct BinaryBody {
+  F f;
+  T* z;
+  const T* x;
+  const T* y;
+  VENEER_HD void operator()(index_t i) const { z[i] = f.value(x[i], y[i]); }
+};
+
+template <class F, Real T>
+struct BinaryPullbackBody {
+  F f;
+  T* dx;
+  T* dy;
+  const T* dz;
+  const T* x;
+  const T* y;
+  VENEER_HD void operator()(index_t i) const {
+    const T slope_x = f.partial(Wrt<0>{}, x[i], y[i]), slope_y = f.partial(Wrt<1>{}, x[i], y[i]), d = dz[i];
+    dx[i] = d * slope_x;
+    dy[i] = d * slope_y;
+  }
+};
+
+/// y = f(x) for a function of one number.
+template <template <class> class F>
+struct Unary {
+  template <TensorLike X>
+  X forward(const X& x) const {
+    using T = typename X::scalar;
+    X y(x.shape(), x.device());
+    y.device().for_each(y.count(), UnaryBody<F<T>, T>{{}, y.data(), x.data()}, 4);
+    return y;
+  }
+
+  template <TensorLike Dy, TensorLike X>
+  Dy pullback(Wrt<0>, const Dy& dy, const auto&, const X& x) const {
+    using T = typename X::scalar;
+    Dy dx(dy.shape(), dy.device());
+    dx.device().for_each(dx.count(), UnaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), x.data()}, 8);
+    return dx;
+  }
+
+  static constexpr Reads reads(const Wanted<1>&) { return Reads::operand(0); }
+};
+
+/// z = f(x, y) for a function of two numbers; both gradients in one pass.
+template <template <class> class F>
+struct Binary {
+  template <TensorLike X, TensorLike Y>
+  auto forward(const X& x, const Y& y) const {
+    using T = typename X::scalar;
+    Tensor<T, unify_t<typename X::shape_type, typename Y::shape_type>, typename X::backend> z(
+        unify_t<typename X::shape_type, typename Y::shape_type>(x.shape()), x.device());
+    z.device().for_each(z.count(), BinaryBody<F<T>, T>{{}, z.data(), x.data(), y.data()}, 4);
+    return z;
+  }
+
+  template <TensorLike Dz, TensorLike X, TensorLike Y>
+  auto pullbacks(const Wanted<2>&, const Dz& dz, const auto&, const X& x, const Y& y) const {
+    using T = typename X::scalar;
+    Dz dx(dz.shape(), dz.device()), dy(dz.shape(), dz.device());
+    dz.device().for_each(dz.count(), BinaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), dz.data(), x.data(), y.data()}, 8);
+    return std::tuple{dx, dy};
+  }
+
+  static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(0) | Reads::operand(1); }
+};
+
+template <Real T>
+struct AddBody {
+  T* z;
+  const T* x;
+  const T* y;
+  VENEER_HD void operator()(index_t i) const { z[i] = x[i] + y[i]; }
+};
+
+/// z = x + y. The gradient of both is dz itself: no memory is touched.
+struct Add {
+  template <TensorLike X, TensorLike Y>
+  auto forward(const X& x, const Y& y) const {
+    using S = unify_t<typename X::shape_type, typename Y::shape_type>;
+    Tensor<typename X::scalar, S, typename X::backend> z(S(x.shape()), x.device());
+    z.device().for_each(z.count(), AddBody<typename X::scalar>{z.data(), x.data(), y.data()});
+    return z;
+  }
+  template <int I>
+  auto pullback(Wrt<I>, const auto& dz, const auto&...) const {
+    return dz;
+  }
+  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
+};
+
+template <Real T>
+struct ScaleBody {
+  T* y;
+  const T* x;
+  T factor;
+  VENEER_HD void operator()(index_t i) const { y[i] = factor * x[i]; }
+};
+
+/// y = factor * x, with a constant factor.
+struct Scale {
+  double factor = 1.0;
+
+  template <TensorLike X>
+  X forward(const X& x) const {
+    using T = typename X::scalar;
+    X y(x.shape(), x.device());
+    y.device().for_each(y.count(), ScaleBody<T>{y.data(), x.data(), static_cast<T>(factor)});
+    return y;
+  }
+  auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return forward(dy); }
+  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+};
+
+template <Real T, Stored U>
+struct AddRowBody {
+  T* y;
+  const T* x;
+  const U* row;
+  index_t columns;
+  VENEER_HD void operator()(index_t r) const {
+    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = x[r * columns + c] + static_cast<T>(row[c]);
+  }
+};
+
+/// The sum over the rows of a matrix, as a product with ones: a matrix product knows best how to read columns.
+template <TensorLike X>
+auto column_sums(const X& x) {
+  using T = typename X::scalar;
+  using S = Shape<extent_of<typename X::shape_type, 1>>;
+  const auto ones = full<T>(Shape<dyn>(x.extent(0)), T(1), x.device());
+  Tensor<T, S, typename X::backend> sums(shape_of<S>(x.extent(1)), x.device());
+  const index_t columns = x.extent(1);
+  Gemm<T> product{.m = 1, .n = columns, .k = x.extent(0)};
+  product.a = ones.data(), product.lda = x.extent(0);
+  product.b = x.data(), product.ldb = columns;
+  product.c = sums.data(), product.ldc = columns;
+  x.device().gemm(product);
+  return sums;
+}
+
+/// y[r, c] = x[r, c] + row[c].
+struct AddRow {
+  template <TensorLike X, TensorLike R>
+  X forward(const X& x, const R& row) const {
+    using T = typename X::scalar;
+    X y(x.shape(), x.device());
+    y.device().for_each(y.extent(0), AddRowBody<T, typename R::scalar>{y.data(), x.data(), row.data(), y.extent(1)}, y.extent(1));
+    return y;
+  }
+  auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return dy; }
+  auto pullback(Wrt<1>, const auto& dy, const auto&...) const { return column_sums(dy); }
+  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
+};
+
+template <ValueLike X, ValueLike Y>
+void expect_same_shape(const char* name, const X& x, const Y& y) {
+  if (!(x.shape() == y.shape())) {
+    throw ShapeError(std::string("veneer::") + name + "(x, y): x and y must have the same shape; they are " +
+                     to_string(x.shape()) + " and " + to_string(y.shape()));
+  }
+}
+
+/// A relation of two shape types, as a concept so that compilers print the extents that break it.
+template <class X, class Y>
+concept SameShape = requires { typename unify_t<typename X::shape_type, typename Y::shape_type>; } &&
+                    []<index_t... L, index_t... R>(Shape<L...>, Shape<R...>) {
+                      return sizeof...(L) == sizeof...(R) && (SameExtent<L, R> && ...);
+                    }(typename X::shape_type{}, typename Y::shape_type{});
+
+}  // namespace ops
+
+/// x * sigmoid(x), element by element.
+template <ValueLike X>
+auto silu(const X& x) {
+  return apply(ops::Unary<ops::Silu>{}, x);
+}
+
+/// max(x, 0), element by element; its slope at 0 is taken as 0.
+template <ValueLike X>
+auto relu(const X& x) {
+  return apply(ops::Unary<ops::Relu>{}, x);
+}
+
+/// x * y, element by element.
+/// \throws ShapeError when the shapes differ
+template <ValueLike X, ValueLike Y>
+auto multiply(const X& x, const Y& y) {
+  static_assert(ops::SameShape<X, Y>, "veneer::multiply(x, y): x and y must have the same shape");
+  ops::expect_same_shape("multiply", x, y);
+  return apply(ops::Binary<ops::Multiply>{}, x, y);
+}
+
+/// silu(gate) * up, element by element.
+/// \throws ShapeError when the shapes differ
+template <ValueLike X, ValueLike Y>
+auto swiglu(const X& gate, const Y& up) {
+  static_assert(ops::SameShape<X, Y>, "veneer::swiglu(gate, up): gate and up must have the same shape");
+  ops::expect_same_shape("swiglu", gate, up);
+  return apply(ops::Binary<ops::SwiGlu>{}, gate, up);
+}
+
+/// x + y, element by element.
+/// \throws ShapeError when the shapes differ
+template <ValueLike X, ValueLike Y>
+auto add(const X& x, const Y& y) {
+  static_assert(ops::SameShape<X, Y>, "veneer::add(x, y): x and y must have the same shape");
+  ops::expect_same_shape("add", x, y);
+  return apply(ops::Add{}, x, y);
+}
+
+/// factor * x.
+template <ValueLike X>
+auto scale(const X& x, double factor) {
+  return apply(ops::Scale{factor}, x);
+}
+
+/// x + row, the same row for every row of x.    x: (rows, columns)   row: (columns)
+/// \throws ShapeError when the extents differ
+template <ValueLike X, ValueLike R>
+auto add_row(const X& x, const R& row) {
+  static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename R::shape_type, 0>>,
+                "veneer::add_row(x, row): the last extent of x must equal the extent of row");
+  if (x.extent(-1) != row.extent(0)) {
+    throw ShapeError("veneer::add_row(x, row): the last extent of x must equal the extent of row; they are " +
+                     std::to_string(x.extent(-1)) + " and " + std::to_string(row.extent(0)));
+  }
+  return apply(ops::AddRow{}, x, row);
+}
+
+}  // namespace veneer

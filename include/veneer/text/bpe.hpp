@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file bpe.hpp
+/// Byte-pair encoding: a word begins as its bytes, and the pair of neighbours that was learned first is joined, again and
+/// again, until no pair is in the table.
+///
+///     word -> ids       among pairs of lowest rank the leftmost goes first
+///     time              O(n log n) for a word of n bytes: words may be whole texts
+///
+/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units", arXiv:1508.07909, algorithm 1.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/text/byte_level.hpp"
+#include "veneer/text/vocabulary.hpp"
+
+namespace veneer {
+
+namespace detail {
+
+/// The learned pairs: (left id, right id) -> rank and id of the joined token. Open addressing, at most half full.
+class MergeTable {
+ public:
+  struct Merge {
+    std::int32_t rank;
+    std::int32_t result;
+  };
+
+  MergeTable() = default;
+
+  explicit MergeTable(std::size_t count) {
+    std::size_t capacity = 16;
+    while (capacity < 2 * count) capacity *= 2, --shift_;
+    slots_.resize(capacity);
+  }
+
+  /// A pair given twice has its later rank.
+  void set(std::int32_t left, std::int32_t right, Merge merge) { slots_[place(key_of(left, right))] = {key_of(left, right), merge}; }
+
+  const Merge* find(std::int32_t left, std::int32_t right) const {
+    if (slots_.empty()) return nullptr;
+    const std::uint64_t key = key_of(left, right);
+    const Slot& slot = slots_[place(key)];
+    return slot.key == key ? &slot.merge : nullptr;
+  }
+
+ private:
+  static constexpr std::uint64_t free = std::numeric_limits<std::uint64_t>::max();  // ids are not negative: never a key
+  struct Slot {
+    std::uint64_t key = free;
+    Merge merge{};
+  };
+
+  static std::uint64_t key_of(std::int32_t left, std::int32_t right) {
+    return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right);
+  }
+
+  /// Where `key` is, or where it would go.
+  std::size_t place(std::uint64_t key) const {
+    std::size_t at = static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> shift_);
+    while (slots_[at].key != key && slots_[at].key != free) at = (at + 1) & (slots_.size() - 1);
+    return at;
+  }
+
+  std::vector<Slot> slots_;
+  int shift_ = 60;
+};
+
+/// Ids of short words seen before, in a table of fixed size: a word pushes out the one that was in its place.
+class WordCache {
+ public:
+  static constexpr std::size_t longest_word = 22;
+  static constexpr std::size_t most_ids = 10;
+
+  /// The ids of `word`, or nothing: an empty span.
+  std::span<const std::int32_t> find(std::string_view word) {
+    if (word.size() > longest_word) return {};
+    if (slots_.empty()) slots_.resize(slot_count);
+    const Slot& slot = slots_[place(word)];
+    if (slot.length != word.size() || std::memcmp(slot.word.data(), word.data(), word.size()) != 0) return {};
+    return {slot.ids.data(), slot.count};
+  }
+
+  void insert(std::string_view word, std::span<const std::int32_t> ids) {
+    if (word.size() > longest_word || ids.size() > most_ids) return;
+    Slot& slot = slots_[place(word)];
+    std::copy(word.begin(), word.end(), slot.word.begin());
+    std::copy(ids.begin(), ids.end(), slot.ids.begin());
+    slot.length = static_cast<unsigned char>(word.size());
+    slot.count = static_cast<unsigned char>(ids.size());
+  }
+
+ private:
+  static constexpr std::size_t slot_count = std::size_t{1} << 15;  // 2 MiB
+  struct Slot {
+    std::array<char, longest_word> word{};
+    unsigned char length = 0;  // 0: nothing here yet, for no word is empty
+    unsigned char count = 0;
+    std::array<std::int32_t, most_ids> ids{};
+  };
+  static_assert(sizeof(Slot) == 64, "a slot is a cache line");
+
+  static std::size_t place(std::string_view word) { return std::hash<std::string_view>{}(word) & (slot_count - 1); }
+
+  std::vector<Slot> slots_;
+};
+
+/// Memory that encoding a word needs; one a thread.
+struct BpeScratch {
+  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  struct Symbol {
+    std::int32_t id;  // -1: joined to the symbol before
+    std::uint32_t previous;
+    std::uint32_t next;
+  };
+  struct Candidate {
+    std::int32_t rank;
+    std::uint32_t position;  // of the left symbol
+    std::int32_t left;
+    std::int32_t right;
+    std::int32_t result;
+  };
+  std::vector<Symbol> symbols;
+  std::vector<Candidate> candidates;  // a heap, the next to join on top
+  WordCache cache;
+};
+
+}  // namespace detail
+
+/// A byte-level model: merges over a vocabulary that holds all 256 bytes.
+class BpeModel {
+ public:
+  /// `byte_ids`: the id of each byte's token. `whole_words`: a word that is in the vocabulary is one token, whatever the merges
+  /// make of it (`ignore_merges` in tokenizer.json).
+  BpeModel(Vocabulary vocabulary, const std::array<std::int32_t, 256>& byte_ids, detail::MergeTable merges, bool whole_words)
+      : vocabulary_(std::move(vocabulary)), byte_ids_(byte_ids), merges_(std::move(merges)), whole_words_(whole_words) {}
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+  /// Appends the ids of a word of less than 2^32 - 1 bytes; `word` is not empty.
+  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
+    if (const auto known = scratch.cache.find(word); !known.empty()) {
+      out.insert(out.end(), known.begin(), known.end());
+      return;
+    }
+    const std::size_t before = out.size();
+    if (const auto whole = whole_words_ ? find_word(word) : std::nullopt) {
+      out.push_back(*whole);
+    } else {
+      merge(word, scratch, out);
+    }
+    scratch.cache.insert(word, {out.data() + before, out.size() - before});
+  }
+
+ private:
+  using Scratch = detail::BpeScratch;
+
+  std::optional<std::int32_t> find_word(std::string_view word) const {
+    std::string text;
+    append_byte_level(text, word);
+    return vocabulary_.id(text);
+  }
+
+  void merge(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& out) const {
+    auto& symbols = scratch.symbols;
+    auto& heap = scratch.candidates;
+    const auto count = static_cast<std::uint32_t>(word.size());
+    symbols.resize(count);
+    heap.clear();
+    for (std::uint32_t i = 0; i < count; ++i) {
+      symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i == 0 ? Scratch::none : i - 1,
+                    i + 1 == count ? Scratch::none : i + 1};
+    }
+    for (std::uint32_t i = 0; i + 1 < count; ++i) propose(i, scratch);
+    while (!heap.empty()) {
+      std::pop_heap(heap.begin(), heap.end(), joins_later);
+      const Scratch::Candidate best = heap.back();
+      heap.pop_back();
+      Scratch::Symbol& left = symbols[best.position];
+      // Either symbol may have been joined to another since the pair was proposed.
+      if (left.id != best.left || left.next == Scratch::none || symbols[left.next].id != best.right) continue;
+      Scratch::Symbol& right = symbols[left.next];
+      left.id = best.result;
+      left.next = right.next;
+      right.id = -1;
+      if (left.next != Scratch::none) {
+        symbols[left.next].previous = best.position;
+        propose(best.position, scratch);
+      }
+      if (left.previous != Scratch::none) propose(left.previous, scratch);
+    }
+    for (std::uint32_t i = 0; i != Scratch::none; i = symbols[i].next) out.push_back(symbols[i].id);
+  }
+
+  /// Puts the pair at `position` on the heap if the table has it.
+  void propose(std::uint32_t position, Scratch& scratch) const {
+    const Scratch::Symbol& left = scratch.symbols[position];
+    const std::int32_t right = scratch.symbols[left.next].id;
+    const detail::MergeTable::Merge* const found = merges_.find(left.id, right);
+    if (found == nullptr) return;
+    scratch.candidates.push_back({found->rank, position, left.id, right, found->result});
+    std::push_heap(scratch.candidates.begin(), scratch.candidates.end(), joins_later);
+  }
+
+  static bool joins_later(const Scratch::Candidate& a, const Scratch::Candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+  }
+
+  Vocabulary vocabulary_;
+  std::array<std::int32_t, 256> byte_ids_;
+  detail::MergeTable merges_;
+  bool whole_words_;
+};
+
+}  // namespace veneer

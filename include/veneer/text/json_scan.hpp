@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file json_scan.hpp
+/// Checks that a text is one JSON value (RFC 8259) and finds the fields of it, without building the value.
+///
+/// For lines of data: most of a line is one long string or of no interest, other keys may hold anything (numbers past every
+/// type, deep nesting), and a program must be told which rule a line breaks. What is found are ranges of the text; a string is
+/// unescaped when it is asked for.
+///
+/// Strict: no comments, no trailing commas, no control characters in strings, nothing behind the value. Unpaired surrogates
+/// and names that come twice in one object are JSON, and are reported beside.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+enum class JsonKind { null, boolean, number, string, array, object };
+
+/// A field of the outermost object: its name, and its value as it stands in the text.
+struct JsonField {
+  std::string_view name;
+  JsonKind kind = JsonKind::null;
+  std::string_view value;
+};
+
+/// What a scan found. Names point into the text or into `unescaped`.
+struct JsonScan {
+  std::optional<std::size_t> syntax_error;     // the byte that can't be
+  std::optional<std::size_t> lone_surrogate;   // the byte of its escape
+  std::optional<std::string> duplicate;        // the path of a name that came twice: `a`, `messages[0].role`
+  JsonKind kind = JsonKind::null;              // of the value
+  std::vector<JsonField> fields;               // of the value, if it is an object
+  std::deque<std::string> unescaped;           // names that hold escapes
+
+  const JsonField* find(std::string_view name) const {
+    const auto found = std::find_if(fields.begin(), fields.end(), [&](const JsonField& field) { return field.name == name; });
+    return found == fields.end() ? nullptr : &*found;
+  }
+};
+
+namespace detail {
+
+/// The value of four hexadecimal digits at `at`, or nothing.
+inline std::optional<char32_t> hex4(std::string_view text, std::size_t at) {
+  if (text.size() < at + 4) return std::nullopt;
+  char32_t value = 0;
+  for (std::size_t i = at; i < at + 4; ++i) {
+    const char c = text[i];
+    const bool digit = c >= '0' && c <= '9';
+    const char lower = static_cast<char>(c | 0x20);
+    if (!digit && (lower < 'a' || lower > 'f')) return std::nullopt;
+    value = value * 16 + static_cast<char32_t>(digit ? c - '0' : lower - 'a' + 10);
+  }
+  return value;
+}
+
+/// One pass over a text, by recursive descent. The caller bounds the nesting.
+class JsonScanner {
+ public:
+  JsonScanner(std::string_view text, JsonScan& result) : text_(text), result_(result) {}
+
+  void run() {
+    const bool good = value(&result_.kind) && (skip_space(), at_ == text_.size());
+    if (!good) result_.syntax_error = at_;
+  }
+
+ private:
+  static constexpr std::size_t in_object = static_cast<std::size_t>(-1);
+  struct Level {
+    std::string_view name;          // of the current field
+    std::size_t index = in_object;  // of the current item of an array
+  };
+
+  bool value(JsonKind* kind) {
+    skip_space();
+    switch (peek()) {
+      case '{': return *kind = JsonKind::object, object();
+      case '[': return *kind = JsonKind::array, array();
+      case '"': return *kind = JsonKind::string, string();
+      case 't': return *kind = JsonKind::boolean, word("true");
+      case 'f': return *kind = JsonKind::boolean, word("false");
+      case 'n': return *kind = JsonKind::null, word("null");
+      default: return *kind = JsonKind::number, number();
+    }
+  }
+
+  bool object() {
+    ++at_;
+    levels_.push_back({});
+    const std::size_t first_name = names_.size();
+    const bool good = members();
+    if (good) check_names(first_name);
+    names_.resize(first_name);
+    levels_.pop_back();
+    return good;
+  }
+
+  bool members() {
+    skip_space();
+    if (take('}')) return true;
+    do {
+      skip_space();
+      const std::size_t begin = at_;
+      if (peek() != '"' || !string()) return false;
+      const std::string_view name = name_of(text_.substr(begin, at_ - begin));
+      names_.push_back(name);
+      levels_.back().name = name;
+      skip_space();
+      if (!take(':')) return false;
+      skip_space();
+      const std::size_t value_begin = at_;
+      JsonKind kind{};
+      if (!value(&kind)) return false;
+      if (levels_.size() == 1) result_.fields.push_back({name, kind, text_.substr(value_begin, at_ - value_begin)});
+      skip_space();
+    } while (take(','));
+    return take('}');
+  }
+
+  bool array() {
+    ++at_;
+    skip_space();
+    if (take(']')) return true;
+    levels_.push_back({{}, 0});
+    do {
+      JsonKind kind{};
+      if (!value(&kind)) return false;
+      ++levels_.back().index;
+      skip_space();
+    } while (take(','));
+    levels_.pop_back();
+    return take(']');
+  }
+
+  bool string() {
+    ++at_;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '"') return ++at_, true;
+      if (static_cast<unsigned char>(c) < 0x20) return false;
+      if (c != '\\') {
+        ++at_;
+      } else if (!escape()) {
+        return false;
+      }
+    }
+    return false;
+  }
+
+  bool escape() {
+    const std::size_t begin = at_;
+    if (text_.size() < at_ + 2) return at_ = text_.size(), false;
+    const char c = text_[at_ + 1];
+    if (c != 'u') {
+      if (std::string_view("\"\\/bfnrt").find(c) == std::string_view::npos) return false;
+      return at_ += 2, true;
+    }
+    const std::optional<char32_t> unit = hex4(text_, at_ + 2);
+    if (!unit) return false;
+    at_ += 6;
+    if (*unit < 0xD800 || *unit > 0xDFFF) return true;
+    const std::optional<char32_t> low = text_.substr(at_, 2) == "\\u" ? hex4(text_, at_ + 2) : std::nullopt;
+    if (*unit <= 0xDBFF && low && *low >= 0xDC00 && *low <= 0xDFFF) {
+      at_ += 6;
+    } else if (!result_.lone_surrogate) {
+      result_.lone_surrogate = begin;
+    }
+    return true;
+  }
+
+  bool number() {
+    take('-');
+    if (!take('0') && !digits()) return false;
+    if (take('.') && !digits()) return false;
+    if (take('e') || take('E')) {
+      if (!take('+')) take('-');
+      if (!digits()) return false;
+    }
+    return true;
+  }
+
+  bool digits() {
+    const std::size_t begin = at_;
+    while (peek() >= '0' && peek() <= '9') ++at_;
+    return at_ > begin;
+  }
+
+  bool word(std::string_view expected) {
+    if (text_.substr(at_, expected.size()) != expected) return false;
+    return at_ += expected.size(), true;
+  }
+
+  void check_names(std::size_t first) {
+    const auto begin = names_.begin() + static_cast<std::ptrdiff_t>(first);
+    std::sort(begin, names_.end());
+    const auto twice = std::adjacent_find(begin, names_.end());
+    if (twice == names_.end() || result_.duplicate) return;
+    std::string path;
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      const Level& level = levels_[i];
+      if (level.index != in_object) {
+        path += '[' + std::to_string(level.index) + ']';
+        continue;
+      }
+      if (!path.empty()) path += '.';
+      path += i + 1 == levels_.size() ? *twice : level.name;
+    }
+    result_.duplicate = path;
+  }
+
+  /// The name that a string in quotes stands for.
+  std::string_view name_of(std::string_view quoted);
+
+  void skip_space() {
+    while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') ++at_;
+  }
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  bool take(char c) {
+    if (peek() != c) return false;
+    return ++at_, true;
+  }
+
+  std::string_view text_;
+  JsonScan& result_;
+  std::size_t at_ = 0;
+  std::vector<Level> levels_;            // the open objects and arrays
+  std::vector<std::string_view> names_;  // of all open objects
+};
+
+}  // namespace detail
+
+/// The text that a JSON string stands for; `quoted` is a string that a scan found, without unpaired surrogates.
+inline std::string unescape_json(std::string_view quoted) {
+  const std::string_view inside = quoted.substr(1, quoted.size() - 2);
+  std::string out;
+  out.reserve(inside.size());
+  for (std::size_t at = 0; at < inside.size();) {
+    const std::size_t next = std::min(inside.find('\\', at), inside.size());
+    out.append(inside.substr(at, next - at));
+    at = next;
+    if (at == inside.size()) break;
+    const char c = inside[at + 1];
+    at += 2;
+    if (c != 'u') {
+      constexpr std::string_view letters = "bfnrt";
+      const std::size_t letter = letters.find(c);
+      out += letter == std::string_view::npos ? c : "\b\f\n\r\t"[letter];
+      continue;
+    }
+    char32_t value = detail::hex4(inside, at).value_or(0xFFFD);
+    at += 4;
+    if (value >= 0xD800 && value <= 0xDBFF) {
+      const char32_t low = detail::hex4(inside, std::min(at + 2, inside.size())).value_or(0xDC00);
+      value = 0x10000 + ((value - 0xD800) << 10) + ((low - 0xDC00) & 0x3FFu);
+      at += 6;
+    }
+    append_utf8(out, value);
+  }
+  return out;
+}
+
+inline std::string_view detail::JsonScanner::name_of(std::string_view quoted) {
+  if (quoted.find('\\') == std::string_view::npos) return quoted.substr(1, quoted.size() - 2);
+  return result_.unescaped.emplace_back(unescape_json(quoted));
+}
+
+/// Scans `text`, which must be UTF-8 and not nest deeper than the stack allows: see `json_depth`.
+inline JsonScan scan_json(std::string_view text) {
+  JsonScan result;
+  detail::JsonScanner(text, result).run();
+  return result;
+}
+
+/// How many arrays and objects are open at once in `text`, at most; brackets in strings do not count. Any text will do.
+inline std::size_t json_depth(std::string_view text) {
+  std::size_t depth = 0;
+  std::size_t deepest = 0;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_string) {
+      if (c == '\\') ++at;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+}  // namespace veneer

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file normalize.hpp
+/// Normalization form C, with the place in the original text that each byte of the result comes from.
+///
+///     nfc("e" U+0301 "x")   "é" U+0078          é comes from [0, 1), x from [3, 4)
+///
+/// Unicode Standard Annex 15, on the tables of utf8proc. Vocabularies are made by a library whose tables are of Unicode 9, so
+/// what later versions changed is undone here, and characters that compose since then are left alone; all other text has the
+/// same form in every version. U+11A7, which utf8proc 2.8 drops behind a Hangul syllable, is kept.
+///
+/// A composed character is said to come from the first of its parts. That is how tokenizers report it, and offsets that are
+/// compared with theirs must agree.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <utf8proc.h>
+
+#include "veneer/core/error.hpp"
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+/// Bytes [begin, end) of a text.
+struct ByteRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  friend bool operator==(const ByteRange&, const ByteRange&) = default;
+};
+
+/// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a character share one.
+struct Normalized {
+  std::string text;
+  std::vector<ByteRange> origin;
+};
+
+namespace detail {
+
+// Combining marks that Unicode 10 and later assigned: for Unicode 9 they are starters.
+inline constexpr auto newer_marks = std::to_array<CodePointRange>({
+    {0x07FD, 0x07FD}, {0x0899, 0x089B}, {0x08CF, 0x08D3}, {0x0C3C, 0x0C3C}, {0x0D3B, 0x0D3C}, {0x0EBA, 0x0EBA},
+    {0x1715, 0x1715}, {0x1ABF, 0x1AC0}, {0x1AC3, 0x1AC4}, {0x1ACA, 0x1ACA}, {0x1DF6, 0x1DFA}, {0xA82C, 0xA82C},
+    {0x10F46, 0x10F47}, {0x10F4B, 0x10F4B}, {0x10F4D, 0x10F50}, {0x10F83, 0x10F83}, {0x10F85, 0x10F85},
+    {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x11839, 0x1183A}, {0x1193D, 0x1193E}, {0x11943, 0x11943},
+    {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42},
+    {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x16FF0, 0x16FF1}});
+
+// Characters with a canonical decomposition that Unicode 10 and later assigned.
+inline constexpr auto newer_composites = std::to_array<CodePointRange>({
+    {0x105C9, 0x105C9}, {0x105E4, 0x105E4}, {0x11383, 0x11383}, {0x11385, 0x11385}, {0x1138E, 0x1138E},
+    {0x11391, 0x11391}, {0x113C5, 0x113C5}, {0x113C7, 0x113C8}, {0x11938, 0x11938}, {0x16121, 0x16128},
+    {0x16D68, 0x16D6A}});
+
+inline int combining_class(char32_t value) {
+  if (value < 0x300 || in_ranges(newer_marks, value)) return 0;
+  return utf8proc_get_property(static_cast<utf8proc_int32_t>(value))->combining_class;
+}
+
+/// The character that two compose to, or 0.
+inline char32_t compose_pair(char32_t first, char32_t second) {
+  if (second < 0x300 || second == 0x11A7) return 0;
+  utf8proc_int32_t pair[2] = {static_cast<utf8proc_int32_t>(first), static_cast<utf8proc_int32_t>(second)};
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  if (utf8proc_normalize_utf32(pair, 2, options) != 1) return 0;
+  const auto composed = static_cast<char32_t>(pair[0]);
+  return in_ranges(newer_composites, composed) ? 0 : composed;
+}
+
+/// A character on its way, and how the count of characters changes at it: 0 takes one of the original, +1 takes none (a
+/// further part of a decomposition), -n takes n more (parts that were composed into it).
+struct MovingCharacter {
+  char32_t value;
+  int combining;
+  int change;
+};
+
+/// The canonical decomposition of `text`, marks in canonical order.
+inline std::vector<MovingCharacter> decompose(std::string_view text) {
+  std::vector<MovingCharacter> out;
+  out.reserve(text.size());
+  std::size_t marks = 0;  // where the run of marks at the end begins
+  const auto sort_marks = [&] {
+    std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(marks), out.end(),
+                     [](const MovingCharacter& a, const MovingCharacter& b) { return a.combining < b.combining; });
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_utf8(text, at);
+    expects(point.length > 0, "veneer::nfc(text): the text is not UTF-8");
+    at += point.length;
+    std::array<utf8proc_int32_t, 8> parts{static_cast<utf8proc_int32_t>(point.value)};
+    utf8proc_ssize_t count = 1;
+    if (point.value >= 0xC0 && !in_ranges(newer_composites, point.value)) {
+      int boundary = 0;
+      count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(point.value), parts.data(),
+                                      static_cast<utf8proc_ssize_t>(parts.size()),
+                                      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE), &boundary);
+      expects(count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size()), "veneer::nfc(text): utf8proc failed");
+    }
+    for (std::size_t part = 0; part < static_cast<std::size_t>(count); ++part) {
+      const auto value = static_cast<char32_t>(parts[part]);
+      const int combining = combining_class(value);
+      if (combining == 0) {
+        sort_marks();
+        marks = out.size() + 1;
+      }
+      out.push_back({value, combining, part == 0 ? 0 : 1});
+    }
+  }
+  sort_marks();
+  return out;
+}
+
+/// Composes in place: each starter with the marks and starters behind it that nothing blocks.
+inline void compose(std::vector<MovingCharacter>& characters) {
+  std::size_t kept = 0;
+  std::optional<std::size_t> starter;
+  int last_combining = 0;  // of the last character behind the starter that stayed; 0: none
+  for (const MovingCharacter character : characters) {
+    const bool blocked = last_combining != 0 && last_combining >= character.combining;
+    if (starter && !blocked) {
+      MovingCharacter& first = characters[*starter];
+      if (const char32_t composed = compose_pair(first.value, character.value); composed != 0) {
+        first.value = composed;
+        first.change += character.change - 1;
+        continue;
+      }
+    }
+    if (character.combining == 0) starter = kept;
+    last_combining = character.combining;
+    characters[kept++] = character;
+  }
+  characters.resize(kept);
+}
+
+/// The characters as text; with `origins` also the place that each byte takes in the original.
+inline Normalized write(std::string_view original, const std::vector<MovingCharacter>& characters, bool origins) {
+  Normalized out;
+  out.text.reserve(original.size());
+  std::size_t at = 0;
+  ByteRange taken{0, 0};  // the original character taken last
+  const auto take = [&] {
+    if (at >= original.size()) return;
+    taken = {at, at + decode_utf8(original, at).length};
+    at = taken.end;
+  };
+  for (const MovingCharacter& character : characters) {
+    append_utf8(out.text, character.value);
+    if (!origins) continue;
+    if (character.change <= 0) take();
+    out.origin.resize(out.text.size(), taken);
+    for (int more = character.change; more < 0; ++more) take();
+  }
+  return out;
+}
+
+}  // namespace detail
+
+/// The normalization form C of `text`, which must be UTF-8, or nothing if that is `text` itself. `origin` is filled if
+/// `origins` asks for it. Throws `ArgumentError`.
+inline std::optional<Normalized> nfc(std::string_view text, bool origins = false) {
+  // Nothing below U+0300, whose UTF-8 begins with CC, changes or composes without a character from there on.
+  if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xCC; })) return std::nullopt;
+  std::vector<detail::MovingCharacter> characters = detail::decompose(text);
+  detail::compose(characters);
+  Normalized out = detail::write(text, characters, origins);
+  if (out.text == text) return std::nullopt;
+  return out;
+}
+
+}  // namespace veneer

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file special_tokens.hpp
+/// The names of a model's special tokens, from `tokenizer_config.json` and, where that is silent, `special_tokens_map.json`.
+///
+///     {"bos_token": "<s>"}    or    {"bos_token": {"content": "<s>", ...}}    or null
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "veneer/core/error.hpp"
+#include "veneer/io/file.hpp"
+#include "veneer/text/json_scan.hpp"
+
+namespace veneer {
+
+struct SpecialTokens {
+  std::optional<std::string> bos;
+  std::optional<std::string> eos;
+  std::optional<std::string> pad;
+  std::optional<std::string> unk;
+};
+
+namespace detail {
+
+/// Fills what is still empty from one of the two files; a file that is not there says nothing.
+inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens& tokens) {
+  if (!std::filesystem::exists(path)) return;
+  constexpr std::size_t limit = std::size_t{16} << 20;
+  const std::string text = read_text(path, limit);
+  // Scanned, not parsed: `model_max_length` is often 10^30, an integer that no type holds.
+  const auto scan = [&](std::string_view value) {
+    if (find_invalid_utf8(value)) throw FormatError(path.string() + ": the bytes are not UTF-8");
+    if (json_depth(value) > 512) throw FormatError(path.string() + ": nested deeper than 512 levels");
+    JsonScan found = scan_json(value);
+    if (found.syntax_error) {
+      throw FormatError(path.string() + ": not valid JSON at byte " + std::to_string(*found.syntax_error));
+    }
+    if (found.lone_surrogate || found.duplicate || found.kind != JsonKind::object) {
+      throw FormatError(path.string() + ": expected an object of distinct names, without unpaired surrogates");
+    }
+    return found;
+  };
+  const JsonScan file = scan(text);
+  const auto read = [&](const char* name, std::optional<std::string>& token) {
+    const JsonField* field = file.find(name);
+    if (token || field == nullptr || field->kind == JsonKind::null) return;
+    if (field->kind == JsonKind::string) {
+      token = unescape_json(field->value);
+      return;
+    }
+    const JsonScan object = field->kind == JsonKind::object ? scan(field->value) : JsonScan{};
+    const JsonField* content = object.find("content");
+    if (content == nullptr || content->kind != JsonKind::string) {
+      throw FormatError(path.string() + ": \"" + name + "\": expected a text or an object with the text \"content\"");
+    }
+    token = unescape_json(content->value);
+  };
+  read("bos_token", tokens.bos);
+  read("eos_token", tokens.eos);
+  read("pad_token", tokens.pad);
+  read("unk_token", tokens.unk);
+}
+
+}  // namespace detail
+
+/// The special tokens of a model's folder. Throws `FormatError` and `IoError`.
+inline SpecialTokens read_special_tokens(const std::filesystem::path& folder) {
+  SpecialTokens tokens;
+  detail::add_special_tokens(folder / "tokenizer_config.json", tokens);
+  detail::add_special_tokens(folder / "special_tokens_map.json", tokens);
+  return tokens;
+}
+
+}  // namespace veneer

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file stream_decoder.hpp
+/// Text of ids as they come, one at a time: what may be printed is printed, half a character waits for its rest.
+///
+///     StreamDecoder stream(tokenizer);
+///     for (const std::int32_t id : ids) std::cout << stream.push(id);
+///     std::cout << stream.flush();                            // all of it together: tokenizer.decode(ids)
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "veneer/text/tokenizer.hpp"
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = false)
+      : tokenizer_(std::move(tokenizer)), skip_special_tokens_(skip_special_tokens) {}
+
+  /// The text that is certain once `id` is known. Throws `ArgumentError` for a negative id.
+  std::string push(std::int32_t id) {
+    tokenizer_.append_bytes(pending_, id, skip_special_tokens_);
+    std::string text;
+    pending_.erase(0, append_lossy(text, pending_, true));
+    return text;
+  }
+
+  /// What still waits: nothing, or U+FFFD for a character whose end never came. The next `push` begins a new text.
+  std::string flush() {
+    std::string text;
+    append_lossy(text, pending_);
+    pending_.clear();
+    return text;
+  }
+
+ private:
+  Tokenizer tokenizer_;
+  bool skip_special_tokens_;
+  std::string pending_;
+};
+
+}  // namespace veneer

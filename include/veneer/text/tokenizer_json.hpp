@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file tokenizer_json.hpp
+/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a byte-level tokenizer is made of.
+///
+///     {"added_tokens": [{"id", "content", flags}], "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
+///
+/// A component or an option that is not known is refused by name: one that is skipped changes ids without a word. `truncation`
+/// and `padding` are settings of one use and no part of the tokenizer; they are left aside, as transformers does.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "veneer/io/json.hpp"
+#include "veneer/text/added_tokens.hpp"
+#include "veneer/text/bpe.hpp"
+#include "veneer/text/bpe_json.hpp"
+#include "veneer/text/json_scan.hpp"
+#include "veneer/text/pipeline_json.hpp"
+#include "veneer/text/presplit.hpp"
+#include "veneer/text/tokenizer_error.hpp"
+#include "veneer/text/tokenizer_file.hpp"
+#include "veneer/text/vocabulary.hpp"
+
+namespace veneer {
+
+/// The parts of a byte-level tokenizer.
+struct TokenizerParts {
+  std::vector<AddedToken> added;
+  bool nfc = false;
+  std::vector<Splitter> splitters;
+  bool prefix_space = false;  // a piece of text that does not begin with a space gets one
+  PostProcessor post;
+  BpeModel model;
+};
+
+/// How large and how deep a tokenizer.json may be.
+inline constexpr JsonLimits tokenizer_limits{std::size_t{64} << 20, 64};
+
+namespace detail {
+
+class TokenizerReader : TokenizerFile {
+ public:
+  using TokenizerFile::TokenizerFile;
+
+  TokenizerParts read() const {
+    if (!root().is_object()) fail(Reason::not_an_object, "", "expected an object, found " + describe_json(root()));
+    const Json& model = member(root(), "model", "model");
+    expect(model.is_object(), "model", model, "an object");
+    check_model_type(*this, model);
+    const PipelineReader pipeline(*this);
+    const bool nfc = pipeline.read_normalizer();
+    std::vector<Splitter> splitters;
+    const bool prefix_space = pipeline.read_pre_tokenizer(splitters);
+    pipeline.check_decoder();
+    std::vector<AddedToken> added = read_added_tokens();
+    BpeModel bpe = BpeReader(*this, added).read(model);
+    check_added_ids(added, bpe.vocabulary());
+    PostProcessor post = pipeline.read_post_processor([&](std::int32_t id) {
+      return bpe.vocabulary().text(id) ||
+             std::any_of(added.begin(), added.end(), [&](const AddedToken& token) { return token.id == id; });
+    });
+    return {std::move(added), nfc, std::move(splitters), prefix_space, std::move(post), std::move(bpe)};
+  }
+
+ private:
+  std::vector<AddedToken> read_added_tokens() const {
+    std::vector<AddedToken> added;
+    const Json* entries = find_json(root(), "added_tokens");
+    if (is_absent(entries)) return added;
+    expect(entries->is_array(), "added_tokens", *entries, "a list");
+    added.reserve(entries->size());
+    for (const Json& entry : *entries) {
+      const std::string key = "added_tokens[" + std::to_string(added.size()) + "]";
+      expect(entry.is_object(), key, entry, "an object");
+      only(entry, key, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
+      AddedToken token;
+      token.id = id(member(entry, "id", key + ".id"), key + ".id");
+      token.content = text(entry, "content", key);
+      if (token.content.empty()) fail(Reason::empty_token, key + ".content", "an added token needs a text");
+      token.single_word = flag(entry, "single_word", key);
+      token.lstrip = flag(entry, "lstrip", key);
+      token.rstrip = flag(entry, "rstrip", key);
+      token.normalized = flag(entry, "normalized", key);
+      token.special = flag(entry, "special", key);
+      added.push_back(std::move(token));
+    }
+    return added;
+  }
+
+  /// One id, one token: an added token may be in the vocabulary too, under the same id.
+  void check_added_ids(const std::vector<AddedToken>& added, const Vocabulary& vocabulary) const {
+    Vocabulary::Entries entries;
+    for (std::size_t i = 0; i < added.size(); ++i) {
+      const AddedToken& token = added[i];
+      const std::string key = "added_tokens[" + std::to_string(i) + "]";
+      const auto text = vocabulary.text(token.id);
+      const auto other = vocabulary.id(token.content);
+      if ((text && *text != token.content) || (other && *other != token.id)) {
+        fail(Reason::duplicate_id, key, "the token \"" + printable(token.content) + "\" has the id " + std::to_string(token.id) +
+             (other && *other != token.id ? " here and " + std::to_string(*other) + " in the vocabulary"
+                                          : ", which is that of \"" + printable(*text) + "\" in the vocabulary"));
+      }
+      entries.emplace_back(token.content, token.id);
+    }
+    const auto by_text = [](const auto& a, const auto& b) { return a.first < b.first; };
+    std::sort(entries.begin(), entries.end(), by_text);
+    for (std::size_t i = 1; i < entries.size(); ++i) {
+      if (entries[i].first != entries[i - 1].first) continue;
+      fail(Reason::duplicate_id, "added_tokens", "the token \"" + printable(entries[i].first) + "\" is there twice");
+    }
+    if (const auto repeated = Vocabulary(entries).repeated_id()) {
+      fail(Reason::duplicate_id, "added_tokens", "two tokens have the id " + std::to_string(*repeated));
+    }
+  }
+};
+
+/// The object in which a name came twice, as a path; empty for the outermost.
+inline std::string place_of_duplicate(std::string_view text) {
+  if (json_depth(text) > 512) return "";
+  const std::string path = scan_json(text).duplicate.value_or("");
+  const std::size_t dot = path.starts_with("model.vocab.") ? std::string_view("model.vocab").size() : path.rfind('.');
+  return dot == std::string::npos ? "" : path.substr(0, dot);
+}
+
+inline Json parse_tokenizer_json(std::string_view text, const std::string& where) {
+  try {
+    return parse_json(text, where, tokenizer_limits);
+  } catch (const JsonError& error) {
+    switch (error.rule) {
+      case JsonRule::size: throw TokenizerError(TokenizerReason::too_large, "", error.what());
+      case JsonRule::encoding: throw TokenizerError(TokenizerReason::utf8, "", error.what());
+      case JsonRule::depth: throw TokenizerError(TokenizerReason::too_deep, "", error.what());
+      case JsonRule::duplicate:
+        throw TokenizerError(TokenizerReason::duplicate_key, place_of_duplicate(text), error.what());
+      case JsonRule::syntax:
+      case JsonRule::number: break;
+    }
+    throw TokenizerError(TokenizerReason::json, "", error.what());
+  }
+}
+
+}  // namespace detail
+
+/// The parts that the text of a tokenizer.json describes; `where` names it in messages. Throws `TokenizerError`.
+inline TokenizerParts read_tokenizer_json(std::string_view text, const std::string& where) {
+  const Json root = detail::parse_tokenizer_json(text, where);
+  return detail::TokenizerReader(root, where).read();
+}
+
+}  // namespace veneer
