@@ -102,11 +102,7 @@ class StrictSax {
   bool number_integer(std::int64_t value) { return sink_.integer(value), true; }
   bool number_unsigned(std::uint64_t value) { return sink_.unsigned_integer(value), true; }
   bool number_float(double value, const std::string& token) {
-    // The parser falls back to a double when an integer does not fit: the token has digits and a sign only.
-    if (token.find_first_not_of("-0123456789") == std::string::npos) {
-      source_.fail(JsonRule::number, token_start(token.size()),
-                   "the integer " + printable(token, 40) + " does not fit 64 bits");
-    }
+    if (is_integer(token)) refuse_integer(token);  // the parser falls back to a double when it does not fit
     return sink_.number(value), true;
   }
   bool string(std::string& value) { return sink_.text(std::move(value)), true; }
@@ -117,10 +113,12 @@ class StrictSax {
   bool end_object() { return --depth_, sink_.end_object(), true; }
   bool end_array() { return --depth_, sink_.end_array(), true; }
 
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) {
+  bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception& error) {
     const std::string_view what = error.what();
-    const bool overflow = what.find("number overflow") != std::string_view::npos;
-    if (overflow) source_.fail(JsonRule::number, token_start(0), "a number is too large for a double");
+    if (what.find("number overflow") != std::string_view::npos) {
+      if (is_integer(token)) refuse_integer(token);
+      source_.fail(JsonRule::number, token_start(token.size()), "a number is too large for a double");
+    }
     const std::size_t reason = what.find(" - ");
     std::string_view text = reason == std::string_view::npos ? what : what.substr(reason + 3);
     if (text.substr(0, 16) == "invalid string: ") text.remove_prefix(16);
@@ -129,6 +127,15 @@ class StrictSax {
   }
 
  private:
+  static bool is_integer(const std::string& token) {
+    return token.find_first_not_of("-0123456789") == std::string::npos;
+  }
+
+  [[noreturn]] void refuse_integer(const std::string& token) const {
+    source_.fail(JsonRule::number, token_start(token.size()),
+                 "the integer " + printable(token, 40) + " does not fit 64 bits");
+  }
+
   void open() {
     if (++depth_ > depth_limit_) {
       source_.fail(JsonRule::depth, source_.read - 1, "nested deeper than " + std::to_string(depth_limit_) + " levels");

@@ -54,7 +54,7 @@ struct Llama {
 
   Llama() = default;
 
-  /// Layers without weights: a loader or an initialiser fills them.
+  /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills them.
   /// \throws ArgumentError when the configuration contradicts itself, ShapeError when it contradicts E
   explicit Llama(LlamaConfig settings, B where = {}) : config(std::move(settings)), device(std::move(where)) {
     check(config);
@@ -70,14 +70,28 @@ struct Llama {
     fits("query", E.query, config.num_attention_heads * config.head_dim);
     fits("key_value", E.key_value, config.num_key_value_heads * config.head_dim);
     model.layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
+    const index_t hidden = config.hidden_size, query = config.num_attention_heads * config.head_dim;
+    const index_t key_value = config.num_key_value_heads * config.head_dim;
+    outline(model.embed_tokens.weight, config.vocab_size, hidden);
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
       Block& block = model.layers[i];
       block.input_layernorm.epsilon = block.post_attention_layernorm.epsilon = config.rms_norm_eps;
       block.self_attn.heads = config.num_attention_heads;
       block.self_attn.kv_heads = config.num_key_value_heads;
       block.self_attn.window = i < config.window.size() ? config.window[i] : 0;
+      outline(block.input_layernorm.weight, hidden);
+      outline(block.post_attention_layernorm.weight, hidden);
+      outline_linear(block.self_attn.q_proj, query, hidden, config.qkv_bias);
+      outline_linear(block.self_attn.k_proj, key_value, hidden, config.qkv_bias);
+      outline_linear(block.self_attn.v_proj, key_value, hidden, config.qkv_bias);
+      outline_linear(block.self_attn.o_proj, hidden, query, config.o_bias);
+      outline_linear(block.mlp.gate_proj, config.intermediate_size, hidden, config.mlp_bias);
+      outline_linear(block.mlp.up_proj, config.intermediate_size, hidden, config.mlp_bias);
+      outline_linear(block.mlp.down_proj, hidden, config.intermediate_size, config.mlp_bias);
     }
     model.norm.epsilon = config.rms_norm_eps;
+    outline(model.norm.weight, hidden);
+    if (!config.tie_word_embeddings) outline(lm_head.weight, config.vocab_size, hidden);
   }
 
   /// Angles of the positions that a layout gives to the rows of q.
@@ -163,9 +177,29 @@ struct Llama {
     return total;
   }
 
+  /// For attach: which linear layer gives the logits, and what shape a tied one has.
+  const Head& output_head() const { return lm_head; }
+  Shape<dyn, dyn> tied_shape() const { return Shape<dyn, dyn>(config.vocab_size, config.hidden_size); }
+
+  /// Gives a tied head a weight of its own: the embedding's, shared until one of them is trained.
+  void untie() {
+    if (!present(lm_head.weight)) lm_head.weight = model.embed_tokens.weight;
+  }
+
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
 
  private:
+  template <class W, class... Sizes>
+  void outline(W& weight, Sizes... sizes) const {
+    using S = typename W::shape_type;
+    weight = W(Tensor<T, S, B>(shape_of<S>(sizes...), device, nullptr));
+  }
+  template <class Layer>
+  void outline_linear(Layer& layer, index_t out, index_t in, bool bias) const {
+    outline(layer.weight, out, in);
+    if (bias) outline(layer.bias, out);
+  }
+
   template <ValueLike Ids>
   void check_ids(const Ids& ids) const {
     static_assert(std::same_as<typename Ids::scalar, std::int32_t>, "veneer::Llama(ids): ids must be a vector of int32");

@@ -172,23 +172,24 @@ class PipelineReader : TokenizerFile {
   template <class IsToken>
   void add_template(const Json& processor, const IsToken& is_token, PostProcessor& post) const {
     static const std::string key = "post_processor.single";
-    std::vector<std::int32_t> before;
-    std::vector<std::int32_t> after;
+    if (!post.prefix.empty() || !post.suffix.empty()) {
+      fail(Reason::unsupported_post_processor, "post_processor", "more than one TemplateProcessing is not supported");
+    }
+    std::vector<std::int32_t>* ids = &post.prefix;
     int texts = 0;
     for (const Json& piece : list(processor, "single", "post_processor")) {
       expect(piece.is_object() && piece.size() == 1, key, piece, "an object of one key");
       const std::string& kind = piece.begin().key();
       if (kind == "SpecialToken") {
-        add_special(processor, text(piece.front(), "id", key), is_token, texts == 0 ? before : after);
+        add_special(processor, text(piece.front(), "id", key), is_token, *ids);
       } else if (kind == "Sequence" && text(piece.front(), "id", key) == "A") {
         ++texts;
+        ids = &post.suffix;
       } else {
         fail(Reason::unsupported_post_processor, key, "the piece " + printable(kind) + " is not supported in a template for one text");
       }
     }
     if (texts != 1) fail(Reason::unsupported_post_processor, key, "expected the text once, found it " + std::to_string(texts) + " times");
-    post.prefix.insert(post.prefix.begin(), before.begin(), before.end());
-    post.suffix.insert(post.suffix.end(), after.begin(), after.end());
   }
 
   template <class IsToken>

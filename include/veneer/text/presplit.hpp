@@ -39,8 +39,9 @@ inline constexpr std::string_view llama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 inline constexpr std::string_view qwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view each_digit = R"(\p{N})";
-inline constexpr std::string_view digit_runs = R"(\p{N}+)";
+// Digits follow yet newer tables than the patterns do: Unicode 17.
+inline constexpr std::string_view each_digit = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
+inline constexpr std::string_view digit_runs = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}]+)";
 
 /// Whether a tokenizer.json may use the pattern in a Split.
 inline bool is_known(std::string_view pattern) { return pattern == gpt2 || pattern == llama3 || pattern == qwen2; }

@@ -103,9 +103,9 @@ class Tokenizer {
     return added ? added : model_vocabulary().id(token);
   }
 
-  /// The text of a token in the vocabulary.
+  /// The text of a token in the vocabulary; of an added token that is looked for in normalized text, the normalized text.
   std::optional<std::string_view> token(std::int32_t id) const {
-    const auto added = shared_->added.text(id);
+    const auto added = shared_->added_texts.text(id);
     return added ? added : model_vocabulary().text(id);
   }
 
@@ -128,19 +128,23 @@ class Tokenizer {
   /// All that copies share. Encoding takes a scratch out of the pool and puts it back.
   struct Shared {
     Shared(TokenizerParts parts, SpecialTokens special) : state(std::move(parts)), names(std::move(special)) {
-      Vocabulary::Entries entries;
+      Vocabulary::Entries contents;
+      Vocabulary::Entries texts;
       for (const AddedToken& token : state.parts.added) {
-        entries.emplace_back(token.content, token.id);
+        contents.emplace_back(token.content, token.id);
+        texts.emplace_back(state.added_texts[texts.size()], token.id);
         if (token.special) special_ids.push_back(token.id);
         if (!state.parts.model.vocabulary().text(token.id)) ++tokens_beside_model;
       }
-      added = Vocabulary(entries);
+      added = Vocabulary(contents);
+      added_texts = Vocabulary(texts);
       std::sort(special_ids.begin(), special_ids.end());
     }
 
     detail::TokenizerState state;
     SpecialTokens names;
-    Vocabulary added;
+    Vocabulary added;        // under the contents in the file, for `id`
+    Vocabulary added_texts;  // under the normalized contents, for `token` and `decode`
     std::vector<std::int32_t> special_ids;  // in order
     std::size_t tokens_beside_model = 0;
     std::mutex mutex;

@@ -45,21 +45,19 @@ struct TokenizerState {
   TokenizerParts parts;
   AddedTokenSet raw_tokens;
   AddedTokenSet normalized_tokens;
+  std::vector<std::string> added_texts;  // of `parts.added`: the content, or what the normalizer makes of it
 
   explicit TokenizerState(TokenizerParts from) : parts(std::move(from)) {
-    // Special ones first: if two have the same normalized text, they win.
-    for (const bool special : {true, false}) {
-      for (const AddedToken& token : parts.added) {
-        if (token.special == special) add(token);
+    for (const AddedToken& token : parts.added) {
+      const std::optional<Normalized> normal = token.normalized && parts.nfc ? nfc(token.content) : std::nullopt;
+      added_texts.push_back(normal ? normal->text : token.content);
+    }
+    for (const bool special : {true, false}) {  // if two have the same normalized text, the special one wins
+      for (std::size_t i = 0; i < parts.added.size(); ++i) {
+        const AddedToken& token = parts.added[i];
+        if (token.special == special) (token.normalized ? normalized_tokens : raw_tokens).add(token, added_texts[i]);
       }
     }
-  }
-
- private:
-  void add(const AddedToken& token) {
-    if (!token.normalized) return raw_tokens.add(token, token.content);
-    const std::optional<Normalized> normal = parts.nfc ? nfc(token.content) : std::nullopt;
-    normalized_tokens.add(token, normal ? normal->text : token.content);
   }
 };
 

@@ -52,6 +52,12 @@ inline constexpr auto newer_numbers = std::to_array<CodePointRange>({
     {0x10D40, 0x10D49}, {0x116D0, 0x116E3}, {0x11BF0, 0x11BF9}, {0x11F50, 0x11F59}, {0x16130, 0x16139},
     {0x16D70, 0x16D79}, {0x1CCF0, 0x1CCF9}, {0x1D2C0, 0x1D2D3}, {0x1E4F0, 0x1E4F9}, {0x1E5F1, 0x1E5FA}});
 
+// Marks of the same age: word characters, but no letters.
+inline constexpr auto newer_word_marks = std::to_array<CodePointRange>({
+    {0x897, 0x897}, {0x10D69, 0x10D6D}, {0x10EFC, 0x10EFC}, {0x113B8, 0x113C0}, {0x113C2, 0x113C2},
+    {0x113C5, 0x113C5}, {0x113C7, 0x113CA}, {0x113CC, 0x113D0}, {0x113D2, 0x113D2}, {0x113E1, 0x113E2},
+    {0x11F5A, 0x11F5A}, {0x1611E, 0x1612F}, {0x1E5EE, 0x1E5EF}});
+
 // Symbols with the property Other_Alphabetic: circled and squared Latin letters.
 inline constexpr auto alphabetic_symbols = std::to_array<CodePointRange>({
     {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}});
@@ -79,7 +85,8 @@ inline bool is_word_character(char32_t value) {
     case UTF8PROC_CATEGORY_PC:
       return true;
     case UTF8PROC_CATEGORY_CN:  // not in utf8proc's tables
-      return detail::in_ranges(detail::newer_letters, value) || detail::in_ranges(detail::newer_numbers, value);
+      return detail::in_ranges(detail::newer_letters, value) || detail::in_ranges(detail::newer_numbers, value) ||
+             detail::in_ranges(detail::newer_word_marks, value);
     default:
       return false;
   }

@@ -54,6 +54,18 @@ inline void rename_or_throw(const std::filesystem::path& from, const std::filesy
   }
 }
 
+/// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one back.
+inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh, const std::filesystem::path& target) {
+  const std::filesystem::path old = temporary_sibling(target);
+  rename_or_throw(target, old);
+  if (retry_interrupted([&] { return ::rename(fresh.c_str(), target.c_str()); }) != 0) {
+    const int number = errno;
+    rename_or_throw(old, target);
+    throw_write(target, "can't be put in place", number, 0);
+  }
+  return old;
+}
+
 /// Syncs every file and folder below `folder`, and the folder. Throws `IoError`, `DiskError`.
 inline void sync_tree(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -134,7 +146,7 @@ class AtomicFolder {
       if (!exists) {
         detail::rename_or_throw(path_, target_);
       } else {
-        old = replace();
+        old = detail::exchange_names(path_, target_) ? path_ : detail::replace_by_renames(path_, target_);
       }
       path_.clear();
     });
@@ -144,19 +156,6 @@ class AtomicFolder {
   }
 
  private:
-  /// Puts `path_` at `target_` and returns where the old folder is now.
-  std::filesystem::path replace() {
-    if (detail::exchange_names(path_, target_)) return path_;
-    const std::filesystem::path old = detail::temporary_sibling(target_);
-    detail::rename_or_throw(target_, old);
-    if (detail::retry_interrupted([&] { return ::rename(path_.c_str(), target_.c_str()); }) != 0) {
-      const int number = errno;
-      detail::rename_or_throw(old, target_);
-      detail::throw_write(target_, "can't be put in place", number, 0);
-    }
-    return old;
-  }
-
   /// Runs `body`, and turns the errors of std::filesystem into ours.
   template <class Body>
   static void guarded(const std::filesystem::path& path, Body body) {

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file llama_checkpoint.hpp
+/// load_llama(folder): a Hugging Face folder (config.json, model.safetensors or shards of it) becomes a model; save_llama is the way
+/// back.
+///
+/// Weights stay in the type that the file has (F32, BF16, F16; F64 rounds to F32). Every tensor of the model must be in the files,
+/// with its shape, and every tensor of the files in the model: one error lists all that is missing, extra or misshapen. Nothing is
+/// allocated before all shapes have been compared.
+#pragma once
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "veneer/backend/cpu.hpp"
+#include "veneer/io/file.hpp"
+#include "veneer/io/llama_config.hpp"
+#include "veneer/io/safetensors.hpp"
+#include "veneer/nn/llama.hpp"
+#include "veneer/peft/attach.hpp"
+
+namespace veneer {
+
+/// A Llama whose sizes, storage and adapters are decided at run time.
+template <Backend B = Cpu, Real T = float>
+using AnyLlama = Llama<LlamaExtents{}, B, stored<T>, AnyAdapter<B, T>, AnyEmbeddingAdapter<B, T>>;
+
+namespace detail {
+
+/// The dtype of files that holds a T.
+template <Stored T>
+constexpr Dtype dtype_of() {
+  if constexpr (std::same_as<T, float>) return Dtype::f32;
+  if constexpr (std::same_as<T, double>) return Dtype::f64;
+  if constexpr (std::same_as<T, bfloat16>) return Dtype::bf16;
+  if constexpr (std::same_as<T, half>) return Dtype::f16;
+}
+
+template <ShapeLike S>
+std::vector<std::int64_t> extents_of(const S& shape) {
+  std::vector<std::int64_t> extents;
+  for (int axis = 0; axis < S::rank; ++axis) extents.push_back(shape[axis]);
+  return extents;
+}
+
+/// A tensor of a file, as it is stored, on the device.
+template <Scalar U, ShapeLike S, Backend B>
+Tensor<U, S, B> read_stored(const TensorEntry& entry, S shape, const B& device) {
+  Tensor<U, S, B> out(shape, device);
+  if (reinterpret_cast<std::uintptr_t>(entry.data) % alignof(U) == 0) {
+    device.copy_in(out.data(), reinterpret_cast<const U*>(entry.data), out.count());
+  } else {
+    std::vector<U> aligned(static_cast<std::size_t>(out.count()));
+    std::memcpy(aligned.data(), entry.data, entry.bytes);
+    device.copy_in(out.data(), aligned.data(), out.count());
+  }
+  return out;
+}
+
+/// A tensor of a file in T.
+template <Real T, ShapeLike S, Backend B>
+Tensor<T, S, B> read_widened(const TensorEntry& entry, S shape, const B& device) {
+  std::vector<T> values(static_cast<std::size_t>(shape.count()));
+  read_floats(entry, values.data());
+  return from_host(shape, values, device);
+}
+
+/// Fills a weight that has only its shape.
+template <class W, Backend B>
+void read_weight(W& weight, const TensorEntry& entry, const B& device) {
+  using T = typename W::scalar;
+  const auto shape = weight.shape();
+  if constexpr (WeightSlotLike<W> && std::same_as<T, float>) {
+    if (entry.dtype == Dtype::bf16) {
+      weight = W(read_stored<bfloat16>(entry, shape, device));
+      return;
+    }
+    if (entry.dtype == Dtype::f16) {
+      weight = W(read_stored<half>(entry, shape, device));
+      return;
+    }
+  }
+  weight = W(read_widened<T>(entry, shape, device));
+}
+
+/// Collects what is wrong with a set of tensors: the first twenty, and how many more.
+class Complaints {
+ public:
+  void add(std::string complaint) {
+    if (++count_ <= 20) text_ += "\n  " + std::move(complaint);
+  }
+  /// \throws FormatError when there is anything to complain about
+  void raise(const std::string& where, const std::string& advice) const {
+    if (count_ == 0) return;
+    throw FormatError(where + ": " + std::to_string(count_) + (count_ == 1 ? " tensor does" : " tensors do") + " not fit the model:" + text_ +
+                      (count_ > 20 ? "\n  and " + std::to_string(count_ - 20) + " more" : "") + "\n" + advice);
+  }
+
+ private:
+  std::string text_;
+  std::size_t count_ = 0;
+};
+
+inline bool ignored_in_checkpoints(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
+
+/// Calls f(name, weight) for every weight and bias of the base that is there, trained or not.
+template <class M, class F>
+void visit_base(M& model, const F& f) {
+  visit(model, [&](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (WeightedModule<Part>) {
+      const auto one = [&](const char* leaf, auto& weight) {
+        using W = std::remove_cvref_t<decltype(weight)>;
+        if constexpr (WeightSlotLike<W>) {
+          if (present(weight)) f(name + leaf, weight);
+        } else if constexpr (TensorLike<W>) {
+          if (weight.count() > 0) f(name + leaf, weight);
+        }
+      };
+      one(".weight", part.weight);
+      if constexpr (requires { part.bias; }) one(".bias", part.bias);
+    }
+  });
+}
+
+}  // namespace detail
+
+/// Fills the weights of an outlined model from an open checkpoint.
+/// \throws FormatError that lists every tensor that is missing, extra, misshapen or of a type without fractions
+template <class Model>
+void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint) {
+  detail::Complaints complaints;
+  std::set<std::string> known;
+  detail::visit_base(model, [&](const std::string& name, auto& weight) {
+    known.insert(name);
+    const TensorEntry* entry = checkpoint.find(name);
+    const auto expected = detail::extents_of(weight.shape());
+    if (entry == nullptr) {
+      complaints.add(name + ": missing; expected shape " + shape_text(expected));
+    } else if (entry->shape != expected) {
+      complaints.add(name + ": shape " + shape_text(entry->shape) + ", expected " + shape_text(expected));
+    } else if (entry->dtype != Dtype::f32 && entry->dtype != Dtype::f16 && entry->dtype != Dtype::bf16 && entry->dtype != Dtype::f64) {
+      complaints.add(name + ": dtype " + std::string(dtype_name(entry->dtype)) + ", expected F32, F16 or BF16");
+    }
+  });
+  const bool tied = model.config.tie_word_embeddings;
+  for (const std::string& name : checkpoint.names()) {
+    if (known.contains(name) || detail::ignored_in_checkpoints(name)) continue;
+    if (tied && name == "lm_head.weight") continue;  // some writers store the shared weight twice
+    complaints.add(name + ": the model has no such tensor");
+  }
+  complaints.raise(checkpoint.where(), "The files belong to another config.json, or are incomplete: compare them with where they came from.");
+  detail::visit_base(model, [&](const std::string& name, auto& weight) {
+    detail::read_weight(weight, checkpoint.at(name), model.device);
+  });
+}
+
+/// Reads a model.
+/// \throws FormatError, IoError; ArgumentError when config.json asks for what is not supported
+template <Backend B = Cpu, Real T = float>
+AnyLlama<B, T> load_llama(const std::filesystem::path& folder, B device = {}) {
+  const LlamaConfigFile file = read_llama_config(folder / "config.json");
+  AnyLlama<B, T> model(file.config, std::move(device));
+  read_llama_weights(model, ShardedCheckpoint(folder));
+  return model;
+}
+
+namespace detail {
+
+/// Bytes of a tensor on the host, kept alive while a file is written.
+struct HostTensor {
+  TensorView view;
+  std::shared_ptr<const void> keep;
+};
+
+template <Scalar U, ShapeLike S, Backend B>
+HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
+  HostTensor out{{std::move(name), dtype_of<U>(), extents_of(x.shape()), nullptr}, nullptr};
+  if constexpr (std::same_as<B, Cpu>) {
+    out.keep = x.share();
+    out.view.data = x.data();
+  } else {
+    auto values = std::make_shared<std::vector<U>>(to_host(x));
+    out.view.data = values->data();
+    out.keep = values;
+  }
+  return out;
+}
+
+/// x rounded to the element type that `dtype` names; F32 for all but the 16-bit ones.
+template <Real T, ShapeLike S, Backend B>
+HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtype) {
+  if (dtype == Dtype::bf16) return host_tensor(std::move(name), convert<bfloat16>(x));
+  if (dtype == Dtype::f16) return host_tensor(std::move(name), convert<half>(x));
+  return host_tensor(std::move(name), convert<float>(x));
+}
+
+inline std::vector<TensorView> views(const std::vector<HostTensor>& tensors) {
+  std::vector<TensorView> out;
+  for (const HostTensor& tensor : tensors) out.push_back(tensor.view);
+  return out;
+}
+
+}  // namespace detail
+
+/// The weights of the base as a checkpoint holds them: frozen ones as they were stored, trained ones in `trained_dtype`.
+/// Adapters are not part of it; merge first.
+template <class Model>
+std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype = Dtype::f32) {
+  std::vector<detail::HostTensor> tensors;
+  detail::visit_base(model, [&](const std::string& name, auto& weight) {
+    with_weight(weight, [&](const auto& w) {
+      if constexpr (ParameterLike<decltype(w)>) {
+        tensors.push_back(detail::host_tensor_as(name, w.value(), trained_dtype));
+      } else {
+        tensors.push_back(detail::host_tensor(name, w));
+      }
+      return 0;
+    });
+  });
+  return tensors;
+}
+
+/// Writes model.safetensors (one file) into a folder that exists.
+template <class Model>
+void write_llama_weights(Model& model, const std::filesystem::path& folder, Dtype trained_dtype = Dtype::f32) {
+  const auto tensors = llama_tensors(model, trained_dtype);
+  write_safetensors(folder / "model.safetensors", detail::views(tensors), {{"format", "pt"}});
+}
+
+}  // namespace veneer

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file attach.hpp
+/// attach(model, config): fills the adapter slots of the modules that a LoraConfig names, and makes trainable what it says.
+///
+///   const AdapterPlan plan = attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj", "v_proj"}});
+/// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as PEFT matches them
+/// (peft/config.hpp). plan_adapter says the same without touching the model, and works on one that has shapes only.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "veneer/nn/linear.hpp"
+#include "veneer/nn/module.hpp"
+#include "veneer/peft/config.hpp"
+#include "veneer/peft/lora.hpp"
+#include "veneer/peft/plan.hpp"
+
+namespace veneer {
+
+/// The slot of a linear layer that takes any adapter of this library.
+template <Backend B, Real T = float>
+using AnyAdapter = AdapterSlot<LowRankAdapter<B, dyn, T>>;
+template <Backend B, Real T = float>
+using AnyEmbeddingAdapter = EmbeddingAdapterSlot<LowRankEmbeddingAdapter<B, dyn, T>>;
+
+struct AttachOptions {
+  std::uint64_t seed = 0;
+  bool strict = true;      // an entry that matches no module is an error; else a warning
+  bool initialise = true;  // false: factors are left without values, for a reader to fill
+};
+
+namespace detail {
+
+template <class M>
+concept WeightedModule = Module<M> && requires(M& layer) { layer.weight; };
+
+template <class M>
+concept AdaptableModule = WeightedModule<M> && requires(M& layer) { layer.adapter; };
+
+template <class A>
+struct IsEmbeddingSlot : std::false_type {};
+template <class... A>
+struct IsEmbeddingSlot<BasicAdapterSlot<NoEmbeddingAdapter, A...>> : std::true_type {};
+
+template <class A>
+concept FillableSlot = requires(A& slot) { slot.clear(); };
+
+/// Calls f(name, layer, shape, kind) for every layer with an adapter slot. A tied head has the shape of the embedding.
+template <class M, class F>
+void visit_adaptable(M& model, const F& f) {
+  visit(model, [&](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (AdaptableModule<Part>) {
+      if constexpr (FillableSlot<decltype(part.adapter)>) {
+        constexpr bool table = IsEmbeddingSlot<std::remove_cvref_t<decltype(part.adapter)>>::value;
+        ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
+        Shape<dyn, dyn> shape(0, 0);
+        if constexpr (requires { model.output_head(); }) {
+          if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head())) kind = ModuleKind::output_head;
+          shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
+        } else {
+          shape = Shape<dyn, dyn>(part.weight.shape());
+        }
+        f(name, part, shape, kind);
+      }
+    }
+  });
+}
+
+/// All weights and biases of the base, each once.
+template <class M>
+index_t base_count(M& model) {
+  index_t count = 0;
+  visit(model, [&](const std::string&, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (WeightedModule<Part>) {
+      if (present(part.weight)) count += part.weight.shape().count();
+      if constexpr (requires { part.bias.shape(); }) {
+        if (present(part.bias)) count += part.bias.shape().count();
+      }
+    }
+  });
+  return count;
+}
+
+/// Whether a module, or one that it is part of, trains in full.
+inline bool saved_in_full(const ModuleMatcher& matcher, const std::string& name) {
+  for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+    if (matcher.saved_in_full(name.substr(0, dot))) return true;
+  }
+  return matcher.saved_in_full(name);
+}
+
+inline std::uint64_t name_hash(const std::string& name) {  // FNV-1a
+  std::uint64_t hash = 14695981039346656037ull;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+  return hash;
+}
+
+inline index_t adapter_parameters(const LoraConfig& config, ModuleKind kind, index_t out, index_t in, index_t rank) {
+  return rank * (out + in) + (config.lora_bias && kind != ModuleKind::embedding ? out : 0);
+}
+
+/// Entries of lists and patterns that hit nothing.
+inline std::vector<std::string> unused_entries(const LoraConfig& config, const std::vector<std::string>& adapted,
+                                               const std::vector<std::string>& all) {
+  std::vector<std::string> unused;
+  const auto hits = [](const std::vector<std::string>& names, const auto& test) { return std::any_of(names.begin(), names.end(), test); };
+  for (const std::string& entry : config.target_modules.names) {
+    if (!hits(all, [&](const std::string& n) { return n == entry || n.ends_with("." + entry); })) unused.push_back("target_modules: \"" + entry + "\"");
+  }
+  for (const auto& [pattern, rank] : config.rank_pattern) {
+    const NamePattern matches("(.*\\.)?(" + pattern + ")$", "rank_pattern");
+    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); })) unused.push_back("rank_pattern: \"" + pattern + "\"");
+  }
+  for (const auto& [pattern, alpha] : config.alpha_pattern) {
+    const NamePattern matches("(.*\\.)?(" + pattern + ")$", "alpha_pattern");
+    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); })) unused.push_back("alpha_pattern: \"" + pattern + "\"");
+  }
+  for (const std::string& entry : config.modules_to_save.value_or(std::vector<std::string>())) {
+    if (!hits(all, [&](const std::string& n) { return n.ends_with(entry); })) unused.push_back("modules_to_save: \"" + entry + "\"");
+  }
+  return unused;
+}
+
+inline std::string listed(const std::vector<std::string>& names, const char* separator) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : separator) + name;
+  return text;
+}
+
+}  // namespace detail
+
+/// What attach would do.
+/// \throws ArgumentError when the config contradicts itself, when no module is hit (the message names the candidates), or, when
+///         strict, when an entry matches nothing
+template <class M>
+AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true) {
+  const ModuleMatcher matcher(config);
+  AdapterPlan plan;
+  plan.base_parameters = detail::base_count(model);
+  std::vector<std::string> adapted, all;
+  std::set<std::string> candidates;
+  detail::visit_adaptable(model, [&](const std::string& name, auto&, const auto& shape, ModuleKind kind) {
+    candidates.insert(name.substr(name.rfind('.') + 1));
+    if (!matcher.targets(name, kind)) return;
+    const index_t rank = matcher.rank_for(name);
+    adapted.push_back(name);
+    plan.modules.push_back({name, shape[0], shape[1], rank, matcher.alpha_for(name), matcher.scaling_for(name),
+                            detail::adapter_parameters(config, kind, shape[0], shape[1], rank)});
+  });
+  visit(model, [&](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (Module<Part>) all.push_back(name);
+    if constexpr (detail::WeightedModule<Part>) {
+      const bool saved = detail::saved_in_full(matcher, name);
+      if (saved) {
+        const bool tied = !present(part.weight);
+        index_t count = tied ? 0 : part.weight.shape().count();
+        if constexpr (requires { model.tied_shape(); }) count = tied ? model.tied_shape().count() : count;
+        plan.trained.push_back({name + ".weight", count, true});
+      }
+      if constexpr (requires { part.bias.shape(); }) {
+        const bool hit = std::find(adapted.begin(), adapted.end(), name) != adapted.end();
+        const bool trains = config.bias == LoraBias::all || (config.bias == LoraBias::lora_only && hit);
+        if (present(part.bias) && (saved || trains)) plan.trained.push_back({name + ".bias", part.bias.shape().count(), saved});
+      }
+    }
+  });
+  if (plan.modules.empty()) {
+    throw ArgumentError("veneer::attach: target_modules matches no module of this model; its modules end in " +
+                        detail::listed({candidates.begin(), candidates.end()}, ", "));
+  }
+  for (const std::string& entry : detail::unused_entries(config, adapted, all)) plan.warnings.push_back(entry + " matches no module");
+  if (strict && !plan.warnings.empty()) {
+    throw ArgumentError("veneer::attach: " + detail::listed(plan.warnings, "; ") + "; the modules end in " +
+                        detail::listed({candidates.begin(), candidates.end()}, ", "));
+  }
+  return plan;
+}
+
+namespace detail {
+
+/// The factors of one linear module, as init_lora_weights says.
+template <class A, class B>
+A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module, RandomStream source, bool values,
+                const B& device) {
+  using T = typename decltype(A::down)::scalar;
+  const Shape<dyn, dyn> down(module.rank, shape[1]), up(shape[0], module.rank);
+  if (!values) return A({down, device, nullptr}, {up, device, nullptr}, module.scaling, config.lora_dropout);
+  A adapter(shape, {.alpha = module.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source, module.rank, device);
+  const RandomStream second{source.seed, ~source.stream};
+  if (config.init_lora_weights == "gaussian") {
+    adapter.down = Parameter(normal<T>(down, source, 1.0 / static_cast<double>(module.rank), device));
+  } else if (config.init_lora_weights == "false") {
+    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(module.rank)));
+    adapter.up = Parameter(uniform<T>(up, second, -bound, bound, device));
+  } else if (config.init_lora_weights != "true") {
+    throw ArgumentError("veneer::attach: init_lora_weights \"" + config.init_lora_weights +
+                        "\" is not supported; true, false and gaussian are");
+  }
+  return adapter;
+}
+
+template <class Layer>
+void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module, const AttachOptions& options) {
+  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+  const RandomStream source{options.seed, name_hash(module.name)};
+  const auto device = typename std::remove_cvref_t<decltype(layer.weight)>::backend{};
+  using B = std::remove_cvref_t<decltype(device)>;
+  using T = compute_t<typename std::remove_cvref_t<decltype(layer.weight)>::scalar>;
+  if constexpr (IsEmbeddingSlot<Slot>::value) {
+    using A = LowRankEmbeddingAdapter<B, dyn, T>;
+    A adapter(shape, {.alpha = module.alpha, .use_rslora = config.use_rslora}, source, module.rank, device);
+    layer.adapter = std::move(adapter);
+  } else {
+    using A = LowRankAdapter<B, dyn, T>;
+    A adapter = make_low_rank<A>(config, shape, module, source, options.initialise, device);
+    if (config.lora_bias) adapter.bias = Parameter(zeros<T>(Shape<dyn>(shape[0]), device));
+    layer.adapter = std::move(adapter);
+  }
+}
+
+}  // namespace detail
+
+/// Fills slots and makes trainable what the config says. Adapters that were there before are replaced.
+/// \returns what was done
+/// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is then unchanged
+template <class M>
+AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
+  if (config.use_dora) throw ArgumentError("veneer::attach: use_dora is not supported; plain LoRA is");
+  AdapterPlan plan = plan_adapter(model, config, options.strict);
+  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind) {
+    const auto at = std::find_if(plan.modules.begin(), plan.modules.end(), [&](const AdaptedModule& m) { return m.name == name; });
+    if (at == plan.modules.end()) {
+      layer.adapter.clear();
+    } else {
+      detail::fill_slot(layer, config, shape, *at, options);
+    }
+  });
+  const auto trains = [&](const std::string& name) {
+    return std::any_of(plan.trained.begin(), plan.trained.end(), [&](const TrainedWeight& w) { return w.name == name; });
+  };
+  visit(model, [&](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (detail::WeightedModule<Part>) {
+      if constexpr (WeightSlotLike<decltype(part.weight)>) {
+        if (trains(name + ".weight")) {
+          if constexpr (requires { model.untie(); }) {
+            if (!present(part.weight)) model.untie();
+          }
+          part.weight.train();
+        }
+      }
+      if constexpr (requires { part.bias.train(); }) {
+        if (trains(name + ".bias")) part.bias.train();
+      }
+    }
+  });
+  return plan;
+}
+
+/// Full fine-tuning: every weight and bias becomes trainable, nothing is adapted.
+template <class M>
+AdapterPlan train_everything(M& model) {
+  AdapterPlan plan;
+  plan.base_parameters = detail::base_count(model);
+  visit(model, [&](const std::string& name, auto& part) {
+    if constexpr (WeightSlotLike<decltype(part)>) {
+      if (!present(part)) return;
+      plan.trained.push_back({name, part.shape().count(), false});
+      part.train(true);
+    }
+  });
+  return plan;
+}
+
+/// Empties every slot and freezes everything: the base alone.
+template <class M>
+void detach(M& model) {
+  detail::visit_adaptable(model, [](const std::string&, auto& layer, const auto&, ModuleKind) { layer.adapter.clear(); });
+}
+
+}  // namespace veneer

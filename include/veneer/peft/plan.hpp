@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file plan.hpp
+/// AdapterPlan: what an adapter will change about a model, module by module, before or after it does.
+///
+/// The last line of its text is PEFT's own:
+///   trainable params: 8,720 || all params: 142,160 || trainable%: 6.1339
+/// where "all" counts the base once, every adapter value, and every copy of a module that is trained in full.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "veneer/core/shape.hpp"
+
+namespace veneer {
+
+/// One adapted module.
+struct AdaptedModule {
+  std::string name;
+  index_t out = 0, in = 0;
+  index_t rank = 0;
+  double alpha = 0.0;
+  double scaling = 0.0;
+  index_t parameters = 0;
+};
+
+/// A weight or bias of the base that trains itself.
+struct TrainedWeight {
+  std::string name;
+  index_t parameters = 0;
+  bool copied = false;  // beside the original (modules_to_save), not in its place
+};
+
+struct AdapterPlan {
+  std::vector<AdaptedModule> modules;
+  std::vector<TrainedWeight> trained;
+  std::vector<std::string> warnings;
+  index_t base_parameters = 0;
+
+  index_t trainable() const {
+    index_t sum = 0;
+    for (const AdaptedModule& m : modules) sum += m.parameters;
+    for (const TrainedWeight& w : trained) sum += w.parameters;
+    return sum;
+  }
+  index_t all() const {
+    index_t sum = base_parameters;
+    for (const AdaptedModule& m : modules) sum += m.parameters;
+    for (const TrainedWeight& w : trained) sum += w.copied ? w.parameters : 0;
+    return sum;
+  }
+};
+
+/// 6738415616 -> "6,738,415,616".
+inline std::string with_commas(index_t value) {
+  std::string text = std::to_string(value);
+  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
+/// PEFT's line, to the letter.
+inline std::string parameter_line(index_t trainable, index_t all) {
+  char share[64];
+  std::snprintf(share, sizeof share, "%.4f", all == 0 ? 0.0 : 100.0 * static_cast<double>(trainable) / static_cast<double>(all));
+  return "trainable params: " + with_commas(trainable) + " || all params: " + with_commas(all) + " || trainable%: " + share;
+}
+
+/// A table of modules, then the warnings, then PEFT's line.
+inline std::ostream& operator<<(std::ostream& out, const AdapterPlan& plan) {
+  std::size_t width = 6;
+  for (const AdaptedModule& m : plan.modules) width = std::max(width, m.name.size());
+  for (const TrainedWeight& w : plan.trained) width = std::max(width, w.name.size());
+  char line[160];
+  const auto row = [&](const std::string& name, const std::string& rest) {
+    out << name << std::string(width - name.size(), ' ') << rest << '\n';
+  };
+  if (!plan.modules.empty()) row("module", "      out       in  rank    alpha  scaling  parameters");
+  for (const AdaptedModule& m : plan.modules) {
+    std::snprintf(line, sizeof line, " %8lld %8lld %5lld %8g %8.4g %11s", static_cast<long long>(m.out), static_cast<long long>(m.in),
+                  static_cast<long long>(m.rank), m.alpha, m.scaling, with_commas(m.parameters).c_str());
+    row(m.name, line);
+  }
+  for (const TrainedWeight& w : plan.trained) row(w.name, "  trained in full, " + with_commas(w.parameters) + " parameters");
+  for (const std::string& warning : plan.warnings) out << "warning: " << warning << '\n';
+  return out << parameter_line(plan.trainable(), plan.all()) << '\n';
+}
+
+}  // namespace veneer
