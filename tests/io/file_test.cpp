@@ -8,13 +8,13 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
@@ -207,15 +207,39 @@ TEST_CASE("killed at any moment, a writer leaves one of its files whole") {
 }
 
 TEST_CASE("names in files stay in their folder") {
-  const std::vector<std::string> hostile{
-      "", ".", "..", "/", "/etc/passwd", "../model.safetensors", "../../x", "a/b", "a/../b", "./a", "a/", "sub/..", "..\\x", "a\\b", "\\\\host\\share",
-      "C:\\x", "C:x", std::string("a\0b", 3), std::string("\0", 1), std::string(256, 'a'), "~/../x", "x/../../y", "//x", "file:///etc/passwd", "a//b"};
+  const std::vector<std::string> hostile{"",
+                                         ".",
+                                         "..",
+                                         "/",
+                                         "/etc/passwd",
+                                         "../model.safetensors",
+                                         "../../x",
+                                         "a/b",
+                                         "a/../b",
+                                         "./a",
+                                         "a/",
+                                         "sub/..",
+                                         "..\\x",
+                                         "a\\b",
+                                         "\\\\host\\share",
+                                         "C:\\x",
+                                         "C:x",
+                                         std::string("a\0b", 3),
+                                         std::string("\0", 1),
+                                         std::string(256, 'a'),
+                                         "~/../x",
+                                         "x/../../y",
+                                         "//x",
+                                         "file:///etc/passwd",
+                                         "a//b"};
   for (const std::string& name : hostile) {
     INFO(printable(name));
     CHECK_THROWS_AS(check_file_name(name, "index.json"), FormatError);
   }
-  CHECK_THROWS_WITH(check_file_name("../x", "m/index.json"), Contains("m/index.json: the file name \"../x\" has a path separator"));
-  for (const char* name : {"model.safetensors", "model-00001-of-00003.safetensors", "...", "a b", ".hidden", "..a", "é"}) {
+  CHECK_THROWS_WITH(check_file_name("../x", "m/index.json"),
+                    Contains("m/index.json: the file name \"../x\" has a path separator"));
+  for (const char* name :
+       {"model.safetensors", "model-00001-of-00003.safetensors", "...", "a b", ".hidden", "..a", "é"}) {
     CHECK_NOTHROW(check_file_name(name, "index.json"));
   }
 }

@@ -11,17 +11,20 @@
 #include <string>
 #include <vector>
 
-#include "support/catch.hpp"
-#include "support/temporary_folder.hpp"
 #include "veneer/io/json_dump.hpp"
 #include "veneer/io/utf8.hpp"
+
+#include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace veneer;
 using Catch::Contains;
 
 namespace {
 
-std::string compact(const std::string& text) { return dump_python(parse_json(text, "f.json"), {.indent = -1, .sort_keys = false}); }
+std::string compact(const std::string& text) {
+  return dump_python(parse_json(text, "f.json"), {.indent = -1, .sort_keys = false});
+}
 
 std::string repeat(const std::string& text, int times) {
   std::string out;
@@ -99,7 +102,8 @@ const std::vector<Malformed>& malformed() {
       {"an integer of 400 digits", repeat("7", 400), number, "does not fit 64 bits"},
       {"past the largest double", "[1e309]", number, "too large for a double"},
       {"far past the largest double", "[-1.5e99999]", number, "too large for a double"},
-      {"a name twice", "{\"a\":1,\n \"b\":2, \"a\":1}", duplicate, "line 2, column 11 (byte 18): the name \"a\" is given twice"},
+      {"a name twice", "{\"a\":1,\n \"b\":2, \"a\":1}", duplicate,
+       "line 2, column 11 (byte 18): the name \"a\" is given twice"},
       {"a name twice, written differently", "{\"a\":1,\"\\u0061\":2}", duplicate, "\"a\" is given twice"},
       {"a name twice further down", "[{\"x\":{\"y\":0,\"y\":0}}]", duplicate, "\"y\" is given twice"},
       {"the empty name twice", "{\"\":1,\"\":2}", duplicate, "given twice"},
@@ -134,7 +138,8 @@ TEST_CASE("texts at the edge of the rules are read") {
   const std::string deep = repeat("[", 64) + repeat("]", 64);
   CHECK(compact(deep) == deep);
   CHECK(compact(" \t\r\n[ ] ") == "[]");
-  CHECK(compact("[18446744073709551615, -9223372036854775808, 0, -0]") == "[18446744073709551615, -9223372036854775808, 0, 0]");
+  CHECK(compact("[18446744073709551615, -9223372036854775808, 0, -0]") ==
+        "[18446744073709551615, -9223372036854775808, 0, 0]");
   CHECK(compact("[1.7976931348623157e308, 5e-324, 1e-400, -0.0]") == "[1.7976931348623157e+308, 5e-324, 0.0, -0.0]");
   CHECK(compact("\"\\ud83d\\ude00\"") == "\"\\ud83d\\ude00\"");
   CHECK(compact("\"\xF4\x8F\xBF\xBF\"") == "\"\\udbff\\udfff\"");
@@ -157,13 +162,15 @@ TEST_CASE("integers stay integers, fractions stay fractions") {
 
 TEST_CASE("a vocabulary of 128,000 entries keeps its order, and a duplicate at its end is found") {
   std::string text = "{";
-  for (int i = 0; i < 128000; ++i) text += "\"token" + std::to_string(i * 7919 % 128000) + "\":" + std::to_string(i) + ",";
+  for (int i = 0; i < 128000; ++i)
+    text += "\"token" + std::to_string(i * 7919 % 128000) + "\":" + std::to_string(i) + ",";
   const Json json = parse_json(text + "\"last\":1}", "f");
   REQUIRE(json.size() == 128001);
   int next = 0;
   bool in_order = true;
   for (const auto& entry : json.get_ref<const Json::object_t&>()) {
-    if (next < 128000) in_order = in_order && entry.first == "token" + std::to_string(next * 7919 % 128000) && entry.second == next;
+    if (next < 128000)
+      in_order = in_order && entry.first == "token" + std::to_string(next * 7919 % 128000) && entry.second == next;
     ++next;
   }
   CHECK(in_order);
@@ -171,9 +178,11 @@ TEST_CASE("a vocabulary of 128,000 entries keeps its order, and a duplicate at i
 }
 
 TEST_CASE("writing and reading again gives the same value") {
-  const char* text = R"({"z": [1, 2.5, -3, true, false, null, [], {}], "a": {"text": "é\n\"\\ \u0001😀", "n": 1e-7}, "m": [[1], [2]]})";
+  const char* text =
+      R"({"z": [1, 2.5, -3, true, false, null, [], {}], "a": {"text": "é\n\"\\ \u0001😀", "n": 1e-7}, "m": [[1], [2]]})";
   const Json json = parse_json(text, "f");
-  for (const PythonStyle style : {PythonStyle{}, PythonStyle{.indent = -1}, PythonStyle{.sort_keys = false}, PythonStyle{.indent = 0, .ascii = false}}) {
+  for (const PythonStyle style : {PythonStyle{}, PythonStyle{.indent = -1}, PythonStyle{.sort_keys = false},
+                                  PythonStyle{.indent = 0, .ascii = false}}) {
     const std::string once = dump_python(json, style);
     CHECK(dump_python(parse_json(once, "f"), style) == once);
     CHECK(parse_json(once, "f")["a"]["text"] == json["a"]["text"]);
@@ -183,25 +192,42 @@ TEST_CASE("writing and reading again gives the same value") {
 
 TEST_CASE("the bytes are those of Python's json.dumps") {
   // import json; json.dumps(value, indent=2, sort_keys=True), CPython 3.11
-  const Json json = parse_json("{\"b\": [1, 2.0, [], {}], \"a\": {\"y\": null, \"x\": true}, \"\\u00e9\": \"\\u00e9\\ud83d\\ude00\\u007f/\\b\\f\"}", "f");
+  const Json json = parse_json(
+      "{\"b\": [1, 2.0, [], {}], \"a\": {\"y\": null, \"x\": true}, \"\\u00e9\": "
+      "\"\\u00e9\\ud83d\\ude00\\u007f/\\b\\f\"}",
+      "f");
   CHECK(dump_python(json) ==
         "{\n  \"a\": {\n    \"x\": true,\n    \"y\": null\n  },\n  \"b\": [\n    1,\n    2.0,\n    [],\n    {}\n  ],\n"
         "  \"\\u00e9\": \"\\u00e9\\ud83d\\ude00\\u007f/\\b\\f\"\n}");
   CHECK(dump_python(json, {.indent = -1, .sort_keys = false}) ==
-        "{\"b\": [1, 2.0, [], {}], \"a\": {\"y\": null, \"x\": true}, \"\\u00e9\": \"\\u00e9\\ud83d\\ude00\\u007f/\\b\\f\"}");
+        "{\"b\": [1, 2.0, [], {}], \"a\": {\"y\": null, \"x\": true}, \"\\u00e9\": "
+        "\"\\u00e9\\ud83d\\ude00\\u007f/\\b\\f\"}");
   CHECK(dump_python(json["\xC3\xA9"], {.ascii = false}) == "\"\xC3\xA9\xF0\x9F\x98\x80\x7F/\\b\\f\"");
   CHECK(dump_python(Json::object()) == "{}");
   CHECK(dump_python(Json::array()) == "[]");
 }
 
 TEST_CASE("floats are written as Python writes them") {
-  const std::vector<std::pair<double, const char*>> cases{
-      {0.0, "0.0"},       {-0.0, "-0.0"},     {2.0, "2.0"},         {0.1, "0.1"},
-      {1e-5, "1e-05"},    {0.0001, "0.0001"}, {0.00012, "0.00012"}, {1e15, "1000000000000000.0"},
-      {1e16, "1e+16"},    {1e22, "1e+22"},    {123456789012345680.0, "1.2345678901234568e+17"},
-      {1e100, "1e+100"},  {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
-      {-1.5e-7, "-1.5e-07"}, {2.8284271247461903, "2.8284271247461903"}, {9007199254740993.0, "9007199254740992.0"},
-      {1234.5, "1234.5"}, {-0.001, "-0.001"}, {3.0e-4, "0.0003"}};
+  const std::vector<std::pair<double, const char*>> cases{{0.0, "0.0"},
+                                                          {-0.0, "-0.0"},
+                                                          {2.0, "2.0"},
+                                                          {0.1, "0.1"},
+                                                          {1e-5, "1e-05"},
+                                                          {0.0001, "0.0001"},
+                                                          {0.00012, "0.00012"},
+                                                          {1e15, "1000000000000000.0"},
+                                                          {1e16, "1e+16"},
+                                                          {1e22, "1e+22"},
+                                                          {123456789012345680.0, "1.2345678901234568e+17"},
+                                                          {1e100, "1e+100"},
+                                                          {5e-324, "5e-324"},
+                                                          {1.7976931348623157e308, "1.7976931348623157e+308"},
+                                                          {-1.5e-7, "-1.5e-07"},
+                                                          {2.8284271247461903, "2.8284271247461903"},
+                                                          {9007199254740993.0, "9007199254740992.0"},
+                                                          {1234.5, "1234.5"},
+                                                          {-0.001, "-0.001"},
+                                                          {3.0e-4, "0.0003"}};
   for (const auto& entry : cases) CHECK(python_float(entry.first) == entry.second);
 }
 
@@ -211,7 +237,8 @@ TEST_CASE("a float reads back to the same bits") {
   for (int i = 0; i < 20000; ++i) {
     const double value = std::bit_cast<double>(random());
     if (!std::isfinite(value)) continue;
-    wrong += std::bit_cast<std::uint64_t>(std::strtod(python_float(value).c_str(), nullptr)) != std::bit_cast<std::uint64_t>(value);
+    wrong += std::bit_cast<std::uint64_t>(std::strtod(python_float(value).c_str(), nullptr)) !=
+             std::bit_cast<std::uint64_t>(value);
   }
   CHECK(wrong == 0);
 }
@@ -227,7 +254,9 @@ TEST_CASE("what JSON does not have can't be written") {
 }
 
 TEST_CASE("typed access names the file and the key") {
-  const Json json = parse_json(R"({"i": 3, "f": 2.5, "t": "x", "b": true, "n": null, "l": [1, 2], "big": 18446744073709551615, "m": [1, "a"]})", "c.json");
+  const Json json = parse_json(
+      R"({"i": 3, "f": 2.5, "t": "x", "b": true, "n": null, "l": [1, 2], "big": 18446744073709551615, "m": [1, "a"]})",
+      "c.json");
   const std::string where = "c.json";
   CHECK(json_integer(json, "i", where) == 3);
   CHECK(json_number(json, "f", where) == 2.5);
@@ -243,14 +272,17 @@ TEST_CASE("typed access names the file and the key") {
 
   CHECK_THROWS_WITH(json_integer(json, "absent", where), "c.json: the key \"absent\" is missing");
   CHECK_THROWS_WITH(json_integer(json, "f", where), "c.json: \"f\": expected an integer, found the number 2.5");
-  CHECK_THROWS_WITH(json_integer(json, "big", where), "c.json: \"big\": expected an integer below 2^63, found the number 18446744073709551615");
+  CHECK_THROWS_WITH(json_integer(json, "big", where),
+                    "c.json: \"big\": expected an integer below 2^63, found the number 18446744073709551615");
   CHECK_THROWS_WITH(json_integer(json, "n", where), "c.json: \"n\": expected an integer, found null");
   CHECK_THROWS_WITH(json_number(json, "t", where), "c.json: \"t\": expected a number, found the text \"x\"");
   CHECK_THROWS_WITH(json_boolean(json, "i", where), "c.json: \"i\": expected true or false, found the number 3");
   CHECK_THROWS_WITH(json_text(json, "l", where), "c.json: \"l\": expected a text, found an array");
   CHECK_THROWS_WITH(find_text(json, "b", where), "c.json: \"b\": expected a text, found true");
-  CHECK_THROWS_WITH(json_get<std::vector<std::string>>(json, "t", where), "c.json: \"t\": expected a list, found the text \"x\"");
-  CHECK_THROWS_WITH(json_get<std::vector<std::int64_t>>(json, "m", where), "c.json: \"m\"[1]: expected an integer, found the text \"a\"");
+  CHECK_THROWS_WITH(json_get<std::vector<std::string>>(json, "t", where),
+                    "c.json: \"t\": expected a list, found the text \"x\"");
+  CHECK_THROWS_WITH(json_get<std::vector<std::int64_t>>(json, "m", where),
+                    "c.json: \"m\"[1]: expected an integer, found the text \"a\"");
   CHECK_THROWS_WITH(json_integer(Json::array(), "i", where), "c.json: expected an object, found an array");
   CHECK_THROWS_WITH(find_integer(Json(1), "i", where), "c.json: expected an object, found the number 1");
 }
@@ -272,7 +304,8 @@ TEST_CASE("every code point survives an escape and UTF-8") {
   int wrong = 0;
   for (std::uint32_t value = 0; value <= 0x10FFFF; value += value < 0x3000 ? 1 : 37) {
     if (value >= 0xD800 && value <= 0xDFFF) continue;
-    const std::string text = value < 0x10000 ? escape(value) : escape(0xD7C0 + (value >> 10)) + escape(0xDC00 + (value & 0x3FF));
+    const std::string text =
+        value < 0x10000 ? escape(value) : escape(0xD7C0 + (value >> 10)) + escape(0xDC00 + (value & 0x3FF));
     const Json json = parse_json('"' + text + '"', "f");
     const std::string& utf8 = json.get_ref<const std::string&>();
     const CodePoint point = decode_utf8(utf8, 0);

@@ -14,9 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/core/scalar.hpp"
+
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
-#include "veneer/core/scalar.hpp"
 
 using namespace veneer;
 using Catch::Contains;
@@ -42,7 +43,8 @@ std::string file_saying(std::uint64_t length, const std::string& rest) {
   return out + rest;
 }
 
-std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
+                  const std::string& offsets) {
   return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
 }
 
@@ -52,7 +54,9 @@ std::string repeat(const std::string& text, int times) {
   return out;
 }
 
-std::span<const std::byte> bytes_of(const std::string& text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
 
 SafetensorsFile parse(const std::string& file) { return SafetensorsFile::parse(bytes_of(file), "f.safetensors"); }
 
@@ -75,26 +79,34 @@ std::vector<Malformed> malformed_frames() {
       {"header of 2^64 - 1 bytes", file_saying(~std::uint64_t{0}, "{}"), header_too_large},
       {"header of 2^64 - 8 bytes, which wraps to 0", file_saying(~std::uint64_t{7}, "{}"), header_too_large},
       {"text in place of a length", "PK\x03\x04 a zip archive, for example", header_too_large},
-      {"pickle in place of a length", std::string("\x80\x02}q\x00(X\x06\x00\x00", 12), header_too_large},
+      {"pickle in place of a length", std::string("\x80\x02}q\x00(X\x06\x00\x00", 10), header_too_large},
       {"header of 100,000,000 bytes in a short file", file_saying(100000000, "{}"), invalid_header_length},
       {"header one byte longer than the file", file_saying(3, "{}"), invalid_header_length},
       {"header, and nothing behind the length", file_saying(2, ""), invalid_header_length},
       {"header of no bytes", file_saying(0, ""), invalid_header},
       {"header of no bytes, with data", file_saying(0, "{}"), invalid_header},
       {"header that is not UTF-8", file_with("{\"\xFF\":1}", 0), invalid_header_encoding},
-      {"name with an overlong NUL", file_with("{" + entry("a\xC0\x80", "U8", "[1]", "[0,1]") + "}", 1), invalid_header_encoding},
-      {"name with half a code point", file_with("{" + entry("a\xE2\x82", "U8", "[1]", "[0,1]") + "}", 1), invalid_header_encoding},
-      {"name with a surrogate in UTF-8", file_with("{" + entry("\xED\xA0\x80", "U8", "[1]", "[0,1]") + "}", 1), invalid_header_encoding},
+      {"name with an overlong NUL", file_with("{" + entry("a\xC0\x80", "U8", "[1]", "[0,1]") + "}", 1),
+       invalid_header_encoding},
+      {"name with half a code point", file_with("{" + entry("a\xE2\x82", "U8", "[1]", "[0,1]") + "}", 1),
+       invalid_header_encoding},
+      {"name with a surrogate in UTF-8", file_with("{" + entry("\xED\xA0\x80", "U8", "[1]", "[0,1]") + "}", 1),
+       invalid_header_encoding},
       {"byte order mark", file_with("\xEF\xBB\xBF{}", 0), invalid_header_encoding},
       {"bytes missing at the end", file_with(good, 7), incomplete_buffer},
       {"no data at all", file_with(good, 0), incomplete_buffer},
       {"one byte left over", file_with(good, 9), incomplete_buffer},
       {"a second file behind the first", file_with(good, 8) + file_with(good, 8), incomplete_buffer},
       {"data and no tensors", file_with("{}", 4), incomplete_buffer},
-      {"only an empty tensor, and data", file_with("{" + entry("a", "F32", "[0]", "[0,0]") + "}", 4), incomplete_buffer},
-      {"offsets fit the shape, past the end of the file", file_with("{" + entry("a", "F32", "[1000]", "[0,4000]") + "}", 16), incomplete_buffer},
-      {"4 GiB of tensor in a file of bytes", file_with("{" + entry("a", "U8", "[4294967296]", "[0,4294967296]") + "}", 4), incomplete_buffer},
-      {"2^60 bytes of tensor", file_with("{" + entry("a", "U8", "[1152921504606846976]", "[0,1152921504606846976]") + "}", 4), incomplete_buffer},
+      {"only an empty tensor, and data", file_with("{" + entry("a", "F32", "[0]", "[0,0]") + "}", 4),
+       incomplete_buffer},
+      {"offsets fit the shape, past the end of the file",
+       file_with("{" + entry("a", "F32", "[1000]", "[0,4000]") + "}", 16), incomplete_buffer},
+      {"4 GiB of tensor in a file of bytes",
+       file_with("{" + entry("a", "U8", "[4294967296]", "[0,4294967296]") + "}", 4), incomplete_buffer},
+      {"2^60 bytes of tensor",
+       file_with("{" + entry("a", "U8", "[1152921504606846976]", "[0,1152921504606846976]") + "}", 4),
+       incomplete_buffer},
   };
 }
 
@@ -136,9 +148,11 @@ std::vector<Malformed> malformed_json() {
       {"lists in an unknown key", file_with("{\"a\":{\"x\":" + repeat("[", 1000), 0), nested_too_deep},
       {"unknown dtype", file_with("{" + entry("a", "F31", "[1]", "[0,4]") + "}", 4), unknown_dtype},
       {"dtype in small letters", file_with("{" + entry("a", "f32", "[1]", "[0,4]") + "}", 4), unknown_dtype},
-      {"dtype of another library", file_with("{" + entry("a", "torch.float32", "[1]", "[0,4]") + "}", 4), unknown_dtype},
+      {"dtype of another library", file_with("{" + entry("a", "torch.float32", "[1]", "[0,4]") + "}", 4),
+       unknown_dtype},
       {"empty dtype", file_with("{" + entry("a", "", "[1]", "[0,4]") + "}", 4), unknown_dtype},
-      {"unknown dtype, offsets outside", file_with("{" + entry("a", "Q4", "[1]", "[0,999999]") + "}", 4), unknown_dtype},
+      {"unknown dtype, offsets outside", file_with("{" + entry("a", "Q4", "[1]", "[0,999999]") + "}", 4),
+       unknown_dtype},
       {"metadata value is a number", file_with("{\"__metadata__\":{\"step\":5}}", 0), invalid_metadata},
       {"metadata value is null", file_with("{\"__metadata__\":{\"a\":null}}", 0), invalid_metadata},
       {"metadata value is a list", file_with("{\"__metadata__\":{\"a\":[\"b\"]}}", 0), invalid_metadata},
@@ -151,25 +165,37 @@ std::vector<Malformed> malformed_json() {
 
 std::vector<Malformed> malformed_names() {
   using enum SafetensorsError;
-  const auto named = [](const std::string& name) { return file_with("{" + entry(name, "U8", "[1]", "[0,1]") + "}", 1); };
+  const auto named = [](const std::string& name) {
+    return file_with("{" + entry(name, "U8", "[1]", "[0,1]") + "}", 1);
+  };
   const std::string e = entry("a", "U8", "[4]", "[0,4]");
   return {
       {"the same name twice", file_with("{" + e + "," + entry("a", "F32", "[1]", "[0,4]") + "}", 4), duplicate_name},
-      {"the same name twice, with bytes for both", file_with("{" + e + "," + entry("a", "F32", "[1]", "[4,8]") + "}", 8), duplicate_name},
-      {"the same name in two spellings", file_with("{" + e + "," + entry("\\u0061", "U8", "[4]", "[4,8]") + "}", 8), duplicate_name},
+      {"the same name twice, with bytes for both",
+       file_with("{" + e + "," + entry("a", "F32", "[1]", "[4,8]") + "}", 8), duplicate_name},
+      {"the same name in two spellings", file_with("{" + e + "," + entry("\\u0061", "U8", "[4]", "[4,8]") + "}", 8),
+       duplicate_name},
       {"metadata twice", file_with("{\"__metadata__\":{},\"__metadata__\":{}}", 0), duplicate_name},
-      {"a metadata key twice", file_with("{\"__metadata__\":{\"format\":\"pt\",\"format\":\"np\"}}", 0), duplicate_name},
-      {"dtype twice", file_with("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1), duplicate_name},
-      {"shape twice", file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[9],\"shape\":[1],\"data_offsets\":[0,1]}}", 1), duplicate_name},
-      {"data_offsets twice", file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"data_offsets\":[0,1]}}", 1), duplicate_name},
+      {"a metadata key twice", file_with("{\"__metadata__\":{\"format\":\"pt\",\"format\":\"np\"}}", 0),
+       duplicate_name},
+      {"dtype twice", file_with("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1),
+       duplicate_name},
+      {"shape twice", file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[9],\"shape\":[1],\"data_offsets\":[0,1]}}", 1),
+       duplicate_name},
+      {"data_offsets twice",
+       file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"data_offsets\":[0,1]}}", 1),
+       duplicate_name},
       {"empty name", named(""), invalid_name},
       {"name with a NUL", named("a\\u0000b"), invalid_name},
       {"name that is a NUL", named("\\u0000"), invalid_name},
       {"name of 1025 bytes", named(std::string(1025, 'n')), invalid_name},
       {"name of a million bytes", named(std::string(1000000, 'n')), invalid_name},
-      {"nine dimensions", file_with("{" + entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") + "}", 1), too_many_dimensions},
-      {"a million dimensions", file_with("{" + entry("a", "U8", "[1" + repeat(",1", 999999) + "]", "[0,1]") + "}", 1), too_many_dimensions},
-      {"nine dimensions, one of them 0", file_with("{" + entry("a", "U8", "[1,1,1,1,0,1,1,1,1]", "[0,0]") + "}", 0), too_many_dimensions},
+      {"nine dimensions", file_with("{" + entry("a", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") + "}", 1),
+       too_many_dimensions},
+      {"a million dimensions", file_with("{" + entry("a", "U8", "[1" + repeat(",1", 999999) + "]", "[0,1]") + "}", 1),
+       too_many_dimensions},
+      {"nine dimensions, one of them 0", file_with("{" + entry("a", "U8", "[1,1,1,1,0,1,1,1,1]", "[0,0]") + "}", 0),
+       too_many_dimensions},
   };
 }
 
@@ -194,11 +220,15 @@ std::vector<Malformed> malformed_numbers() {
       {"-2^63 - 1 as an offset", placed("[-9223372036854775809,1]"), invalid_number},
       {"extent of 2^63", shaped("[9223372036854775808]"), size_overflow},
       {"extents 2 and 2^64 - 2", shaped("[2,18446744073709551614]"), size_overflow},
-      {"product is 4 modulo 2^64", file_with("{" + entry("a", "U8", "[4194305,4194305,211106198978564]", "[0,4]") + "}", 4), size_overflow},
-      {"product is 0 modulo 2^64", file_with("{" + entry("a", "U8", "[4294967296,4294967296]", "[0,0]") + "}", 0), size_overflow},
-      {"elements fit, bits do not", file_with("{" + entry("a", "F64", "[2305843009213693952]", "[0,0]") + "}", 0), size_overflow},
+      {"product is 4 modulo 2^64",
+       file_with("{" + entry("a", "U8", "[4194305,4194305,211106198978564]", "[0,4]") + "}", 4), size_overflow},
+      {"product is 0 modulo 2^64", file_with("{" + entry("a", "U8", "[4294967296,4294967296]", "[0,0]") + "}", 0),
+       size_overflow},
+      {"elements fit, bits do not", file_with("{" + entry("a", "F64", "[2305843009213693952]", "[0,0]") + "}", 0),
+       size_overflow},
       {"eight large extents", shaped("[65536,65536,65536,65536,65536,65536,65536,65536]"), size_overflow},
-      {"overflow before a 0", file_with("{" + entry("a", "U8", "[4294967296,4294967296,0]", "[0,0]") + "}", 0), size_overflow},
+      {"overflow before a 0", file_with("{" + entry("a", "U8", "[4294967296,4294967296,0]", "[0,0]") + "}", 0),
+       size_overflow},
   };
 }
 
@@ -228,12 +258,19 @@ std::vector<Malformed> malformed_layout() {
       {"a hole of one byte", two("[0,4]", "[5,9]", 9), hole_between_tensors},
       {"a hole between tensors out of order", two("[8,12]", "[0,4]", 12), hole_between_tensors},
       {"an empty tensor past a hole", file_with("{" + entry("a", "U8", "[0]", "[4,4]") + "}", 4), hole_between_tensors},
-      {"a hole to the far end", one("U8", "[1]", "[18446744073709551614,18446744073709551615]", 1), hole_between_tensors},
+      {"a hole to the far end", one("U8", "[1]", "[18446744073709551614,18446744073709551615]", 1),
+       hole_between_tensors},
       {"the same bytes twice", two("[0,4]", "[0,4]", 4), overlapping_tensors},
       {"overlap by one byte", two("[0,4]", "[3,7]", 7), overlapping_tensors},
-      {"one tensor inside another", file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[4]", "[2,6]") + "}", 8), overlapping_tensors},
-      {"the same start, other ends", file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 8), overlapping_tensors},
-      {"an empty tensor inside another", file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[0]", "[4,4]") + "}", 8), overlapping_tensors},
+      {"one tensor inside another",
+       file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[4]", "[2,6]") + "}", 8),
+       overlapping_tensors},
+      {"the same start, other ends",
+       file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 8),
+       overlapping_tensors},
+      {"an empty tensor inside another",
+       file_with("{" + entry("a", "U8", "[8]", "[0,8]") + "," + entry("b", "U8", "[0]", "[4,4]") + "}", 8),
+       overlapping_tensors},
       {"end before begin", one("U8", "[4]", "[4,0]", 4), invalid_offset},
       {"end before begin, by one", one("U8", "[1]", "[1,0]", 1), invalid_offset},
       {"end before begin, at the far end", one("U8", "[1]", "[18446744073709551615,0]", 1), invalid_offset},
@@ -267,29 +304,45 @@ std::vector<Valid> valid() {
       {"no tensors, metadata", file_with("{\"__metadata__\":{\"format\":\"pt\"}}", 0), 0},
       {"empty metadata", file_with("{\"__metadata__\":{}}", 0), 0},
       {"metadata null", file_with("{\"__metadata__\":null}", 0), 0},
-      {"metadata behind the tensors", file_with("{" + entry("a", "U8", "[1]", "[0,1]") + ",\"__metadata__\":{\"a\":\"b\"}}", 1), 1},
+      {"metadata behind the tensors",
+       file_with("{" + entry("a", "U8", "[1]", "[0,1]") + ",\"__metadata__\":{\"a\":\"b\"}}", 1), 1},
       {"metadata with empty key and text", file_with("{\"__metadata__\":{\"\":\"\"}}", 0), 0},
       {"metadata with any text", file_with("{\"__metadata__\":{\"k\\u0000\":\"\\n\xF0\x9F\x98\x80\"}}", 0), 0},
-      {"the example of the reference", file_with("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}  ", 16), 1},
+      {"the example of the reference",
+       file_with("{\"test\":{\"dtype\":\"I32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}  ", 16), 1},
       {"header not a multiple of 8", file_with("{" + entry("a", "I32", "[2,2]", "[0,16]") + "}", 16), 1},
       {"blanks before the header", file_with("  \n\t {" + entry("a", "U8", "[1]", "[0,1]") + "}", 1), 1},
-      {"line breaks in the header", file_with("{\n\"a\" :\r\n{ \"dtype\" : \"U8\" , \"shape\" : [ 1 ] , \"data_offsets\" : [ 0 , 1 ] } }\n", 1), 1},
+      {"line breaks in the header",
+       file_with("{\n\"a\" :\r\n{ \"dtype\" : \"U8\" , \"shape\" : [ 1 ] , \"data_offsets\" : [ 0 , 1 ] } }\n", 1), 1},
       {"fields in another order", file_with("{\"a\":{\"data_offsets\":[0,1],\"shape\":[1],\"dtype\":\"U8\"}}", 1), 1},
-      {"an unknown field", file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"quant\":\"x\"}}", 1), 1},
-      {"an unknown field that is an object", file_with("{\"a\":{\"x\":{\"y\":-1.5,\"y\":null},\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1), 1},
-      {"an unknown field that is a list", file_with("{\"a\":{\"x\":[1,\"b\",null,true],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1), 1},
+      {"an unknown field",
+       file_with("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"quant\":\"x\"}}", 1), 1},
+      {"an unknown field that is an object",
+       file_with("{\"a\":{\"x\":{\"y\":-1.5,\"y\":null},\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1),
+       1},
+      {"an unknown field that is a list",
+       file_with("{\"a\":{\"x\":[1,\"b\",null,true],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1), 1},
       {"rank 0", one("F32", "[]", "[0,4]", 4), 1},
       {"eight dimensions", one("U8", eight.c_str(), "[0,1]", 1), 1},
       {"an extent of 0", one("F32", "[0]", "[0,0]", 0), 1},
       {"an extent of 0 among large ones", one("F32", "[0,4294967296,4294967296]", "[0,0]", 0), 1},
       {"an extent of 2^62 and a 0", one("U8", "[1152921504606846976,0]", "[0,0]", 0), 1},
       {"extents that leave 63 bits on the way to 0", one("U8", "[1152921504606846976,15,0]", "[0,0]", 0), 1},
-      {"an empty tensor before another", file_with("{" + entry("a", "U8", "[0]", "[0,0]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 4), 2},
-      {"an empty tensor between two", file_with("{" + entry("a", "U8", "[4]", "[0,4]") + "," + entry("b", "U8", "[0]", "[4,4]") + "," + entry("c", "U8", "[4]", "[4,8]") + "}", 8), 3},
-      {"an empty tensor at the end", file_with("{" + entry("a", "U8", "[4]", "[0,4]") + "," + entry("b", "U8", "[0]", "[4,4]") + "}", 4), 2},
-      {"two empty tensors at one place", file_with("{" + entry("a", "U8", "[0]", "[0,0]") + "," + entry("b", "F32", "[2,0]", "[0,0]") + "}", 0), 2},
-      {"tensors in another order than their data", file_with("{" + entry("a", "U8", "[4]", "[4,8]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 8), 2},
-      {"a tensor that is not aligned", file_with("{" + entry("a", "U8", "[1]", "[0,1]") + "," + entry("b", "F64", "[1]", "[1,9]") + "}", 9), 2},
+      {"an empty tensor before another",
+       file_with("{" + entry("a", "U8", "[0]", "[0,0]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 4), 2},
+      {"an empty tensor between two",
+       file_with("{" + entry("a", "U8", "[4]", "[0,4]") + "," + entry("b", "U8", "[0]", "[4,4]") + "," +
+                     entry("c", "U8", "[4]", "[4,8]") + "}",
+                 8),
+       3},
+      {"an empty tensor at the end",
+       file_with("{" + entry("a", "U8", "[4]", "[0,4]") + "," + entry("b", "U8", "[0]", "[4,4]") + "}", 4), 2},
+      {"two empty tensors at one place",
+       file_with("{" + entry("a", "U8", "[0]", "[0,0]") + "," + entry("b", "F32", "[2,0]", "[0,0]") + "}", 0), 2},
+      {"tensors in another order than their data",
+       file_with("{" + entry("a", "U8", "[4]", "[4,8]") + "," + entry("b", "U8", "[4]", "[0,4]") + "}", 8), 2},
+      {"a tensor that is not aligned",
+       file_with("{" + entry("a", "U8", "[1]", "[0,1]") + "," + entry("b", "F64", "[1]", "[1,9]") + "}", 9), 2},
       {"two elements of 4 bits", one("F4", "[2]", "[0,1]", 1), 1},
       {"four elements of 6 bits", one("F6_E2M3", "[4]", "[0,3]", 3), 1},
       {"four by five elements of 6 bits", one("F6_E3M2", "[4,5]", "[0,15]", 15), 1},
@@ -299,9 +352,11 @@ std::vector<Valid> valid() {
       {"a name beyond ASCII", file_with("{" + entry("\xC3\xA9\xF0\x9F\x98\x80", "U8", "[1]", "[0,1]") + "}", 1), 1},
       {"a name in escapes", file_with("{" + entry("\\ud83d\\ude00", "U8", "[1]", "[0,1]") + "}", 1), 1},
       {"a name with a line break and a quote", file_with("{" + entry("a\\n\\\"b", "U8", "[1]", "[0,1]") + "}", 1), 1},
-      {"names that differ by case", file_with("{" + entry("a", "U8", "[1]", "[0,1]") + "," + entry("A", "U8", "[1]", "[1,2]") + "}", 2), 2},
+      {"names that differ by case",
+       file_with("{" + entry("a", "U8", "[1]", "[0,1]") + "," + entry("A", "U8", "[1]", "[1,2]") + "}", 2), 2},
       {"a name almost that of the metadata", file_with("{" + entry("__metadata__ ", "U8", "[1]", "[0,1]") + "}", 1), 1},
-      {"values that are not finite", file_with("{" + entry("a", "F32", "[1]", "[0,4]") + "}", 0) + "\xFF\xFF\xFF\xFF", 1},
+      {"values that are not finite", file_with("{" + entry("a", "F32", "[1]", "[0,4]") + "}", 0) + "\xFF\xFF\xFF\xFF",
+       1},
   };
 }
 
@@ -311,7 +366,8 @@ bool consistent(const SafetensorsFile& file, const std::string& bytes) {
   for (const std::string& name : file.names()) {
     const TensorEntry& tensor = file.at(name);
     const auto* begin = reinterpret_cast<const char*>(tensor.data);
-    if (tensor.bytes > 0 && (begin < bytes.data() + 8 || begin + tensor.bytes > bytes.data() + bytes.size())) return false;
+    if (tensor.bytes > 0 && (begin < bytes.data() + 8 || begin + tensor.bytes > bytes.data() + bytes.size()))
+      return false;
     if (static_cast<std::uint64_t>(element_count(tensor)) * dtype_bits(tensor.dtype) != tensor.bytes * 8) return false;
     total += tensor.bytes;
   }
@@ -337,10 +393,11 @@ TEST_CASE("each malformed file is refused by the code of its rule") {
     }
   }
   using enum SafetensorsError;
-  for (const SafetensorsError code : {header_too_small, header_too_large, invalid_header_length, invalid_header_encoding, invalid_header,
-                                      unknown_dtype, invalid_metadata, hole_between_tensors, invalid_offset, overlapping_tensors, size_overflow,
-                                      misaligned_tensor, size_mismatch, incomplete_buffer, duplicate_name, invalid_name, invalid_number,
-                                      too_many_dimensions, nested_too_deep}) {
+  for (const SafetensorsError code :
+       {header_too_small, header_too_large, invalid_header_length, invalid_header_encoding, invalid_header,
+        unknown_dtype, invalid_metadata, hole_between_tensors, invalid_offset, overlapping_tensors, size_overflow,
+        misaligned_tensor, size_mismatch, incomplete_buffer, duplicate_name, invalid_name, invalid_number,
+        too_many_dimensions, nested_too_deep}) {
     INFO(static_cast<int>(code));
     CHECK(std::count(seen.begin(), seen.end(), code) >= 3);
   }
@@ -375,14 +432,18 @@ TEST_CASE("messages name the tensor, what was found and what was expected") {
   CHECK(message(file_with("{" + entry("w", "F32", "[3]", "[0,8]") + "}", 8)) ==
         "f.safetensors: tensor \"w\": data_offsets [0, 8] span 8 bytes, F32 and the shape need 12");
   CHECK(message(file_with("{" + entry("w", "F32", "[2]", "[4,12]") + "}", 12)) ==
-        "f.safetensors: tensor \"w\": data_offsets [4, 12] leave a hole, expected to begin at 0, where the tensor before ends");
-  CHECK(message(file_with("{" + entry("w", "F9", "[2]", "[0,8]") + "}", 8)) == "f.safetensors: tensor \"w\": the dtype \"F9\" is unknown");
+        "f.safetensors: tensor \"w\": data_offsets [4, 12] leave a hole, expected to begin at 0, where the tensor "
+        "before ends");
+  CHECK(message(file_with("{" + entry("w", "F9", "[2]", "[0,8]") + "}", 8)) ==
+        "f.safetensors: tensor \"w\": the dtype \"F9\" is unknown");
   CHECK(message(file_with("{" + entry("w", "F32", "[-2]", "[0,8]") + "}", 8)) ==
         "f.safetensors: tensor \"w\": found -2, expected an integer of at least 0");
   CHECK(message(file_with(good, 5)) ==
         "f.safetensors: the tensors end at byte 8 of the data, which has 5 bytes: the file is cut short");
-  CHECK(message(file_with("{\"__metadata__\":{\"k\":1}}", 0)) == "f.safetensors: __metadata__: found a number, expected a text for \"k\"");
-  CHECK_THAT(message(file_with("{\"w\":{]", 0)), Contains("f.safetensors: header: line 1, column 7 (byte 6): not valid JSON"));
+  CHECK(message(file_with("{\"__metadata__\":{\"k\":1}}", 0)) ==
+        "f.safetensors: __metadata__: found a number, expected a text for \"k\"");
+  CHECK_THAT(message(file_with("{\"w\":{]", 0)),
+             Contains("f.safetensors: header: line 1, column 7 (byte 6): not valid JSON"));
 }
 
 TEST_CASE("files at the edge of the rules load") {
@@ -399,8 +460,11 @@ TEST_CASE("files at the edge of the rules load") {
 }
 
 TEST_CASE("what a file holds is what it says") {
-  const SafetensorsFile file = parse(file_with("{" + entry("z", "U8", "[2,2]", "[4,8]") + "," + entry("b", "U8", "[4]", "[0,4]") +
-                                                   ",\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\"}}", 8));
+  const std::string bytes =
+      file_with("{" + entry("z", "U8", "[2,2]", "[4,8]") + "," + entry("b", "U8", "[4]", "[0,4]") +
+                    ",\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\"}}",
+                8);
+  const SafetensorsFile file = parse(bytes);
   CHECK(file.names() == std::vector<std::string>{"z", "b"});
   CHECK(file.metadata() == SafetensorsMetadata{{"format", "pt"}, {"k", "v"}});
   CHECK(file.contains("z"));
@@ -423,7 +487,8 @@ TEST_CASE("what a file holds is what it says") {
 TEST_CASE("unknown keys of a tensor give a warning each, twenty at most") {
   std::string header = "{";
   for (int i = 0; i < 30; ++i) {
-    header += (i == 0 ? "" : ",") + std::string("\"t") + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0],\"colour\":1}";
+    header += (i == 0 ? "" : ",") + std::string("\"t") + std::to_string(i) +
+              "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0],\"colour\":1}";
   }
   const SafetensorsFile file = parse(file_with(header + "}", 0));
   REQUIRE(file.warnings().size() == 20);
@@ -441,7 +506,8 @@ TEST_CASE("the limits on counts hold") {
   }
   std::string tensors = "{";
   for (int i = 0; i <= 1 << 20; ++i) {
-    tensors += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    tensors +=
+        (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
   }
   try {
     parse(file_with(tensors + "}", 0));
@@ -452,7 +518,9 @@ TEST_CASE("the limits on counts hold") {
 }
 
 TEST_CASE("cut short at any byte, a file is refused") {
-  const std::string whole = file_with("{\"__metadata__\":{\"format\":\"pt\"}," + entry("a", "F32", "[2,3]", "[0,24]") + "," + entry("b", "U8", "[5]", "[24,29]") + "}", 29);
+  const std::string whole = file_with("{\"__metadata__\":{\"format\":\"pt\"}," + entry("a", "F32", "[2,3]", "[0,24]") +
+                                          "," + entry("b", "U8", "[5]", "[24,29]") + "}",
+                                      29);
   REQUIRE_NOTHROW(parse(whole));
   const std::size_t data = whole.size() - 29;
   int wrong = 0;
@@ -471,8 +539,10 @@ TEST_CASE("cut short at any byte, a file is refused") {
 }
 
 TEST_CASE("with any bit of the header flipped, a file is refused or consistent") {
-  const std::string whole = file_with("{\"__metadata__\":{\"format\":\"pt\"}," + entry("a.weight", "F32", "[2,3]", "[0,24]") + "," +
-                                          entry("b", "BF16", "[4]", "[24,32]") + "," + entry("c", "U8", "[]", "[32,33]") + "}  ", 33);
+  const std::string whole =
+      file_with("{\"__metadata__\":{\"format\":\"pt\"}," + entry("a.weight", "F32", "[2,3]", "[0,24]") + "," +
+                    entry("b", "BF16", "[4]", "[24,32]") + "," + entry("c", "U8", "[]", "[32,33]") + "}  ",
+                33);
   REQUIRE_NOTHROW(parse(whole));
   const std::size_t header = whole.size() - 33;
   int loaded = 0;
@@ -496,12 +566,14 @@ TEST_CASE("with any bit of the header flipped, a file is refused or consistent")
 TEST_CASE("with random bytes in the header, a file is refused or consistent") {
   std::mt19937 random(11);
   const std::string alphabet = "{}[]\",:0123456789.-eE \\utrfalsn";
-  const std::string whole = file_with("{" + entry("a", "F32", "[2,3]", "[0,24]") + "," + entry("b", "I64", "[1]", "[24,32]") + "}", 32);
+  const std::string whole =
+      file_with("{" + entry("a", "F32", "[2,3]", "[0,24]") + "," + entry("b", "I64", "[1]", "[24,32]") + "}", 32);
   int wrong = 0;
   for (int trial = 0; trial < 20000; ++trial) {
     std::string changed = whole;
     for (auto n = 1 + random() % 4; n > 0; --n) {
-      changed[8 + random() % (whole.size() - 40)] = random() % 2 == 0 ? alphabet[random() % alphabet.size()] : static_cast<char>(random() % 256);
+      changed[8 + random() % (whole.size() - 40)] =
+          random() % 2 == 0 ? alphabet[random() % alphabet.size()] : static_cast<char>(random() % 256);
     }
     try {
       wrong += !consistent(parse(changed), changed);
@@ -516,14 +588,17 @@ TEST_CASE("the writer's bytes are the reference's: the order, the padding, the h
   const float b[2] = {1, 2};
   const std::uint16_t c[1] = {0x3f80};
   const std::uint8_t a[3] = {7, 8, 9};
-  write_safetensors(folder / "f", {{"a", Dtype::u8, {3}, a}, {"b", Dtype::f32, {2}, b}, {"c", Dtype::bf16, {1}, c}}, {{"format", "pt"}});
+  write_safetensors(folder / "f", {{"a", Dtype::u8, {3}, a}, {"b", Dtype::f32, {2}, b}, {"c", Dtype::bf16, {1}, c}},
+                    {{"format", "pt"}});
   const std::string json =
       "{\"__metadata__\":{\"format\":\"pt\"},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
-      "\"c\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[8,10]},\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[10,13]}}";
+      "\"c\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[8,10]},\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_"
+      "offsets\":[10,13]}}";
   REQUIRE(json.size() == 194);
   const std::string data = std::string("\0\0\x80\x3f\0\0\0\x40", 8) + "\x80\x3f" + "\x07\x08\x09";
   CHECK(file_bytes(folder / "f") == file_saying(200, json + "      " + data));
-  CHECK(safetensors_size(std::vector<TensorView>{{"a", Dtype::u8, {3}, nullptr}}) == file_saying(56, "").size() + 56 + 3);
+  CHECK(safetensors_size(std::vector<TensorView>{{"a", Dtype::u8, {3}, nullptr}}) ==
+        file_saying(56, "").size() + 56 + 3);
 }
 
 TEST_CASE("files of the reference are written again byte for byte") {
@@ -566,7 +641,8 @@ TEST_CASE("what is written is what is read, for random tensors of every type") {
       views.push_back({"t\"\xC3\xA9/" + std::to_string(n), dtype, shape, nullptr});
     }
     for (std::size_t i = 0; i < views.size(); ++i) views[i].data = storage[i].data();
-    const SafetensorsMetadata metadata = trial % 2 == 0 ? SafetensorsMetadata{} : SafetensorsMetadata{{"k\n", "v\x01\\"}, {"a", ""}};
+    const SafetensorsMetadata metadata =
+        trial % 2 == 0 ? SafetensorsMetadata{} : SafetensorsMetadata{{"k\n", "v\x01\\"}, {"a", ""}};
     write_safetensors(folder / "f", views, metadata);
     const SafetensorsFile file(folder / "f");
     REQUIRE(file.size() == views.size());
@@ -654,8 +730,10 @@ TEST_CASE("every 16-bit pattern decodes to the float it means") {
       const int exponent = static_cast<int>(i >> bits) & (dtype == Dtype::f16 ? 31 : 255);
       const int bias = dtype == Dtype::f16 ? 15 : 127;
       const int fraction = static_cast<int>(i) & ((1 << bits) - 1);
-      double exact = sign * std::ldexp(exponent == 0 ? fraction : fraction + (1 << bits), std::max(exponent, 1) - bias - bits);
-      if (exponent == 2 * bias + 1) exact = fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::nan("");
+      double exact =
+          sign * std::ldexp(exponent == 0 ? fraction : fraction + (1 << bits), std::max(exponent, 1) - bias - bits);
+      if (exponent == 2 * bias + 1)
+        exact = fraction == 0 ? sign * std::numeric_limits<double>::infinity() : std::nan("");
       const bool same = std::isnan(exact) ? std::isnan(floats[i]) && std::isnan(doubles[i])
                                           : static_cast<double>(floats[i]) == exact && doubles[i] == exact &&
                                                 std::signbit(floats[i]) == (sign < 0);
@@ -724,8 +802,9 @@ TEST_CASE("a checkpoint is one file, or an index and its shards") {
 
   write_one(folder.file("many/model-1.safetensors", ""), {"b", "d"});
   write_one(folder / "many/model-2.safetensors", {"a", "c"});
-  folder.file("many/model.safetensors.index.json",
-              R"({"metadata":{"total_size":32},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
+  folder.file(
+      "many/model.safetensors.index.json",
+      R"({"metadata":{"total_size":32},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
   const ShardedCheckpoint many(folder / "many");
   CHECK(many.names() == std::vector<std::string>{"a", "b", "c", "d"});
   CHECK(many.size() == 4);
@@ -735,8 +814,9 @@ TEST_CASE("a checkpoint is one file, or an index and its shards") {
   CHECK(many.warnings().empty());
   CHECK_THROWS_WITH(many.at("e"), Contains("no tensor \"e\" among the 4 of this model"));
 
-  folder.file("many/model.safetensors.index.json",
-              R"({"metadata":{"total_size":31},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
+  folder.file(
+      "many/model.safetensors.index.json",
+      R"({"metadata":{"total_size":31},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
   REQUIRE(ShardedCheckpoint(folder / "many").warnings().size() == 1);
 }
 
@@ -745,8 +825,9 @@ TEST_CASE("an index that does not agree with its shards is refused with every pr
   write_one(folder.file("m/one.safetensors", ""), {"a", "b", "extra"});
   write_one(folder / "m/two.safetensors", {"b"});
   folder.file("m/broken.safetensors", "short");
-  folder.file("m/model.safetensors.index.json",
-              R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors","lost":"two.safetensors","x":"../up.safetensors","y":"gone.safetensors","z":"broken.safetensors"}})");
+  folder.file(
+      "m/model.safetensors.index.json",
+      R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors","lost":"two.safetensors","x":"../up.safetensors","y":"gone.safetensors","z":"broken.safetensors"}})");
   const std::string error = error_of(folder / "m");
   CHECK_THAT(error, Contains("index.json: 7 problems"));
   CHECK_THAT(error, Contains("the file name \"../up.safetensors\" has a path separator"));
@@ -773,7 +854,8 @@ TEST_CASE("an index that is none is refused") {
   CHECK_THAT(with_index("{}"), Contains("the key \"weight_map\" is missing"));
   CHECK_THAT(with_index("[]"), Contains("expected an object, found an array"));
   CHECK_THAT(with_index("{\"weight_map\":[]}"), Contains("expected an object, found an array"));
-  CHECK_THAT(with_index("{\"weight_map\":{\"a\":1}}"), Contains("weight_map: \"a\": expected a text, found the number 1"));
+  CHECK_THAT(with_index("{\"weight_map\":{\"a\":1}}"),
+             Contains("weight_map: \"a\": expected a text, found the number 1"));
   CHECK_THAT(with_index("{\"weight_map\":{\"a\":\"one.safetensors\",\"a\":\"x\"}}"), Contains("is given twice"));
   CHECK_THAT(with_index("{\"weight_map\":{\"a\":\"one.safetensors\"}"), Contains("not valid JSON"));
   CHECK_THAT(with_index(""), Contains("empty: expected a JSON value"));
@@ -787,8 +869,9 @@ TEST_CASE("shard names can't lead out of the folder") {
   write_one(folder / "m/sub/inside.safetensors", {"a"});
   fs::create_symlink("../outside.safetensors", folder / "m/link.safetensors");
   fs::create_symlink("sub", folder / "m/folder-link");
-  for (const char* name : {"../outside.safetensors", "/etc/passwd", "sub/inside.safetensors", "link.safetensors", "..", ".", "", "sub", "./link.safetensors",
-                           "folder-link/inside.safetensors", "sub\\\\inside.safetensors", "C:outside", "a\\u0000.safetensors", "~", "absent"}) {
+  for (const char* name : {"../outside.safetensors", "/etc/passwd", "sub/inside.safetensors", "link.safetensors", "..",
+                           ".", "", "sub", "./link.safetensors", "folder-link/inside.safetensors",
+                           "sub\\\\inside.safetensors", "C:outside", "a\\u0000.safetensors", "~", "absent"}) {
     INFO(name);
     folder.file("m/model.safetensors.index.json", std::string("{\"weight_map\":{\"a\":\"") + name + "\"}}");
     CHECK_THAT(error_of(folder / "m"), Contains("1 problem\n"));
@@ -800,7 +883,8 @@ TEST_CASE("pickled weights are refused with what to do instead") {
   for (const char* name : {"pytorch_model.bin", "model.pt", "consolidated.00.pth", "pytorch_model.bin.index.json"}) {
     INFO(name);
     folder.file("m/" + std::string(name), "x");
-    CHECK_THAT(error_of(folder / "m"), Contains(std::string("the weights are in ") + name + ", a pickle") && Contains("save_pretrained(NEW_FOLDER)"));
+    CHECK_THAT(error_of(folder / "m"), Contains(std::string("the weights are in ") + name + ", a pickle") &&
+                                           Contains("save_pretrained(NEW_FOLDER)"));
     fs::remove_all(folder / "m");
   }
   fs::create_directory(folder / "empty");

@@ -49,7 +49,8 @@ TEST_CASE("after each token all but an unfinished character is printed", "[text]
       std::size_t printed = 0;
       std::vector<std::size_t> safe;
       const std::string& text = strings.at(row.at("i").get<std::size_t>());
-      for (const std::int32_t id : tokenizer.encode(text, {.add_special_tokens = false, .parse_special_tokens = true})) {
+      for (const std::int32_t id :
+           tokenizer.encode(text, {.add_special_tokens = false, .parse_special_tokens = true})) {
         printed += stream.push(id).size();
         safe.push_back(printed);
       }

@@ -44,7 +44,8 @@ inline std::string fnv1a64(std::string_view bytes) {
 inline std::string fnv1a64(const std::vector<std::int32_t>& ids) {
   std::string bytes;
   for (const std::int32_t id : ids) {
-    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>((static_cast<std::uint32_t>(id) >> shift) & 255u);
+    for (int shift = 0; shift < 32; shift += 8)
+      bytes += static_cast<char>((static_cast<std::uint32_t>(id) >> shift) & 255u);
   }
   return fnv1a64(bytes);
 }
@@ -54,6 +55,8 @@ inline const std::vector<std::string>& byte_level_tokenizers() {
   return names;
 }
 
-inline Tokenizer load_tokenizer(const std::string& name) { return Tokenizer::from_folder(text_data() / "tokenizers" / name); }
+inline Tokenizer load_tokenizer(const std::string& name) {
+  return Tokenizer::from_folder(text_data() / "tokenizers" / name);
+}
 
 }  // namespace veneer::test

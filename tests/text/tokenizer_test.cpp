@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "veneer/text/stream_decoder.hpp"
+
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
-#include "veneer/text/stream_decoder.hpp"
 
 namespace {
 
@@ -30,7 +31,9 @@ const std::vector<std::string>& strings() {
   return all;
 }
 
-std::vector<Json> fixture(const std::string& name, const char* file) { return read_rows(text_data() / "fixtures" / name / file); }
+std::vector<Json> fixture(const std::string& name, const char* file) {
+  return read_rows(text_data() / "fixtures" / name / file);
+}
 
 bool same_ids(const Json& row, const std::vector<std::int32_t>& ids) {
   if (row.contains("ids")) return to_ids(row.at("ids")) == ids;
@@ -47,14 +50,16 @@ bool same_text(const Json& row, const std::string& text, const std::string& deco
 }
 
 /// Ids and decoded text of every row; returns how many rows differ, the first few of them reported.
-std::size_t count_wrong(const Tokenizer& tokenizer, const std::vector<Json>& rows, const std::vector<std::string>& texts) {
+std::size_t count_wrong(const Tokenizer& tokenizer, const std::vector<Json>& rows,
+                        const std::vector<std::string>& texts) {
   std::size_t wrong = 0;
   for (const Json& row : rows) {
     const std::string& text = texts.at(row.at("i").get<std::size_t>());
     const std::vector<std::int32_t> ids = tokenizer.encode(text, bare);
     const std::string decoded = tokenizer.decode(ids);
     if (same_ids(row, ids) && same_text(row, text, decoded)) continue;
-    if (++wrong <= 5) UNSCOPED_INFO("row " << row.at("i") << ": " << printable(text) << " -> " << Json(ids).dump().substr(0, 200));
+    if (++wrong <= 5)
+      UNSCOPED_INFO("row " << row.at("i") << ": " << printable(text) << " -> " << Json(ids).dump().substr(0, 200));
   }
   return wrong;
 }
@@ -156,7 +161,9 @@ TEST_CASE("added special tokens cover nothing", "[text]") {
 
 TEST_CASE("invalid UTF-8 is refused with its offset", "[text]") {
   const Tokenizer tokenizer = load_tokenizer("gpt2-tiny");
-  CHECK_THROWS_WITH(tokenizer.encode("abc\xFF" "def"), Catch::Contains("byte 3 is not UTF-8"));
+  CHECK_THROWS_WITH(tokenizer.encode("abc\xFF"
+                                     "def"),
+                    Catch::Contains("byte 3 is not UTF-8"));
   CHECK_THROWS_WITH(tokenizer.encode("a\xED\xA0\x80"), Catch::Contains("byte 1 is not UTF-8"));
   CHECK_THROWS_AS(tokenizer.encode("\xE2\x82"), ArgumentError);
 }
@@ -264,7 +271,8 @@ TEST_CASE("forms that are not supported are refused by name", "[text]") {
     return std::string("loads");
   };
   const Json space = {{"type", "Prepend"}, {"prepend", "_"}};
-  CHECK_THAT(refused(with("normalizer", space)), Catch::Contains("unsupported_normalizer") && Catch::Contains("Prepend"));
+  CHECK_THAT(refused(with("normalizer", space)),
+             Catch::Contains("unsupported_normalizer") && Catch::Contains("Prepend"));
   CHECK_THAT(refused(with("normalizer", {{"type", "Sequence"}, {"normalizers", {space}}})), Catch::Contains("Prepend"));
   CHECK_THAT(refused(with("pre_tokenizer", {{"type", "Metaspace"}})), Catch::Contains("Metaspace"));
   CHECK_THAT(refused(with("pre_tokenizer", nullptr)), Catch::Contains("unsupported_pre_tokenizer"));
@@ -293,7 +301,9 @@ TEST_CASE("Digits cut numbers out before the words", "[text]") {
     return tokens;
   };
   using Tokens = std::vector<std::string>;
-  CHECK(encode(true, "12 a") == Tokens{"1", "2", "\xC4\xA0" "a"});
+  CHECK(encode(true, "12 a") == Tokens{"1", "2",
+                                       "\xC4\xA0"
+                                       "a"});
   CHECK(encode(true, "a 12") == Tokens{"a", "\xC4\xA0", "1", "2"});
   CHECK(encode(false, " 10") == Tokens{"\xC4\xA0", "10"});
 }

@@ -81,6 +81,10 @@ struct Cpu {
   static constexpr index_t task_work = 16384;
   static constexpr int lanes = 16;
 
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wpass-failed"  // a body that calls a function is not vectorised, and need not be
+#endif
   template <class Body>
   static void loop(index_t begin, index_t end, const Body& shared) {
     const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
@@ -91,6 +95,9 @@ struct Cpu {
 #endif
     for (index_t i = begin; i < end; ++i) body(i);
   }
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
   template <class Monoid, class Load>
   static typename Monoid::value_type fold(index_t row, index_t columns, const Load& load) {

@@ -2,18 +2,18 @@
 /// \file cuda.hpp
 /// Cuda: the four verbs on an NVIDIA device, on CUB, Thrust's iterators and cuBLASLt, in the order of one stream.
 ///
-/// Link cudart and cublasLt; compile with nvcc and -std=c++20 --expt-relaxed-constexpr (the CMake target veneer::cuda does).
-/// Results have the same bits in every run on one device: nothing is added in an order that depends on timing.
+/// Link cudart and cublasLt; compile with nvcc and -std=c++20 --expt-relaxed-constexpr (the CMake target veneer::cuda
+/// does). Results have the same bits in every run on one device: nothing is added in an order that depends on timing.
 #pragma once
 
 #if !defined(__CUDACC__)
-#error "veneer/backend/cuda.hpp needs a CUDA compiler: compile this file with nvcc (in CMake: LANGUAGE CUDA), or use veneer::Cpu"
+#error "veneer/backend/cuda.hpp needs a CUDA compiler: use nvcc (in CMake: LANGUAGE CUDA) for this file, or veneer::Cpu"
 #else
-
-#include <cuda_runtime_api.h>
 
 #include <concepts>
 #include <cstddef>
+#include <cuda_runtime_api.h>
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -26,8 +26,9 @@
 
 namespace veneer {
 
-/// A handle on a device, as large as a pointer: copies share the device's stream and memory. Making the default one touches no device;
-/// the first verb does. Work of several threads on one device is safe, and is done in the order it is handed out.
+/// A handle on a device, as large as a pointer: copies share the device's stream and memory. Making the default one
+/// touches no device; the first verb does. Several threads may use one device: their work is done in the order in which
+/// it is handed out.
 class Cuda {
  public:
   /// Device 0.
@@ -35,7 +36,7 @@ class Cuda {
 
   /// \param device its number, from 0 to device_count() - 1
   /// \throws BackendError when there is no such device
-  explicit Cuda(int device) : context_(&cuda::Context::of(device)) {}
+  explicit Cuda(int device) : context_(&gpu::Context::of(device)) {}
 
   /// The number of devices; 0 where there is no driver.
   static int device_count() noexcept {
@@ -52,19 +53,22 @@ class Cuda {
   /// \throws BackendError when there is no device
   std::string name() const {
     cudaDeviceProp properties{};
-    cuda::check(cudaGetDeviceProperties(&properties, device()), "cudaGetDeviceProperties");
+    gpu::check(cudaGetDeviceProperties(&properties, device()), "cudaGetDeviceProperties");
     return properties.name;
   }
 
   /// Bytes that tensors of this device, in all handles, use now and used at most.
-  cuda::MemoryUse memory() const { return context().memory(); }
+  gpu::MemoryUse memory() const { return context().memory(); }
 
   /// Uninitialised memory for `count` values; given back, in stream order, with its last owner.
   /// \throws MemoryError when the device has no more
   template <Scalar T>
   std::shared_ptr<T> allocate(index_t count) const {
     if (count < 0) throw ShapeError("veneer::allocate: a negative count");
-    cuda::Context& owner = context();
+    if (count > std::numeric_limits<index_t>::max() / static_cast<index_t>(sizeof(T))) {
+      throw MemoryError("veneer::Cuda: no device holds " + std::to_string(count) + " values");
+    }
+    gpu::Context& owner = context();
     T* block = static_cast<T*>(owner.take(static_cast<std::size_t>(count) * sizeof(T)));
     return std::shared_ptr<T>(block, [&owner](T* old) { owner.give_back(old); });
   }
@@ -84,18 +88,18 @@ class Cuda {
   /// body(i) for i in [0, count), in any order, many at a time.
   template <class Body>
   void for_each(index_t count, const Body& body, index_t = 1) const {
-    if (count > 0) cuda::for_each(context(), count, body);
+    if (count > 0) gpu::for_each(context(), count, body);
   }
 
   /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {
-    if (rows > 0) cuda::reduce_rows<Monoid>(context(), rows, columns, load, out);
+    if (rows > 0) gpu::reduce_rows<Monoid>(context(), rows, columns, load, out);
   }
 
   template <Real T>
   void gemm(const Gemm<T>& problem) const {
-    cuda::product(context(), problem);
+    if (problem.m != 0 && problem.n != 0 && problem.batch != 0) gpu::product(context(), problem);
   }
 
   /// Returns when all work handed out before is done.
@@ -103,22 +107,22 @@ class Cuda {
   void synchronize() const { context().synchronize(); }
 
  private:
-  cuda::Context& context() const {
+  gpu::Context& context() const {
     if (context_ != nullptr) return *context_;
-    static cuda::Context& first = cuda::Context::of(0);
+    static gpu::Context& first = gpu::Context::of(0);
     return first;
   }
 
   template <Scalar T>
   void copy(T* to, const T* from, index_t count, cudaMemcpyKind kind) const {
     if (count <= 0) return;
-    const cuda::Context& owner = context();
-    const cuda::DeviceScope scope(owner.device());
-    cuda::check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), kind, owner.stream()), "copy");
+    const gpu::Context& owner = context();
+    const gpu::DeviceScope scope(owner.device());
+    gpu::check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), kind, owner.stream()), "copy");
     owner.synchronize();  // into the device too: whether pinned or pageable memory was read by then is not promised
   }
 
-  cuda::Context* context_ = nullptr;  // null: device 0, looked up when it is needed
+  gpu::Context* context_ = nullptr;  // null: device 0, looked up when it is needed
 };
 
 static_assert(Backend<Cuda>);

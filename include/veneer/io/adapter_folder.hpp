@@ -39,7 +39,9 @@ inline const std::string adapter_prefix = "base_model.model.";
 /// PEFT puts the base weights of adapted embeddings and heads into the file when target_modules names these.
 inline bool saves_base_layer(const LoraConfig& config, const std::string& name) {
   const std::vector<std::string>& names = config.target_modules.names;
-  const auto is_layer = [](const std::string& entry) { return entry.ends_with("embed_tokens") || entry.ends_with("lm_head"); };
+  const auto is_layer = [](const std::string& entry) {
+    return entry.ends_with("embed_tokens") || entry.ends_with("lm_head");
+  };
   return is_layer(name) && std::any_of(names.begin(), names.end(), is_layer);
 }
 
@@ -48,7 +50,8 @@ inline bool saves_base_layer(const LoraConfig& config, const std::string& name) 
 template <class M, class F>
 void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan& plan, const F& f) {
   const auto adapted = [&](const std::string& name) {
-    return std::any_of(plan.modules.begin(), plan.modules.end(), [&](const AdaptedModule& m) { return m.name == name; });
+    return std::any_of(plan.modules.begin(), plan.modules.end(),
+                       [&](const AdaptedModule& m) { return m.name == name; });
   };
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
@@ -59,7 +62,8 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
             if (inner.count() > 0) f(adapter_prefix + key, inner);
           }
         });
-        if (saves_base_layer(config, name) && present(part.weight)) f(adapter_prefix + name + ".base_layer.weight", part.weight);
+        if (saves_base_layer(config, name) && present(part.weight))
+          f(adapter_prefix + name + ".base_layer.weight", part.weight);
       }
     }
     if constexpr (WeightedModule<Part>) {
@@ -67,7 +71,8 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
         if (part.weight.trainable()) f(adapter_prefix + name + ".weight", part.weight.parameter());
       }
       if constexpr (requires { part.bias.trainable(); }) {
-        if (part.bias.trainable()) f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
+        if (part.bias.trainable())
+          f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
       }
     }
   });
@@ -92,7 +97,8 @@ inline std::string prefix_hint(const SafetensorsFile& file) {
     decoder += name.starts_with("base_model.model.layers.") ? 1u : 0u;
   }
   if (bare == file.size()) return " The keys lack PEFT's prefix base_model.model.: rename them.";
-  if (decoder > 0) return " The adapter was made on the bare decoder (one `model.` less): save it from the causal language model.";
+  if (decoder > 0)
+    return " The adapter was made on the bare decoder (one `model.` less): save it from the causal language model.";
   return "";
 }
 
@@ -101,24 +107,40 @@ inline void check_folder(const std::filesystem::path& folder) {
   std::error_code error;
   const std::string where = folder.string();
   if (!fs::exists(folder, error)) throw IoError(where + ": no such adapter folder");
-  if (!fs::is_directory(folder, error)) throw IoError(where + ": is a file; expected a folder with adapter_config.json and adapter_model.safetensors");
-  if (!fs::exists(folder / "adapter_config.json", error)) throw FormatError(where + ": no adapter_config.json; expected a folder that PEFT's save_pretrained wrote");
+  if (!fs::is_directory(folder, error))
+    throw IoError(where + ": is a file; expected a folder with adapter_config.json and adapter_model.safetensors");
+  if (!fs::exists(folder / "adapter_config.json", error))
+    throw FormatError(where + ": no adapter_config.json; expected a folder that PEFT's save_pretrained wrote");
   if (fs::exists(folder / "adapter_model.safetensors", error)) return;
   if (fs::exists(folder / "adapter_model.bin", error)) {
-    throw FormatError(where + ": holds only adapter_model.bin, a pickle, which can run code and is never opened here; load it in PEFT and save it "
-                              "with safe_serialization=True");
+    throw FormatError(where +
+                      ": holds only adapter_model.bin, a pickle, which can run code and is never opened here; load it "
+                      "in PEFT and save it "
+                      "with safe_serialization=True");
   }
   throw FormatError(where + ": no adapter_model.safetensors");
 }
 
+/// Refuses an adapter whose initialisation changed the base too: over the base as it was it computes another function.
+inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
+  const std::string& start = config.init_lora_weights;
+  const bool changed = start.starts_with("pissa") || start == "olora" || start == "corda" || start == "loftq" || start == "lora_ga";
+  if (!changed) return;
+  throw FormatError(where + ": \"init_lora_weights\": \"" + start +
+                    "\" also changed the weights of the base, and the folder does not hold these: not supported. In PEFT, "
+                    "save_pretrained with path_initial_model_for_weight_conversion makes an adapter for the base as it was");
+}
+
 /// Checks shape, type and values, and returns the values.
 template <Real T>
-std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std::vector<std::int64_t>& expected, Complaints& complaints) {
+std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std::vector<std::int64_t>& expected,
+                                             Complaints& complaints) {
   if (entry.shape != expected) {
     complaints.add(entry.name + ": shape " + shape_text(entry.shape) + ", expected " + shape_text(expected));
     return std::nullopt;
   }
-  if (entry.dtype != Dtype::f32 && entry.dtype != Dtype::f16 && entry.dtype != Dtype::bf16 && entry.dtype != Dtype::f64) {
+  if (entry.dtype != Dtype::f32 && entry.dtype != Dtype::f16 && entry.dtype != Dtype::bf16 &&
+      entry.dtype != Dtype::f64) {
     complaints.add(entry.name + ": dtype " + std::string(dtype_name(entry.dtype)) + ", expected F32, F16 or BF16");
     return std::nullopt;
   }
@@ -143,9 +165,10 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::check_folder(folder);
   LoadedAdapter loaded{read_adapter_config(folder / "adapter_config.json"), {}, {}};
   LoraConfig& config = loaded.file.config;
-  const std::string where = folder.string();
+  detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   try {
-    if (config.target_modules.kind == ModuleChoice::Kind::none) config.target_modules = default_target_modules(model.config.model_type);
+    if (config.target_modules.kind == ModuleChoice::Kind::none)
+      config.target_modules = default_target_modules(model.config.model_type);
     loaded.plan = attach(model, config, {.strict = false, .initialise = false});
   } catch (const ArgumentError& error) {
     throw FormatError((folder / "adapter_config.json").string() + ": " + error.what());
@@ -154,13 +177,17 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
 
   const SafetensorsFile file(folder / "adapter_model.safetensors");
   std::map<std::string, const TensorEntry*> entries;
-  for (const std::string& name : file.names()) entries.emplace(detail::without_adapter_name(name), &file.at(name));
   detail::Complaints complaints;
+  for (const std::string& name : file.names()) {
+    const bool first = entries.emplace(detail::without_adapter_name(name), &file.at(name)).second;
+    if (!first) complaints.add(name + ": is there twice, with an adapter's name in its key and without");
+  }
   detail::visit_adapter_tensors(model, config, loaded.plan, [&](const std::string& key, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     const auto at = entries.find(key);
     if (at == entries.end()) {
-      if (!key.ends_with(".base_layer.weight")) complaints.add(key + ": missing; expected shape " + shape_text(detail::extents_of(part.shape())));
+      if (!key.ends_with(".base_layer.weight"))
+        complaints.add(key + ": missing; expected shape " + shape_text(detail::extents_of(part.shape())));
       return;  // a file may leave the base to the model
     }
     loaded.dtypes[key] = at->second->dtype;
@@ -168,12 +195,18 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
     entries.erase(at);
     if (!values) return;
     auto tensor = from_host(part.shape(), *values, model.device);
-    part = Part(std::move(tensor));
+    if constexpr (WeightSlotLike<Part>) {
+      part = part.with_values(tensor);  // the base keeps its storage type
+    } else {
+      part = Part(std::move(tensor));
+    }
   });
   for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
   complaints.raise((folder / "adapter_model.safetensors").string(),
-                   "Check that r, rank_pattern, target_modules, bias and modules_to_save in adapter_config.json are those of this file, and that "
-                   "the base model is the right one." + detail::prefix_hint(file));
+                   "Check that r, rank_pattern, target_modules, bias and modules_to_save in adapter_config.json are "
+                   "those of this file, and that "
+                   "the base model is the right one." +
+                       detail::prefix_hint(file));
   return loaded;
 }
 
@@ -184,19 +217,21 @@ void save_adapter(Model& model, const std::filesystem::path& folder, const LoraC
                   const LoadedAdapter* like = nullptr) {
   std::vector<detail::HostTensor> tensors;
   detail::visit_adapter_tensors(model, config, plan, [&](const std::string& key, auto& part) {
-    Dtype dtype = Dtype::f32;
-    if (like != nullptr && like->dtypes.contains(key)) dtype = like->dtypes.at(key);
+    const bool known = like != nullptr && like->dtypes.contains(key);
+    const Dtype dtype = known ? like->dtypes.at(key) : Dtype::f32;
     if constexpr (ParameterLike<decltype(part)>) {
       tensors.push_back(detail::host_tensor_as(key, part.value(), dtype));
     } else {
       with_weight(part, [&](const auto& w) {
-        if constexpr (TensorLike<decltype(w)>) tensors.push_back(detail::host_tensor(key, w));
+        const auto& values = value_of(w);
+        tensors.push_back(known ? detail::host_tensor_as(key, decode(values), dtype) : detail::host_tensor(key, values));
         return 0;
       });
     }
   });
   AtomicFolder out(folder);
-  write_atomically(out.path() / "adapter_config.json", adapter_config_json(config, like == nullptr ? nullptr : &like->file.raw));
+  write_atomically(out.path() / "adapter_config.json",
+                   adapter_config_json(config, like == nullptr ? nullptr : &like->file.raw));
   write_safetensors(out.path() / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});
   out.commit();
 }

@@ -94,7 +94,8 @@ class Complaints {
   /// \throws FormatError when there is anything to complain about
   void raise(const std::string& where, const std::string& advice) const {
     if (count_ == 0) return;
-    throw FormatError(where + ": " + std::to_string(count_) + (count_ == 1 ? " tensor does" : " tensors do") + " not fit the model:" + text_ +
+    throw FormatError(where + ": " + std::to_string(count_) + (count_ == 1 ? " tensor does" : " tensors do") +
+                      " not fit the model:" + text_ +
                       (count_ > 20 ? "\n  and " + std::to_string(count_ - 20) + " more" : "") + "\n" + advice);
   }
 
@@ -141,7 +142,8 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint) {
       complaints.add(name + ": missing; expected shape " + shape_text(expected));
     } else if (entry->shape != expected) {
       complaints.add(name + ": shape " + shape_text(entry->shape) + ", expected " + shape_text(expected));
-    } else if (entry->dtype != Dtype::f32 && entry->dtype != Dtype::f16 && entry->dtype != Dtype::bf16 && entry->dtype != Dtype::f64) {
+    } else if (entry->dtype != Dtype::f32 && entry->dtype != Dtype::f16 && entry->dtype != Dtype::bf16 &&
+               entry->dtype != Dtype::f64) {
       complaints.add(name + ": dtype " + std::string(dtype_name(entry->dtype)) + ", expected F32, F16 or BF16");
     }
   });
@@ -151,7 +153,9 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint) {
     if (tied && name == "lm_head.weight") continue;  // some writers store the shared weight twice
     complaints.add(name + ": the model has no such tensor");
   }
-  complaints.raise(checkpoint.where(), "The files belong to another config.json, or are incomplete: compare them with where they came from.");
+  complaints.raise(
+      checkpoint.where(),
+      "The files belong to another config.json, or are incomplete: compare them with where they came from.");
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
     detail::read_weight(weight, checkpoint.at(name), model.device);
   });

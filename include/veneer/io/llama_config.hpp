@@ -46,19 +46,22 @@ inline constexpr std::array<ModelFamily, 3> model_families{{{"llama", "LlamaForC
                                                             {"qwen2", "Qwen2ForCausalLM", 32, 32768}}};
 
 inline const ModelFamily& model_family(const Json& raw, const std::string& where) {
-  const auto architectures = json_find<std::vector<std::string>>(raw, "architectures", where).value_or(std::vector<std::string>());
+  const auto architectures =
+      json_find<std::vector<std::string>>(raw, "architectures", where).value_or(std::vector<std::string>());
   const std::string type = find_text(raw, "model_type", where).value_or("");
   for (const ModelFamily& family : model_families) {
     if (!type.empty() && type != family.model_type) continue;
     if (type.empty() && (architectures.empty() || architectures.front() != family.architecture)) continue;
     if (!architectures.empty() && architectures.front() != family.architecture) {
-      throw FormatError(where + ": \"architectures\": found " + printable(architectures.front()) + ", of " + std::string(family.model_type) +
-                        " models only " + std::string(family.architecture) + " is supported");
+      throw FormatError(where + ": \"architectures\": found " + printable(architectures.front()) + ", of " +
+                        std::string(family.model_type) + " models only " + std::string(family.architecture) +
+                        " is supported");
     }
     return family;
   }
   throw FormatError(where + ": " +
-                    (type.empty() ? "\"model_type\" is missing" : "\"model_type\" is \"" + printable(type) + "\", another architecture") +
+                    (type.empty() ? "\"model_type\" is missing"
+                                  : "\"model_type\" is \"" + printable(type) + "\", another architecture") +
                     ": llama, mistral and qwen2 are supported");
 }
 
@@ -66,7 +69,8 @@ inline const ModelFamily& model_family(const Json& raw, const std::string& where
 /// would be wrong for whatever else is in the folder.
 inline index_t required_size(const Json& raw, const char* key, const std::string& where) {
   const index_t value = json_integer(raw, key, where);
-  expects<FormatError>(value >= 1, where + ": \"" + key + "\": found " + std::to_string(value) + ", expected at least 1");
+  expects<FormatError>(value >= 1,
+                       where + ": \"" + key + "\": found " + std::to_string(value) + ", expected at least 1");
   return value;
 }
 
@@ -86,14 +90,16 @@ inline void read_sizes(LlamaConfig& config, const Json& raw, const ModelFamily& 
   config.num_attention_heads = required_size(raw, "num_attention_heads", where);
   const Json* shared = find_json(raw, "num_key_value_heads");
   const bool given = shared != nullptr && !shared->is_null();
-  const index_t fallback = shared == nullptr && family.key_value_heads != 0 ? family.key_value_heads : config.num_attention_heads;
+  const index_t fallback =
+      shared == nullptr && family.key_value_heads != 0 ? family.key_value_heads : config.num_attention_heads;
   config.num_key_value_heads = given ? required_size(raw, "num_key_value_heads", where) : fallback;
   if (const auto head_dim = find_integer(raw, "head_dim", where)) {
     config.head_dim = *head_dim;
   } else {
     expects<FormatError>(config.hidden_size % config.num_attention_heads == 0,
-                         where + ": \"hidden_size\" " + std::to_string(config.hidden_size) + " can't be divided among " +
-                             std::to_string(config.num_attention_heads) + " heads, and \"head_dim\" is not given");
+                         where + ": \"hidden_size\" " + std::to_string(config.hidden_size) +
+                             " can't be divided among " + std::to_string(config.num_attention_heads) +
+                             " heads, and \"head_dim\" is not given");
     config.head_dim = config.hidden_size / config.num_attention_heads;
   }
   config.max_position_embeddings = find_integer(raw, "max_position_embeddings", where).value_or(family.max_positions);
@@ -112,7 +118,8 @@ inline void read_biases(LlamaConfig& config, const Json& raw, const std::string&
 inline std::optional<index_t> sliding_window(const LlamaConfig& config, const Json& raw, const std::string& where) {
   const Json* value = find_json(raw, "sliding_window");
   const bool mistral = config.model_type == "mistral";
-  const bool used = mistral || (config.model_type == "qwen2" && find_boolean(raw, "use_sliding_window", where).value_or(false));
+  const bool used =
+      mistral || (config.model_type == "qwen2" && find_boolean(raw, "use_sliding_window", where).value_or(false));
   if (!used || (value != nullptr && value->is_null())) return std::nullopt;
   if (value == nullptr) return 4096;
   return required_size(raw, "sliding_window", where);
@@ -129,21 +136,31 @@ inline std::vector<index_t> layer_windows(const LlamaConfig& config, const Json&
     for (std::size_t i = 0; i < layers; ++i) windows[i] = static_cast<index_t>(i) >= first ? *window : 0;
   }
   if (!types) return windows;
-  expects<FormatError>(types->size() == layers, where + ": \"layer_types\" has " + std::to_string(types->size()) + " entries for " +
-                                                    std::to_string(layers) + " layers");
+  expects<FormatError>(types->size() == layers, where + ": \"layer_types\" has " + std::to_string(types->size()) +
+                                                    " entries for " + std::to_string(layers) + " layers");
   for (std::size_t i = 0; i < layers; ++i) {
     const std::string& type = (*types)[i];
     const bool sliding = type == "sliding_attention";
     if (!sliding && type != "full_attention") {
-      throw FormatError(where + ": \"layer_types\": \"" + printable(type) + "\" is not supported; full_attention and sliding_attention are");
+      throw FormatError(where + ": \"layer_types\": \"" + printable(type) +
+                        "\" is not supported; full_attention and sliding_attention are");
     }
-    expects<FormatError>(!sliding || window.has_value(), where + ": \"layer_types\" has sliding_attention, but there is no sliding_window");
+    expects<FormatError>(!sliding || window.has_value(),
+                         where + ": \"layer_types\" has sliding_attention, but there is no sliding_window");
     windows[i] = sliding ? *window : 0;
   }
   return windows;
 }
 
-inline void read_yarn(RopeConfig& rope, const Json& json, const std::string& at) {
+inline void read_yarn(RopeConfig& rope, const Json& json, index_t max_positions, const std::string& at) {
+  const auto original = find_integer(json, "original_max_position_embeddings", at);
+  rope.original_max_position_embeddings = original.value_or(max_positions);
+  expects<FormatError>(rope.original_max_position_embeddings >= 1,
+                       at + ": \"original_max_position_embeddings\": expected at least 1");
+  const auto factor = find_number(json, "factor", at);
+  expects<FormatError>(factor || original, at + ": the key \"factor\" is missing");
+  rope.factor =
+      factor.value_or(static_cast<double>(max_positions) / static_cast<double>(rope.original_max_position_embeddings));
   rope.beta_fast = find_number(json, "beta_fast", at).value_or(rope.beta_fast);
   rope.beta_slow = find_number(json, "beta_slow", at).value_or(rope.beta_slow);
   rope.attention_factor = find_number(json, "attention_factor", at);
@@ -162,21 +179,23 @@ inline RopeConfig read_rope(const Json& raw, index_t max_positions, const std::s
   rope.theta = find_number(*json, "rope_theta", at).value_or(rope.theta);
   const auto type = find_text(*json, "rope_type", at);
   rope.type = type ? *type : find_text(*json, "type", at).value_or("default");
-  expects<FormatError>(find_number(*json, "partial_rotary_factor", at).value_or(1) == 1, at + ": \"partial_rotary_factor\" is not supported");
+  expects<FormatError>(find_number(*json, "partial_rotary_factor", at).value_or(1) == 1,
+                       at + ": \"partial_rotary_factor\" is not supported");
   if (rope.type == "default") return rope;
   const bool llama3 = rope.type == "llama3";
   if (rope.type != "linear" && !llama3 && rope.type != "yarn") {
-    throw FormatError(at + ": the rope type \"" + printable(rope.type) + "\" is not supported; default, linear, llama3 and yarn are");
+    throw FormatError(at + ": the rope type \"" + printable(rope.type) +
+                      "\" is not supported; default, linear, llama3 and yarn are");
+  }
+  if (rope.type == "yarn") {
+    read_yarn(rope, *json, max_positions, at);
+    return rope;
   }
   rope.factor = json_number(*json, "factor", at);
-  if (rope.type == "linear") return rope;
   if (llama3) {
     rope.low_freq_factor = json_number(*json, "low_freq_factor", at);
     rope.high_freq_factor = json_number(*json, "high_freq_factor", at);
     rope.original_max_position_embeddings = json_integer(*json, "original_max_position_embeddings", at);
-  } else {
-    rope.original_max_position_embeddings = find_integer(*json, "original_max_position_embeddings", at).value_or(max_positions);
-    read_yarn(rope, *json, at);
   }
   return rope;
 }
@@ -186,7 +205,8 @@ inline void refuse_options(const Json& raw, const std::string& where) {
   if (activation != "silu" && activation != "swish") {
     throw FormatError(where + ": \"hidden_act\": \"" + printable(activation) + "\" is not supported; silu is");
   }
-  expects<FormatError>(find_number(raw, "partial_rotary_factor", where).value_or(1) == 1, where + ": \"partial_rotary_factor\" is not supported");
+  expects<FormatError>(find_number(raw, "partial_rotary_factor", where).value_or(1) == 1,
+                       where + ": \"partial_rotary_factor\" is not supported");
   const Json* quantization = find_json(raw, "quantization_config");
   if (quantization == nullptr || quantization->is_null()) return;
   const Json* method = find_json(*quantization, "quant_method");
@@ -197,11 +217,14 @@ inline void refuse_options(const Json& raw, const std::string& where) {
 
 inline void add_warnings(LlamaConfigFile& file, const std::string& where) {
   const auto warn = [&](const std::string& text) { file.warnings.push_back(where + ": " + text); };
-  if (find_number(file.raw, "attention_dropout", where).value_or(0) != 0) warn("\"attention_dropout\" is ignored: attention has no dropout here");
-  if (find_json(file.raw, "auto_map") != nullptr) warn("\"auto_map\" is ignored: code that comes with a model is never run");
+  if (find_number(file.raw, "attention_dropout", where).value_or(0) != 0)
+    warn("\"attention_dropout\" is ignored: attention has no dropout here");
+  if (find_json(file.raw, "auto_map") != nullptr)
+    warn("\"auto_map\" is ignored: code that comes with a model is never run");
   for (const std::vector<index_t>* ids : {&file.config.bos_token_ids, &file.config.eos_token_ids}) {
     for (const index_t id : *ids) {
-      if (id < 0 || id >= file.config.vocab_size) warn("the special token " + std::to_string(id) + " is outside the vocabulary");
+      if (id < 0 || id >= file.config.vocab_size)
+        warn("the special token " + std::to_string(id) + " is outside the vocabulary");
     }
   }
 }

@@ -38,19 +38,53 @@ struct AdapterFile {
 namespace detail {
 
 /// The keys that PEFT 0.21.2 writes for LORA, sorted.
-inline constexpr std::array<std::string_view, 41> lora_keys{
-    "alora_invocation_tokens", "alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "bias",
-    "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode",
-    "init_lora_weights", "kasa_config", "layer_replication", "layers_pattern", "layers_to_transform", "loftq_config",
-    "lora_alpha", "lora_bias", "lora_dropout", "lora_ga_config", "megatron_config", "megatron_core", "modules_to_save",
-    "monteclora_config", "peft_type", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision",
-    "target_modules", "target_parameters", "task_type", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora",
-    "use_rslora", "velora_config"};
+inline constexpr std::array<std::string_view, 41> lora_keys{"alora_invocation_tokens",
+                                                            "alpha_pattern",
+                                                            "arrow_config",
+                                                            "auto_mapping",
+                                                            "base_model_name_or_path",
+                                                            "bias",
+                                                            "corda_config",
+                                                            "ensure_weight_tying",
+                                                            "eva_config",
+                                                            "exclude_modules",
+                                                            "fan_in_fan_out",
+                                                            "inference_mode",
+                                                            "init_lora_weights",
+                                                            "kasa_config",
+                                                            "layer_replication",
+                                                            "layers_pattern",
+                                                            "layers_to_transform",
+                                                            "loftq_config",
+                                                            "lora_alpha",
+                                                            "lora_bias",
+                                                            "lora_dropout",
+                                                            "lora_ga_config",
+                                                            "megatron_config",
+                                                            "megatron_core",
+                                                            "modules_to_save",
+                                                            "monteclora_config",
+                                                            "peft_type",
+                                                            "peft_version",
+                                                            "qalora_group_size",
+                                                            "r",
+                                                            "rank_pattern",
+                                                            "revision",
+                                                            "target_modules",
+                                                            "target_parameters",
+                                                            "task_type",
+                                                            "trainable_token_indices",
+                                                            "use_bdlora",
+                                                            "use_dora",
+                                                            "use_qalora",
+                                                            "use_rslora",
+                                                            "velora_config"};
 
 /// Keys that change what an adapter computes and are not implemented: anything but null, false and empty is refused.
 inline constexpr std::array<std::string_view, 12> refused_keys{
-    "alora_invocation_tokens", "arrow_config", "enable_lora", "kasa_config", "layer_replication", "megatron_config",
-    "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_qalora", "velora_config"};
+    "alora_invocation_tokens", "arrow_config",    "enable_lora",       "kasa_config",
+    "layer_replication",       "megatron_config", "monteclora_config", "target_parameters",
+    "trainable_token_indices", "use_bdlora",      "use_qalora",        "velora_config"};
 
 inline void refuse_unsupported(const Json& raw, const std::string& where) {
   for (const std::string_view key : refused_keys) {
@@ -87,7 +121,8 @@ PatternMap<Number> pattern_map(const Json& raw, std::string_view key, const std:
   PatternMap<Number> map;
   const Json* value = find_json(raw, key);
   if (value == nullptr || value->is_null()) return map;
-  expects<FormatError>(value->is_object(), where + ": \"" + std::string(key) + "\": expected an object, found " + describe_json(*value));
+  expects<FormatError>(value->is_object(),
+                       where + ": \"" + std::string(key) + "\": expected an object, found " + describe_json(*value));
   for (const auto& entry : value->get_ref<const Json::object_t&>()) {
     map.emplace_back(entry.first, json_get<Number>(*value, entry.first, where + ": \"" + std::string(key) + '"'));
   }
@@ -142,7 +177,8 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   config.modules_to_save = detail::one_or_many<std::string>(raw, "modules_to_save", where);
   config.init_lora_weights = detail::initialization(raw, where);
   config.layers_to_transform = detail::one_or_many<index_t>(raw, "layers_to_transform", where);
-  config.layers_pattern = detail::one_or_many<std::string>(raw, "layers_pattern", where).value_or(std::vector<std::string>());
+  config.layers_pattern =
+      detail::one_or_many<std::string>(raw, "layers_pattern", where).value_or(std::vector<std::string>());
   config.loftq_config = detail::loftq_config(raw, where);
   config.ensure_weight_tying = find_boolean(raw, "ensure_weight_tying", where).value_or(false);
   config.task_type = find_text(raw, "task_type", where);
@@ -171,8 +207,8 @@ inline AdapterFile parse_lora_config(Json raw, const std::string& where) {
   AdapterFile file;
   file.peft_type = json_text(raw, "peft_type", where);
   if (file.peft_type != "LORA") {
-    throw FormatError(where + ": \"peft_type\" is \"" + printable(file.peft_type) + "\", expected \"LORA\" (upper case): " +
-                      "adapters of another method can't be read here");
+    throw FormatError(where + ": \"peft_type\" is \"" + printable(file.peft_type) +
+                      "\", expected \"LORA\" (upper case): " + "adapters of another method can't be read here");
   }
   detail::refuse_unsupported(raw, where);
   file.config = lora_fields(raw, where);
@@ -183,6 +219,10 @@ inline AdapterFile parse_lora_config(Json raw, const std::string& where) {
   }
   if (file.config.ensure_weight_tying && file.config.modules_to_save) {
     throw FormatError(where + ": \"ensure_weight_tying\" is true together with modules_to_save: not supported");
+  }
+  if (file.config.loftq_config && file.config.init_lora_weights != "loftq") {
+    file.config.loftq_config.reset();
+    file.warnings.push_back(where + ": \"loftq_config\" is ignored: \"init_lora_weights\" is not loftq");
   }
   for (const auto& entry : raw.get_ref<const Json::object_t&>()) {
     if (std::find(detail::lora_keys.begin(), detail::lora_keys.end(), entry.first) == detail::lora_keys.end()) {
@@ -232,7 +272,8 @@ inline Json lora_json(const LoraConfig& config) {
   for (const auto& entry : config.alpha_pattern) alphas[entry.first] = plain_number(entry.second);
   for (const auto& entry : config.rank_pattern) ranks[entry.first] = entry.second;
   Json loftq = Json::object();
-  if (config.loftq_config) loftq = {{"loftq_bits", config.loftq_config->loftq_bits}, {"loftq_iter", config.loftq_config->loftq_iter}};
+  if (config.loftq_config)
+    loftq = {{"loftq_bits", config.loftq_config->loftq_bits}, {"loftq_iter", config.loftq_config->loftq_iter}};
   const bool plain = config.init_lora_weights == "true" || config.init_lora_weights == "false";
   constexpr std::array<const char*, 3> bias{"none", "all", "lora_only"};
 
@@ -278,7 +319,8 @@ inline Json lora_default(std::string_view key) {
 inline std::string adapter_config_json(const LoraConfig& config, const Json* raw = nullptr) {
   check(config);
   const Json known = detail::lora_json(config);
-  const Json before = raw == nullptr ? Json::object() : detail::lora_json(lora_fields(*raw, "veneer::adapter_config_json"));
+  const Json before =
+      raw == nullptr ? Json::object() : detail::lora_json(lora_fields(*raw, "veneer::adapter_config_json"));
 
   std::vector<std::string> keys(detail::lora_keys.begin(), detail::lora_keys.end());
   if (raw != nullptr) {

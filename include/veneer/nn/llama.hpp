@@ -142,6 +142,18 @@ struct Llama {
     return lm_head.with(model.embed_tokens.weight, h);
   }
 
+  /// \throws ArgumentError when an id is outside the vocabulary
+  template <ValueLike Ids>
+  void check_ids(const Ids& ids) const {
+    static_assert(std::same_as<typename Ids::scalar, std::int32_t>, "veneer::Llama(ids): ids must be a vector of int32");
+    for (const std::int32_t id : to_host(value_of(ids))) {
+      if (id < 0 || id >= config.vocab_size) {
+        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) + "); one is " +
+                            std::to_string(id));
+      }
+    }
+  }
+
   /// Token ids to logits.    ids: (tokens) of int32, each in [0, vocabulary)   result: (tokens, vocabulary)
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
@@ -200,17 +212,6 @@ struct Llama {
     if (bias) outline(layer.bias, out);
   }
 
-  template <ValueLike Ids>
-  void check_ids(const Ids& ids) const {
-    static_assert(std::same_as<typename Ids::scalar, std::int32_t>, "veneer::Llama(ids): ids must be a vector of int32");
-    for (const std::int32_t id : to_host(value_of(ids))) {
-      if (id < 0 || id >= config.vocab_size) {
-        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) + "); one is " +
-                            std::to_string(id));
-      }
-    }
-  }
-
   template <class H>
   auto piece_loss(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels, index_t begin,
                   index_t end, double scale) const {
@@ -223,7 +224,7 @@ struct Llama {
   template <class H>
   auto checkpointed_piece(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels, index_t begin,
                           index_t end, double scale) const {
-    const auto run = [this, rows, labels, begin, end, scale](const auto& x) { return piece_loss(x, rows, labels, begin, end, scale); };
+    const auto run = [this, rows, labels, begin, end, scale](const auto& x) { return this->piece_loss(x, rows, labels, begin, end, scale); };
     return checkpoint(run, h);
   }
 };

@@ -35,9 +35,9 @@ struct RopeConfig {
   double high_freq_factor = 4;                   // llama3
   double beta_fast = 32;                         // yarn
   double beta_slow = 1;                          // yarn
-  std::optional<double> attention_factor;        // yarn: in place of the one from `factor`
-  std::optional<double> mscale;                  // yarn: together with mscale_all_dim
-  std::optional<double> mscale_all_dim;
+  std::optional<double> attention_factor{};      // yarn: in place of the one from `factor`
+  std::optional<double> mscale{};                // yarn: together with mscale_all_dim
+  std::optional<double> mscale_all_dim{};
   bool truncate = true;  // yarn: whole indices as the ends of the ramp
 
   bool operator==(const RopeConfig&) const = default;
@@ -58,16 +58,16 @@ struct LlamaConfig {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
-  RopeConfig rope;
-  std::vector<index_t> window;  // per layer: keys that a query sees, itself included; 0: all before it
+  RopeConfig rope{};
+  std::vector<index_t> window{};  // per layer: keys that a query sees, itself included; 0: all before it
 
-  std::vector<index_t> bos_token_ids;
-  std::vector<index_t> eos_token_ids;
-  std::optional<index_t> pad_token_id;
+  std::vector<index_t> bos_token_ids{};
+  std::vector<index_t> eos_token_ids{};
+  std::optional<index_t> pad_token_id{};
   double initializer_range = 0.02;
-  std::string model_type = "llama";                // llama, mistral, qwen2
-  std::string architecture = "LlamaForCausalLM";   // the class of transformers
-  std::string dtype = "float32";                   // of the checkpoint, as transformers names it
+  std::string model_type = "llama";               // llama, mistral, qwen2
+  std::string architecture = "LlamaForCausalLM";  // the class of transformers
+  std::string dtype = "float32";                  // of the checkpoint, as transformers names it
 
   bool operator==(const LlamaConfig&) const = default;
 };
@@ -91,12 +91,14 @@ inline void check_sizes(const LlamaConfig& config) {
     expects(size.value >= 1 && size.value <= index_t{1} << 30,
             std::string(size.name) + ": found " + std::to_string(size.value) + ", expected 1 to 2^30");
   }
-  expects(config.num_hidden_layers <= 10000, "num_hidden_layers: found " + std::to_string(config.num_hidden_layers) + ", expected at most 10000");
+  expects(config.num_hidden_layers <= 10000,
+          "num_hidden_layers: found " + std::to_string(config.num_hidden_layers) + ", expected at most 10000");
 }
 
 inline void check_rope(const RopeConfig& rope) {
   const auto positive = [](double value, const char* name) {
-    expects(std::isfinite(value) && value > 0, std::string(name) + ": expected a number above 0, found " + std::to_string(value));
+    expects(std::isfinite(value) && value > 0,
+            std::string(name) + ": expected a number above 0, found " + std::to_string(value));
   };
   const bool llama3 = rope.type == "llama3";
   const bool yarn = rope.type == "yarn";
@@ -105,8 +107,10 @@ inline void check_rope(const RopeConfig& rope) {
   positive(rope.theta, "rope_theta");
   positive(rope.factor, "rope factor");
   if (llama3) positive(rope.low_freq_factor, "low_freq_factor");
-  if (llama3) expects(rope.high_freq_factor > rope.low_freq_factor, "high_freq_factor: expected more than low_freq_factor");
-  if (llama3 || yarn) expects(rope.original_max_position_embeddings >= 1, "original_max_position_embeddings: expected at least 1");
+  if (llama3)
+    expects(rope.high_freq_factor > rope.low_freq_factor, "high_freq_factor: expected more than low_freq_factor");
+  if (llama3 || yarn)
+    expects(rope.original_max_position_embeddings >= 1, "original_max_position_embeddings: expected at least 1");
   if (!yarn) return;
   positive(rope.beta_fast, "beta_fast");
   positive(rope.beta_slow, "beta_slow");
@@ -120,7 +124,8 @@ inline void check_rope(const RopeConfig& rope) {
 inline void check(const LlamaConfig& config) {
   detail::check_sizes(config);
   detail::check_rope(config.rope);
-  expects(config.head_dim % 2 == 0, "head_dim: found " + std::to_string(config.head_dim) + ", expected an even number: positions turn pairs");
+  expects(config.head_dim % 2 == 0,
+          "head_dim: found " + std::to_string(config.head_dim) + ", expected an even number: positions turn pairs");
   expects(config.num_attention_heads % config.num_key_value_heads == 0,
           "num_key_value_heads: " + std::to_string(config.num_attention_heads) + " query heads can't share " +
               std::to_string(config.num_key_value_heads) + " key/value heads evenly");
@@ -138,7 +143,8 @@ inline std::vector<float> rope_powers(const LlamaConfig& config) {
   std::vector<float> powers(static_cast<std::size_t>(config.head_dim / 2));
   for (std::size_t i = 0; i < powers.size(); ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
-    powers[i] = static_cast<float>(std::pow(static_cast<double>(static_cast<float>(config.rope.theta)), static_cast<double>(exponent)));
+    powers[i] = static_cast<float>(
+        std::pow(static_cast<double>(static_cast<float>(config.rope.theta)), static_cast<double>(exponent)));
   }
   return powers;
 }
@@ -164,7 +170,8 @@ inline YarnRange yarn_range(const LlamaConfig& config) {
   const RopeConfig& rope = config.rope;
   const auto dimension = static_cast<double>(config.head_dim);
   const auto index_of = [&](double rotations) {
-    const double waves = static_cast<double>(rope.original_max_position_embeddings) / (rotations * 2 * std::numbers::pi);
+    const double waves =
+        static_cast<double>(rope.original_max_position_embeddings) / (rotations * 2 * std::numbers::pi);
     return dimension * std::log(waves) / (2 * std::log(rope.theta));
   };
   double low = index_of(rope.beta_fast);
@@ -179,7 +186,8 @@ inline YarnRange yarn_range(const LlamaConfig& config) {
 }
 
 inline float yarn_frequency(float power, std::size_t i, YarnRange range, double factor) {
-  const float ramp = std::clamp((static_cast<float>(i) - static_cast<float>(range.low)) / static_cast<float>(range.high - range.low), 0.0f, 1.0f);
+  const float ramp = std::clamp(
+      (static_cast<float>(i) - static_cast<float>(range.low)) / static_cast<float>(range.high - range.low), 0.0f, 1.0f);
   const float keep = 1 - ramp;
   return 1 / (static_cast<float>(factor) * power) * (1 - keep) + 1 / power * keep;
 }
@@ -209,7 +217,8 @@ inline double attention_factor(const LlamaConfig& config) {
   if (rope.type != "yarn") return 1;
   if (rope.attention_factor) return *rope.attention_factor;
   const auto scale = [&](double mscale) { return rope.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(rope.factor) + 1.0; };
-  if (rope.mscale.value_or(0) != 0 && rope.mscale_all_dim.value_or(0) != 0) return scale(*rope.mscale) / scale(*rope.mscale_all_dim);
+  if (rope.mscale.value_or(0) != 0 && rope.mscale_all_dim.value_or(0) != 0)
+    return scale(*rope.mscale) / scale(*rope.mscale_all_dim);
   return scale(1);
 }
 
@@ -221,14 +230,15 @@ inline index_t parameter_count(const LlamaConfig& config) {
   const Count query = count(config.num_attention_heads) * count(config.head_dim);
   const Count key = count(config.num_key_value_heads) * count(config.head_dim);
   const Count inner = count(config.intermediate_size);
-  Count layer = Count(2) * hidden;                          // norms
-  layer += hidden * (Count(2) * query + Count(2) * key);    // q, k, v, o
-  layer += Count(3) * hidden * inner;                       // gate, up, down
+  Count layer = Count(2) * hidden;                        // norms
+  layer += hidden * (Count(2) * query + Count(2) * key);  // q, k, v, o
+  layer += Count(3) * hidden * inner;                     // gate, up, down
   if (config.qkv_bias) layer += query + Count(2) * key;
   if (config.o_bias) layer += hidden;
   if (config.mlp_bias) layer += Count(2) * inner + hidden;
   const Count embedding = count(config.vocab_size) * hidden;
-  const Count total = layer * count(config.num_hidden_layers) + hidden + (config.tie_word_embeddings ? embedding : Count(2) * embedding);
+  const Count total = layer * count(config.num_hidden_layers) + hidden +
+                      (config.tie_word_embeddings ? embedding : Count(2) * embedding);
   return checked_cast<index_t>(total.value("the number of parameters"), "the number of parameters");
 }
 

@@ -22,8 +22,9 @@ namespace veneer {
 
 template <class Owner, class Member>
 struct Field {
+  using Pointer = Member Owner::*;  // named: what nvcc makes of the plain declaration draws a warning from g++
   const char* name;
-  Member Owner::* member;
+  Pointer member;
 };
 
 /// One entry of `fields`.

@@ -57,11 +57,30 @@ class WeightSlot {
     trained_ = Parameter<T, S, B>(dense_copy());
     if (drop_stored) stored_ = std::monostate{};
   }
+  /// Freezes: what was stored counts again, or, where that was dropped, the trained values.
+  void freeze() {
+    if (trained_ && std::holds_alternative<std::monostate>(stored_)) stored_ = trained_->value();
+    trained_.reset();
+  }
   Parameter<T, S, B>& parameter() { return *trained_; }
   const Parameter<T, S, B>& parameter() const { return *trained_; }
 
   const stored_type& stored() const { return stored_; }
   stored_type& stored() { return stored_; }
+
+  /// A frozen weight of these values in the storage type of this one, rounded once.
+  WeightSlot with_values(const Tensor<T, S, B>& values) const {
+    return std::visit(
+        [&](const auto& kept) {
+          using Kept = std::remove_cvref_t<decltype(kept)>;
+          if constexpr (TensorLike<Kept>) {
+            return WeightSlot(convert<typename Kept::scalar>(values));
+          } else {
+            return WeightSlot(values);
+          }
+        },
+        stored_);
+  }
 
   /// The values in the compute type, in memory of their own.
   Tensor<T, S, B> dense_copy() const {

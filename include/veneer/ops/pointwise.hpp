@@ -230,12 +230,15 @@ void expect_same_shape(const char* name, const X& x, const Y& y) {
   }
 }
 
+template <class Left, class Right>
+inline constexpr bool same_extents = false;
+template <index_t... Left, index_t... Right>
+  requires(sizeof...(Left) == sizeof...(Right))
+inline constexpr bool same_extents<Shape<Left...>, Shape<Right...>> = (SameExtent<Left, Right> && ...);
+
 /// A relation of two shape types, as a concept so that compilers print the extents that break it.
 template <class X, class Y>
-concept SameShape = requires { typename unify_t<typename X::shape_type, typename Y::shape_type>; } &&
-                    []<index_t... L, index_t... R>(Shape<L...>, Shape<R...>) {
-                      return sizeof...(L) == sizeof...(R) && (SameExtent<L, R> && ...);
-                    }(typename X::shape_type{}, typename Y::shape_type{});
+concept SameShape = same_extents<typename X::shape_type, typename Y::shape_type>;
 
 }  // namespace ops
 

@@ -247,16 +247,19 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   const auto trains = [&](const std::string& name) {
     return std::any_of(plan.trained.begin(), plan.trained.end(), [&](const TrainedWeight& w) { return w.name == name; });
   };
+  if constexpr (requires { model.untie(); }) {
+    // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
+    // end of a tied model.
+    detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
+      const bool adapted = kind == ModuleKind::output_head && layer.adapter;
+      if (adapted || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
+    });
+  }
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (detail::WeightedModule<Part>) {
       if constexpr (WeightSlotLike<decltype(part.weight)>) {
-        if (trains(name + ".weight")) {
-          if constexpr (requires { model.untie(); }) {
-            if (!present(part.weight)) model.untie();
-          }
-          part.weight.train();
-        }
+        if (trains(name + ".weight")) part.weight.train();
       }
       if constexpr (requires { part.bias.train(); }) {
         if (trains(name + ".bias")) part.bias.train();
@@ -281,10 +284,14 @@ AdapterPlan train_everything(M& model) {
   return plan;
 }
 
-/// Empties every slot and freezes everything: the base alone.
+/// Empties every slot and freezes everything: the base alone. What trained without keeping the stored weight stays as it
+/// is.
 template <class M>
 void detach(M& model) {
   detail::visit_adaptable(model, [](const std::string&, auto& layer, const auto&, ModuleKind) { layer.adapter.clear(); });
+  visit(model, [](const std::string&, auto& part) {
+    if constexpr (WeightSlotLike<decltype(part)>) part.freeze();
+  });
 }
 
 }  // namespace veneer

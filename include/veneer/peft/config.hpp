@@ -73,25 +73,25 @@ struct LoraConfig {
   index_t r = 8;
   double lora_alpha = 8;
   double lora_dropout = 0;
-  ModuleChoice target_modules;
-  ModuleChoice exclude_modules;
+  ModuleChoice target_modules{};
+  ModuleChoice exclude_modules{};
   LoraBias bias = LoraBias::none;
   bool use_rslora = false;
   bool use_dora = false;
-  bool lora_bias = false;                                   // gives B a bias
-  bool fan_in_fan_out = false;                              // the base weight is stored (in, out)
-  std::optional<std::vector<std::string>> modules_to_save;  // trained in full
-  std::string init_lora_weights = "true";                   // "true", "false", "gaussian", "pissa", ...
-  std::optional<std::vector<index_t>> layers_to_transform;
-  std::vector<std::string> layers_pattern;  // what the list of layers is called; empty: any name
-  PatternMap<index_t> rank_pattern;
-  PatternMap<double> alpha_pattern;
-  std::optional<LoftqConfig> loftq_config;
+  bool lora_bias = false;                                     // gives B a bias
+  bool fan_in_fan_out = false;                                // the base weight is stored (in, out)
+  std::optional<std::vector<std::string>> modules_to_save{};  // trained in full
+  std::string init_lora_weights = "true";                     // "true", "false", "gaussian", "pissa", ...
+  std::optional<std::vector<index_t>> layers_to_transform{};
+  std::vector<std::string> layers_pattern{};  // what the list of layers is called; empty: any name
+  PatternMap<index_t> rank_pattern{};
+  PatternMap<double> alpha_pattern{};
+  std::optional<LoftqConfig> loftq_config{};
   bool ensure_weight_tying = false;
 
-  std::optional<std::string> task_type;  // "CAUSAL_LM", ...
-  std::optional<std::string> base_model_name_or_path;
-  std::optional<std::string> revision;
+  std::optional<std::string> task_type{};  // "CAUSAL_LM", ...
+  std::optional<std::string> base_model_name_or_path{};
+  std::optional<std::string> revision{};
   bool inference_mode = false;
 
   bool operator==(const LoraConfig&) const = default;
@@ -162,7 +162,7 @@ inline void check(const LoraConfig& config) {
           "layers_to_transform: works with a list of target_modules only; name the layers in the regular expression");
   expects(!is_text(config.target_modules) || config.layers_pattern.empty(),
           "layers_pattern: works with a list of target_modules only; name the layers in the regular expression");
-  expects(config.layers_pattern.empty() || (layers && !config.layers_to_transform->empty()),
+  expects(config.layers_pattern.empty() || layers,
           "layers_pattern: has a meaning together with layers_to_transform only: set both or none");
   expects(config.exclude_modules.kind != ModuleChoice::Kind::all_linear,
           "exclude_modules: all-linear would exclude every module: expected names or a regular expression");
@@ -300,12 +300,12 @@ class ModuleMatcher {
   }
 
   LoraConfig config_;
-  std::optional<NamePattern> target_;
-  std::optional<NamePattern> exclude_;
-  std::vector<NamePattern> saved_;
-  std::vector<NamePattern> layers_;
-  std::vector<NamePattern> ranks_;
-  std::vector<NamePattern> alphas_;
+  std::optional<NamePattern> target_{};
+  std::optional<NamePattern> exclude_{};
+  std::vector<NamePattern> saved_{};
+  std::vector<NamePattern> layers_{};
+  std::vector<NamePattern> ranks_{};
+  std::vector<NamePattern> alphas_{};
 };
 
 /// Whether the adapter hits the module; for many modules make a `ModuleMatcher` once.

@@ -137,6 +137,13 @@ class LowRankEmbeddingAdapter {
     return add(embedding(ids, table), scale(linear(low, up), scaling));
   }
 
+  /// s (B A)ᵀ, the change of the table.    (vocabulary, features)
+  auto delta() const {
+    Matrix<T, B> change(Shape<dyn, dyn>(down.extent(1), up.extent(0)), down.device());
+    ops::product<true, true>(change, down.value(), up.value(), scaling);
+    return change;
+  }
+
   /// The table with s (B A)ᵀ added.    (vocabulary, features)
   auto merged(const auto& table) const {
     auto sum = copy(decode(value_of(table)));

@@ -96,7 +96,7 @@ class Tensor {
     }
   }
 
-  S shape_{};
+  [[no_unique_address]] S shape_{};
   [[no_unique_address]] B device_{};
   std::shared_ptr<T> data_;
 };

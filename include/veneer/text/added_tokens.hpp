@@ -2,10 +2,10 @@
 /// \file added_tokens.hpp
 /// Tokens beside the model's vocabulary, found in the text as they stand before anything else happens to it.
 ///
-/// At each place, from left to right, the longest token that is there is cut out. `lstrip` and `rstrip` take the white space on
-/// that side with it; a `single_word` token counts only between characters that are no word characters. Tokens that are
-/// `normalized` are looked for in the normalized rest, by their normalized text. What is `special` can be left as text: a
-/// user's words must not be able to end his turn.
+/// At each place, from left to right, the longest token that is there is cut out. `lstrip` and `rstrip` take the white
+/// space on that side with it; a `single_word` token counts only between characters that are no word characters. Tokens
+/// that are `normalized` are looked for in the normalized rest, by their normalized text. What is `special` can be left
+/// as text: a user's words must not be able to end their turn.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,8 @@ class AddedTokenSet {
     std::size_t node = 0;
     for (const char byte : text) {
       auto& children = nodes_[node].children;
-      const auto found = std::find_if(children.begin(), children.end(), [&](const auto& child) { return child.first == byte; });
+      const auto found =
+          std::find_if(children.begin(), children.end(), [&](const auto& child) { return child.first == byte; });
       if (found != children.end()) {
         node = found->second;
       } else {
@@ -107,7 +108,8 @@ class AddedTokenSet {
     std::size_t node = 0;
     for (std::size_t i = at; i < text.size(); ++i) {
       const auto& children = nodes_[node].children;
-      const auto found = std::find_if(children.begin(), children.end(), [&](const auto& child) { return child.first == text[i]; });
+      const auto found =
+          std::find_if(children.begin(), children.end(), [&](const auto& child) { return child.first == text[i]; });
       if (found == children.end()) break;
       node = found->second;
       if (nodes_[node].token != none) best = {&tokens_[nodes_[node].token], i + 1 - at};

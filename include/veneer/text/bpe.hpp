@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe.hpp
-/// Byte-pair encoding: a word begins as its bytes, and the pair of neighbours that was learned first is joined, again and
-/// again, until no pair is in the table.
+/// Byte-pair encoding: a word begins as its bytes, and the pair of neighbours that was learned first is joined, again
+/// and again, until no pair is in the table.
 ///
 ///     word -> ids       among pairs of lowest rank the leftmost goes first
 ///     time              O(n log n) for a word of n bytes: words may be whole texts
 ///
-/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units", arXiv:1508.07909, algorithm 1.
+/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units", arXiv:1508.07909,
+/// algorithm 1.
 #pragma once
 
 #include <algorithm>
@@ -46,7 +47,9 @@ class MergeTable {
   }
 
   /// A pair given twice has its later rank.
-  void set(std::int32_t left, std::int32_t right, Merge merge) { slots_[place(key_of(left, right))] = {key_of(left, right), merge}; }
+  void set(std::int32_t left, std::int32_t right, Merge merge) {
+    slots_[place(key_of(left, right))] = {key_of(left, right), merge};
+  }
 
   const Merge* find(std::int32_t left, std::int32_t right) const {
     if (slots_.empty()) return nullptr;
@@ -141,10 +144,14 @@ struct BpeScratch {
 /// A byte-level model: merges over a vocabulary that holds all 256 bytes.
 class BpeModel {
  public:
-  /// `byte_ids`: the id of each byte's token. `whole_words`: a word that is in the vocabulary is one token, whatever the merges
-  /// make of it (`ignore_merges` in tokenizer.json).
-  BpeModel(Vocabulary vocabulary, const std::array<std::int32_t, 256>& byte_ids, detail::MergeTable merges, bool whole_words)
-      : vocabulary_(std::move(vocabulary)), byte_ids_(byte_ids), merges_(std::move(merges)), whole_words_(whole_words) {}
+  /// `byte_ids`: the id of each byte's token. `whole_words`: a word that is in the vocabulary is one token, whatever
+  /// the merges make of it (`ignore_merges` in tokenizer.json).
+  BpeModel(Vocabulary vocabulary, const std::array<std::int32_t, 256>& byte_ids, detail::MergeTable merges,
+           bool whole_words)
+      : vocabulary_(std::move(vocabulary)),
+        byte_ids_(byte_ids),
+        merges_(std::move(merges)),
+        whole_words_(whole_words) {}
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 

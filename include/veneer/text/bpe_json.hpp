@@ -42,13 +42,15 @@ class BpeReader : TokenizerFile {
 
   /// Throws `TokenizerError`.
   BpeModel read(const Json& model) const {
-    only(model, "model", {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
-                          "byte_fallback", "ignore_merges", "vocab", "merges"});
+    only(model, "model",
+         {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+          "byte_fallback", "ignore_merges", "vocab", "merges"});
     Vocabulary vocabulary = read_vocabulary(model);
     check_options(model, vocabulary);
     const std::array<std::int32_t, 256> byte_ids = find_bytes(vocabulary);
     MergeTable merges = read_merges(model, vocabulary);
-    return BpeModel(std::move(vocabulary), byte_ids, std::move(merges), flag_or(model, "ignore_merges", "model", false));
+    return BpeModel(std::move(vocabulary), byte_ids, std::move(merges),
+                    flag_or(model, "ignore_merges", "model", false));
   }
 
  private:
@@ -59,8 +61,9 @@ class BpeReader : TokenizerFile {
       append_utf8(token, byte_alphabet[byte]);
       const auto found = vocabulary.id(token);
       if (!found) {
-        fail(Reason::missing_byte, "model.vocab", "the token \"" + token + "\" for the byte " + std::to_string(byte) +
-             " is missing: a byte-level vocabulary holds all 256");
+        fail(Reason::missing_byte, "model.vocab",
+             "the token \"" + token + "\" for the byte " + std::to_string(byte) +
+                 " is missing: a byte-level vocabulary holds all 256");
       }
       byte_ids[byte] = *found;
     }
@@ -70,12 +73,14 @@ class BpeReader : TokenizerFile {
   void check_options(const Json& model, const Vocabulary& vocabulary) const {
     const Json* dropout = find_json(model, "dropout");
     if (!is_absent(dropout) && !(dropout->is_number() && dropout->get<double>() == 0)) {
-      fail(Reason::unsupported_option, "model.dropout", "found " + describe_json(*dropout) + ": ids would be random; expected null");
+      fail(Reason::unsupported_option, "model.dropout",
+           "found " + describe_json(*dropout) + ": ids would be random; expected null");
     }
     for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json* affix = find_json(model, name);
       if (is_absent(affix) || (affix->is_string() && affix->get_ref<const std::string&>().empty())) continue;
-      fail(Reason::unsupported_option, std::string("model.") + name, "found " + describe_json(*affix) + ": not supported; expected null");
+      fail(Reason::unsupported_option, std::string("model.") + name,
+           "found " + describe_json(*affix) + ": not supported; expected null");
     }
     if (flag_or(model, "byte_fallback", "model", false)) {
       fail(Reason::unsupported_option, "model.byte_fallback", "is true, as in sentencepiece models: not supported");
@@ -85,7 +90,8 @@ class BpeReader : TokenizerFile {
     if (is_absent(unknown)) return;
     expect(unknown->is_string(), "model.unk_token", *unknown, "a text or null");
     const auto& token = unknown->get_ref<const std::string&>();
-    const bool is_added = std::any_of(added_.begin(), added_.end(), [&](const AddedToken& other) { return other.content == token; });
+    const bool is_added =
+        std::any_of(added_.begin(), added_.end(), [&](const AddedToken& other) { return other.content == token; });
     if (!token.empty() && !is_added && !vocabulary.id(token)) {
       fail(Reason::missing_unk, "model.unk_token", "\"" + printable(token) + "\" is not in the vocabulary");
     }
@@ -125,8 +131,9 @@ class BpeReader : TokenizerFile {
       const auto right_id = vocabulary.id(right);
       const auto result = vocabulary.id(joined);
       if (!left_id || !right_id || !result) {
-        fail(Reason::bad_merge, merge_key(rank), "of \"" + printable(left) + "\" and \"" + printable(right) +
-             "\": these two and what they make must be in the vocabulary");
+        fail(Reason::bad_merge, merge_key(rank),
+             "of \"" + printable(left) + "\" and \"" + printable(right) +
+                 "\": these two and what they make must be in the vocabulary");
       }
       table.set(*left_id, *right_id, {rank, *result});
       ++rank;
@@ -141,13 +148,15 @@ class BpeReader : TokenizerFile {
       const std::string_view line = merge.get_ref<const std::string&>();
       const std::size_t space = line.find(' ');
       if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-        fail(Reason::bad_merge, merge_key(rank), "expected two tokens and a space between, found " + describe_json(merge));
+        fail(Reason::bad_merge, merge_key(rank),
+             "expected two tokens and a space between, found " + describe_json(merge));
       }
       return {line.substr(0, space), line.substr(space + 1)};
     }
     expect(merge.is_array(), merge_key(rank), merge, "two tokens");
     for (const Json& part : merge) expect(part.is_string(), merge_key(rank), part, "a token");
-    if (merge.size() != 2) fail(Reason::bad_merge, merge_key(rank), "expected two tokens, found " + std::to_string(merge.size()));
+    if (merge.size() != 2)
+      fail(Reason::bad_merge, merge_key(rank), "expected two tokens, found " + std::to_string(merge.size()));
     return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file byte_level.hpp
-/// The byte alphabet of GPT-2: every byte has a printable character, so that a vocabulary of bytes is a vocabulary of text.
+/// The byte alphabet of GPT-2: every byte has a printable character, so that a vocabulary of bytes is a vocabulary of
+/// text.
 ///
 ///     bytes 21..7E, A1..AC, AE..FF    the character of the same number
 ///     the other 68, in order          U+0100, U+0101, ... U+0143      (a space is U+0120 "Ġ", a line end U+010A "Ċ")
@@ -47,7 +48,8 @@ inline void append_byte_level(std::string& out, std::string_view bytes) {
   for (const char byte : bytes) append_utf8(out, detail::byte_alphabet[static_cast<unsigned char>(byte)]);
 }
 
-/// Appends the bytes that the characters of a token stand for; if one of them stands for no byte, the token's own UTF-8.
+/// Appends the bytes that the characters of a token stand for; if one of them stands for no byte, the token's own
+/// UTF-8.
 inline void append_token_bytes(std::string& out, std::string_view token) {
   const std::size_t before = out.size();
   for (std::size_t at = 0; at < token.size();) {

@@ -2,12 +2,12 @@
 /// \file json_scan.hpp
 /// Checks that a text is one JSON value (RFC 8259) and finds the fields of it, without building the value.
 ///
-/// For lines of data: most of a line is one long string or of no interest, other keys may hold anything (numbers past every
-/// type, deep nesting), and a program must be told which rule a line breaks. What is found are ranges of the text; a string is
-/// unescaped when it is asked for.
+/// For lines of data: most of a line is one long string or of no interest, other keys may hold anything (numbers past
+/// every type, deep nesting), and a program must be told which rule a line breaks. What is found are ranges of the
+/// text; a string is unescaped when it is asked for.
 ///
-/// Strict: no comments, no trailing commas, no control characters in strings, nothing behind the value. Unpaired surrogates
-/// and names that come twice in one object are JSON, and are reported beside.
+/// Strict: no comments, no trailing commas, no control characters in strings, nothing behind the value. Unpaired
+/// surrogates and names that come twice in one object are JSON, and are reported beside.
 #pragma once
 
 #include <algorithm>
@@ -35,15 +35,16 @@ struct JsonField {
 
 /// What a scan found. Names point into the text or into `unescaped`.
 struct JsonScan {
-  std::optional<std::size_t> syntax_error;     // the byte that can't be
-  std::optional<std::size_t> lone_surrogate;   // the byte of its escape
-  std::optional<std::string> duplicate;        // the path of a name that came twice: `a`, `messages[0].role`
-  JsonKind kind = JsonKind::null;              // of the value
-  std::vector<JsonField> fields;               // of the value, if it is an object
-  std::deque<std::string> unescaped;           // names that hold escapes
+  std::optional<std::size_t> syntax_error;    // the byte that can't be
+  std::optional<std::size_t> lone_surrogate;  // the byte of its escape
+  std::optional<std::string> duplicate;       // the path of a name that came twice: `a`, `messages[0].role`
+  JsonKind kind = JsonKind::null;             // of the value
+  std::vector<JsonField> fields;              // of the value, if it is an object
+  std::deque<std::string> unescaped;          // names that hold escapes
 
   const JsonField* find(std::string_view name) const {
-    const auto found = std::find_if(fields.begin(), fields.end(), [&](const JsonField& field) { return field.name == name; });
+    const auto found =
+        std::find_if(fields.begin(), fields.end(), [&](const JsonField& field) { return field.name == name; });
     return found == fields.end() ? nullptr : &*found;
   }
 };

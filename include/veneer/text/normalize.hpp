@@ -4,12 +4,12 @@
 ///
 ///     nfc("e" U+0301 "x")   "é" U+0078          é comes from [0, 1), x from [3, 4)
 ///
-/// Unicode Standard Annex 15, on the tables of utf8proc. Vocabularies are made by a library whose tables are of Unicode 9, so
-/// what later versions changed is undone here, and characters that compose since then are left alone; all other text has the
-/// same form in every version. U+11A7, which utf8proc 2.8 drops behind a Hangul syllable, is kept.
+/// Unicode Standard Annex 15, on the tables of utf8proc. Vocabularies are made by a library whose tables are of Unicode
+/// 9, so what later versions changed is undone here, and characters that compose since then are left alone; all other
+/// text has the same form in every version. U+11A7, which utf8proc 2.8 drops behind a Hangul syllable, is kept.
 ///
-/// A composed character is said to come from the first of its parts. That is how tokenizers report it, and offsets that are
-/// compared with theirs must agree.
+/// A composed character is said to come from the first of its parts. That is how tokenizers report it, and offsets that
+/// are compared with theirs must agree.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +19,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
-
 #include <utf8proc.h>
+#include <vector>
 
 #include "veneer/core/error.hpp"
 #include "veneer/text/unicode.hpp"
@@ -35,7 +34,8 @@ struct ByteRange {
   friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
-/// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a character share one.
+/// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a character share
+/// one.
 struct Normalized {
   std::string text;
   std::vector<ByteRange> origin;
@@ -44,21 +44,29 @@ struct Normalized {
 namespace detail {
 
 // Combining marks that Unicode 10 and later assigned: for Unicode 9 they are starters.
-inline constexpr auto newer_marks = std::to_array<CodePointRange>({
-    {0x7FD, 0x7FD}, {0x897, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C}, {0xEBA, 0xEBA},
-    {0x1715, 0x1715}, {0x1ABF, 0x1AFF}, {0x1DF6, 0x1DFA}, {0xA82C, 0xA82C}, {0x10D24, 0x10D27}, {0x10D69, 0x10D6D},
-    {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070},
-    {0x1133B, 0x1133B}, {0x113CE, 0x113D0}, {0x113E1, 0x113E2}, {0x1145E, 0x1145E}, {0x11839, 0x1183A},
-    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47},
-    {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42},
-    {0x1612F, 0x1612F}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
-    {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF}, {0x1E6E3, 0x1E6F5}});
+inline constexpr auto newer_marks = std::to_array<CodePointRange>(
+    {{0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
+     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1AFF},   {0x1DF6, 0x1DFA},
+     {0xA82C, 0xA82C},   {0x10D24, 0x10D27}, {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC}, {0x10EFA, 0x10EFF},
+     {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x113CE, 0x113D0},
+     {0x113E1, 0x113E2}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x1193D, 0x1193E}, {0x11943, 0x11943},
+     {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42},
+     {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x1612F, 0x1612F}, {0x16FF0, 0x16FF1},
+     {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
+     {0x1E5EE, 0x1E5EF}, {0x1E6E3, 0x1E6F5}});
 
 // Characters with a canonical decomposition that Unicode 10 and later assigned.
-inline constexpr auto newer_composites = std::to_array<CodePointRange>({
-    {0x105C9, 0x105C9}, {0x105E4, 0x105E4}, {0x11383, 0x11383}, {0x11385, 0x11385}, {0x1138E, 0x1138E},
-    {0x11391, 0x11391}, {0x113C5, 0x113C5}, {0x113C7, 0x113C8}, {0x11938, 0x11938}, {0x16121, 0x16128},
-    {0x16D68, 0x16D6A}});
+inline constexpr auto newer_composites = std::to_array<CodePointRange>({{0x105C9, 0x105C9},
+                                                                        {0x105E4, 0x105E4},
+                                                                        {0x11383, 0x11383},
+                                                                        {0x11385, 0x11385},
+                                                                        {0x1138E, 0x1138E},
+                                                                        {0x11391, 0x11391},
+                                                                        {0x113C5, 0x113C5},
+                                                                        {0x113C7, 0x113C8},
+                                                                        {0x11938, 0x11938},
+                                                                        {0x16121, 0x16128},
+                                                                        {0x16D68, 0x16D6A}});
 
 inline int combining_class(char32_t value) {
   if (value < 0x300 || in_ranges(newer_marks, value)) return 0;
@@ -168,7 +176,8 @@ inline Normalized write(std::string_view original, const std::vector<MovingChara
 /// `origins` asks for it. Throws `ArgumentError`.
 inline std::optional<Normalized> nfc(std::string_view text, bool origins = false) {
   // Nothing below U+0300, whose UTF-8 begins with CC, changes or composes without a character from there on.
-  if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xCC; })) return std::nullopt;
+  if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xCC; }))
+    return std::nullopt;
   std::vector<detail::MovingCharacter> characters = detail::decompose(text);
   detail::compose(characters);
   Normalized out = detail::write(text, characters, origins);

@@ -48,7 +48,8 @@ class PipelineReader : TokenizerFile {
     static const std::string key = "pre_tokenizer";
     const Json* pre = find_json(root(), key);
     if (is_absent(pre)) {
-      fail(Reason::unsupported_pre_tokenizer, key, "there is none, as in sentencepiece models; supported: ByteLevel, "
+      fail(Reason::unsupported_pre_tokenizer, key,
+           "there is none, as in sentencepiece models; supported: ByteLevel, "
            "or a Sequence that ends in it");
     }
     if (type_of(*pre, key) == "ByteLevel") return read_byte_level(*pre, splitters);
@@ -73,7 +74,8 @@ class PipelineReader : TokenizerFile {
     const bool has_splits = !splitters.empty();
     const bool prefix_space = read_byte_level(steps.back(), splitters);
     if (prefix_space && has_splits) {
-      fail(Reason::unsupported_option, key + ".add_prefix_space", "not supported behind a Split: it would put a space before every word");
+      fail(Reason::unsupported_option, key + ".add_prefix_space",
+           "not supported behind a Split: it would put a space before every word");
     }
     return prefix_space;
   }
@@ -84,7 +86,8 @@ class PipelineReader : TokenizerFile {
     if (is_absent(decoder)) fail(Reason::unsupported_decoder, "decoder", "there is none; supported: ByteLevel");
     const std::string& type = type_of(*decoder, "decoder");
     if (type != "ByteLevel") {
-      fail(Reason::unsupported_decoder, "decoder", "the decoder \"" + printable(type) + "\" is not supported; supported: ByteLevel");
+      fail(Reason::unsupported_decoder, "decoder",
+           "the decoder \"" + printable(type) + "\" is not supported; supported: ByteLevel");
     }
     only(*decoder, "decoder", {"type", "add_prefix_space", "trim_offsets", "use_regex"});  // all without effect here
   }
@@ -117,8 +120,9 @@ class PipelineReader : TokenizerFile {
 
   [[noreturn]] void refuse_pre_tokenizer(const std::string& type) const {
     fail(Reason::unsupported_pre_tokenizer, "pre_tokenizer",
-         "the pre-tokenizer \"" + printable(type) + "\" is not supported here; supported: ByteLevel, or a Sequence of Split and "
-         "Digits that ends in ByteLevel");
+         "the pre-tokenizer \"" + printable(type) +
+             "\" is not supported here; supported: ByteLevel, or a Sequence of Split and "
+             "Digits that ends in ByteLevel");
   }
 
   bool read_byte_level(const Json& step, std::vector<Splitter>& splitters) const {
@@ -135,15 +139,17 @@ class PipelineReader : TokenizerFile {
     const Json& pattern = member(step, "pattern", key + ".pattern");
     const Json* regex = pattern.is_object() ? find_json(pattern, "Regex") : nullptr;
     if (regex == nullptr || !regex->is_string() || !split_pattern::is_known(regex->get_ref<const std::string&>())) {
-      fail(Reason::unsupported_pattern, key, "the pattern " + describe_json(regex == nullptr ? pattern : *regex) +
-           " is not among the known ones (those of GPT-2, Llama 3 and Qwen 2)");
+      fail(Reason::unsupported_pattern, key,
+           "the pattern " + describe_json(regex == nullptr ? pattern : *regex) +
+               " is not among the known ones (those of GPT-2, Llama 3 and Qwen 2)");
     }
     // The known patterns match every character, so that to keep the matches and to drop the gaps is the same.
     const std::string& behavior = text(step, "behavior", key);
     const bool invert = flag_or(step, "invert", key, false);
     if (!(behavior == "Isolated" && !invert) && !(behavior == "Removed" && invert)) {
       fail(Reason::unsupported_option, key + ".behavior",
-           "the behavior \"" + printable(behavior) + (invert ? "\", inverted," : "\"") + " is not supported; supported: Isolated");
+           "the behavior \"" + printable(behavior) + (invert ? "\", inverted," : "\"") +
+               " is not supported; supported: Isolated");
     }
     splitters.emplace_back(regex->get_ref<const std::string&>());
   }
@@ -163,8 +169,9 @@ class PipelineReader : TokenizerFile {
       only(processor, key, {"type", "single", "pair", "special_tokens"});
       add_template(processor, is_token, post);
     } else {
-      fail(Reason::unsupported_post_processor, key, "the post-processor \"" + printable(type) +
-           "\" is not supported; supported: ByteLevel, TemplateProcessing, Sequence");
+      fail(Reason::unsupported_post_processor, key,
+           "the post-processor \"" + printable(type) +
+               "\" is not supported; supported: ByteLevel, TemplateProcessing, Sequence");
     }
   }
 
@@ -186,27 +193,32 @@ class PipelineReader : TokenizerFile {
         ++texts;
         ids = &post.suffix;
       } else {
-        fail(Reason::unsupported_post_processor, key, "the piece " + printable(kind) + " is not supported in a template for one text");
+        fail(Reason::unsupported_post_processor, key,
+             "the piece " + printable(kind) + " is not supported in a template for one text");
       }
     }
-    if (texts != 1) fail(Reason::unsupported_post_processor, key, "expected the text once, found it " + std::to_string(texts) + " times");
+    if (texts != 1)
+      fail(Reason::unsupported_post_processor, key,
+           "expected the text once, found it " + std::to_string(texts) + " times");
   }
 
   template <class IsToken>
-  void add_special(const Json& processor, const std::string& name, const IsToken& is_token, std::vector<std::int32_t>& ids) const {
+  void add_special(const Json& processor, const std::string& name, const IsToken& is_token,
+                   std::vector<std::int32_t>& ids) const {
     static const std::string key = "post_processor";
     const Json& table = member(processor, "special_tokens", "post_processor.special_tokens");
     expect(table.is_object(), "post_processor.special_tokens", table, "an object");
     const Json* entry = find_json(table, name);
     if (entry == nullptr) {
-      fail(Reason::undefined_special_token, key, "the template uses \"" + printable(name) + "\", which special_tokens does not define");
+      fail(Reason::undefined_special_token, key,
+           "the template uses \"" + printable(name) + "\", which special_tokens does not define");
     }
     expect(entry->is_object(), key, *entry, "an object");
     for (const Json& value : list(*entry, "ids", key)) {
       const std::int32_t token = id(value, key);
       if (!is_token(token)) {
-        fail(Reason::undefined_special_token, key, "\"" + printable(name) + "\" has the id " + std::to_string(token) +
-             ", which no token has");
+        fail(Reason::undefined_special_token, key,
+             "\"" + printable(name) + "\" has the id " + std::to_string(token) + ", which no token has");
       }
       ids.push_back(token);
     }

@@ -2,12 +2,13 @@
 /// \file presplit.hpp
 /// Cuts text into the words that byte-pair encoding works on, by the regular expressions of published tokenizers.
 ///
-/// A pattern is matched again and again from left to right; each match is a word, and so is each gap between two matches
-/// ("Isolated" in tokenizer.json). With several patterns the words of one are the texts of the next.
+/// A pattern is matched again and again from left to right; each match is a word, and so is each gap between two
+/// matches ("Isolated" in tokenizer.json). With several patterns the words of one are the texts of the next.
 ///
-/// Vocabularies are made with Oniguruma and recent Unicode tables. PCRE2 cuts the same text alike once two things are spelled
-/// out in the pattern: `\s` is the 25 characters of White_Space (PCRE2 takes U+180E too), and `\p{L}` and `\p{N}` hold the
-/// characters newer than PCRE2's tables. The second makes matching slower by half, so only texts with such characters pay it.
+/// Vocabularies are made with Oniguruma and recent Unicode tables. PCRE2 cuts the same text alike once two things are
+/// spelled out in the pattern: `\s` is the 25 characters of White_Space (PCRE2 takes U+180E too), and `\p{L}` and
+/// `\p{N}` hold the characters newer than PCRE2's tables. The second makes matching slower by half, so only texts with
+/// such characters pay it.
 ///
 /// Only the patterns listed below are taken: another might take exponential time, or mean something else to PCRE2.
 #pragma once
@@ -21,7 +22,8 @@
 #include <string_view>
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
-#define PCRE2_CODE_UNIT_WIDTH 8  // what pcre2.h asks of whoever includes it; the names used here carry the width themselves
+#define PCRE2_CODE_UNIT_WIDTH \
+  8  // what pcre2.h asks of whoever includes it; the names used here carry the width themselves
 #endif
 #include <pcre2.h>
 
@@ -30,13 +32,14 @@
 
 namespace veneer {
 
-/// The patterns that are known to cut alike in Oniguruma and PCRE2, in linear time, and to match every character but for the
-/// last two.
+/// The patterns that are known to cut alike in Oniguruma and PCRE2, in linear time, and to match every character but
+/// for the last two.
 namespace split_pattern {
 inline constexpr std::string_view gpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 inline constexpr std::string_view llama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
+    R"(\s+(?!\S)|\s+)";
 inline constexpr std::string_view qwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 // Digits follow yet newer tables than the patterns do: Unicode 17.
@@ -81,8 +84,10 @@ inline std::string to_pcre2(std::string_view pattern, bool newer_characters) {
       put(pattern[at + 1] == 's' ? "[" : "[^", "", white_space);
       at += 2;
     } else if (newer_characters && (starts(at, R"(\p{L})") || starts(at, R"(\p{N})"))) {
-      if (pattern[at + 3] == 'L') put("[", R"(\p{L})", newer_letters);
-      else put("[", R"(\p{N})", newer_numbers);
+      if (pattern[at + 3] == 'L')
+        put("[", R"(\p{L})", newer_letters);
+      else
+        put("[", R"(\p{N})", newer_numbers);
       at += 5;
     } else if (pattern[at] == '\\') {
       out += pattern.substr(at, 2);
@@ -102,14 +107,15 @@ class Expression {
   explicit Expression(const std::string& pattern) {
     int error = 0;
     PCRE2_SIZE at = 0;
-    code_ = {pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error,
-                             &at, nullptr),
+    code_ = {pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP,
+                             &error, &at, nullptr),
              pcre2_code_free_8};
     if (code_ == nullptr) {
       throw BackendError("veneer::Splitter: PCRE2 refuses a pattern (error " + std::to_string(error) + " at " +
                          std::to_string(at) + "); it must be built with Unicode support");
     }
-    jit_ = pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE) == 0;  // without it the interpreter gives the same matches
+    jit_ =
+        pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE) == 0;  // without it the interpreter gives the same matches
   }
 
   /// The first match at or after byte `from`: PCRE2's return code, and the match in `data`. The text must be UTF-8.
@@ -128,19 +134,21 @@ class Expression {
 /// What matching writes to; one a thread.
 struct MatchScratch {
   std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> data{pcre2_match_data_create_8(1, nullptr),
-                                                                         pcre2_match_data_free_8};
-  std::unique_ptr<pcre2_match_context_8, void (*)(pcre2_match_context_8*)> context{pcre2_match_context_create_8(nullptr),
-                                                                                  pcre2_match_context_free_8};
+                                                                          pcre2_match_data_free_8};
+  std::unique_ptr<pcre2_match_context_8, void (*)(pcre2_match_context_8*)> context{
+      pcre2_match_context_create_8(nullptr), pcre2_match_context_free_8};
   MatchScratch() {
     expects<MemoryError>(data != nullptr && context != nullptr, "veneer::Splitter: PCRE2 has no memory");
-    // The default of ten million stops at a run of as many spaces; the known patterns step back at most once a character.
+    // The default of ten million stops at a run of as many spaces; the known patterns step back at most once a
+    // character.
     pcre2_set_match_limit_8(context.get(), UINT32_MAX);
   }
 };
 
 }  // namespace detail
 
-/// Whether `text` may hold a character that PCRE2's tables lack. Looks at leading bytes only, so it may say yes in vain.
+/// Whether `text` may hold a character that PCRE2's tables lack. Looks at leading bytes only, so it may say yes in
+/// vain.
 inline bool may_hold_newer_characters(std::string_view text) {
   for (std::size_t at = 0; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text[at]);
@@ -160,8 +168,8 @@ class Splitter {
   explicit Splitter(std::string_view pattern)
       : usual_(detail::to_pcre2(pattern, false)), exact_(detail::to_pcre2(pattern, true)) {}
 
-  /// Calls `emit(piece)` for the pieces of `text` in order; together they are `text`, and none is empty. `exact`: the text may
-  /// hold newer characters. Throws `ArgumentError` with the offset where matching gives up.
+  /// Calls `emit(piece)` for the pieces of `text` in order; together they are `text`, and none is empty. `exact`: the
+  /// text may hold newer characters. Throws `ArgumentError` with the offset where matching gives up.
   template <class Emit>
   void split(std::string_view text, bool exact, detail::MatchScratch& scratch, const Emit& emit) const {
     const detail::Expression& expression = exact ? exact_ : usual_;
@@ -171,7 +179,8 @@ class Splitter {
       if (code == PCRE2_ERROR_NOMATCH) break;
       if (code < 0) {
         throw ArgumentError("veneer::Splitter: PCRE2 gives up (error " + std::to_string(code) + ") at byte " +
-                            std::to_string(at) + " of a piece of " + std::to_string(text.size()) + " bytes: cut the text");
+                            std::to_string(at) + " of a piece of " + std::to_string(text.size()) +
+                            " bytes: cut the text");
       }
       const PCRE2_SIZE* const match = pcre2_get_ovector_pointer_8(scratch.data.get());
       const std::size_t begin = match[0];

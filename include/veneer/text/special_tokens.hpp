@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file special_tokens.hpp
-/// The names of a model's special tokens, from `tokenizer_config.json` and, where that is silent, `special_tokens_map.json`.
+/// The names of a model's special tokens, from `tokenizer_config.json` and, where that is silent,
+/// `special_tokens_map.json`.
 ///
 ///     {"bos_token": "<s>"}    or    {"bos_token": {"content": "<s>", ...}}    or null
 #pragma once

@@ -41,14 +41,16 @@ struct EncodeOptions {
 /// A tokenizer; copies share all that is in it, and any number of threads may use them at once.
 class Tokenizer {
  public:
-  /// Reads `tokenizer.json`, and the names of special tokens from `tokenizer_config.json` and `special_tokens_map.json`.
-  /// Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
+  /// Reads `tokenizer.json`, and the names of special tokens from `tokenizer_config.json` and
+  /// `special_tokens_map.json`. Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
   static Tokenizer from_folder(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "tokenizer.json";
     if (!std::filesystem::exists(file) && std::filesystem::exists(folder / "tokenizer.model")) {
-      throw TokenizerError(TokenizerReason::unsupported_model, "",
-                           folder.string() + ": holds tokenizer.model but no tokenizer.json: sentencepiece models are not "
-                           "supported; save the tokenizer with transformers' AutoTokenizer, which writes a tokenizer.json");
+      throw TokenizerError(
+          TokenizerReason::unsupported_model, "",
+          folder.string() +
+              ": holds tokenizer.model but no tokenizer.json: sentencepiece models are not "
+              "supported; save the tokenizer with transformers' AutoTokenizer, which writes a tokenizer.json");
     }
     return Tokenizer(read_text(file, tokenizer_limits.bytes), file.string(), read_special_tokens(folder));
   }
@@ -59,7 +61,8 @@ class Tokenizer {
   }
 
   /// Reads the text of a tokenizer.json; `where` names it in messages.
-  static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json", const SpecialTokens& special = {}) {
+  static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json",
+                             const SpecialTokens& special = {}) {
     return Tokenizer(text, where, special);
   }
 
@@ -69,10 +72,12 @@ class Tokenizer {
   }
 
   /// The ids of `text`, and the bytes of `text` that each covers. Throws as `encode`.
-  Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {}) const { return encode(text, options, true); }
+  Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {}) const {
+    return encode(text, options, true);
+  }
 
-  /// The text of `ids`: their bytes joined, U+FFFD for each part that is not UTF-8. An id that no token has adds nothing: models
-  /// often have more rows than the vocabulary. Throws `ArgumentError` for a negative id.
+  /// The text of `ids`: their bytes joined, U+FFFD for each part that is not UTF-8. An id that no token has adds
+  /// nothing: models often have more rows than the vocabulary. Throws `ArgumentError` for a negative id.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const {
     std::string bytes;
     for (const std::int32_t id : ids) append_bytes(bytes, id, skip_special_tokens);
@@ -90,9 +95,7 @@ class Tokenizer {
   }
 
   /// The count of tokens, the added ones among them.
-  std::size_t vocab_size() const {
-    return model_vocabulary().size() + shared_->tokens_beside_model;
-  }
+  std::size_t vocab_size() const { return model_vocabulary().size() + shared_->tokens_beside_model; }
 
   /// The largest id that a token has; a model needs more rows than this.
   std::int32_t largest_id() const { return std::max(model_vocabulary().largest_id(), shared_->added.largest_id()); }
@@ -103,7 +106,8 @@ class Tokenizer {
     return added ? added : model_vocabulary().id(token);
   }
 
-  /// The text of a token in the vocabulary; of an added token that is looked for in normalized text, the normalized text.
+  /// The text of a token in the vocabulary; of an added token that is looked for in normalized text, the normalized
+  /// text.
   std::optional<std::string_view> token(std::int32_t id) const {
     const auto added = shared_->added_texts.text(id);
     return added ? added : model_vocabulary().text(id);
@@ -143,8 +147,8 @@ class Tokenizer {
 
     detail::TokenizerState state;
     SpecialTokens names;
-    Vocabulary added;        // under the contents in the file, for `id`
-    Vocabulary added_texts;  // under the normalized contents, for `token` and `decode`
+    Vocabulary added;                       // under the contents in the file, for `id`
+    Vocabulary added_texts;                 // under the normalized contents, for `token` and `decode`
     std::vector<std::int32_t> special_ids;  // in order
     std::size_t tokens_beside_model = 0;
     std::mutex mutex;
@@ -186,7 +190,8 @@ class Tokenizer {
     if (const auto bad = find_invalid_utf8(text)) {
       throw ArgumentError("veneer::Tokenizer::encode(text): byte " + std::to_string(*bad) + " is not UTF-8");
     }
-    expects(text.size() < std::numeric_limits<std::uint32_t>::max() - 1, "veneer::Tokenizer::encode(text): longer than 4 GiB: cut it");
+    expects(text.size() < std::numeric_limits<std::uint32_t>::max() - 1,
+            "veneer::Tokenizer::encode(text): longer than 4 GiB: cut it");
     const PostProcessor& post = shared_->state.parts.post;
     Lease scratch(*shared_);
     Encoding out;

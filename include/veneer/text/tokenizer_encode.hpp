@@ -2,11 +2,12 @@
 /// \file tokenizer_encode.hpp
 /// The way from text to ids: added tokens are cut out, what is between is normalized, split into words and encoded.
 ///
-///     text -> added tokens of the raw text -> NFC -> added tokens of the normalized text -> prefix space -> words -> ids
+///     text -> added tokens of the raw text -> NFC -> added tokens of the normal text -> prefix space -> words -> ids
 ///
-/// Each stretch between two added tokens goes the rest of the way on its own, so a prefix space comes again behind each.
+/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again behind each.
 ///
-/// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character overlap.
+/// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character
+/// overlap.
 #pragma once
 
 #include <algorithm>
@@ -64,7 +65,8 @@ struct TokenizerState {
 /// One text on its way; appends to `out`, offsets only if asked for.
 class EncodeRun {
  public:
-  EncodeRun(const TokenizerState& state, std::string_view text, bool special, bool offsets, EncodeScratch& scratch, Encoding& out)
+  EncodeRun(const TokenizerState& state, std::string_view text, bool special, bool offsets, EncodeScratch& scratch,
+            Encoding& out)
       : state_(state), text_(text), special_(special), offsets_(offsets), scratch_(scratch), out_(out) {}
 
   void run() {
@@ -76,7 +78,8 @@ class EncodeRun {
     });
   }
 
-  /// How many characters at either end of each token are spaces; filled with the offsets if the post-processor needs it.
+  /// How many characters at either end of each token are spaces; filled with the offsets if the post-processor needs
+  /// it.
   struct Spaces {
     std::size_t leading;
     std::size_t trailing;
@@ -92,7 +95,8 @@ class EncodeRun {
 
     ByteRange of(std::size_t byte) const {
       if (normalized != nullptr) {
-        const ByteRange range = normalized->origin[static_cast<std::size_t>(text.data() - normalized->text.data()) + byte];
+        const ByteRange range =
+            normalized->origin[static_cast<std::size_t>(text.data() - normalized->text.data()) + byte];
         return {base + range.begin, base + range.end};
       }
       std::size_t begin = byte;

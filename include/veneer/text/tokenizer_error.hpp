@@ -67,7 +67,8 @@ inline std::string_view to_string(TokenizerReason reason) {
   return "unknown";
 }
 
-/// A tokenizer that can't be loaded. `key` is the place inside the file (`model.merges[5]`), empty if the whole file is at fault.
+/// A tokenizer that can't be loaded. `key` is the place inside the file (`model.merges[5]`), empty if the whole file is
+/// at fault.
 struct TokenizerError : FormatError {
   TokenizerError(TokenizerReason why, std::string where, const std::string& message)
       : FormatError(message), reason(why), key(std::move(where)) {}

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_json.hpp
-/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a byte-level tokenizer is made of.
+/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a byte-level tokenizer is
+/// made of.
 ///
-///     {"added_tokens": [{"id", "content", flags}], "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
+///     {"added_tokens": [{"id", "content", flags}, ...],
+///      "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
 ///
-/// A component or an option that is not known is refused by name: one that is skipped changes ids without a word. `truncation`
-/// and `padding` are settings of one use and no part of the tokenizer; they are left aside, as transformers does.
+/// A component or an option that is not known is refused by name: one that is skipped changes ids without a word.
+/// `truncation` and `padding` are settings of one use and no part of the tokenizer; they are left aside, as
+/// transformers does.
 #pragma once
 
 #include <algorithm>
@@ -102,9 +105,10 @@ class TokenizerReader : TokenizerFile {
       const auto text = vocabulary.text(token.id);
       const auto other = vocabulary.id(token.content);
       if ((text && *text != token.content) || (other && *other != token.id)) {
-        fail(Reason::duplicate_id, key, "the token \"" + printable(token.content) + "\" has the id " + std::to_string(token.id) +
-             (other && *other != token.id ? " here and " + std::to_string(*other) + " in the vocabulary"
-                                          : ", which is that of \"" + printable(*text) + "\" in the vocabulary"));
+        fail(Reason::duplicate_id, key,
+             "the token \"" + printable(token.content) + "\" has the id " + std::to_string(token.id) +
+                 (other && *other != token.id ? " here and " + std::to_string(*other) + " in the vocabulary"
+                                              : ", which is that of \"" + printable(*text) + "\" in the vocabulary"));
       }
       entries.emplace_back(token.content, token.id);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file vocabulary.hpp
-/// Tokens and their numbers, both ways. The numbers need not be dense: memory grows with the count of tokens, not with an id.
+/// Tokens and their numbers, both ways. The numbers need not be dense: memory grows with the count of tokens, not with
+/// an id.
 #pragma once
 
 #include <algorithm>
@@ -57,14 +58,16 @@ class Vocabulary {
     // Most vocabularies are dense from 0, and then an id is its own place.
     const auto place = static_cast<std::size_t>(id);
     if (id >= 0 && place < by_id_.size() && by_id_[place].id == id) return by_id_[place].text;
-    const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id, [](const Entry& entry, std::int32_t value) { return entry.id < value; });
+    const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id,
+                                        [](const Entry& entry, std::int32_t value) { return entry.id < value; });
     if (found == by_id_.end() || found->id != id) return std::nullopt;
     return found->text;
   }
 
   /// An id that two tokens have, if there is one.
   std::optional<std::int32_t> repeated_id() const {
-    const auto found = std::adjacent_find(by_id_.begin(), by_id_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
+    const auto found =
+        std::adjacent_find(by_id_.begin(), by_id_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
     if (found == by_id_.end()) return std::nullopt;
     return found->id;
   }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file check.hpp
-/// check(status, call): a status of the CUDA runtime or of cuBLASLt becomes an exception that names the call, the error and a remedy.
+/// check(status, call): a status of the CUDA runtime or of cuBLASLt becomes an exception that names the call, the error
+/// and a remedy.
 ///
 /// A kernel reports what went wrong in it at some later call: the message names the call that heard of it.
 #pragma once
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
-
 #include <string>
 
 #include "veneer/core/error.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
 /// What to do about an error of the runtime; empty when there is nothing to say.
 inline const char* remedy(cudaError_t status) {
@@ -28,15 +28,13 @@ inline const char* remedy(cudaError_t status) {
     case cudaErrorInvalidDeviceFunction:
     case cudaErrorUnsupportedPtxVersion:
       return "; compile for the architecture of this device (-arch, or CMAKE_CUDA_ARCHITECTURES)";
-    case cudaErrorMemoryAllocation:
-      return "; a smaller batch, shorter sequences or checkpointing need less";
+    case cudaErrorMemoryAllocation: return "; a smaller batch, shorter sequences or checkpointing need less";
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
     case cudaErrorAssert:
     case cudaErrorMisalignedAddress:
       return "; an earlier kernel failed and the device is lost to this process: compute-sanitizer shows which one";
-    default:
-      return "";
+    default: return "";
   }
 }
 
@@ -54,8 +52,8 @@ inline void check(cudaError_t status, const char* call) {
 /// The same for cuBLASLt.
 inline void check(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const std::string message =
-      std::string("veneer::Cuda: ") + call + ": " + cublasLtGetStatusName(status) + " (" + cublasLtGetStatusString(status) + ")";
+  const std::string message = std::string("veneer::Cuda: ") + call + ": " + cublasLtGetStatusName(status) + " (" +
+                              cublasLtGetStatusString(status) + ")";
   if (status == CUBLAS_STATUS_ALLOC_FAILED) throw MemoryError(message + remedy(cudaErrorMemoryAllocation));
   if (status == CUBLAS_STATUS_ARCH_MISMATCH) {
     throw BackendError(message + "; this cuBLAS has no kernels for the device: install one that matches it");
@@ -63,4 +61,4 @@ inline void check(cublasStatus_t status, const char* call) {
   throw BackendError(message);
 }
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file context.hpp
-/// What all handles on one device share: its stream, its pool of memory, a cuBLASLt handle with its plans, and a workspace.
+/// What all handles on one device share: its stream, its pool of memory, a cuBLASLt handle with plans, a workspace.
 ///
 /// Work runs in the order in which it is handed to the one stream. Memory is taken and given back in that order too
-/// (cudaMallocAsync), so a block can be used again while the kernel that read it last is still waiting; the pool keeps what
-/// is given back, so a training step after the first asks the driver for nothing. It is a pool of our own: the
+/// (cudaMallocAsync), so a block can be used again while the kernel that read it last is still waiting; the pool keeps
+/// what is given back, so a training step after the first asks the driver for nothing. It is a pool of our own: the
 /// device's default one, which other libraries use, keeps its settings.
 #pragma once
-
-#include <cublasLt.h>
-#include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
 #include <limits>
 #include <mutex>
 #include <string>
@@ -22,7 +21,7 @@
 #include "veneer/backend/cuda/check.hpp"
 #include "veneer/backend/cuda/plan.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
 /// Makes a device the current one of this thread for the length of a scope.
 class DeviceScope {
@@ -75,7 +74,7 @@ class Context {
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t handle() const { return handle_; }
 
-  /// Held while kernels that use the workspace, or a plan, are handed to the stream: two threads must not interleave theirs.
+  /// Held while kernels that use the workspace, or a plan, are handed over: two threads must not interleave theirs.
   std::unique_lock<std::mutex> exclusive() { return std::unique_lock<std::mutex>(mutex_); }
   void* workspace() const { return workspace_; }
   Plans& plans() { return plans_; }
@@ -98,7 +97,8 @@ class Context {
     return block;
   }
 
-  /// Ordered behind the work that was handed out before. Errors are let go: at the end of a process the driver may be gone.
+  /// Ordered behind the work that was handed out before. No error is reported: when a process ends, the driver may be
+  /// gone already.
   void give_back(void* block) noexcept { cudaFreeAsync(block, stream_); }
 
   MemoryUse memory() const {
@@ -113,13 +113,14 @@ class Context {
     int count = 0;
     check(cudaGetDeviceCount(&count), "looking for a CUDA device");
     if (device < 0 || device >= count) {
-      throw BackendError("veneer::Cuda: there is no device " + std::to_string(device) + ", there are " + std::to_string(count) +
-                         remedy(cudaErrorInvalidDevice));
+      throw BackendError("veneer::Cuda: there is no device " + std::to_string(device) + ", there are " +
+                         std::to_string(count) + remedy(cudaErrorInvalidDevice));
     }
     const DeviceScope scope(device);
     int pools = 0;
     check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device), "cudaDeviceGetAttribute");
-    expects<BackendError>(pools != 0, "veneer::Cuda: this device or its driver has no stream-ordered memory (cudaMallocAsync)");
+    expects<BackendError>(pools != 0,
+                          "veneer::Cuda: this device or its driver has no stream-ordered memory (cudaMallocAsync)");
     check(cublasLtCreate(&handle_), "cublasLtCreate");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
 
@@ -143,9 +144,9 @@ class Context {
     cudaGetLastError();
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    throw MemoryError("veneer::Cuda: the device gave no " + std::to_string(bytes) + " bytes (" + std::to_string(memory().used) +
-                      " bytes are in use, " + std::to_string(free) + " of " + std::to_string(total) + " are free)" +
-                      remedy(cudaErrorMemoryAllocation));
+    throw MemoryError("veneer::Cuda: the device gave no " + std::to_string(bytes) + " bytes (" +
+                      std::to_string(memory().used) + " bytes are in use, " + std::to_string(free) + " of " +
+                      std::to_string(total) + " are free)" + remedy(cudaErrorMemoryAllocation));
   }
 
   int device_;
@@ -157,4 +158,4 @@ class Context {
   Plans plans_;
 };
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

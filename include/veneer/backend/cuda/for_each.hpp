@@ -7,13 +7,13 @@
 
 #include "veneer/backend/cuda/context.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
+/// count is at least 1.
 template <class Body>
 void for_each(const Context& context, index_t count, const Body& body) {
-  if (count <= 0) return;
   const DeviceScope scope(context.device());
   check(cub::DeviceFor::Bulk(count, body, context.stream()), "for_each");
 }
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

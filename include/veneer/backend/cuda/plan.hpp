@@ -2,24 +2,24 @@
 /// \file plan.hpp
 /// How cuBLASLt computes one kind of product: its descriptors, and the algorithm that its heuristics name first.
 ///
-/// cuBLASLt reads matrices by columns. A row-major matrix read so is its transpose, hence C = op(A) op(B) is asked for as
-/// Cᵀ = op(B)ᵀ op(A)ᵀ: operands change places, transpositions stay, nothing is copied.
-/// float is computed in float (CUBLAS_COMPUTE_32F: no TF32), double in double. What is split along k is summed from a workspace
-/// in a fixed order. The choice depends on the problem alone, so the same problem has the same bits in every run on one device.
+/// cuBLASLt reads matrices by columns. A row-major matrix read so is its transpose, hence C = op(A) op(B) is asked for
+/// as Cᵀ = op(B)ᵀ op(A)ᵀ: operands change places, transpositions stay, nothing is copied.
+/// float is computed in float (CUBLAS_COMPUTE_32F: no TF32), double in double. What is split along k is summed from a
+/// workspace in a fixed order. The choice depends on the problem alone, so one problem has the same bits in every run
+/// on one device.
 #pragma once
-
-#include <cublasLt.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cublasLt.h>
 #include <map>
 #include <string>
 
 #include "veneer/backend/concept.hpp"
 #include "veneer/backend/cuda/check.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
 /// Scratch memory that products and reductions of a device share, in bytes.
 inline constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
@@ -66,18 +66,21 @@ template <Real T>
 inline constexpr cublasComputeType_t compute_type = std::same_as<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
 
 /// A row-major matrix of `rows` by `columns` as stored.
-inline void describe(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, index_t rows, index_t columns, index_t leading,
-                     index_t batch, index_t stride) {
+inline void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, index_t rows, index_t columns,
+                    index_t leading, index_t batch, index_t stride) {
   if (rows == 1) leading = columns;  // nothing is a row away, whatever the caller says
-  check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(columns), static_cast<std::uint64_t>(rows), leading),
+  check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(columns), static_cast<std::uint64_t>(rows),
+                                 leading),
         "gemm");
   if (batch == 1) return;
   const auto count = static_cast<std::int32_t>(batch);
   check(cublasLtMatrixLayoutSetAttribute(&layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), "gemm");
-  check(cublasLtMatrixLayoutSetAttribute(&layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride), "gemm");
+  check(cublasLtMatrixLayoutSetAttribute(&layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+        "gemm");
 }
 
-inline void prefer(cublasLtMatmulPreferenceOpaque_t& preference, cublasLtMatmulPreferenceAttributes_t what, auto value) {
+inline void prefer(cublasLtMatmulPreferenceOpaque_t& preference, cublasLtMatmulPreferenceAttributes_t what,
+                   auto value) {
   check(cublasLtMatmulPreferenceSetAttribute(&preference, what, &value, sizeof value), "gemm");
 }
 
@@ -88,22 +91,29 @@ inline void transpose(cublasLtMatmulDescOpaque_t& operation, cublasLtMatmulDescA
 
 }  // namespace detail
 
-/// \throws BackendError when cuBLASLt has no algorithm for the problem
+/// A plan without its algorithm.
 template <Real T>
-Plan make_plan(cublasLtHandle_t handle, const Gemm<T>& p) {
+Plan describe(const Gemm<T>& p) {
   constexpr cudaDataType_t type = detail::data_type<T>;
   Plan plan{};
   check(cublasLtMatmulDescInit(&plan.operation, detail::compute_type<T>, type), "gemm");
   detail::transpose(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b);
   detail::transpose(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a);
-  detail::describe(plan.left, type, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb, p.batch, p.stride_b);
-  detail::describe(plan.right, type, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda, p.batch, p.stride_a);
-  detail::describe(plan.result, type, p.m, p.n, p.ldc, p.batch, p.stride_c);
+  detail::lay_out(plan.left, type, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb, p.batch, p.stride_b);
+  detail::lay_out(plan.right, type, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda, p.batch, p.stride_a);
+  detail::lay_out(plan.result, type, p.m, p.n, p.ldc, p.batch, p.stride_c);
+  return plan;
+}
 
+/// \throws BackendError when cuBLASLt has no algorithm for the problem
+template <Real T>
+Plan make_plan(cublasLtHandle_t handle, const Gemm<T>& p) {
+  Plan plan = describe(p);
   cublasLtMatmulPreferenceOpaque_t preference{};
   check(cublasLtMatmulPreferenceInit(&preference), "gemm");
   detail::prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_bytes});
-  detail::prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  detail::prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                 std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   detail::prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(alignment_of(p.b)));
   detail::prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(alignment_of(p.a)));
   detail::prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(alignment_of(p.c)));
@@ -111,13 +121,14 @@ Plan make_plan(cublasLtHandle_t handle, const Gemm<T>& p) {
 
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, &plan.operation, &plan.left, &plan.right, &plan.result,
-                                                               &plan.result, &preference, 1, &found, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle, &plan.operation, &plan.left, &plan.right, &plan.result, &plan.result, &preference, 1, &found, &count);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0) {
-    throw BackendError("veneer::Cuda: gemm: cuBLASLt has no algorithm for (" + std::to_string(p.m) + ", " + std::to_string(p.k) +
-                       ") times (" + std::to_string(p.k) + ", " + std::to_string(p.n) + "), lda " + std::to_string(p.lda) +
-                       ", ldb " + std::to_string(p.ldb) + ", ldc " + std::to_string(p.ldc) + ", batch " + std::to_string(p.batch) +
-                       " (" + cublasLtGetStatusName(status) + ")");
+    throw BackendError("veneer::Cuda: gemm: cuBLASLt has no algorithm for (" + std::to_string(p.m) + ", " +
+                       std::to_string(p.k) + ") times (" + std::to_string(p.k) + ", " + std::to_string(p.n) +
+                       "), lda " + std::to_string(p.lda) + ", ldb " + std::to_string(p.ldb) + ", ldc " +
+                       std::to_string(p.ldc) + ", batch " + std::to_string(p.batch) + " (" +
+                       cublasLtGetStatusName(status) + ")");
   }
   plan.algorithm = found.algo;
   return plan;
@@ -140,4 +151,4 @@ class Plans {
   std::map<ProblemKey, Plan> plans_;
 };
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

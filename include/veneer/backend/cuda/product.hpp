@@ -6,7 +6,7 @@
 #include "veneer/backend/cuda/for_each.hpp"
 #include "veneer/backend/cuda/plan.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
 /// C = beta C: a product over no terms. With beta = 0, C is not read.
 template <Real T>
@@ -20,9 +20,9 @@ struct ScaleResultBody {
   }
 };
 
+/// m, n and batch are at least 1.
 template <Real T>
 void product(Context& context, const Gemm<T>& p) {
-  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
   if (p.k == 0) {
     for_each(context, p.batch * p.m * p.n, ScaleResultBody<T>{p.c, p.beta, p.m, p.n, p.ldc, p.stride_c});
     return;
@@ -31,8 +31,9 @@ void product(Context& context, const Gemm<T>& p) {
   const auto lock = context.exclusive();
   Plan plan = context.plans().of(context.handle(), p);
   check(cublasLtMatmul(context.handle(), &plan.operation, &p.alpha, p.b, &plan.left, p.a, &plan.right, &p.beta, p.c,
-                       &plan.result, p.c, &plan.result, &plan.algorithm, context.workspace(), workspace_bytes, context.stream()),
+                       &plan.result, p.c, &plan.result, &plan.algorithm, context.workspace(), workspace_bytes,
+                       context.stream()),
         "gemm");
 }
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

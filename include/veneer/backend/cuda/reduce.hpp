@@ -2,31 +2,30 @@
 /// \file reduce.hpp
 /// out[r] = fold over c of load(r, c): cub::DeviceSegmentedReduce over numbered elements, a block a segment.
 ///
-/// An element's number holds its row above and its column below a bit position, i = r << shift | c, so that a thread finds both
-/// without a division. A few long rows (the sum of a loss) are cut into pieces that a second round folds. Where they are
-/// cut, and the order in which a block adds, follow from rows and columns alone: no atomics, the same bits in every run.
+/// An element's number holds its row above and its column below a bit position, i = r << shift | c, so that a thread
+/// finds both without a division. A few long rows (the sum of a loss) are cut into pieces that a second round folds.
+/// Where they are cut, and the order in which a block adds, follow from rows and columns alone: no atomics, the same
+/// bits in every run.
 #pragma once
 
-#include <thrust/iterator/counting_iterator.h>
-#include <thrust/iterator/transform_iterator.h>
-
 #include <bit>
-#include <cub/device/device_segmented_reduce.cuh>
 #include <cstdint>
 #include <memory>
 
+#include <cub/device/device_segmented_reduce.cuh>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
+
 #include "veneer/backend/cuda/context.hpp"
 
-namespace veneer::cuda {
+namespace veneer::gpu {
 
 /// The value of a numbered element.
 template <class T, class Load>
 struct NumberedLoad {
   Load load;
   int shift;
-  VENEER_HD T operator()(index_t i) const {
-    return static_cast<T>(load(i >> shift, i & ((index_t{1} << shift) - 1)));
-  }
+  VENEER_HD T operator()(index_t i) const { return static_cast<T>(load(i >> shift, i & ((index_t{1} << shift) - 1))); }
 };
 
 /// The number of the first element of a segment, or of the one past its last.
@@ -34,11 +33,21 @@ struct SegmentBound {
   int shift;
   index_t pieces, length, columns;  // each row is `pieces` segments of `length` columns; the last one may be shorter
   index_t past;                     // 0 for the first element, 1 for the end
+  SegmentBound end() const { return {shift, pieces, length, columns, 1}; }
   VENEER_HD index_t operator()(index_t segment) const {
     const index_t row = segment / pieces, column = (segment % pieces + past) * length;
     return (row << shift) + (column < columns ? column : columns);
   }
 };
+
+/// The segments of a matrix: its rows, or pieces of them where rows are few and long.
+inline SegmentBound cut_rows(index_t rows, index_t columns) {
+  constexpr index_t piece = 8192;       // columns that are enough work for a block
+  constexpr index_t enough_rows = 256;  // so many blocks keep a device busy
+  const int shift = std::bit_width(static_cast<std::uint64_t>(columns));
+  if (rows >= enough_rows || columns <= 2 * piece) return {shift, 1, columns, columns, 0};
+  return {shift, (columns + piece - 1) / piece, piece, columns, 0};
+}
 
 template <class Monoid>
 struct Combine {
@@ -55,46 +64,42 @@ struct PieceLoad {
 };
 
 template <class Monoid, class Load>
-void reduce_segments(Context& context, index_t rows, SegmentBound first, const Load& load, typename Monoid::value_type* out) {
+void reduce_segments(Context& context, index_t rows, SegmentBound first, const Load& load,
+                     typename Monoid::value_type* out) {
   using T = typename Monoid::value_type;
-  SegmentBound end = first;
-  end.past = 1;
+  const SegmentBound end = first.end();
   const thrust::counting_iterator<index_t> numbers(0);
   const auto values = thrust::make_transform_iterator(numbers, NumberedLoad<T, Load>{load, first.shift});
   const auto begins = thrust::make_transform_iterator(numbers, first);
   const auto ends = thrust::make_transform_iterator(numbers, end);
   const auto run = [&](void* scratch, std::size_t& bytes) {
-    check(cub::DeviceSegmentedReduce::Reduce(scratch, bytes, values, out, rows * first.pieces, begins, ends, Combine<Monoid>{},
-                                             Monoid::identity(), context.stream()),
+    check(cub::DeviceSegmentedReduce::Reduce(scratch, bytes, values, out, rows * first.pieces, begins, ends,
+                                             Combine<Monoid>{}, Monoid::identity(), context.stream()),
           "reduce_rows");
   };
   std::size_t bytes = 0;
   run(nullptr, bytes);
-  expects<BackendError>(bytes <= workspace_bytes, "veneer::Cuda: reduce_rows: CUB asks for more scratch memory than there is");
+  expects<BackendError>(bytes <= workspace_bytes,
+                        "veneer::Cuda: reduce_rows: CUB asks for more scratch memory than there is");
   const auto lock = context.exclusive();
   run(context.workspace(), bytes);
 }
 
+/// rows is at least 1.
 template <class Monoid, class Load>
 void reduce_rows(Context& context, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) {
   using T = typename Monoid::value_type;
-  constexpr index_t piece = 8192;       // columns that are enough work for a block
-  constexpr index_t enough_rows = 256;  // so many blocks keep a device busy
-  if (rows <= 0) return;
   const DeviceScope scope(context.device());
-  const int shift = std::bit_width(static_cast<std::uint64_t>(columns));
-  const bool cut = rows < enough_rows && columns > 2 * piece;
-  const index_t length = cut ? piece : columns, pieces = cut ? (columns + piece - 1) / piece : 1;
-  const SegmentBound first{shift, pieces, length, columns, 0};
-  if (!cut) {
+  const SegmentBound first = cut_rows(rows, columns);
+  if (first.pieces == 1) {
     reduce_segments<Monoid>(context, rows, first, load, out);
     return;
   }
-  const std::shared_ptr<void> partial(context.take(static_cast<std::size_t>(rows * pieces) * sizeof(T)),
+  const std::shared_ptr<void> partial(context.take(static_cast<std::size_t>(rows * first.pieces) * sizeof(T)),
                                       [&context](void* block) { context.give_back(block); });
   T* const results = static_cast<T*>(partial.get());
   reduce_segments<Monoid>(context, rows, first, load, results);
-  reduce_rows<Monoid>(context, rows, pieces, PieceLoad<T>{results, pieces}, out);
+  reduce_rows<Monoid>(context, rows, first.pieces, PieceLoad<T>{results, first.pieces}, out);
 }
 
-}  // namespace veneer::cuda
+}  // namespace veneer::gpu

@@ -170,7 +170,7 @@ inline void write_atomically(const std::filesystem::path& path, std::string_view
 
 /// Writes what `fill(AtomicFile&)` writes to `path`; if it throws, `path` is untouched.
 template <class Fill>
-requires std::invocable<Fill&, AtomicFile&>
+  requires std::invocable<Fill&, AtomicFile&>
 void write_atomically(const std::filesystem::path& path, Fill&& fill) {
   AtomicFile file(path);
   fill(file);

@@ -55,7 +55,8 @@ inline void rename_or_throw(const std::filesystem::path& from, const std::filesy
 }
 
 /// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one back.
-inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh, const std::filesystem::path& target) {
+inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh,
+                                                const std::filesystem::path& target) {
   const std::filesystem::path old = temporary_sibling(target);
   rename_or_throw(target, old);
   if (retry_interrupted([&] { return ::rename(fresh.c_str(), target.c_str()); }) != 0) {

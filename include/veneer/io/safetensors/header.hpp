@@ -36,10 +36,10 @@ namespace veneer {
 /// A tensor of a file: where its bytes lie in memory, row-major, little-endian, perhaps not aligned to its type.
 struct TensorEntry {
   Dtype dtype = Dtype::f32;
-  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> shape{};
   const std::byte* data = nullptr;
   std::size_t bytes = 0;
-  std::string name;
+  std::string name{};
 };
 
 /// `__metadata__`: text to text.

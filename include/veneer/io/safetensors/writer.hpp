@@ -30,9 +30,9 @@ namespace veneer {
 
 /// A tensor to write: contiguous, row-major, little-endian. `data` may be null when the shape has an extent of 0.
 struct TensorView {
-  std::string name;
+  std::string name{};
   Dtype dtype = Dtype::f32;
-  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> shape{};
   const void* data = nullptr;
 };
 

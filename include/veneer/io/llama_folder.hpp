@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file llama_folder.hpp
+/// save_llama(model, folder, config): a Hugging Face folder that transformers, and load_llama, read as this model.
+///
+///   config.json          the one given, with "dtype" and "tie_word_embeddings" as they now are
+///   model.safetensors    all weights, in the types that the model holds
+///   tokenizer*, special_tokens_map.json, generation_config.json, ...    copied from the folder of the base
+/// The folder is complete or not there at all: it is built beside its place, synced, and renamed.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "veneer/io/llama_checkpoint.hpp"
+
+namespace veneer {
+
+struct SaveLlamaOptions {
+  std::filesystem::path base;        // the folder whose tokenizer and generation settings go along; empty: none do
+  Dtype trained_dtype = Dtype::f32;  // of weights that are trainable now: F32, BF16, F16; frozen ones keep their type
+};
+
+namespace detail {
+
+/// "bfloat16", as config.json names an element type of weights.
+inline const char* torch_dtype_name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::bf16: return "bfloat16";
+    case Dtype::f16: return "float16";
+    case Dtype::f64: return "float64";
+    default: return "float32";
+  }
+}
+
+/// The type that most values have: one name stands for all in config.json.
+inline Dtype main_dtype(const std::vector<HostTensor>& tensors) {
+  std::map<Dtype, std::int64_t> counts;
+  for (const HostTensor& tensor : tensors) {
+    std::int64_t count = 1;
+    for (const std::int64_t extent : tensor.view.shape) count *= extent;
+    counts[tensor.view.dtype] += count;
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? Dtype::f32 : most->first;
+}
+
+/// config.json with what changed since it was read. transformers 5 says "dtype", 4 "torch_dtype".
+inline std::string saved_config(Json config, bool tied, Dtype dtype) {
+  const char* key = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
+  config[key] = torch_dtype_name(dtype);
+  if (find_boolean(config, "tie_word_embeddings", "config.json").value_or(false) != tied)
+    config["tie_word_embeddings"] = tied;
+  return dump_python(config, {.sort_keys = false}) + "\n";
+}
+
+/// Whether a file of a model folder belongs to its text side or to its generation settings.
+inline bool goes_along(const std::string& name) {
+  constexpr std::array<std::string_view, 8> names{
+      "added_tokens.json",       "chat_template.jinja", "chat_template.json", "generation_config.json",
+      "special_tokens_map.json", "merges.txt",          "vocab.json",         "vocab.txt"};
+  return name.starts_with("tokenizer") || std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// \throws IoError when the folder of the base, or a file of it, can't be read
+inline void copy_along(const std::filesystem::path& base, const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  for (fs::directory_iterator at(base, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (!goes_along(name) || !at->is_regular_file(error)) continue;
+    fs::copy_file(file_inside(base, name, base.string()), folder / name, error);
+    if (error) throw IoError(at->path().string() + ": can't be copied: " + error.message());
+  }
+  if (error) throw IoError(base.string() + ": can't be read: " + error.message());
+}
+
+/// Refuses a target in which another file would be read together with the model, and the folder of the base.
+inline void check_target(const std::filesystem::path& folder, const std::filesystem::path& base) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!base.empty() && fs::equivalent(folder, base, error)) {
+    throw ArgumentError("veneer::save_llama: " + folder.string() +
+                        " is the folder of the base, which would be lost; name another");
+  }
+  for (const char* name : {"adapter_config.json", "model.safetensors.index.json"}) {
+    if (!fs::exists(folder / name, error)) continue;
+    throw ArgumentError("veneer::save_llama: " + folder.string() + " holds " + name +
+                        ", which transformers would read too; name another folder");
+  }
+}
+
+}  // namespace detail
+
+/// Writes a model. Other files of an existing folder are kept.
+/// \param config  the model's config.json as it was read (LlamaConfigFile::raw)
+/// \throws ArgumentError when an adapter is attached (merge first), or the folder is that of the base or holds an
+///         adapter or shards; IoError, DiskError with the folder as it was
+template <class Model>
+void save_llama(Model& model, const std::filesystem::path& folder, const Json& config,
+                const SaveLlamaOptions& options = {}) {
+  detail::visit_adaptable(model, [](const std::string& name, auto& layer, const auto&, ModuleKind) {
+    if (layer.adapter)
+      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge(model) folds it into its weight");
+  });
+  detail::check_target(folder, options.base);
+  const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);
+  AtomicFolder out(folder);
+  write_atomically(out.path() / "config.json",
+                   detail::saved_config(config, model.config.tie_word_embeddings, detail::main_dtype(tensors)));
+  write_safetensors(out.path() / "model.safetensors", detail::views(tensors), {{"format", "pt"}});
+  if (!options.base.empty()) detail::copy_along(options.base, out.path());
+  out.commit();
+}
+
+}  // namespace veneer

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file batch.hpp
+/// Batch: sequences one after the other without padding, and for every token the one that follows it.
+///
+///   ids: (tokens)   lengths: one a sequence   targets: (tokens), the next token's label, or ignored_label at a sequence's end and
+///   where the label does not count
+/// Labels come unshifted, as datasets hold them: labels[i] belongs to ids[i], so targets[i] = labels[i + 1].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "veneer/core/shape.hpp"
+#include "veneer/ops/attention.hpp"
+#include "veneer/ops/cross_entropy.hpp"
+
+namespace veneer {
+
+/// A sequence with a label for each token; -100 does not count.
+template <class E>
+concept LabelledSequence = requires(const E& e) {
+  { e.ids } -> std::convertible_to<const std::vector<std::int32_t>&>;
+  { e.labels } -> std::convertible_to<const std::vector<std::int32_t>&>;
+};
+
+struct Batch {
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> targets;
+  std::vector<index_t> lengths;
+  index_t counted = 0;  // targets that count
+
+  template <LabelledSequence E>
+  void add(const E& example) {
+    const std::size_t length = example.ids.size();
+    for (std::size_t i = 0; i < length; ++i) {
+      const std::int32_t target = i + 1 < length ? example.labels[i + 1] : ignored_label;
+      ids.push_back(example.ids[i]);
+      targets.push_back(target);
+      counted += target != ignored_label ? 1 : 0;
+    }
+    if (length > 0) lengths.push_back(static_cast<index_t>(length));
+  }
+
+  index_t tokens() const { return static_cast<index_t>(ids.size()); }
+  std::shared_ptr<const AttentionLayout> layout() const { return AttentionLayout::packed(lengths); }
+};
+
+}  // namespace veneer

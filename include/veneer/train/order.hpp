@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file order.hpp
+/// DataOrder: which lines of the data a step sees. A function of the seed and the step alone, so a run that is resumed at any
+/// step goes on with the same lines, and no position has to be saved.
+///
+/// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a share of every batch
+/// comes from a second data set in the same way, so that old skills stay while a new one is learnt.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/core/random.hpp"
+#include "veneer/core/shape.hpp"
+
+namespace veneer {
+
+/// An endless walk through `count` lines, epoch after epoch.
+class EpochWalk {
+ public:
+  EpochWalk() = default;
+  EpochWalk(index_t count, bool shuffle, RandomStream source) : count_(count), shuffle_(shuffle), source_(source) {}
+
+  index_t count() const { return count_; }
+
+  /// The line at an endless position.
+  index_t at(index_t position) {
+    const index_t epoch = position / count_, place = position % count_;
+    if (!shuffle_) return place;
+    if (epoch != epoch_ || order_.empty()) draw(epoch);
+    return order_[static_cast<std::size_t>(place)];
+  }
+
+ private:
+  void draw(index_t epoch) {
+    order_.resize(static_cast<std::size_t>(count_));
+    std::iota(order_.begin(), order_.end(), index_t{0});
+    RandomSequence random{{source_.seed, source_.stream + static_cast<std::uint64_t>(epoch)}, 0};
+    for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.below(i)]);
+    epoch_ = epoch;
+  }
+
+  index_t count_ = 0;
+  bool shuffle_ = false;
+  RandomStream source_{};
+  index_t epoch_ = -1;
+  std::vector<index_t> order_;
+};
+
+/// A line of the data, or of the replayed data.
+struct Pick {
+  bool replayed = false;
+  index_t line = 0;
+};
+
+class DataOrder {
+ public:
+  /// \param batch         lines a micro-batch
+  /// \param replay_share  of every batch that comes from the second data set, in [0, 1); 0 when replay_lines is 0
+  DataOrder(index_t lines, index_t batch, bool shuffle, std::uint64_t seed, index_t replay_lines = 0, double replay_share = 0.0)
+      : batch_(batch), fresh_(lines, shuffle, {seed, std::uint64_t{1} << 40}), replay_(replay_lines, shuffle, {seed, std::uint64_t{1} << 41}) {
+    expects(lines > 0, "veneer::DataOrder: the data has no lines");
+    expects(batch > 0, "veneer::DataOrder: a batch must hold at least one line");
+    expects(replay_share >= 0.0 && replay_share < 1.0, "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
+    replayed_ = replay_lines == 0 ? 0 : static_cast<index_t>(std::llround(static_cast<double>(batch) * replay_share));
+  }
+
+  /// New lines that a batch takes; the rest is replayed.
+  index_t fresh_per_batch() const { return batch_ - replayed_; }
+
+  /// The lines of a micro-batch, counted from 0 over the whole run.
+  std::vector<Pick> batch(index_t number) {
+    std::vector<Pick> picks;
+    for (index_t i = 0; i < batch_ - replayed_; ++i) picks.push_back({false, fresh_.at(number * (batch_ - replayed_) + i)});
+    for (index_t i = 0; i < replayed_; ++i) picks.push_back({true, replay_.at(number * replayed_ + i)});
+    return picks;
+  }
+
+ private:
+  index_t batch_, replayed_ = 0;
+  EpochWalk fresh_, replay_;
+};
+
+}  // namespace veneer

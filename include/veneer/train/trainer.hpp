@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file trainer.hpp
+/// Trainer: one optimizer step after another on a model that gives a loss for a Batch.
+///
+///   loss of a step = sum over all micro-batches of -log p(target), divided by the number of targets in all of them together
+/// (transformers' rule), so how a step is cut into micro-batches does not change what is learnt.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "veneer/autograd/tape.hpp"
+#include "veneer/optim/adamw.hpp"
+#include "veneer/optim/clip.hpp"
+#include "veneer/optim/schedule.hpp"
+#include "veneer/train/batch.hpp"
+
+namespace veneer {
+
+struct TrainerOptions {
+  AdamWOptions optimizer{};
+  Schedule schedule{};
+  double max_gradient_norm = 1.0;  // 0: no clipping
+  std::uint64_t seed = 0;          // of dropout
+};
+
+/// What one step did.
+struct StepReport {
+  index_t step = 0;  // from 1
+  double loss = 0.0;
+  double gradient_norm = 0.0;  // before clipping
+  double learning_rate = 0.0;
+  index_t tokens = 0;
+  index_t targets = 0;
+};
+
+template <class Model>
+class Trainer {
+ public:
+  /// \param group what differs for a parameter (learning rate, decay); see AdamW
+  /// \throws ArgumentError when nothing is trainable
+  explicit Trainer(Model& model, TrainerOptions options = {}, const std::function<ParameterGroup(const std::string&, int)>& group = {})
+      : model_(model), options_(options), optimizer_(model, options.optimizer, group) {}
+
+  /// One optimizer step over its micro-batches.
+  /// \throws DivergedError when loss or gradients leave the finite numbers; parameters and moments are then unchanged
+  StepReport step(const std::vector<Batch>& micro_batches) {
+    StepReport report;
+    report.step = optimizer_.steps() + 1;
+    for (const Batch& batch : micro_batches) {
+      report.tokens += batch.tokens();
+      report.targets += batch.counted;
+    }
+    const double scale = report.targets == 0 ? 0.0 : 1.0 / static_cast<double>(report.targets);
+    for (std::size_t i = 0; i < micro_batches.size(); ++i) {
+      const Batch& batch = micro_batches[i];
+      if (batch.counted == 0) continue;
+      const auto number = static_cast<std::uint64_t>(optimizer_.steps()) * micro_batches.size() + i;
+      Tape tape(RandomStream{options_.seed, number});
+      const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model_.device);
+      const auto loss = model_.loss(tape.input(ids), batch.layout(), batch.targets, scale);
+      report.loss += static_cast<double>(item(loss.value()));
+      backward(loss);
+    }
+    report.learning_rate = options_.optimizer.learning_rate * options_.schedule.factor(optimizer_.steps());
+    report.gradient_norm = clip_gradients(optimizer_, options_.max_gradient_norm);
+    if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
+      optimizer_.clear_gradients();
+      throw DivergedError("step " + std::to_string(report.step) + ": loss " + std::to_string(report.loss) + ", gradient norm " +
+                          std::to_string(report.gradient_norm) +
+                          "; the parameters are as they were before this step. A smaller learning rate, clipping or a longer warm-up help");
+    }
+    optimizer_.step(report.learning_rate);
+    return report;
+  }
+
+  AdamW& optimizer() { return optimizer_; }
+  const TrainerOptions& options() const { return options_; }
+
+ private:
+  Model& model_;
+  TrainerOptions options_;
+  AdamW optimizer_;
+};
+
+/// Summed -log p over the targets of a batch, without a tape.
+template <class Model>
+double evaluate_loss(const Model& model, const Batch& batch) {
+  if (batch.counted == 0) return 0.0;
+  const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
+  return static_cast<double>(item(model.loss(ids, batch.layout(), batch.targets, 1.0)));
+}
+
+}  // namespace veneer

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Adapter folders that PEFT wrote: the adapted model, its parameter line, the merged model, the folder written back.
+#include <filesystem>
+#include <set>
+
+#include "golden/support.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace fs = std::filesystem;
+using namespace veneer;
+using namespace veneer::testing;
+
+namespace {
+
+constexpr double logit_tolerance = 1e-5;
+constexpr double weight_tolerance = 1e-6;
+
+/// Methods and options that are refused, and the word that the message must have.
+const std::map<std::string, std::string> refused{{"adalora", "ADALORA"},
+                                                 {"adalora-unpruned", "ADALORA"},
+                                                 {"dora", "use_dora"},
+                                                 {"dora-qwen2-bias", "use_dora"},
+                                                 {"dora-rslora-embedding", "use_dora"},
+                                                 {"ia3", "IA3"},
+                                                 {"loftq", "loftq"},
+                                                 {"lora-trainable-tokens", "trainable_token_indices"},
+                                                 {"olora-raw", "olora"},
+                                                 {"pissa-raw", "pissa"},
+                                                 {"pissa-rslora-raw", "pissa"},
+                                                 {"vera", "VERA"}};
+
+struct Recorded {
+  fs::path folder;
+  Json facts;
+  SafetensorsFile tensors;
+  TokenBatch batch;
+
+  explicit Recorded(const std::string& name)
+      : folder(test_data / "adapters" / name),
+        facts(read_json(folder / "expected.json")),
+        tensors(folder / "expected.safetensors"),
+        batch(token_batch(tensors.at("input_ids"), nullptr, nullptr)) {}
+
+  fs::path base() const { return test_data / json_text(facts, "base", folder.string()); }
+  std::vector<float> logits() const { return floats(tensors.at("logits")); }
+  std::vector<float> merged_logits() const {
+    return floats(tensors.at(tensors.contains("merged_logits") ? "merged_logits" : "logits"));
+  }
+};
+
+std::vector<std::string> supported() {
+  std::vector<std::string> names = folders_with("adapters", "expected.safetensors");
+  names.erase(std::remove_if(names.begin(), names.end(), [](const std::string& n) { return refused.count(n) == 1; }),
+              names.end());
+  return names;
+}
+
+void check_modules(const AdapterPlan& plan, const Json& expected, const std::string& where) {
+  REQUIRE(plan.modules.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const AdaptedModule& found = plan.modules[i];
+    INFO(found.name);
+    CHECK(found.name == json_text(expected[i], "module", where));
+    CHECK(found.rank == json_integer(expected[i], "rank", where));
+    CHECK(found.alpha == json_number(expected[i], "alpha", where));
+    CHECK(found.scaling == Approx(json_number(expected[i], "scaling", where)).epsilon(1e-14));
+  }
+}
+
+/// Compares all `<prefix><module>.weight` and `.bias` of a file with weights of the model.
+int check_weights(const ModelUnderTest& model, const SafetensorsFile& tensors, const std::string& prefix,
+                  double tolerance) {
+  const NamedValues weights = model.weights();
+  int compared = 0;
+  for (const std::string& name : tensors.names()) {
+    if (name.rfind(prefix, 0) != 0) continue;
+    INFO(name);
+    const auto found = weights.find(name.substr(prefix.size()));
+    REQUIRE(found != weights.end());
+    CHECK(relative_distance(found->second, floats(tensors.at(name))) <= tolerance);
+    ++compared;
+  }
+  return compared;
+}
+
+}  // namespace
+
+TEST_CASE("every recorded LoRA adapter gives the recorded logits, modules and parameter line") {
+  const std::vector<std::string> names = supported();
+  REQUIRE(names.size() == 25);
+  for (const std::string& name : names) {
+    INFO(name);
+    const Recorded recorded(name);
+    ModelUnderTest model(recorded.base());
+    const AdapterPlan plan = model.load_adapter(recorded.folder);
+    CHECK(relative_distance(model.logits(recorded.batch), recorded.logits()) < logit_tolerance);
+    CHECK(parameter_line(plan.trainable(), plan.all()) == json_text(recorded.facts, "printed", name));
+    CHECK(plan.warnings.empty());
+    check_modules(plan, json_member(recorded.facts, "modules", name), name);
+  }
+}
+
+TEST_CASE("an adapter that is read and written again gives the same bytes") {
+  for (const std::string& name : supported()) {
+    INFO(name);
+    const Recorded recorded(name);
+    const TemporaryFolder temporary;
+    ModelUnderTest model(recorded.base());
+    model.load_adapter(recorded.folder);
+    model.save_adapter(temporary / "again");
+    const SafetensorsFile before(recorded.folder / "adapter_model.safetensors");
+    const SafetensorsFile after(temporary / "again" / "adapter_model.safetensors");
+    REQUIRE(after.names() == before.names());
+    for (const std::string& tensor : before.names()) CHECK(after.at(tensor).shape == before.at(tensor).shape);
+    for (const char* file : {"adapter_model.safetensors", "adapter_config.json"}) {
+      INFO(file);
+      CHECK(file_bytes(temporary / "again" / file) == file_bytes(recorded.folder / file));
+    }
+    CHECK(temporary.count() == 1);
+  }
+}
+
+TEST_CASE("merging gives the recorded weights and logits, and unmerging every bit of the base") {
+  for (const std::string& name : supported()) {
+    INFO(name);
+    const Recorded recorded(name);
+    ModelUnderTest model(recorded.base());
+    model.widen();
+    const bool tied = model.config().tie_word_embeddings;
+    model.load_adapter(recorded.folder);
+    const std::vector<float> adapted = model.logits(recorded.batch);
+    const auto before = model.stored();
+    const std::vector<MergedWeight> report = model.merge();
+
+    CHECK(check_weights(model, recorded.tensors, "merged.", weight_tolerance) >= 1);
+    CHECK(relative_distance(model.logits(recorded.batch), recorded.merged_logits()) < logit_tolerance);
+    CHECK(model.parameters().empty());
+    CHECK(model.config().tie_word_embeddings == (tied && name.rfind("lora-tied", 0) != 0));
+    REQUIRE_FALSE(report.empty());
+    const auto after = model.stored();
+    std::set<std::string> changed;
+    for (const MergedWeight& weight : report) {
+      INFO(weight.name);
+      CHECK(weight.largest_rounding == 0.0);
+      CHECK(changed.insert(weight.name).second);
+    }
+    for (const auto& [weight, bytes] : after) {
+      INFO(weight);
+      const auto old = before.find(weight);
+      CHECK((changed.count(weight) == 1 || (old != before.end() && old->second == bytes)));
+    }
+
+    model.unmerge();
+    CHECK(model.stored() == before);
+    CHECK(model.logits(recorded.batch) == adapted);
+    CHECK(model.config().tie_word_embeddings == tied);
+  }
+}
+
+TEST_CASE("merging into 16 bits keeps the storage type and rounds as PEFT does") {
+  for (const std::string name : {"lora-qv-bf16", "lora-qv-f16"}) {
+    const Recorded recorded(name);
+    ModelUnderTest model(recorded.base());
+    const std::string letter = name == "lora-qv-f16" ? "h" : "b";
+    model.load_adapter(recorded.folder);
+    const auto before = model.stored();
+    for (const Rounding rounding : {Rounding::once, Rounding::twice}) {
+      INFO(name << (rounding == Rounding::once ? ", one rounding" : ", two roundings"));
+      const std::vector<MergedWeight> report = model.merge(rounding);
+      const std::string prefix = rounding == Rounding::once ? "merged16.one_rounding." : "merged16.two_roundings.";
+      CHECK(check_weights(model, recorded.tensors, prefix, 0.0) == 2);
+      REQUIRE(report.size() == 4);
+      for (const MergedWeight& weight : report) {
+        CHECK(model.stored().at(weight.name).substr(0, 1) == letter);
+        CHECK(weight.largest_change > 0.0);
+        CHECK(weight.largest_rounding > 0.0);
+        CHECK(weight.largest_rounding < weight.largest_change);
+      }
+      model.unmerge();
+      CHECK(model.stored() == before);
+    }
+  }
+}
+
+TEST_CASE("an adapter with a bias on B cannot be merged where the layer has none, and one that is not finite nowhere") {
+  const Recorded recorded("lora-b-bias");
+  const TemporaryFolder temporary;
+  const fs::path folder = temporary / "adapter";
+  fs::create_directories(folder);
+  fs::copy_file(recorded.folder / "adapter_config.json", folder / "adapter_config.json");
+  const fs::path without_bias = test_data / "models" / "llama-f16";
+  // The same modules on a base without biases: q_proj (64, 32), o_proj (32, 64).
+  const std::vector<float> values(64 * 2, 0.5f), huge(64 * 2, 1e4f);
+  const auto write = [&](const std::vector<float>& up, bool bias) {
+    std::vector<TensorView> views;
+    for (const std::string layer : {"0", "1"}) {
+      for (const std::string module : {"q_proj", "o_proj"}) {
+        const std::string key = "base_model.model.model.layers." + layer + ".self_attn." + module + ".";
+        const std::int64_t out = module == "q_proj" ? 64 : 32, in = module == "q_proj" ? 32 : 64;
+        views.push_back({key + "lora_A.weight", Dtype::f32, {2, in}, up.data()});
+        views.push_back({key + "lora_B.weight", Dtype::f32, {out, 2}, up.data()});
+        if (bias) views.push_back({key + "lora_B.bias", Dtype::f32, {out}, values.data()});
+      }
+    }
+    write_safetensors(folder / "adapter_model.safetensors", views);
+  };
+
+  write(values, true);
+  ModelUnderTest model(without_bias);
+  model.load_adapter(folder);
+  auto before = model.stored();
+  CHECK_THROWS_WITH(model.merge(), Catch::Contains("model.layers.0.self_attn.q_proj") && Catch::Contains("bias"));
+  CHECK(model.stored() == before);
+  CHECK(model.parameters().size() == 12);
+
+  std::string config = file_bytes(folder / "adapter_config.json");
+  const std::string with = "\"lora_bias\": true";
+  REQUIRE(config.find(with) != std::string::npos);
+  temporary.file("adapter/adapter_config.json", config.replace(config.find(with), with.size(), "\"lora_bias\": false"));
+  write(huge, false);  // 1e4 * 1e4 leaves float16
+  model.load_adapter(folder);
+  before = model.stored();
+  CHECK_THROWS_AS(model.merge(), DivergedError);
+  CHECK_THROWS_WITH(model.merge(),
+                    Catch::Contains("model.layers.0.self_attn.q_proj.weight") && Catch::Contains("float16"));
+  CHECK(model.stored() == before);
+  CHECK(model.parameters().size() == 8);
+  model.widen();
+  CHECK_NOTHROW(model.merge());
+}
+
+TEST_CASE("a merged model that is written and read again is the same model") {
+  for (const std::string name :
+       {"lora-qv", "lora-tied-lm-head", "lora-tied-embedding-to-save", "lora-embedding-tied", "lora-qv-f16"}) {
+    INFO(name);
+    const Recorded recorded(name);
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary / "merged";
+    ModelUnderTest model(recorded.base());
+    model.load_adapter(recorded.folder);
+    CHECK_THROWS_WITH(model.save(folder), Catch::Contains("merge"));
+    model.merge();
+    model.save(folder);
+    const ModelUnderTest again(folder);
+    CHECK(again.stored() == model.stored());
+    CHECK(again.logits(recorded.batch) == model.logits(recorded.batch));
+    CHECK(again.config() == model.config());
+    CHECK(file_bytes(folder / "generation_config.json") == file_bytes(recorded.base() / "generation_config.json"));
+    CHECK(temporary.count() == 1);
+  }
+}
+
+TEST_CASE("a model is not written over its base, nor where an adapter or shards would be read with it") {
+  const TemporaryFolder temporary;
+  const fs::path base = temporary / "base";
+  fs::copy(test_data / "models" / "llama-f16", base);
+  ModelUnderTest model(base);
+  CHECK_THROWS_AS(model.save(base), ArgumentError);
+  for (const char* name : {"adapter_config.json", "model.safetensors.index.json"}) {
+    temporary.file(std::string("other/") + name, "{}");
+    CHECK_THROWS_WITH(model.save(temporary / "other"), Catch::Contains(name));
+    fs::remove(temporary / "other" / name);
+  }
+  temporary.file("other/notes.txt", "kept");
+  model.save(temporary / "other", false);
+  CHECK(file_bytes(temporary / "other" / "notes.txt") == "kept");
+  CHECK_FALSE(fs::exists(temporary / "other" / "generation_config.json"));
+  CHECK(ModelUnderTest(temporary / "other").stored() == model.stored());
+}
+
+TEST_CASE("detaching leaves the base alone, also where weights were trained in full") {
+  for (const std::string name :
+       {"lora-qv", "lora-modules-to-save", "lora-norms-to-save", "lora-bias-all", "lora-tied-both-to-save"}) {
+    INFO(name);
+    const Recorded recorded(name);
+    ModelUnderTest model(recorded.base());
+    const std::vector<float> base = model.logits(recorded.batch);
+    model.load_adapter(recorded.folder);
+    CHECK(model.logits(recorded.batch) != base);
+    model.detach();
+    CHECK(model.logits(recorded.batch) == base);
+    CHECK(model.parameters().empty());
+  }
+}
+
+TEST_CASE("methods and options that are not supported are refused by name") {
+  for (const auto& [name, word] : refused) {
+    INFO(name);
+    const Recorded recorded(name);
+    ModelUnderTest model(recorded.base());
+    CHECK_THROWS_AS(model.load_adapter(recorded.folder), FormatError);
+    CHECK_THROWS_WITH(model.load_adapter(recorded.folder),
+                      Catch::Contains(word) && Catch::Contains((recorded.folder / "adapter_config.json").string()));
+  }
+}

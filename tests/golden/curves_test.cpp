@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Training runs of PEFT with torch.optim.AdamW, repeated step by step.
+#include <filesystem>
+
+#include "veneer/backend/cpu.hpp"
+#include "veneer/optim/schedule.hpp"
+
+#include "golden/support.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace fs = std::filesystem;
+using namespace veneer;
+using namespace veneer::testing;
+
+namespace {
+
+struct Curve {
+  fs::path folder;
+  Json settings, losses;
+  SafetensorsFile batches;
+  std::size_t steps, micro_batches;
+
+  explicit Curve(const std::string& name)
+      : folder(test_data / "curves" / name),
+        settings(read_json(folder / "settings.json")),
+        losses(read_json(folder / "losses.json")),
+        batches(folder / "batches.safetensors"),
+        steps(static_cast<std::size_t>(integer("steps"))),
+        micro_batches(static_cast<std::size_t>(integer("micro_batches"))) {}
+
+  std::int64_t integer(const char* key) const { return json_integer(settings, key, folder.string()); }
+  double number(const char* key) const { return json_number(settings, key, folder.string()); }
+  double max_norm() const { return find_number(settings, "max_grad_norm", folder.string()).value_or(0.0); }
+  std::vector<double> rates() const {
+    return json_get<std::vector<double>>(settings, "learning_rates", folder.string());
+  }
+
+  /// The model at the start: base, and adapter or everything trainable.
+  ModelUnderTest model() const {
+    ModelUnderTest start(test_data / json_text(settings, "base", folder.string()));
+    if (json_text(settings, "method", folder.string()) == "full") {
+      start.train_everything();
+    } else {
+      start.load_adapter(folder / "initial");
+    }
+    const auto betas = json_get<std::vector<double>>(settings, "betas", folder.string());
+    const double ratio = find_number(settings, "loraplus_lr_ratio", folder.string()).value_or(1.0);
+    start.optimise(
+        {.learning_rate = number("learning_rate"),
+         .beta1 = betas[0],
+         .beta2 = betas[1],
+         .epsilon = number("eps"),
+         .weight_decay = number("weight_decay")},
+        [ratio](const std::string& name, int) {
+          return ParameterGroup{.learning_rate_factor = name.find("lora_B") == std::string::npos ? 1.0 : ratio};
+        });
+    return start;
+  }
+
+  std::vector<TokenBatch> step_batches(std::size_t step) const {
+    std::vector<TokenBatch> micro;
+    for (std::size_t k = 0; k < micro_batches; ++k) {
+      const auto entry = static_cast<index_t>(step * micro_batches + k);
+      micro.push_back(token_batch(batches.at("input_ids"), &batches.at("labels"), nullptr, entry));
+    }
+    return micro;
+  }
+
+  std::vector<StepResult> run(ModelUnderTest& model, std::size_t count) const {
+    const std::vector<double> rate = rates();
+    std::vector<StepResult> results;
+    for (std::size_t step = 0; step < count; ++step)
+      results.push_back(model.step(step_batches(step), rate[step], max_norm()));
+    return results;
+  }
+};
+
+const std::vector<std::string> curves{
+    "full",    "lora-bf16-base",    "lora-bias-all", "lora-patterns-cosine-clip-accumulate",
+    "lora-qv", "lora-qv-nonzero-b", "loraplus",      "rslora"};
+
+double distance(const NamedValues& a, const NamedValues& b) {
+  double sum = 0.0;
+  for (const auto& [key, values] : b) {
+    const std::vector<float>& other = a.at(key);
+    REQUIRE(other.size() == values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double apart = static_cast<double>(other[i]) - static_cast<double>(values[i]);
+      sum += apart * apart;
+    }
+  }
+  return std::sqrt(sum);
+}
+
+NamedValues read_all(const SafetensorsFile& file, const std::string& prefix = "") {
+  NamedValues values;
+  for (const std::string& name : file.names()) {
+    if (name.rfind(prefix, 0) == 0) values[name.substr(prefix.size())] = floats(file.at(name));
+  }
+  return values;
+}
+
+/// The folder's weights after training.
+SafetensorsFile final_weights(const Curve& curve) {
+  const fs::path full = curve.folder / "final.safetensors";
+  return SafetensorsFile(fs::exists(full) ? full : curve.folder / "final" / "adapter_model.safetensors");
+}
+
+}  // namespace
+
+TEST_CASE("training follows the recorded losses and gradient norms, and ends at the recorded weights") {
+  for (const std::string& name : curves) {
+    INFO(name);
+    const Curve curve(name);
+    const std::string where = curve.folder.string();
+    ModelUnderTest model = curve.model();
+    const NamedValues start = model.parameters();
+    const std::vector<StepResult> steps = curve.run(model, curve.steps);
+    REQUIRE(curve.losses.size() == steps.size());
+    const double tolerance = curve.number("suggested_relative_tolerance_of_losses");
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      INFO("step " << i + 1);
+      const Json& row = curve.losses[i];
+      CHECK(steps[i].loss == Approx(json_number(row, "loss", where)).epsilon(tolerance));
+      CHECK(steps[i].gradient_norm == Approx(json_number(row, "gradient_norm", where)).epsilon(1e-4));
+      const auto micro = json_find<std::vector<double>>(row, "micro_losses", where).value_or(std::vector<double>());
+      for (std::size_t k = 0; k < micro.size(); ++k)
+        CHECK(steps[i].micro_losses.at(k) == Approx(micro[k]).epsilon(tolerance));
+    }
+    const NamedValues recorded = read_all(final_weights(curve)), found = model.parameters();
+    const double moved = distance(start, recorded), apart = distance(found, recorded);
+    const double allowed = json_number(json_member(curve.settings, "fp64_divergence", where),
+                                       "parameters_apart_over_parameters_moved", where);
+    CHECK(moved > 0.1);
+    CHECK(apart / moved < 10.0 * allowed);
+  }
+}
+
+TEST_CASE("the first step has the recorded gradients and leads to the recorded weights") {
+  for (const std::string& name : curves) {
+    const Curve curve(name);
+    const SafetensorsFile expected(curve.folder / "first_step.safetensors");
+    ModelUnderTest model = curve.model();
+    model.gather(curve.step_batches(0));
+    const NamedValues gradients = model.gradients(), recorded = read_all(expected, "grad.");
+    REQUIRE_FALSE(recorded.empty());
+    for (const auto& [key, values] : recorded) {
+      INFO(name << ": grad of " << key);
+      CHECK(relative_distance(gradients.at(key), values) < 1e-5);  // exactly 0 where 0 was recorded
+    }
+    model.clear_gradients();
+    const NamedValues start = model.parameters();
+    curve.run(model, 1);
+    // The first update is rate * g / (|g| + eps): where g is as small as eps it follows the last bits of g, so single
+    // elements may differ more than all of them together; and each sum with the weight may round to its neighbour.
+    const NamedValues after = model.parameters(), weights = read_all(expected, "param.");
+    REQUIRE(weights.size() == recorded.size());
+    for (const auto& [key, values] : weights) {
+      INFO(name << ": " << key);
+      const NamedValues one{{key, values}};
+      const NamedValues zero{{key, std::vector<float>(values.size(), 0.0f)}};
+      const double last_bits = static_cast<double>(std::numeric_limits<float>::epsilon()) * distance(zero, one);
+      CHECK(distance(after, one) <= 1e-5 * distance(start, one) + last_bits);
+    }
+  }
+}
+
+TEST_CASE("schedules give the recorded rates") {
+  for (const std::string& name : curves) {
+    INFO(name);
+    const Curve curve(name);
+    const Schedule schedule{.kind = Schedule::kind_of(json_text(curve.settings, "schedule", name)),
+                            .warmup = curve.integer("warmup_steps"),
+                            .total = curve.integer("steps")};
+    const std::vector<double> rates = curve.rates();
+    for (std::size_t i = 0; i < rates.size(); ++i) {
+      CHECK(curve.number("learning_rate") * schedule.factor(static_cast<index_t>(i)) ==
+            Approx(rates[i]).epsilon(1e-12).margin(1e-18));
+    }
+  }
+}
+
+TEST_CASE("an adapter trained at any number of threads, or again, has the same bytes") {
+  const Curve curve("lora-patterns-cosine-clip-accumulate");
+  const TemporaryFolder temporary;
+  const int threads_before = Cpu::threads();
+  std::string first;
+  for (const int threads : {1, 2, 3, 4, 1}) {
+    INFO(threads << " threads");
+    Cpu::set_threads(threads);
+    ModelUnderTest model = curve.model();
+    curve.run(model, 3);
+    model.save_adapter(temporary / "adapter");
+    const std::string bytes = file_bytes(temporary / "adapter" / "adapter_model.safetensors");
+    if (first.empty()) first = bytes;
+    CHECK(bytes == first);
+  }
+  Cpu::set_threads(threads_before);
+  CHECK(first != file_bytes(curve.folder / "initial" / "adapter_model.safetensors"));
+}
+
+TEST_CASE("a trained adapter goes on from its folder as from memory when the optimiser starts anew") {
+  const Curve curve("lora-qv");
+  const TemporaryFolder temporary;
+  ModelUnderTest model = curve.model();
+  curve.run(model, 2);
+  model.save_adapter(temporary / "adapter");
+  ModelUnderTest again = curve.model();
+  again.load_adapter(temporary / "adapter");
+  CHECK(again.parameters() == model.parameters());
+  model.optimise({});
+  again.optimise({});
+  for (std::size_t step = 2; step < 4; ++step) {
+    CHECK(model.step(curve.step_batches(step), 0.01).loss == again.step(curve.step_batches(step), 0.01).loss);
+  }
+  CHECK(again.parameters() == model.parameters());
+}
+
+TEST_CASE("training leaves frozen weights as they are and makes no gradient for them") {
+  for (const std::string name : {"lora-qv", "lora-bf16-base", "lora-bias-all"}) {
+    INFO(name);
+    const Curve curve(name);
+    ModelUnderTest model = curve.model();
+    const auto before = model.stored();
+    std::size_t trained_bytes = 0, frozen_bytes = 0;
+    for (const auto& [key, values] : model.parameters()) trained_bytes += values.size() * sizeof(float) + 64;
+    for (const auto& [weight, bytes] : before) frozen_bytes += bytes.size();
+
+    const std::size_t used = cpu::Memory::instance().use().used;
+    model.gather(curve.step_batches(0));
+    const std::size_t gradients = cpu::Memory::instance().use().used - used;
+    CHECK(gradients > 0);
+    CHECK(gradients < 2 * trained_bytes);  // what lives after the backward pass: gradients of what trains
+    CHECK(2 * trained_bytes < frozen_bytes);
+    model.clear_gradients();
+
+    curve.run(model, 6);
+    CHECK(model.stored() == before);
+  }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file model_under_test.hpp
+/// A model as the golden tests see it: folders and token ids in, plain lists of numbers out.
+///
+/// All templates of a Llama are instantiated once, in model_under_test.cpp; the tests around it compile in seconds.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "veneer/nn/llama_config.hpp"
+#include "veneer/optim/adamw.hpp"
+#include "veneer/peft/merge.hpp"
+#include "veneer/peft/plan.hpp"
+
+namespace veneer::testing {
+
+/// Values by name, each in row-major order.
+using NamedValues = std::map<std::string, std::vector<float>>;
+
+/// Sequences of one length, padded on the right.
+struct TokenBatch {
+  index_t rows = 0, length = 0;
+  std::vector<std::int32_t> ids;      // (rows * length)
+  std::vector<index_t> valid;         // (rows): tokens that are no padding
+  std::vector<std::int32_t> targets;  // (rows * length): the label of the next token, -100 where there is none
+
+  /// Targets that count.
+  index_t counted() const;
+};
+
+/// One micro-batch and what it says about a step.
+struct StepResult {
+  std::vector<double> micro_losses;
+  double loss = 0.0;           // their mean
+  double gradient_norm = 0.0;  // before clipping
+};
+
+class ModelUnderTest {
+ public:
+  /// Loads a model; every block of memory is filled with NaN when it is handed out.
+  explicit ModelUnderTest(const std::filesystem::path& folder);
+  ~ModelUnderTest();
+  ModelUnderTest(ModelUnderTest&&) noexcept;
+
+  const LlamaConfig& config() const;
+
+  /// Holds all weights as float, as the reference implementation did.
+  void widen();
+  AdapterPlan train_everything();
+  /// The plan holds the warnings of the file too.
+  const AdapterPlan& load_adapter(const std::filesystem::path& folder);
+  void save_adapter(const std::filesystem::path& folder);
+  void detach();
+
+  /// Merges, keeping what is needed to go back.
+  const std::vector<MergedWeight>& merge(Rounding rounding = Rounding::once);
+  void unmerge();
+  /// Writes the model with the config.json of the folder it came from.
+  void save(const std::filesystem::path& folder, bool with_base_files = true);
+
+  /// (rows * length, vocabulary), padding included.
+  std::vector<float> logits(const TokenBatch& batch) const;
+  /// "embed", "layer0", ..., "norm", each (rows * length, hidden).
+  NamedValues hidden(const TokenBatch& batch) const;
+  /// The mean over the targets; `share` of it is what gradients are added for.
+  double backward(const TokenBatch& batch, double share = 1.0);
+
+  /// Gradients and values of what trains, under the keys of an adapter file, or of a checkpoint without an adapter.
+  NamedValues gradients();
+  NamedValues parameters();
+  void clear_gradients();
+
+  /// Weights and biases of the base as they count: the trained value where there is one.
+  NamedValues weights() const;
+  /// The bytes of a stored weight, a letter of its type before them; empty when nothing is stored.
+  std::map<std::string, std::string> stored() const;
+
+  void optimise(const AdamWOptions& options, const std::function<ParameterGroup(const std::string&, int)>& group = {});
+  /// Mean loss of the micro-batches, their gradient, clipping (0: none), one update.
+  StepResult step(const std::vector<TokenBatch>& micro_batches, double learning_rate, double max_norm = 0.0);
+  /// The gradient of a step without the update.
+  StepResult gather(const std::vector<TokenBatch>& micro_batches);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace veneer::testing

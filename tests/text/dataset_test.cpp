@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/text/dataset.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "text/text_fixtures.hpp"
+
+namespace {
+
+using namespace veneer;
+using namespace veneer::test;
+
+/// A file that lasts as long as this.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& name)
+      : path_(std::filesystem::temp_directory_path() / ("veneer-" + std::to_string(::getpid()) + "-" + name)) {}
+  TemporaryFile(const std::string& name, const std::string& content) : TemporaryFile(name) {
+    std::ofstream(path_, std::ios::binary) << content;
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string name_of(DatasetFormat format) {
+  switch (format) {
+    case DatasetFormat::prompt_completion: return "prompt_completion";
+    case DatasetFormat::text: return "text";
+    case DatasetFormat::plain: return "plain";
+    default: return std::string(to_string(format));
+  }
+}
+
+Json to_json(const Record& record) {
+  if (record.format == DatasetFormat::prompt_completion) {
+    return {
+        {"line", record.line}, {"kind", "prompt_completion"}, {"prompt", record.prompt}, {"completion", record.text}};
+  }
+  return {{"line", record.line}, {"kind", "text"}, {"text", record.text}};
+}
+
+Json to_json(const DatasetNotes& notes) {
+  Json list = Json::array();
+  for (const DatasetNote& note : notes.first()) {
+    list.push_back({{"line", note.line}, {"reason", std::string(to_string(note.reason))}});
+  }
+  return list;
+}
+
+/// What a file holds, or why it can't be read, in the form of the golden files.
+Json read_all(const std::filesystem::path& path) {
+  Json result = {{"ok", true}};
+  try {
+    DatasetReader reader(path);
+    Json records = Json::array();
+    Record record;
+    while (reader.next(record)) records.push_back(to_json(record));
+    result["format"] = name_of(reader.format().value());
+    result["records"] = records;
+    if (reader.warnings().count() > 0) result["warnings"] = to_json(reader.warnings());
+    if (reader.dropped().count() > 0) result["dropped"] = to_json(reader.dropped());
+  } catch (const DatasetError& error) {
+    CHECK_THAT(error.what(), Catch::Contains(path.string()));
+    result = {{"ok", false}, {"reason", std::string(to_string(error.reason))}};
+    if (error.place.line > 0) result["line"] = error.place.line;
+    if (!error.place.key.empty()) result["key"] = error.place.key;
+    if (error.place.byte && error.reason == DatasetReason::utf8) result["byte"] = *error.place.byte;
+  }
+  return result;
+}
+
+/// Files of the forms that can't be read yet, and so are refused at their first line.
+const std::set<std::string>& unsupported_files() {
+  static const std::set<std::string> names{"alpaca.jsonl",
+                                           "empty-answer.jsonl",
+                                           "messages-extra.jsonl",
+                                           "messages.jsonl",
+                                           "sharegpt.jsonl",
+                                           "missing-output.jsonl",
+                                           "missing-content.jsonl",
+                                           "missing-role.jsonl",
+                                           "empty-messages.jsonl",
+                                           "wrong-type-messages.jsonl",
+                                           "wrong-type-message.jsonl",
+                                           "wrong-type-content.jsonl",
+                                           "wrong-type-role.jsonl",
+                                           "unknown-role.jsonl",
+                                           "unknown-from.jsonl",
+                                           "no-assistant.jsonl",
+                                           "duplicate-key-role.jsonl",
+                                           "no-assistant-sharegpt.jsonl",
+                                           "prompt-completion-messages.jsonl"};
+  return names;
+}
+
+/// Compares every file of a folder with its expect.json; returns how many were of a supported form.
+std::size_t check_folder(const char* name) {
+  const auto folder = text_data() / "datasets" / name;
+  const Json expected = read_json(folder / "expect.json");
+  std::size_t supported = 0;
+  for (auto entry = expected.begin(); entry != expected.end(); ++entry) {
+    CAPTURE(entry.key());
+    Json want = entry.value();
+    want.erase("note");
+    const Json found = read_all(folder / entry.key());
+    if (unsupported_files().count(entry.key()) > 0) {
+      CHECK(found == Json{{"ok", false}, {"reason", "unsupported_format"}, {"line", 1}});
+      continue;
+    }
+    ++supported;
+    CHECK(nlohmann::json(found) == nlohmann::json(want));  // the order of keys does not count
+  }
+  return supported;
+}
+
+Json read_text_as(const std::string& name, const std::string& content) {
+  return read_all(TemporaryFile(name, content).path());
+}
+
+}  // namespace
+
+TEST_CASE("good files give the records they hold", "[text]") { CHECK(check_folder("ok") == 15); }
+
+TEST_CASE("bad files are refused for the right reason, at the right place", "[text]") {
+  CHECK(check_folder("bad") == 40);
+}
+
+TEST_CASE("large files are read a line at a time", "[text]") {
+  const Json cases = read_json(text_data() / "datasets" / "generated.json");
+  CHECK(cases.size() == 4);
+  for (auto entry = cases.begin(); entry != cases.end(); ++entry) {
+    CAPTURE(entry.key());
+    const TemporaryFile file(entry.key());
+    {
+      std::ofstream out(file.path(), std::ios::binary);
+      for (const Json& part : entry.value().at("parts")) {
+        const auto text = part[0].get<std::string>();
+        for (std::size_t i = 0; i < part[1].get<std::size_t>(); ++i) out << text;
+      }
+    }
+    const Json want = entry.value().at("expect");
+    const Json found = read_all(file.path());
+    CHECK(found.at("ok") == want.at("ok"));
+    if (want.at("ok").get<bool>()) {
+      CHECK(found.at("records").size() == want.at("records").get<std::size_t>());
+      CHECK(found.at("records")[0].at("text").get<std::string>().size() ==
+            want.at("line_1_text_bytes").get<std::size_t>());
+    } else {
+      for (const char* key : {"reason", "line", "key"}) CHECK(found.value(key, Json()) == want.value(key, Json()));
+    }
+  }
+}
+
+TEST_CASE("a form that is known but not supported is named", "[text]") {
+  const auto message = [](const char* name) {
+    DatasetReader reader(text_data() / "datasets" / "ok" / name);
+    Record record;
+    try {
+      reader.next(record);
+    } catch (const DatasetError& error) {
+      return std::string(error.what());
+    }
+    return std::string("read");
+  };
+  const auto refusal = Catch::Contains("not supported yet; forms that are: prompt + completion");
+  CHECK_THAT(message("messages.jsonl"), Catch::Contains("\"messages\"") && refusal);
+  CHECK_THAT(message("sharegpt.jsonl"), Catch::Contains("\"conversations\"") && refusal);
+  CHECK_THAT(message("alpaca.jsonl"), Catch::Contains("\"instruction + output\"") && refusal);
+  CHECK_THAT(message("prompt-completion-messages.jsonl"), Catch::Contains("lists of messages") && refusal);
+}
+
+TEST_CASE("ids and labels are read as they are", "[text]") {
+  const TemporaryFile file("ids.jsonl",
+                           "{\"input_ids\": [1, 5 ,\t9], \"labels\": [-100,5,9], \"attention_mask\": [1,1,1]}\n"
+                           "{\"labels\":[7],\"input_ids\":[7]}\n{\"input_ids\":[]}\n{\"input_ids\":[2147483647,0]}\n");
+  DatasetReader reader(file.path());
+  Record record;
+  REQUIRE(reader.next(record));
+  CHECK(reader.format() == DatasetFormat::input_ids);
+  CHECK(record.ids == std::vector<std::int32_t>{1, 5, 9});
+  CHECK(record.labels == std::vector<std::int32_t>{-100, 5, 9});
+  REQUIRE(reader.next(record));
+  CHECK(record.ids == std::vector<std::int32_t>{7});
+  REQUIRE(reader.next(record));
+  CHECK(record.line == 4);
+  CHECK(record.ids == std::vector<std::int32_t>{2147483647, 0});
+  CHECK(record.labels == record.ids);
+  CHECK_FALSE(reader.next(record));
+  CHECK(reader.dropped().first() == std::vector<DatasetNote>{{3, DatasetReason::empty_text}});
+}
+
+TEST_CASE("ids and labels that can't be are refused", "[text]") {
+  const auto reason = [](const std::string& line) {
+    const Json found = read_text_as("bad.jsonl", "{\"input_ids\":[1]}\n" + line + "\n");
+    CHECK(found.value("line", 0) == 2);
+    return found.value("reason", "") + " " + found.value("key", "");
+  };
+  CHECK(reason(R"({"input_ids": 5})") == "wrong_type input_ids");
+  CHECK(reason(R"({"input_ids": null})") == "wrong_type input_ids");
+  CHECK(reason(R"({"input_ids": [1, "2"]})") == "wrong_type input_ids[1]");
+  CHECK(reason(R"({"input_ids": [1, [2]]})") == "wrong_type input_ids[1]");
+  CHECK(reason(R"({"input_ids": [1, 2.0]})") == "wrong_type input_ids[1]");
+  CHECK(reason(R"({"input_ids": [1e2]})") == "wrong_type input_ids[0]");
+  CHECK(reason(R"({"input_ids": [true]})") == "wrong_type input_ids[0]");
+  CHECK(reason(R"({"input_ids": [-100]})") == "bad_id input_ids[0]");
+  CHECK(reason(R"({"input_ids": [2147483648]})") == "bad_id input_ids[0]");
+  CHECK(reason(R"({"input_ids": [99999999999999999999]})") == "bad_id input_ids[0]");
+  CHECK(reason(R"({"input_ids": [1], "labels": [-1]})") == "bad_id labels[0]");
+  CHECK(reason(R"({"input_ids": [1], "labels": [1, 2]})") == "length_mismatch labels");
+  CHECK(reason(R"({"input_ids": [1], "labels": null})") == "wrong_type labels");
+  CHECK(reason(R"({"labels": [1]})") == "missing_field input_ids");
+  CHECK(reason(R"({"text": "a"})") == "mixed_formats ");
+}
+
+TEST_CASE("ids and labels must be rows of the model", "[text]") {
+  const TemporaryFile file("rows.jsonl", "{\"input_ids\":[1,9]}\n{\"input_ids\":[1],\"labels\":[10]}\n");
+  DatasetReader reader(file.path(), 10);
+  Record record;
+  REQUIRE(reader.next(record));
+  CHECK_THROWS_WITH(reader.next(record),
+                    Catch::Contains("line 2: \"labels[0]\": found 10, expected an id below 10 or -100"));
+}
+
+TEST_CASE("keys decide the format in a fixed order", "[text]") {
+  CHECK(read_text_as("both.jsonl", R"({"text": "a", "input_ids": [1]})").value("format", "") == "text");
+  CHECK(read_text_as("both.jsonl", R"({"text": "a", "prompt": "b", "completion": "c"})").value("format", "") ==
+        "prompt_completion");
+  CHECK(read_text_as("both.jsonl", R"({"text": "a", "messages": []})").value("reason", "") == "unsupported_format");
+  CHECK(read_text_as("both.jsonl", R"({"text": "a", "prompt": "b"})").value("format", "") == "text");
+}
+
+TEST_CASE("JSON is told from what only looks like it", "[text]") {
+  const auto reason = [](const std::string& value) {
+    return read_text_as("value.jsonl", "{\"text\":\"a\",\"x\":" + value + "}").value("reason", "good");
+  };
+  for (const char* good : {"0", "-0", "1.5e-3", "12E+7", "1e999", "true", "null", "[]", "{}", "[ 1 , 2 ]", R"("é")",
+                           R"({"a":{"b":[{}]}})", R"("\"\\\/\b\f\n\r\t")", "123456789012345678901234567890"}) {
+    CAPTURE(good);
+    CHECK(reason(good) == "good");
+  }
+  for (const char* bad : {"01",      "+1",       "1.",    ".5",   "1e",  "-",        "tru",         "True",
+                          "nan",     "Infinity", "[1,]",  "[,1]", "{,}", R"({"a"})", R"({"a":})",   R"("\u12g4")",
+                          R"("\x")", "'a'",      "[1 2]", "",     "[",   "\"a\nb\"", "\"\x7f\x01\""}) {
+    CAPTURE(bad);
+    CHECK(reason(bad) == "json");
+  }
+  CHECK(reason(R"("\ud83d")") == "surrogate");
+  CHECK(reason(R"("\ud83d\u0041")") == "surrogate");
+  CHECK(reason(R"([{"a":1,"\u0061":2}])") == "duplicate_key");
+}
+
+TEST_CASE("a byte order mark inside a file is no white space", "[text]") {
+  CHECK(read_text_as("mark.txt",
+                     "\xEF\xBB\xBF"
+                     "a\xEF\xBB\xBF")
+            .at("records")[0]
+            .at("text") == "a\xEF\xBB\xBF");
+}
+
+TEST_CASE("a file that is not there, and a folder, are named", "[text]") {
+  CHECK_THROWS_WITH(DatasetReader("/nowhere/data.jsonl"), Catch::Contains("/nowhere/data.jsonl: cannot be opened"));
+  CHECK_THROWS_WITH(DatasetReader(std::filesystem::temp_directory_path()), Catch::Contains("is a folder"));
+}
