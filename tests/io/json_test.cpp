@@ -150,6 +150,17 @@ TEST_CASE("texts at the edge of the rules are read") {
   CHECK_THROWS_AS(parse_json("\"" + std::string(100, 'a') + "\"", "f", {.bytes = 101}), JsonError);
 }
 
+TEST_CASE("long runs of blanks between values are read, and places behind them are exact") {
+  const std::string blanks(100000, ' ');
+  const std::string lines(100000, '\n');
+  CHECK(compact(blanks + "[" + lines + "1," + blanks + "\"a" + blanks + "\"" + lines + "]" + blanks) ==
+        "[1, \"a" + blanks + "\"]");
+  CHECK(compact("[\"\\\"" + blanks + "\\\\\"" + blanks + "]") == "[\"\\\"" + blanks + "\\\\\"]");
+  CHECK_THROWS_WITH(parse_json("[" + lines + "}", "f"),
+                    Contains("f: line 100001, column 1 (byte 100001): not valid JSON: unexpected '}'"));
+  CHECK_THROWS_WITH(parse_json("[1" + blanks, "f"), Contains("(byte 100002): not valid JSON: unexpected end of input"));
+}
+
 TEST_CASE("integers stay integers, fractions stay fractions") {
   const Json json = parse_json("[1, -1, 1.0, 1e0, 9007199254740993, 18446744073709551615]", "f");
   CHECK(json[0].is_number_unsigned());

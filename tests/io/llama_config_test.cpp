@@ -264,6 +264,7 @@ TEST_CASE("both forms of the rotary settings, and which one counts") {
       Contains("original_max_position_embeddings"));
   CHECK_THAT(error_of(small(R"({"rope_theta": 0})")), Contains("rope_theta: expected a number above 0"));
   CHECK_THAT(error_of(small(R"({"rope_theta": -1e4})")), Contains("rope_theta"));
+  CHECK_THAT(error_of(small(R"({"rope_theta": 1e300})")), Contains("rope_theta"));
   CHECK_THAT(error_of(small(R"({"rope_scaling": "linear"})")), Contains("expected an object, found the text"));
   CHECK_THAT(error_of(small(R"({"rope_parameters": {"partial_rotary_factor": 0.5}})")),
              Contains("partial_rotary_factor"));

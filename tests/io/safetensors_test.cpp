@@ -416,7 +416,8 @@ TEST_CASE("a malformed file on disk is refused as the same bytes in memory are")
       CHECK_THAT(error.what(), Contains(path.string()));
     }
   }
-  CHECK_THROWS_AS(SafetensorsFile(folder / "absent"), IoError);
+  CHECK_THROWS_AS(SafetensorsFile("absent"), IoError);
+  CHECK_THROWS_AS(SafetensorsFile((folder / "absent").string()), IoError);
   CHECK_THROWS_AS(SafetensorsFile(folder.path()), IoError);
 }
 

@@ -210,11 +210,11 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   return loaded;
 }
 
-/// Writes the adapter of a model as a PEFT folder: complete or not at all, an existing folder's other files kept.
+/// Writes the two files of an adapter into a folder that exists: part of a folder that is being built.
 /// \param like  a loaded adapter whose element types, and unknown config entries, are kept; null: F32
 template <class Model>
-void save_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
-                  const LoadedAdapter* like = nullptr) {
+void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
+                   const LoadedAdapter* like = nullptr) {
   std::vector<detail::HostTensor> tensors;
   detail::visit_adapter_tensors(model, config, plan, [&](const std::string& key, auto& part) {
     const bool known = like != nullptr && like->dtypes.contains(key);
@@ -229,10 +229,17 @@ void save_adapter(Model& model, const std::filesystem::path& folder, const LoraC
       });
     }
   });
-  AtomicFolder out(folder);
-  write_atomically(out.path() / "adapter_config.json",
+  write_atomically(folder / "adapter_config.json",
                    adapter_config_json(config, like == nullptr ? nullptr : &like->file.raw));
-  write_safetensors(out.path() / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});
+  write_safetensors(folder / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});
+}
+
+/// Writes the adapter of a model as a PEFT folder: complete or not at all, an existing folder's other files kept.
+template <class Model>
+void save_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
+                  const LoadedAdapter* like = nullptr) {
+  AtomicFolder out(folder);
+  write_adapter(model, out.path(), config, plan, like);
   out.commit();
 }
 

@@ -48,7 +48,8 @@ namespace detail {
 struct JsonSource {
   std::string_view text;
   const std::string& where;
-  std::size_t read = 0;  // bytes taken by the parser
+  std::size_t read = 0;     // bytes gone past
+  std::size_t skipped = 0;  // of these, blanks that the parser was not shown
 
   [[noreturn]] void fail(JsonRule rule, std::size_t offset, const std::string& message) const {
     offset = std::min(offset, text.size());
@@ -61,7 +62,8 @@ struct JsonSource {
   }
 };
 
-/// Hands bytes to the parser and counts them in the source, so that a sink's error can say where it is.
+/// Hands bytes to the parser and counts them in the source, so that a sink's error can say where it is. Of a run of blanks
+/// outside a text only the first 64 are shown: the parser keeps them for its messages, eight bytes for each.
 class JsonCursor {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -73,8 +75,9 @@ class JsonCursor {
   JsonCursor(JsonSource& source, const char* at) : source_(&source), at_(at) {}
   reference operator*() const { return *at_; }
   JsonCursor& operator++() {
-    ++at_;
-    ++source_->read;
+    look(*at_);
+    step();
+    for (; blanks_ >= 64 && source_->read < source_->text.size() && is_blank(*at_); step()) ++source_->skipped;
     return *this;
   }
   JsonCursor operator++(int) {
@@ -86,8 +89,29 @@ class JsonCursor {
   friend bool operator!=(const JsonCursor& a, const JsonCursor& b) { return a.at_ != b.at_; }
 
  private:
+  static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+  void step() {
+    ++at_;
+    ++source_->read;
+  }
+
+  /// Follows texts and blanks past the byte `c`.
+  void look(char c) {
+    if (in_text_) {
+      in_text_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+    } else {
+      in_text_ = c == '"';
+      blanks_ = is_blank(c) ? blanks_ + 1 : 0;
+    }
+  }
+
   JsonSource* source_;
   const char* at_;
+  int blanks_ = 0;  // in a row
+  bool in_text_ = false;
+  bool escaped_ = false;
 };
 
 /// The parser's callbacks: checks depth and numbers, then passes on. Failure leaves by exception.
@@ -122,8 +146,8 @@ class StrictSax {
     const std::size_t reason = what.find(" - ");
     std::string_view text = reason == std::string_view::npos ? what : what.substr(reason + 3);
     if (text.substr(0, 16) == "invalid string: ") text.remove_prefix(16);
-    source_.fail(JsonRule::syntax, position > 0 && position <= source_.text.size() ? position - 1 : source_.text.size(),
-                 "not valid JSON: " + printable(text, 160));
+    position += source_.skipped;
+    source_.fail(JsonRule::syntax, position > 0 ? position - 1 : 0, "not valid JSON: " + printable(text, 160));
   }
 
  private:

@@ -20,14 +20,14 @@ namespace veneer {
 
 struct GenerateOptions {
   index_t max_new_tokens = 128;
-  std::vector<std::int32_t> stop;  // ids that end a sequence; the id itself is part of the result
+  std::vector<std::int32_t> stop = {};  // ids that end a sequence; the id itself is part of the result
   double temperature = 0.0;        // 0: the most likely token
   index_t top_k = 0;               // 0: all
   double top_p = 1.0;
   double repetition_penalty = 1.0;  // Keskar et al., arXiv:1909.05858, section 4.1; 1: none
   std::uint64_t seed = 0;
   /// Called with (sequence, id) as each token is chosen; false ends all sequences.
-  std::function<bool(std::size_t, std::int32_t)> on_token;
+  std::function<bool(std::size_t, std::int32_t)> on_token = {};
 };
 
 namespace detail {

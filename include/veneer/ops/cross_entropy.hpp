@@ -12,12 +12,10 @@
 #include <cmath>
 #include <string>
 
+#include "veneer/core/label.hpp"
 #include "veneer/ops/softmax.hpp"
 
 namespace veneer {
-
-/// A row with this label does not count.
-inline constexpr std::int32_t ignored_label = -100;
 
 namespace ops {
 

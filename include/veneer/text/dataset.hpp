@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "veneer/core/error.hpp"
+#include "veneer/core/label.hpp"
 #include "veneer/io/file.hpp"
 #include "veneer/text/dataset_error.hpp"
 #include "veneer/text/json_scan.hpp"
@@ -42,9 +43,6 @@ inline std::string_view to_string(DatasetFormat format) {
       "messages", "conversations", "prompt + completion", "instruction + output", "text", "input_ids", "plain text"};
   return names[static_cast<std::size_t>(format)];
 }
-
-/// The label of a token that is not learned.
-inline constexpr std::int32_t ignored_label = -100;
 
 /// One record. What its format does not have is empty.
 struct Record {

@@ -164,6 +164,7 @@ class Memory {
 template <Scalar T>
 std::shared_ptr<T> allocate(index_t count) {
   if (count < 0) throw ShapeError("veneer::allocate: a negative count");
+  if (count > (index_t{1} << 46)) throw MemoryError("veneer::allocate: asked for " + std::to_string(count) + " values");
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
   T* block = static_cast<T*>(Memory::instance().take(bytes));
   return std::shared_ptr<T>(block, [bytes](T* old) { Memory::instance().give_back(old, bytes); });

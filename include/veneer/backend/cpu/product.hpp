@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// gemm on the CPU: C is cut into tiles by its shape alone, and each tile is one single-threaded Eigen product over all of k.
+/// gemm on the CPU: C is cut into tiles by its shape alone, and each tile is one single-threaded product over all of k: by the
+/// kernel of kernel.hpp where the target has fused multiply-add vectors, else by Eigen, which stays the kernel's twin in the tests.
 ///
 /// Tiles of (m, n, k), decided by extents and never by the number of threads, so the bits do not depend on it:
 ///   general          128..512 rows by up to 512 columns
 ///   skinny (n <= 64, or m <= 64: the products of an adapter)   the short side whole, the long side in strips
-/// The one place that a packed kernel replaces: `Product<T>::tile`. This is the only header that includes Eigen.
+/// The one place to refine: `Product<T>::tile`. This is the only header that includes Eigen.
 #pragma once
 
 #ifndef EIGEN_NO_CUDA
@@ -18,6 +19,7 @@
 #include <algorithm>
 
 #include "veneer/backend/concept.hpp"
+#include "veneer/backend/cpu/kernel.hpp"
 #include "veneer/backend/cpu/pool.hpp"
 
 namespace veneer::cpu {
@@ -48,6 +50,12 @@ constexpr TileShape tile_shape(index_t m, index_t n, index_t k) {
   return {even_cut(m, m >= 2048 ? 512 : 256), even_cut(n, n >= 2048 ? 512 : 256)};
 }
 
+#if defined(__FMA__) || defined(__AVX512F__)
+inline constexpr bool has_fused_vectors = true;
+#else
+inline constexpr bool has_fused_vectors = false;
+#endif
+
 template <Real T>
 struct Product {
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -56,6 +64,15 @@ struct Product {
 
   /// C[row.., column..] of one product.
   static void tile(const Gemm<T>& p, index_t row, index_t rows, index_t column, index_t columns) {
+    if constexpr (has_fused_vectors) {
+      tile_product(p, row, rows, column, columns);
+    } else {
+      eigen_tile(p, row, rows, column, columns);
+    }
+  }
+
+  /// The same by Eigen.
+  static void eigen_tile(const Gemm<T>& p, index_t row, index_t rows, index_t column, index_t columns) {
     const Input a = p.transpose_a ? Input(p.a + row, p.k, rows, Eigen::OuterStride<>(p.lda))
                                   : Input(p.a + row * p.lda, rows, p.k, Eigen::OuterStride<>(p.lda));
     const Input b = p.transpose_b ? Input(p.b + column * p.ldb, columns, p.k, Eigen::OuterStride<>(p.ldb))

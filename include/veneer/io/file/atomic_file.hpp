@@ -56,17 +56,15 @@ inline std::uint64_t free_bytes(const std::filesystem::path& folder) {
   return static_cast<std::uint64_t>(status.f_bavail) * static_cast<std::uint64_t>(status.f_frsize);
 }
 
-/// Throws for a failed write to `path`; `needed` bytes were to be written in all.
+/// Throws for a failed write to `path`; `needed` bytes were to be written in all, 0 when that is not known.
 [[noreturn]] inline void throw_write(const std::filesystem::path& path, const char* what, int number,
                                      std::uint64_t needed) {
-  if (number == ENOSPC || number == EDQUOT) {
-    const std::uint64_t free = free_bytes(folder_of(path));
-    throw DiskError(path.string() + ": " + what + ": " + system_words(number) + "; needed " + std::to_string(needed) +
-                    " bytes, " + std::to_string(free) + " free" +
-                    (number == EDQUOT ? " on the disk, but the quota is used up" : "") +
-                    ". Nothing was changed: free some space and write again");
-  }
-  throw_io(path, what, number);
+  if (number != ENOSPC && number != EDQUOT) throw_io(path, what, number);
+  std::string message = path.string() + ": " + what + ": " + system_words(number) + "; ";
+  if (needed > 0) message += "needed " + std::to_string(needed) + " bytes, ";
+  message += std::to_string(free_bytes(folder_of(path))) + " bytes free";
+  if (number == EDQUOT) message += " on the disk, but the quota is used up";
+  throw DiskError(message + ". Nothing was changed: free some space and write again");
 }
 
 /// Puts the names of a folder on the disk. Throws `IoError`.

@@ -40,7 +40,8 @@ class SafetensorsFile {
 
   /// Checks a file that is in memory already, and must stay there. `where` names it in messages.
   static SafetensorsFile parse(std::span<const std::byte> bytes, const std::string& where) {
-    SafetensorsFile file(where);
+    SafetensorsFile file;
+    file.where_ = where;
     file.read(bytes);
     return file;
   }
@@ -84,7 +85,7 @@ class SafetensorsFile {
   std::shared_ptr<const void> keep_alive() const { return mapping_; }
 
  private:
-  explicit SafetensorsFile(std::string where) : where_(std::move(where)) {}
+  SafetensorsFile() = default;
 
   void read(std::span<const std::byte> file) {
     const auto [text, data] = detail::split_header(file, where_);

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <string_view>
+
+#include "veneer/core/error.hpp"
+
+namespace veneer::program {
+
+namespace {
+
+/// "a,b" -> a, b. \throws ArgumentError when a part is empty
+std::vector<std::string> comma_list(const std::string& text, const std::string& flag) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    expects(!parts.back().empty(), flag + ": \"" + text + "\" has an empty name; expected names with commas between");
+    at = end + 1;
+  }
+  return parts;
+}
+
+/// all-linear, regex:PATTERN, or names with commas between.
+ModuleChoice module_choice(const std::string& text, const std::string& flag) {
+  constexpr std::string_view regex = "regex:";
+  if (text == "all-linear") return ModuleChoice::all_linear();
+  if (text.starts_with(regex)) {
+    expects(text.size() > regex.size(), flag + ": regex: needs a regular expression behind the colon");
+    return ModuleChoice::regex(text.substr(regex.size()));
+  }
+  return ModuleChoice(comma_list(text, flag));
+}
+
+/// NAME=NUMBER entries in their order; the last = counts, for a pattern may hold others.
+template <class Number>
+PatternMap<Number> pattern_map(const std::vector<std::string>& entries, const std::string& flag) {
+  PatternMap<Number> map;
+  for (const std::string& entry : entries) {
+    const std::size_t sign = entry.rfind('=');
+    const bool split = sign != std::string::npos && sign > 0;
+    Number number{};
+    const char* end = entry.data() + entry.size();
+    const char* begin = split ? entry.data() + sign + 1 : end;
+    const auto read = std::from_chars(begin, end, number);
+    if (!split || begin == end || read.ec != std::errc{} || read.ptr != end) {
+      throw ArgumentError(flag + ": found \"" + entry + "\", expected NAME=NUMBER, such as o_proj=8");
+    }
+    map.emplace_back(entry.substr(0, sign), number);
+  }
+  return map;
+}
+
+LoraBias bias_of(const std::string& text) {
+  if (text == "none") return LoraBias::none;
+  if (text == "all") return LoraBias::all;
+  if (text == "lora_only") return LoraBias::lora_only;
+  throw ArgumentError("--bias: found \"" + text + "\", expected none, all or lora_only");
+}
+
+std::string initialization_of(const std::string& text) {
+  if (text == "default" || text == "true") return "true";
+  if (text == "gaussian" || text == "false") return text;
+  throw ArgumentError("--init: \"" + text + "\" is not supported" +
+                      (known_initialization(text) ? " yet" : "") + "; default, gaussian and false are");
+}
+
+void check_numbers(const AdapterFlags& flags) {
+  expects(flags.rank >= 1, "--rank: found " + std::to_string(flags.rank) + ", expected at least 1");
+  expects(std::isfinite(flags.alpha), "--alpha: expected a finite number");
+  expects(flags.dropout >= 0 && flags.dropout < 1, "--dropout: expected a probability of at least 0 and below 1");
+}
+
+}  // namespace
+
+void AdapterFlags::add_to(CLI::App& command) {
+  command.add_option("--method", method, "lora, or full: every weight trains")->capture_default_str();
+  command.add_option("--rank", rank, "rank of the two factors")->capture_default_str();
+  command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
+  command.add_option("--dropout", dropout, "dropout before A")->capture_default_str();
+  command.add_flag("--rslora", rslora, "scale by alpha / sqrt(rank)");
+  command.add_option("--targets", targets, "names,with,commas | all-linear | regex:PATTERN")->capture_default_str();
+  command.add_option("--exclude", exclude, "modules to leave out: names,with,commas | regex:PATTERN");
+  command.add_option("--layers", layers, "numbers of the layers to adapt, with commas; all by default")->delimiter(',');
+  command.add_option("--rank-pattern", rank_pattern, "NAME=RANK; may be repeated, the first that matches counts");
+  command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");
+  command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
+  command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
+  command.add_option("--init", init, "first values: default, gaussian or false")->capture_default_str();
+}
+
+LoraConfig AdapterFlags::config() const {
+  if (method != "lora" && method != "full") {
+    const bool known = method == "dora" || method == "adalora";
+    throw ArgumentError("--method: \"" + method + "\" is not supported" + (known ? " yet" : "") + "; lora and full are");
+  }
+  check_numbers(*this);
+  LoraConfig config;
+  config.r = rank;
+  config.lora_alpha = alpha;
+  config.lora_dropout = dropout;
+  config.use_rslora = rslora;
+  config.target_modules = module_choice(targets, "--targets");
+  if (!exclude.empty()) config.exclude_modules = module_choice(exclude, "--exclude");
+  if (!layers.empty()) config.layers_to_transform = layers;
+  config.rank_pattern = pattern_map<index_t>(rank_pattern, "--rank-pattern");
+  config.alpha_pattern = pattern_map<double>(alpha_pattern, "--alpha-pattern");
+  if (!modules_to_save.empty()) config.modules_to_save = modules_to_save;
+  config.bias = bias_of(bias);
+  config.init_lora_weights = initialization_of(init);
+  config.task_type = "CAUSAL_LM";
+  check(config);
+  return config;
+}
+
+std::string readable_bytes(double bytes) {
+  constexpr std::array<const char*, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024.0 && unit + 1 < units.size()) {
+    bytes /= 1024.0;
+    ++unit;
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+  return text;
+}
+
+}  // namespace veneer::program

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file command.hpp
+/// What the subcommands of `veneer` share: how one registers itself, exit codes, adapter flags.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "veneer/peft/config.hpp"
+
+namespace veneer::program {
+
+/// Exit codes that other programs rely on.
+enum ExitCode {
+  done = 0,
+  failed = 1,
+  usage = 2,
+  bad_input = 3,
+  out_of_memory = 4,
+  disk = 5,
+  diverged = 6,
+  interrupted = 130,
+};
+
+/// Each subcommand adds itself to the application; when it was named, `run` is what to do.
+using Run = std::function<int()>;
+void add_train(CLI::App& app, Run& run);
+void add_generate(CLI::App& app, Run& run);
+void add_evaluate(CLI::App& app, Run& run);
+void add_logits(CLI::App& app, Run& run);
+void add_plan(CLI::App& app, Run& run);
+void add_merge(CLI::App& app, Run& run);
+void add_inspect(CLI::App& app, Run& run);
+void add_tokenize(CLI::App& app, Run& run);
+void add_env(CLI::App& app, Run& run);
+
+/// The flags that describe an adapter, for `train` and `plan`.
+struct AdapterFlags {
+  std::string method = "lora";
+  index_t rank = 16;
+  double alpha = 32;
+  double dropout = 0;
+  bool rslora = false;
+  std::string targets = "q_proj,v_proj";
+  std::string exclude;
+  std::vector<index_t> layers;
+  std::vector<std::string> rank_pattern, alpha_pattern;  // NAME=NUMBER
+  std::vector<std::string> modules_to_save;
+  std::string bias = "none";
+  std::string init = "default";
+
+  void add_to(CLI::App& command);
+
+  /// \throws ArgumentError for a value that means nothing, with the flag's name
+  LoraConfig config() const;
+};
+
+/// "1,024 x" readable numbers for stderr and tables.
+std::string readable_bytes(double bytes);
+
+}  // namespace veneer::program

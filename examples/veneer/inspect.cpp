@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file inspect.cpp
+/// veneer inspect: what a folder or a file holds (a model, an adapter, a tokenizer, a checkpoint, tensors), and which programs open
+/// it. Only headers and settings are read; pickles are never opened.
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "veneer/io/adapter_folder.hpp"
+#include "veneer/io/llama_config.hpp"
+#include "veneer/io/peft_config.hpp"
+#include "veneer/io/safetensors.hpp"
+
+#include "command.hpp"
+#include "model_flags.hpp"
+
+namespace veneer::program {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A line "name   value".
+void row(const std::string& name, const std::string& value) {
+  print(name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + value + "\n");
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
+/// Counts of tensors, values and bytes.
+struct Totals {
+  std::size_t tensors = 0, bytes = 0;
+  std::int64_t values = 0;
+  std::set<std::string> dtypes;
+
+  void add(const TensorEntry& entry) {
+    ++tensors;
+    bytes += entry.bytes;
+    values += element_count(entry);
+    dtypes.insert(std::string(dtype_name(entry.dtype)));
+  }
+  std::string text() const {
+    return counted(tensors, "tensor") + ", " + std::to_string(values) + " values, " +
+           joined({dtypes.begin(), dtypes.end()}) + ", " + readable_bytes(static_cast<double>(bytes));
+  }
+};
+
+void list_tensors(const SafetensorsFile& file) {
+  Totals totals;
+  std::size_t width = 0;
+  for (const std::string& name : file.names()) width = std::max(width, name.size());
+  for (const std::string& name : file.names()) {
+    const TensorEntry& entry = file.at(name);
+    totals.add(entry);
+    const std::string dtype(dtype_name(entry.dtype));
+    print(printable(name, 1024) + std::string(width - name.size() + 2, ' ') + dtype +
+          std::string(dtype.size() < 6 ? 6 - dtype.size() : 1, ' ') + shape_text(entry.shape) + "\n");
+  }
+  for (const auto& [key, value] : file.metadata()) row("metadata", printable(key, 200) + " = " + printable(value, 200));
+  for (const std::string& warning : file.warnings()) note("warning: " + warning);
+  row("total", totals.text());
+}
+
+int inspect_tensors(const fs::path& path) {
+  row("kind", "safetensors file");
+  list_tensors(SafetensorsFile(path));
+  row("opens in", "safetensors readers of any language; veneer reads what stands in a model's or an adapter's folder");
+  return done;
+}
+
+void describe(const Tokenizer& tokenizer) {
+  row("tokens", std::to_string(tokenizer.vocab_size()) + ", largest id " + std::to_string(tokenizer.largest_id()));
+  const auto token = [&](const char* name, const std::optional<std::int32_t>& id) {
+    if (id) row(name, std::to_string(*id) + " " + printable(std::string(tokenizer.token(*id).value_or("")), 60));
+  };
+  token("begin of text", tokenizer.bos_id());
+  token("end of text", tokenizer.eos_id());
+  token("padding", tokenizer.pad_id());
+}
+
+int inspect_tokenizer(const Tokenizer& tokenizer) {
+  row("kind", "tokenizer: byte-level byte-pair encoding");
+  describe(tokenizer);
+  row("opens in", "tokenizers, transformers, veneer");
+  return done;
+}
+
+/// Says whether `look` could read something, and goes on either way.
+template <class F>
+bool readable(const F& look, std::string& reason) {
+  try {
+    look();
+    return true;
+  } catch (const Error& error) {
+    reason = error.what();
+    return false;
+  }
+}
+
+void describe(const LlamaConfig& config) {
+  row("architecture", config.architecture);
+  row("layers", std::to_string(config.num_hidden_layers));
+  row("hidden", std::to_string(config.hidden_size) + ", MLP " + std::to_string(config.intermediate_size));
+  row("heads", std::to_string(config.num_attention_heads) + " of " + std::to_string(config.head_dim) + ", keys and values " +
+                   std::to_string(config.num_key_value_heads));
+  row("vocabulary", std::to_string(config.vocab_size) + (config.tie_word_embeddings ? ", head tied to the embedding" : ""));
+  row("positions", std::to_string(config.max_position_embeddings) + ", rope " + config.rope.type);
+  row("parameters", std::to_string(parameter_count(config)));
+}
+
+int inspect_model(const fs::path& folder) {
+  row("kind", "model folder");
+  std::string reason;
+  bool opens = readable([&] { describe(read_llama_config(folder / "config.json").config); }, reason);
+  const bool weights = readable(
+      [&] {
+        const ShardedCheckpoint checkpoint(folder);
+        Totals totals;
+        for (const std::string& name : checkpoint.names()) totals.add(checkpoint.at(name));
+        row("weights", totals.text());
+        for (const std::string& warning : checkpoint.warnings()) note("warning: " + warning);
+      },
+      reason);
+  opens = opens && weights;
+  std::string text_reason;
+  bool text = false;
+  const bool known = readable(
+      [&] {
+        const std::optional<Tokenizer> tokenizer = find_tokenizer(folder);
+        text = tokenizer.has_value();
+        if (tokenizer) describe(*tokenizer);
+      },
+      text_reason);
+  if (!text) row("tokenizer", known ? "none: token ids only" : "can't be used: " + text_reason);
+  row("opens in", opens ? "transformers, veneer" : "not in veneer");
+  if (opens) return done;
+  throw FormatError(reason);
+}
+
+std::string modules_text(const ModuleChoice& choice) {
+  switch (choice.kind) {
+    case ModuleChoice::Kind::names: return joined(choice.names);
+    case ModuleChoice::Kind::regex: return "regex:" + choice.pattern;
+    case ModuleChoice::Kind::all_linear: return "all-linear";
+    case ModuleChoice::Kind::none: break;
+  }
+  return "the default of the model type";
+}
+
+void describe(const AdapterFile& file) {
+  const LoraConfig& config = file.config;
+  std::string method = config.use_dora ? "DoRA" : "LoRA";
+  if (config.use_rslora) method += ", scaled by alpha / sqrt(r)";
+  row("method", file.peft_type + " (" + method + ")");
+  row("rank", std::to_string(config.r) + (config.rank_pattern.empty() ? "" : ", others by rank_pattern"));
+  char alpha[32];
+  std::snprintf(alpha, sizeof alpha, "%g", config.lora_alpha);
+  row("alpha", alpha + std::string(config.alpha_pattern.empty() ? "" : ", others by alpha_pattern"));
+  row("modules", modules_text(config.target_modules));
+  if (config.modules_to_save) row("trained", joined(*config.modules_to_save));
+  row("base model", config.base_model_name_or_path.value_or("not named"));
+}
+
+int inspect_adapter(const fs::path& folder) {
+  row("kind", "PEFT adapter folder");
+  const AdapterFile file = read_adapter_config(folder / "adapter_config.json");
+  describe(file);
+  for (const std::string& warning : file.warnings) note("warning: " + warning);
+  const SafetensorsFile tensors(folder / "adapter_model.safetensors");
+  Totals totals;
+  for (const std::string& name : tensors.names()) totals.add(tensors.at(name));
+  row("weights", totals.text());
+  std::string reason;
+  const std::string where = (folder / "adapter_config.json").string();
+  const bool opens = readable(
+      [&] {
+        detail::refuse_changed_base(file.config, where);
+        expects<FormatError>(!file.config.use_dora, where + ": use_dora is not supported yet");
+      },
+      reason);
+  row("opens in", opens ? "PEFT, veneer" : "PEFT; not in veneer: " + reason);
+  return done;
+}
+
+/// A folder checkpoint-N holds an adapter or weights, and what a run needs to go on.
+void describe_state(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::exists(folder / "trainer_state.json", error)) return;
+  const std::string where = (folder / "trainer_state.json").string();
+  const Json state = read_json(folder / "trainer_state.json", {.bytes = std::size_t{64} << 20});
+  row("training", "after step " + std::to_string(json_integer(state, "step", where)) + "; veneer train --resume goes on");
+}
+
+/// Says which parts of a run a folder holds; false where there are none.
+bool describe_run(const fs::path& folder) {
+  std::vector<std::string> parts;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (name.starts_with("checkpoint-") || name == "metrics.jsonl" || name == "resolved_config.yaml") parts.push_back(name);
+  }
+  std::sort(parts.begin(), parts.end());
+  if (!parts.empty()) row("run", joined(parts));
+  return !parts.empty();
+}
+
+int inspect_folder(const fs::path& folder) {
+  std::error_code error;
+  const auto has = [&](const char* name) { return fs::exists(folder / name, error); };
+  describe_state(folder);
+  const bool run = describe_run(folder);
+  if (has("adapter_config.json")) return inspect_adapter(folder);
+  if (has("config.json")) return inspect_model(folder);
+  if (has("tokenizer.json") || has("tokenizer.model")) return inspect_tokenizer(Tokenizer::from_folder(folder));
+  if (run) return done;
+  throw FormatError(folder.string() +
+                    ": holds none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
+                    "checkpoint-N (a run)");
+}
+
+std::string first_bytes(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw IoError(path.string() + ": cannot be opened");
+  std::string bytes(4, '\0');
+  file.read(bytes.data(), 4);
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  return bytes;
+}
+
+int inspect_file(const fs::path& path) {
+  const std::string end = path.extension().string(), begin = first_bytes(path), name = path.filename().string();
+  const std::set<std::string> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
+  if (pickles.contains(end) || begin.starts_with("PK") || begin.starts_with("\x80")) {
+    throw FormatError(path.string() +
+                      ": a pickle, which can run code and is never opened here; save it as safetensors where it was made");
+  }
+  if (begin == "GGUF") {
+    row("kind", "GGUF file");
+    row("opens in", "llama.cpp, Ollama; not in veneer");
+    return done;
+  }
+  if (name == "config.json") {
+    row("kind", "model configuration");
+    describe(read_llama_config(path).config);
+    row("opens in", "transformers, veneer");
+    return done;
+  }
+  if (name == "adapter_config.json") {
+    row("kind", "adapter configuration");
+    describe(read_adapter_config(path));
+    return done;
+  }
+  if (end == ".json") return inspect_tokenizer(Tokenizer::from_file(path));
+  return inspect_tensors(path);
+}
+
+int run_inspect(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) throw IoError(path.string() + ": no such file or folder");
+  const int code = fs::is_directory(path, error) ? inspect_folder(path) : inspect_file(path);
+  flush();
+  return code;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Run& run) {
+  const auto path = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("inspect", "what a model, adapter, tokenizer, checkpoint or file holds");
+  command->add_option("path", *path, "folder or file")->required();
+  command->callback([path, &run] { run = [path] { return run_inspect(*path); }; });
+}
+
+}  // namespace veneer::program

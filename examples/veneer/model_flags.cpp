@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_flags.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "veneer/backend/cpu.hpp"
+#include "veneer/io/json.hpp"
+
+namespace veneer::program {
+
+void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
+  command.add_option("--model", model, "folder of a Hugging Face model")->required();
+  auto* adapter = command.add_option("--adapter", adapters, "folder of a PEFT adapter");
+  if (adapter_needed) adapter->required();
+  command.add_option("--threads", threads, "threads to compute with; one a core by default")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--dtype", dtype, "type to compute in: float32")->capture_default_str();
+  command.add_option("--device", device, "where to compute: cpu")->capture_default_str();
+}
+
+void ModelFlags::apply() const {
+  if (dtype != "float32") {
+    throw ArgumentError("--dtype " + dtype +
+                        ": not supported yet; float32 is. Weights stay in the type of their file in any case");
+  }
+  if (device != "cpu") {
+    throw ArgumentError("--device " + device +
+                        ": this program computes on the cpu. The library runs on CUDA devices in programs that nvcc "
+                        "compiles: configure with -DVENEER_CUDA=ON and link veneer::cuda");
+  }
+  if (adapters.size() > 1) {
+    throw ArgumentError("--adapter: given " + std::to_string(adapters.size()) +
+                        " times; one adapter is supported. Merge the others first with veneer merge");
+  }
+  if (threads > 0) Cpu::set_threads(threads);
+}
+
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {  // the second is refused, with the reason
+    if (std::filesystem::exists(folder / name, error)) return Tokenizer::from_folder(folder);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::int32_t> stop_ids(const std::filesystem::path& folder, const LlamaConfig& config,
+                                   const std::optional<Tokenizer>& tokenizer) {
+  std::vector<std::int64_t> ids(config.eos_token_ids.begin(), config.eos_token_ids.end());
+  const std::filesystem::path path = folder / "generation_config.json";
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    const Json json = read_json(path);
+    expects<FormatError>(json.is_object(), path.string() + ": expected an object, found " + describe_json(json));
+    const Json* found = find_json(json, "eos_token_id");
+    if (found != nullptr && found->is_array()) {
+      for (const std::int64_t id : json_get<std::vector<std::int64_t>>(json, "eos_token_id", path.string()))
+        ids.push_back(id);
+    } else if (const auto id = find_integer(json, "eos_token_id", path.string())) {
+      ids.push_back(*id);
+    }
+  }
+  if (tokenizer && tokenizer->eos_id()) ids.push_back(*tokenizer->eos_id());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  std::vector<std::int32_t> inside;
+  for (const std::int64_t id : ids) {
+    if (id >= 0 && id < config.vocab_size) inside.push_back(static_cast<std::int32_t>(id));
+  }
+  return inside;
+}
+
+namespace {
+
+[[noreturn]] void fail_output() { throw DiskError(std::string("stdout: cannot be written: ") + std::strerror(errno)); }
+
+}  // namespace
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) fail_output();
+}
+
+void flush() {
+  if (std::fflush(stdout) != 0) fail_output();
+}
+
+void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+
+std::string counted(std::size_t count, const char* word) {
+  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+}
+
+}  // namespace veneer::program

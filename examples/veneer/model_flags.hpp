@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file model_flags.hpp
+/// What the subcommands that compute share: which model, with which adapter, how; and where results go.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "veneer/nn/llama_config.hpp"
+#include "veneer/text/tokenizer.hpp"
+
+namespace veneer::program {
+
+/// --model, --adapter, --threads, --dtype, --device.
+struct ModelFlags {
+  std::string model;
+  std::vector<std::string> adapters;
+  int threads = 0;  // 0: one a core
+  std::string dtype = "float32", device = "cpu";
+
+  void add_to(CLI::App& command, bool adapter_needed = false);
+
+  /// Sets the number of threads.
+  /// \throws ArgumentError for a type, a device or a number of adapters that is not supported, with the flag's name
+  void apply() const;
+
+  /// The adapter's folder, or an empty path.
+  std::filesystem::path adapter() const { return adapters.empty() ? "" : adapters.front(); }
+};
+
+/// The tokenizer of a model's folder, or nothing where it has none.
+/// \throws TokenizerError, FormatError when it has one that can't be used
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder);
+
+/// The ids that end a text: those of generation_config.json, config.json and the tokenizer together.
+/// \throws FormatError
+std::vector<std::int32_t> stop_ids(const std::filesystem::path& folder, const LlamaConfig& config,
+                                   const std::optional<Tokenizer>& tokenizer);
+
+/// Writes to stdout.
+/// \throws DiskError when that fails
+void print(std::string_view text);
+
+/// Hands what was printed to the system. \throws DiskError when that fails
+void flush();
+
+/// A line on stderr.
+void note(const std::string& text);
+
+/// "model.safetensors: 1 tensor" and the like: the number and the word, with an s unless there is one.
+std::string counted(std::size_t count, const char* word);
+
+}  // namespace veneer::program

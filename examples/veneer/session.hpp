@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file session.hpp
+/// A model with its adapter, and all that the subcommands ask of it: the one place of the program that compiles it for use.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "veneer/nn/llama_config.hpp"
+#include "veneer/peft/config.hpp"
+#include "veneer/peft/plan.hpp"
+#include "veneer/text/dataset.hpp"
+#include "veneer/text/examples.hpp"
+#include "veneer/text/tokenizer.hpp"
+
+#include "model_flags.hpp"
+
+namespace veneer {
+struct GenerateOptions;  // nn/generate.hpp
+}
+
+namespace veneer::program {
+
+/// Sequences of one length, right-padded.
+struct PaddedBatch {
+  index_t rows = 0, length = 0;
+  std::vector<std::int32_t> ids;  // (rows, length)
+  std::vector<index_t> valid;     // (rows): how many ids of each count
+};
+
+/// A loss summed over the targets that count.
+struct SummedLoss {
+  double sum = 0.0;
+  index_t targets = 0;
+};
+
+/// What merging did to one weight or bias.
+struct ModuleChange {
+  std::string name;
+  double largest_change = 0.0;
+};
+
+class Session {
+ public:
+  /// Loads the model and the adapter that the flags name; warnings go to stderr.
+  /// \throws ArgumentError, FormatError, IoError
+  explicit Session(const ModelFlags& flags);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const LlamaConfig& config() const;
+  const std::filesystem::path& folder() const;
+
+  /// (rows, length, vocabulary), some rows at a time.
+  std::vector<float> logits(const PaddedBatch& batch) const;
+
+  /// The new tokens behind `prompt`.
+  std::vector<std::int32_t> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options) const;
+
+  /// What the model says to each prompt, greedily.
+  std::vector<std::string> complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
+                                    index_t max_new_tokens) const;
+
+  SummedLoss loss(const std::vector<Example>& examples, std::size_t begin, std::size_t end) const;
+
+  /// Folds the adapter into the weights; the session then holds a plain model.
+  std::vector<ModuleChange> merge();
+
+  /// Writes the model as a Hugging Face folder.
+  void save(const std::filesystem::path& folder);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// What an adapter of this config would change about a model; no weight is allocated.
+AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter);
+
+}  // namespace veneer::program

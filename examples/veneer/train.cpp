@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include "progress.hpp"
+#include "train_settings.hpp"
+#include "veneer/io/adapter_folder.hpp"
+#include "veneer/io/llama_folder.hpp"
+#include "veneer/peft/merge.hpp"
+#include "veneer/text/examples.hpp"
+#include "veneer/train/exact_match.hpp"
+#include "veneer/train/metrics.hpp"
+#include "veneer/train/order.hpp"
+#include "veneer/train/state.hpp"
+
+namespace veneer::program {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+volatile std::sig_atomic_t stop_asked = 0;
+void ask_to_stop(int signal) {
+  if (stop_asked != 0) std::_Exit(128 + signal);  // a second time: at once; files are whole at every moment
+  stop_asked = signal;
+}
+
+/// Exact match on the task and on the skills of the base, for the shipped run.
+struct Showcase {
+  std::vector<Completion> task;
+  double old_skills = 0.0;
+};
+
+class TrainRun {
+ public:
+  explicit TrainRun(TrainSettings settings) : settings_(std::move(settings)) {}
+
+  int run() {
+    if (!settings_.resume.empty()) find_state();
+    config_file_ = read_llama_config(fs::path(settings_.model) / "config.json");
+    for (const std::string& warning : config_file_.warnings) say("warning: " + warning);
+    if (settings_.dry_run) return dry_run();
+    read_data();
+    load_model();
+    if (!settings_.quiet) std::cerr << plan_;
+    prepare_trainer();
+    if (settings_.shipped) before_ = showcase();
+    sample_before_ = sample();
+    fs::create_directories(settings_.out);
+    open_metrics();
+    const int code = train();
+    if (code == done) finish();
+    return code;
+  }
+
+ private:
+  void say(const std::string& line) const {
+    if (!settings_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
+  }
+
+  void find_state() {
+    const auto folder = newest_checkpoint(settings_.resume);
+    if (!folder) throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
+    state_ = read_training_state(*folder);
+    state_folder_ = *folder;
+    TrainSettings saved = TrainSettings::from_json(state_->settings, (*folder / "trainer_state.json").string());
+    saved.out = settings_.out.empty() ? (*folder == fs::path(settings_.resume) ? folder->parent_path().string() : settings_.resume) : settings_.out;
+    saved.threads = settings_.threads;
+    saved.quiet = settings_.quiet, saved.json = settings_.json, saved.dry_run = settings_.dry_run;
+    settings_ = std::move(saved);
+  }
+
+  int dry_run() {
+    AnyLlama<> outline(config_file_.config);
+    plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, settings_.adapter_flags.config());
+    std::cout << settings_.to_yaml() << plan_;
+    return done;
+  }
+
+  static AdapterPlan train_everything_outline(AnyLlama<>& outline) {
+    AdapterPlan plan;
+    plan.base_parameters = detail::base_count(outline);
+    plan.trained.push_back({"every weight", plan.base_parameters, false});
+    return plan;
+  }
+
+  void read_data() {
+    const fs::path folder = settings_.model;
+    if (fs::exists(folder / "tokenizer.json")) tokenizer_ = Tokenizer::from_folder(folder);
+    examples_ = read_examples(settings_.data);
+    if (!settings_.replay.empty()) replay_ = read_examples(settings_.replay);
+    if (!settings_.eval.empty()) {
+      evaluation_ = read_examples(settings_.eval);
+    } else if (settings_.eval_split > 0) {
+      hold_out();
+    }
+  }
+
+  std::vector<Example> read_examples(const std::string& path) const {
+    ExampleOptions options;
+    options.train_on = settings_.train_on == "all" ? TrainOn::all : TrainOn::completion;
+    options.max_length = static_cast<std::size_t>(settings_.seq);
+    options.rows = static_cast<std::int32_t>(config_file_.config.vocab_size);
+    if (tokenizer_ && !tokenizer_->eos_id() && !config_file_.config.eos_token_ids.empty()) {
+      options.eos_id = static_cast<std::int32_t>(config_file_.config.eos_token_ids[0]);
+    }
+    ExampleSet set = load_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, options);
+    if (set.examples.empty()) throw FormatError(path + ": no line holds anything to learn from");
+    say(path + ": " + std::to_string(set.report.examples) + " sequences, " + std::to_string(set.report.tokens) + " tokens, " +
+        std::to_string(set.report.learned) + " of them learnt" +
+        (set.report.truncated > 0 ? "; " + std::to_string(set.report.truncated) + " cut to --seq " + std::to_string(settings_.seq) : ""));
+    return std::move(set.examples);
+  }
+
+  void hold_out() {
+    const auto count = static_cast<std::size_t>(settings_.eval_split * static_cast<double>(examples_.size()));
+    EpochWalk walk(static_cast<index_t>(examples_.size()), true, {settings_.seed, std::uint64_t{1} << 42});
+    std::vector<Example> kept;
+    for (std::size_t i = 0; i < examples_.size(); ++i) {
+      Example& example = examples_[static_cast<std::size_t>(walk.at(static_cast<index_t>(i)))];
+      (i < count ? evaluation_ : kept).push_back(example);
+    }
+    examples_ = std::move(kept);
+    if (examples_.empty()) throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
+  }
+
+  void load_model() {
+    model_ = AnyLlama<>(config_file_.config);
+    model_.checkpointing = settings_.checkpointing;
+    if (settings_.full()) {
+      read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model)));
+      plan_ = train_everything(model_);
+      return;
+    }
+    read_llama_weights(model_, ShardedCheckpoint(settings_.model));
+    if (state_ || !settings_.adapter.empty()) {
+      loaded_ = load_adapter(model_, state_ ? fs::path(*state_folder_) : fs::path(settings_.adapter));
+      for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
+      plan_ = loaded_->plan;
+      lora_ = loaded_->file.config;
+    } else {
+      lora_ = settings_.adapter_flags.config();
+      lora_.task_type = "CAUSAL_LM";
+      lora_.base_model_name_or_path = settings_.model;
+      plan_ = attach(model_, lora_, {.seed = settings_.seed});
+    }
+  }
+
+  void prepare_trainer() {
+    order_.emplace(static_cast<index_t>(examples_.size()), settings_.batch, settings_.shuffle, settings_.seed,
+                   static_cast<index_t>(replay_.size()), replay_.empty() ? 0.0 : settings_.replay_share);
+    const double per_step = static_cast<double>(order_->fresh_per_batch() * settings_.grad_accum);
+    total_ = settings_.steps > 0 ? settings_.steps
+                                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(examples_.size()) / per_step));
+    TrainerOptions options;
+    options.optimizer = {settings_.learning_rate, settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
+    options.schedule = {.kind = Schedule::kind_of(settings_.schedule), .warmup = settings_.warmup_steps(total_), .total = total_};
+    options.max_gradient_norm = settings_.clip;
+    options.seed = settings_.seed;
+    const double ratio = settings_.lora_plus_ratio;
+    trainer_.emplace(model_, options, [ratio](const std::string& name, int) {
+      return ParameterGroup{ratio > 0 && name.find("lora_B.") != std::string::npos ? ratio : 1.0, 1.0};
+    });
+    if (state_) trainer_->optimizer().restore(state_->step, state_->moments);
+  }
+
+  void open_metrics() {
+    std::string kept;
+    const fs::path path = fs::path(settings_.out) / "metrics.jsonl";
+    if (state_) {  // lines after the state belong to steps that will be done again
+      std::ifstream old(path);
+      for (std::string line; std::getline(old, line);) {
+        const Json json = Json::parse(line, nullptr, false);
+        if (!json.is_object() || !json.contains("step") || json["step"].get<index_t>() > state_->step) continue;
+        kept += line + "\n";
+        if (json.contains("loss")) curve_.push_back({json["step"].get<index_t>(), json["loss"].get<double>()});
+        if (json.contains("eval_loss")) evaluations_.push_back({json["step"].get<index_t>(), json["eval_loss"].get<double>()});
+      }
+    }
+    write_atomically(path, kept);
+    metrics_.open(path, std::ios::app);
+    write_atomically(fs::path(settings_.out) / "resolved_config.yaml", settings_.to_yaml());
+  }
+
+  std::vector<Batch> batches(index_t step) {  // step from 0
+    std::vector<Batch> all;
+    for (index_t i = 0; i < settings_.grad_accum; ++i) {
+      Batch batch;
+      for (const Pick& pick : order_->batch(step * settings_.grad_accum + i)) {
+        batch.add((pick.replayed ? replay_ : examples_)[static_cast<std::size_t>(pick.line)]);
+      }
+      all.push_back(std::move(batch));
+    }
+    return all;
+  }
+
+  int train() {
+    const index_t first = trainer_->optimizer().steps();
+    Progress progress(first, total_, settings_.quiet);
+    stop_asked = 0;
+    std::signal(SIGINT, ask_to_stop);
+    std::signal(SIGTERM, ask_to_stop);
+    for (index_t step = first; step < total_; ++step) {
+      StepReport report;
+      try {
+        report = trainer_->step(batches(step));
+      } catch (const DivergedError&) {
+        progress.interrupt();
+        save_checkpoint();
+        throw;
+      }
+      const std::size_t memory = cpu::Memory::instance().use().reserved;
+      curve_.push_back({report.step, report.loss});
+      metrics_ << metrics_line(report, progress.tokens_per_second(), memory) << std::endl;
+      progress.show(report, memory);
+      const bool last = report.step == total_;
+      if (settings_.eval_every > 0 && report.step % settings_.eval_every == 0 && !last) evaluate(report.step, &progress);
+      if (settings_.save_every > 0 && report.step % settings_.save_every == 0) save_checkpoint();
+      if (stop_asked != 0 && !last) {
+        progress.interrupt();
+        const fs::path folder = save_checkpoint();
+        std::fprintf(stderr, "stopped after step %lld; saved %s; go on with: veneer train --resume %s\n",
+                     static_cast<long long>(report.step), folder.string().c_str(), settings_.out.c_str());
+        return interrupted;
+      }
+    }
+    seconds_ = progress.elapsed();
+    return done;
+  }
+
+  void evaluate(index_t step, const Progress* progress = nullptr) {
+    if (evaluation_.empty()) return;
+    double sum = 0.0, counted = 0.0;
+    for (std::size_t begin = 0; begin < evaluation_.size(); begin += 32) {
+      Batch batch;
+      for (std::size_t i = begin; i < std::min(evaluation_.size(), begin + 32); ++i) batch.add(evaluation_[i]);
+      sum += evaluate_loss(model_, batch);
+      counted += static_cast<double>(batch.counted);
+    }
+    const double loss = counted > 0 ? sum / counted : 0.0;
+    evaluations_.push_back({step, loss});
+    metrics_ << metrics_line(step, loss) << std::endl;
+    if (progress != nullptr) progress->interrupt();
+    char line[96];
+    std::snprintf(line, sizeof line, "step %lld  held-out loss %.4f", static_cast<long long>(step), loss);
+    say(line);
+  }
+
+  void write_result(const fs::path& folder) {
+    if (settings_.full()) {
+      write_llama_weights(model_, folder, Dtype::f32);
+    } else {
+      write_adapter(model_, folder, lora_, plan_);
+    }
+  }
+
+  fs::path save_checkpoint() {
+    const fs::path folder = fs::path(settings_.out) / ("checkpoint-" + std::to_string(trainer_->optimizer().steps()));
+    AtomicFolder out(folder, OtherFiles::remove);
+    write_result(out.path());
+    write_training_state(out.path(), trainer_->optimizer(), settings_.to_json());
+    out.commit();
+    return folder;
+  }
+
+  std::vector<std::int32_t> stop_ids() const {
+    std::vector<std::int32_t> ids;
+    for (const index_t id : config_file_.config.eos_token_ids) ids.push_back(static_cast<std::int32_t>(id));
+    return ids;
+  }
+
+  /// The first three prompts of the held-out data, or of the data, completed.
+  std::vector<Completion> sample() {
+    if (!tokenizer_ || settings_.shipped) return {};
+    DatasetReader reader(settings_.eval.empty() ? settings_.data : settings_.eval);
+    std::vector<Record> records;
+    for (Record record; records.size() < 3 && reader.next(record);) {
+      if (record.format != DatasetFormat::prompt_completion) return {};
+      records.push_back(record);
+    }
+    return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids()});
+  }
+
+  Showcase showcase() {
+    std::string test = settings_.data;
+    const std::size_t at = test.rfind(".train.");
+    if (at != std::string::npos) test.replace(at, 7, ".test.");
+    const CompletionOptions options{.stop = stop_ids()};
+    Showcase result;
+    if (at != std::string::npos && fs::exists(test)) result.task = complete(model_, *tokenizer_, read_records(test), options);
+    result.old_skills = exact_share(complete(model_, *tokenizer_, read_records(shipped_data("base.test.jsonl")), options));
+    return result;
+  }
+
+  void finish() {
+    evaluate(total_);
+    if (settings_.full()) {
+      save_llama(model_, settings_.out, config_file_.raw, {.base = settings_.model});
+    } else {
+      save_adapter(model_, settings_.out, lora_, plan_);
+    }
+    write_atomically(fs::path(settings_.out) / "loss.svg", loss_svg(curve_, evaluations_));
+    Json json = {{"steps", total_}, {"seconds", seconds_}, {"out", settings_.out}, {"trainable_parameters", plan_.trainable()}};
+    if (!curve_.empty()) json["loss"] = curve_.back().value;
+    if (!evaluations_.empty()) json["eval_loss"] = evaluations_.back().value;
+    if (settings_.shipped) {
+      report_shipped(json);
+    } else {
+      print_samples(sample_before_, sample());
+    }
+    if (settings_.json) std::printf("%s\n", json.dump().c_str());
+    say("saved " + settings_.out + (settings_.full() ? " (opens in transformers)" : " (opens in PEFT)"));
+  }
+
+  void print_samples(const std::vector<Completion>& before, const std::vector<Completion>& after) const {
+    if (settings_.json || settings_.quiet) return;
+    for (std::size_t i = 0; i < after.size() && i < before.size(); ++i) {
+      std::printf("prompt  %s\nbefore %s\nafter  %s\n", after[i].prompt.c_str(), before[i].found.c_str(), after[i].found.c_str());
+    }
+  }
+
+  void report_shipped(Json& json) {
+    const Showcase after = showcase();
+    json["exact_before"] = exact_share(before_.task);
+    json["exact_after"] = exact_share(after.task);
+    json["old_before"] = before_.old_skills;
+    json["old_after"] = after.old_skills;
+    if (settings_.json) return;
+    std::printf("%-42s %-26s %s\n", "", "before", "after");
+    for (std::size_t i = 0; i < after.task.size() && i < 6; ++i) {
+      std::string prompt = after.task[i].prompt;
+      prompt = prompt.substr(std::min(prompt.size(), prompt.find(": ") + 2));
+      if (prompt.size() > 40) prompt = prompt.substr(0, 37) + "...";
+      std::printf("  %-40s%-26s%s\n", prompt.c_str(), before_.task[i].found.substr(0, 25).c_str(), after.task[i].found.c_str());
+    }
+    std::printf("  %-40s %-26s%.1f %%\n", "held-out lines, exact match", percent(exact_share(before_.task)).c_str(), 100 * exact_share(after.task));
+    std::printf("  %-40s %-26s%.1f %%\n", "the old skills, exact match", percent(before_.old_skills).c_str(), 100 * after.old_skills);
+    std::printf("  %lld steps in %.1f s\n", static_cast<long long>(total_), seconds_);
+  }
+
+  static std::string percent(double share) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
+    return text;
+  }
+
+  TrainSettings settings_;
+  LlamaConfigFile config_file_;
+  AnyLlama<> model_;
+  LoraConfig lora_;
+  AdapterPlan plan_;
+  std::optional<LoadedAdapter> loaded_;
+  std::optional<TrainingState> state_;
+  std::optional<fs::path> state_folder_;
+  std::optional<Tokenizer> tokenizer_;
+  std::vector<Example> examples_, replay_, evaluation_;
+  std::optional<DataOrder> order_;
+  std::optional<Trainer<AnyLlama<>>> trainer_;
+  index_t total_ = 0;
+  std::vector<CurvePoint> curve_, evaluations_;
+  std::ofstream metrics_;
+  Showcase before_;
+  std::vector<Completion> sample_before_;
+  double seconds_ = 0.0;
+};
+
+}  // namespace
+
+void add_train(CLI::App& app, Run& run) {
+  CLI::App* command = app.add_subcommand("train", "fine-tune a model; alone, the shipped model on the shipped task");
+  auto settings = std::make_shared<TrainSettings>();
+  settings->add_to(*command);
+  command->callback([&run, settings, command] {
+    run = [settings, command] {
+      if (settings->threads > 0) Cpu::set_threads(settings->threads);
+      settings->settle(*command);
+      return TrainRun(*settings).run();
+    };
+  });
+}
+
+}  // namespace veneer::program

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train_settings.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+
+namespace veneer::program {
+
+namespace {
+
+/// Calls f(key, member) for every setting that decides what is learnt: one list for JSON, YAML and back.
+template <class S, class F>
+void each_setting(S& s, const F& f) {
+  f("model", s.model), f("data", s.data), f("adapter", s.adapter);
+  f("method", s.adapter_flags.method), f("rank", s.adapter_flags.rank), f("alpha", s.adapter_flags.alpha);
+  f("dropout", s.adapter_flags.dropout), f("rslora", s.adapter_flags.rslora), f("targets", s.adapter_flags.targets);
+  f("exclude", s.adapter_flags.exclude), f("layers", s.adapter_flags.layers);
+  f("rank-pattern", s.adapter_flags.rank_pattern), f("alpha-pattern", s.adapter_flags.alpha_pattern);
+  f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias), f("init", s.adapter_flags.init);
+  f("replay", s.replay), f("replay-share", s.replay_share), f("epochs", s.epochs), f("steps", s.steps), f("batch", s.batch);
+  f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule), f("warmup", s.warmup);
+  f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
+  f("lora-plus-ratio", s.lora_plus_ratio), f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
+  f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
+  f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("quant", s.quant), f("shipped", s.shipped);
+}
+
+}  // namespace
+
+std::string shipped_data(const std::string& name) {
+  const std::filesystem::path folder = VENEER_SHIPPED_DATA;
+  if (!std::filesystem::exists(folder / name)) {
+    throw IoError((folder / name).string() + ": the shipped data is not where this program was built; name --model and --data");
+  }
+  return (folder / name).string();
+}
+
+void TrainSettings::add_to(CLI::App& command) {
+  adapter_flags.add_to(command);
+  command.add_option("--model", model, "folder of a Hugging Face Llama; without it the shipped model and task");
+  command.add_option("--data", data, "JSONL or text to learn from");
+  command.add_option("--out", out, "folder to write");
+  command.add_option("--adapter", adapter, "go on from this adapter's weights; its config decides the method");
+  command.add_option("--replay", replay, "second data set, so that old skills stay");
+  command.add_option("--replay-share", replay_share, "share of every batch from --replay")->check(CLI::Range(0.0, 0.99));
+  command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
+  command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "lines a micro-batch")->check(CLI::PositiveNumber);
+  command.add_option("--grad-accum", grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
+  command.add_option("--seq", seq, "longest sequence, in tokens")->check(CLI::PositiveNumber);
+  command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
+  command.add_option("--schedule", schedule, "constant, linear or cosine")->check(CLI::IsMember({"constant", "linear", "cosine"}));
+  command.add_option("--warmup", warmup, "warm-up: steps, or a share of all steps such as 0.03");
+  command.add_option("--weight-decay", weight_decay, "decoupled weight decay")->check(CLI::NonNegativeNumber);
+  command.add_option("--beta1", beta1, "AdamW")->check(CLI::Range(0.0, 0.999999));
+  command.add_option("--beta2", beta2, "AdamW")->check(CLI::Range(0.0, 0.999999));
+  command.add_option("--eps", epsilon, "AdamW")->check(CLI::PositiveNumber);
+  command.add_option("--clip", clip, "longest gradient; 0: off")->check(CLI::NonNegativeNumber);
+  command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")->check(CLI::PositiveNumber);
+  command.add_option("--seed", seed, "of initial values, order and dropout");
+  command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
+  command.add_option("--train-on", train_on, "completion or all")->check(CLI::IsMember({"completion", "all"}));
+  command.add_option("--eval", eval, "held-out data");
+  command.add_option("--eval-split", eval_split, "share of the data to hold out")->check(CLI::Range(0.0, 0.9));
+  command.add_option("--eval-every", eval_every, "steps between evaluations");
+  command.add_option("--save-every", save_every, "steps between checkpoints");
+  command.add_option("--resume", resume, "go on with a run, from its folder or one of its checkpoints");
+  command.add_option("--dtype", dtype, "compute type: float32");
+  command.add_option("--device", device, "cpu");
+  command.add_option("--quant", quant, "storage of the base: none");
+  command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
+  command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
+  command.add_flag("--packing", packing, "sequences of a batch lie end to end, each seeing itself alone (always so here)");
+  command.add_flag("--dry-run", dry_run, "print settings and plan, then stop");
+  command.add_flag("--json", json, "print the result as one JSON object");
+  command.add_flag("--quiet", quiet, "no progress");
+}
+
+void TrainSettings::settle(const CLI::App& command) {
+  const auto given = [&](const char* flag) { return command.count(flag) > 0; };
+  const auto refuse = [](const char* flag, const std::string& value, const char* supported) {
+    throw ArgumentError(std::string(flag) + " " + value + " is not supported yet; " + supported);
+  };
+  if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
+  if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
+  if (quant != "none") refuse("--quant", quant, "none is");
+  if (adapter_flags.method != "lora" && !full()) refuse("--method", adapter_flags.method, "lora and full are");
+  if (!resume.empty()) return;
+  if (model.empty()) {
+    shipped = true;
+    model = shipped_data("veneer-tiny");
+    if (!given("--data")) data = shipped_data("iso.train.jsonl");
+    if (!given("--replay")) replay = shipped_data("replay.jsonl");
+    if (!given("--rank")) adapter_flags.rank = 8;
+    if (!given("--alpha")) adapter_flags.alpha = 16;
+    if (!given("--targets")) adapter_flags.targets = "all-linear";
+    if (!given("--lr")) learning_rate = full() ? 5e-4 : 5e-3;
+    if (!given("--warmup")) warmup = "20";
+    if (!given("--steps") && !given("--epochs")) steps = 450;
+    if (!given("--batch")) batch = 32;
+    if (!given("--weight-decay")) weight_decay = 0;
+    if (!given("--seed")) seed = 1;
+    if (!given("--out")) out = "out/iso";
+  }
+  if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
+  if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
+  if (full() && !adapter.empty()) throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
+}
+
+index_t TrainSettings::warmup_steps(index_t total) const {
+  try {
+    std::size_t used = 0;
+    const double value = std::stod(warmup, &used);
+    if (used != warmup.size() || value < 0) throw std::invalid_argument(warmup);
+    const bool share = warmup.find('.') != std::string::npos && value < 1.0;
+    return share ? static_cast<index_t>(value * static_cast<double>(total)) : static_cast<index_t>(value);
+  } catch (const std::exception&) {
+    throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a share such as 0.03");
+  }
+}
+
+Json TrainSettings::to_json() const {
+  Json all = Json::object();
+  each_setting(*this, [&](const char* key, const auto& value) { all[key] = value; });
+  return all;
+}
+
+TrainSettings TrainSettings::from_json(const Json& all, const std::string& where) {
+  TrainSettings settings;
+  each_setting(settings, [&](const char* key, auto& value) {
+    if (!all.contains(key)) throw FormatError(where + ": settings: \"" + key + "\" is missing");
+    try {
+      value = all[key].template get<std::remove_cvref_t<decltype(value)>>();
+    } catch (const Json::exception& error) {
+      throw FormatError(where + ": settings: \"" + std::string(key) + "\": " + error.what());
+    }
+  });
+  return settings;
+}
+
+std::string TrainSettings::to_yaml() const {
+  std::string text;
+  each_setting(*this, [&](const char* key, const auto& value) {
+    text += std::string(key) + ": " + Json(value).dump() + "\n";  // scalars and lists of JSON are YAML
+  });
+  return text;
+}
+
+}  // namespace veneer::program

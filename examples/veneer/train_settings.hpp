@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file train_settings.hpp
+/// Everything a training run is told, as flags, as JSON in its checkpoints, and as YAML beside its results.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "command.hpp"
+#include "veneer/io/json.hpp"
+#include "veneer/train/trainer.hpp"
+
+namespace veneer::program {
+
+struct TrainSettings {
+  std::string model, data, out, adapter, resume;
+  AdapterFlags adapter_flags;
+  std::string replay;
+  double replay_share = 0.125;
+  double epochs = 1;
+  index_t steps = 0;  // 0: as many as the epochs need
+  index_t batch = 8, grad_accum = 1, seq = 512;
+  double learning_rate = 2e-4;
+  std::string schedule = "linear";
+  std::string warmup = "0";  // steps, or a share of them when it has a point
+  double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1.0;
+  double lora_plus_ratio = 0;  // 0: off
+  std::uint64_t seed = 0;
+  bool shuffle = true;
+  std::string train_on = "completion";
+  std::string eval;
+  double eval_split = 0;
+  index_t eval_every = 0, save_every = 0;
+  bool checkpointing = false;
+  std::string dtype = "float32", device = "cpu", quant = "none";
+  int threads = 0;
+  bool dry_run = false, json = false, quiet = false, packing = false;
+  bool shipped = false;  // no --model: the model and the task that come with the program
+
+  void add_to(CLI::App& command);
+
+  /// Fills in the shipped default where no model was named, and refuses what does not go together.
+  /// \throws ArgumentError with the flag's name
+  void settle(const CLI::App& command);
+
+  Json to_json() const;
+  static TrainSettings from_json(const Json& json, const std::string& where);
+  std::string to_yaml() const;
+
+  index_t warmup_steps(index_t total) const;
+  bool full() const { return adapter_flags.method == "full"; }
+};
+
+/// The folder of the shipped model and tasks.
+std::string shipped_data(const std::string& name);
+
+}  // namespace veneer::program

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file state.hpp
+/// Training states on disk: what a run needs to go on with the same bits as if it had not stopped.
+///
+///   trainer_state.json           the step, and the settings of the run as its program wrote them
+///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second
+/// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are functions of seed and
+/// step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "veneer/io/file.hpp"
+#include "veneer/io/json.hpp"
+#include "veneer/io/safetensors.hpp"
+#include "veneer/optim/adamw.hpp"
+
+namespace veneer {
+
+struct TrainingState {
+  index_t step = 0;
+  Json settings;
+  std::vector<Moments> moments;
+};
+
+/// Writes the two files into a folder that exists: part of a folder that is being built.
+inline void write_training_state(const std::filesystem::path& folder, const AdamW& optimizer, const Json& settings) {
+  const std::vector<Moments> all = optimizer.moments();
+  std::vector<TensorView> views;
+  Json order = Json::array();
+  for (const Moments& moments : all) {
+    const std::vector<std::int64_t> shape{static_cast<std::int64_t>(moments.first.size())};
+    views.push_back({moments.name + ".first", Dtype::f32, shape, moments.first.data()});
+    views.push_back({moments.name + ".second", Dtype::f32, shape, moments.second.data()});
+    order.push_back(moments.name);
+  }
+  Json state = {{"step", optimizer.steps()}, {"settings", settings}, {"parameters", order}};
+  write_safetensors(folder / "trainer_state.safetensors", views);
+  write_atomically(folder / "trainer_state.json", state.dump(2) + "\n");
+}
+
+/// \throws FormatError, IoError when the folder holds no complete state
+inline TrainingState read_training_state(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "trainer_state.json";
+  if (!std::filesystem::exists(path)) {
+    throw IoError(folder.string() + ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
+  }
+  const Json json = read_json(path, {.bytes = std::size_t{1} << 26});
+  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("settings") ||
+      !json.contains("parameters") || !json["parameters"].is_array()) {
+    throw FormatError(path.string() + ": expected an object with step, settings and parameters");
+  }
+  TrainingState state{json["step"].get<index_t>(), json["settings"], {}};
+  const SafetensorsFile file(folder / "trainer_state.safetensors");
+  for (const Json& name : json["parameters"]) {
+    if (!name.is_string()) throw FormatError(path.string() + ": parameters: expected names");
+    Moments moments{name.get<std::string>(), {}, {}};
+    const auto read = [&](const std::string& key) {
+      const TensorEntry& entry = file.at(key);
+      std::vector<float> values(static_cast<std::size_t>(element_count(entry)));
+      read_floats(entry, values.data());
+      return values;
+    };
+    moments.first = read(moments.name + ".first");
+    moments.second = read(moments.name + ".second");
+    state.moments.push_back(std::move(moments));
+  }
+  return state;
+}
+
+/// The folder checkpoint-N of the largest N that is complete, in a run's folder; or the folder itself if it is one.
+inline std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  if (fs::exists(folder / "trainer_state.json")) return folder;
+  std::map<long long, fs::path> found;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const std::string digits = name.starts_with("checkpoint-") ? name.substr(11) : "";
+    if (digits.empty() || digits.size() > 12 || digits.find_first_not_of("0123456789") != std::string::npos) continue;
+    if (fs::exists(entry.path() / "trainer_state.json")) found[std::stoll(digits)] = entry.path();
+  }
+  return found.empty() ? std::nullopt : std::optional(found.rbegin()->second);
+}
+
+}  // namespace veneer
