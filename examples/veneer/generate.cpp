@@ -29,7 +29,9 @@ std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::stri
   expects(!text.empty() || !tokenizer.prefix().empty(),
           "--prompt: is empty, and the tokenizer puts nothing in front of a text: name something to begin with");
   if (text.empty()) return {tokenizer.prefix().begin(), tokenizer.prefix().end()};
-  Record record{.format = DatasetFormat::prompt_completion, .prompt = text};
+  Record record;
+  record.format = DatasetFormat::prompt_completion;
+  record.prompt = text;
   std::vector<std::int32_t> ids = ExampleMaker(&tokenizer, {.add_eos = false}).make(record).ids;
   ids.resize(ids.size() - tokenizer.suffix().size());
   return ids;

@@ -12,6 +12,7 @@
 
 #include <sys/wait.h>
 
+#include "veneer/core/shape.hpp"
 #include "veneer/io/json.hpp"
 #include "veneer/io/safetensors.hpp"
 

@@ -190,7 +190,8 @@ TEST_CASE("a vocabulary of 128,000 entries keeps its order, and a duplicate at i
 
 TEST_CASE("writing and reading again gives the same value") {
   const char* text =
-      R"({"z": [1, 2.5, -3, true, false, null, [], {}], "a": {"text": "é\n\"\\ \u0001😀", "n": 1e-7}, "m": [[1], [2]]})";
+      R"({"z": [1, 2.5, -3, true, false, null, [], {}],
+           "a": {"text": "é\n\"\\ \u0001😀", "n": 1e-7}, "m": [[1], [2]]})";
   const Json json = parse_json(text, "f");
   for (const PythonStyle style : {PythonStyle{}, PythonStyle{.indent = -1}, PythonStyle{.sort_keys = false},
                                   PythonStyle{.indent = 0, .ascii = false}}) {

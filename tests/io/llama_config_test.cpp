@@ -255,10 +255,10 @@ TEST_CASE("both forms of the rotary settings, and which one counts") {
              Contains("rope factor: expected a number above 0"));
   CHECK_THAT(error_of(small(R"({"rope_scaling": {"type": "llama3", "factor": 8}})")),
              Contains("\"low_freq_factor\" is missing"));
-  CHECK_THAT(
-      error_of(small(
-          R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4, "original_max_position_embeddings": 8}})")),
-      Contains("high_freq_factor: expected more than low_freq_factor"));
+  CHECK_THAT(error_of(small(
+                 R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4,
+              "high_freq_factor": 4, "original_max_position_embeddings": 8}})")),
+             Contains("high_freq_factor: expected more than low_freq_factor"));
   CHECK_THAT(
       error_of(small(R"({"rope_scaling": {"type": "yarn", "factor": 8, "original_max_position_embeddings": 0}})")),
       Contains("original_max_position_embeddings"));

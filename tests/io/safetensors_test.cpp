@@ -803,9 +803,9 @@ TEST_CASE("a checkpoint is one file, or an index and its shards") {
 
   write_one(folder.file("many/model-1.safetensors", ""), {"b", "d"});
   write_one(folder / "many/model-2.safetensors", {"a", "c"});
-  folder.file(
-      "many/model.safetensors.index.json",
-      R"({"metadata":{"total_size":32},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
+  folder.file("many/model.safetensors.index.json",
+              R"({"metadata":{"total_size":32},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors",
+            "c":"model-2.safetensors","d":"model-1.safetensors"}})");
   const ShardedCheckpoint many(folder / "many");
   CHECK(many.names() == std::vector<std::string>{"a", "b", "c", "d"});
   CHECK(many.size() == 4);
@@ -815,9 +815,9 @@ TEST_CASE("a checkpoint is one file, or an index and its shards") {
   CHECK(many.warnings().empty());
   CHECK_THROWS_WITH(many.at("e"), Contains("no tensor \"e\" among the 4 of this model"));
 
-  folder.file(
-      "many/model.safetensors.index.json",
-      R"({"metadata":{"total_size":31},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors","c":"model-2.safetensors","d":"model-1.safetensors"}})");
+  folder.file("many/model.safetensors.index.json",
+              R"({"metadata":{"total_size":31},"weight_map":{"a":"model-2.safetensors","b":"model-1.safetensors",
+            "c":"model-2.safetensors","d":"model-1.safetensors"}})");
   REQUIRE(ShardedCheckpoint(folder / "many").warnings().size() == 1);
 }
 
@@ -826,9 +826,9 @@ TEST_CASE("an index that does not agree with its shards is refused with every pr
   write_one(folder.file("m/one.safetensors", ""), {"a", "b", "extra"});
   write_one(folder / "m/two.safetensors", {"b"});
   folder.file("m/broken.safetensors", "short");
-  folder.file(
-      "m/model.safetensors.index.json",
-      R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors","lost":"two.safetensors","x":"../up.safetensors","y":"gone.safetensors","z":"broken.safetensors"}})");
+  folder.file("m/model.safetensors.index.json",
+              R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors","lost":"two.safetensors",
+            "x":"../up.safetensors","y":"gone.safetensors","z":"broken.safetensors"}})");
   const std::string error = error_of(folder / "m");
   CHECK_THAT(error, Contains("index.json: 7 problems"));
   CHECK_THAT(error, Contains("the file name \"../up.safetensors\" has a path separator"));

@@ -81,17 +81,8 @@ struct Cpu {
   static constexpr index_t task_work = 16384;
   static constexpr int lanes = 16;
 
-#if defined(__clang__)
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wpass-failed"  // a body that calls a function is not vectorised, and need not be
-#endif
-  template <class Body>
-  static void loop(index_t begin, index_t end, const Body& shared) {
-    const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
-#if defined(__clang__)
-#pragma clang loop vectorize(assume_safety)
-#elif defined(__GNUC__)
-#pragma GCC ivdep
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC ivdep  // clang needs no word: it checks for overlap at run time
 #endif
     for (index_t i = begin; i < end; ++i) body(i);
   }

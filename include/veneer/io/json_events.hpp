@@ -62,8 +62,8 @@ struct JsonSource {
   }
 };
 
-/// Hands bytes to the parser and counts them in the source, so that a sink's error can say where it is. Of a run of blanks
-/// outside a text only the first 64 are shown: the parser keeps them for its messages, eight bytes for each.
+/// Hands bytes to the parser and counts them in the source, so that a sink's error can say where it is. Of a run of
+/// blanks outside a text only the first 64 are shown: the parser keeps them for its messages, eight bytes for each.
 class JsonCursor {
  public:
   using iterator_category = std::input_iterator_tag;

@@ -2,10 +2,10 @@
 /// \file llama_config.hpp
 /// `config.json` of a Llama, Mistral or Qwen2 model, as transformers 4 and 5 write it.
 ///
-/// transformers 5 has `rope_parameters` in place of `rope_theta` and `rope_scaling`, and `dtype` in place of `torch_dtype`;
-/// `rope_scaling.type` is an old name of `rope_type`. What a model computes differently is refused by name: another
-/// architecture, activation, rope type, a quantised checkpoint. Defaults are those of the model type. Source:
-/// huggingface/transformers, src/transformers/models/{llama,mistral,qwen2}/configuration_*.py.
+/// transformers 5 has `rope_parameters` in place of `rope_theta` and `rope_scaling`, and `dtype` in place of
+/// `torch_dtype`; `rope_scaling.type` is an old name of `rope_type`. What a model computes differently is refused by
+/// name: another architecture, activation, rope type, a quantised checkpoint. Defaults are those of the model type.
+/// Source: huggingface/transformers, src/transformers/models/{llama,mistral,qwen2}/configuration_*.py.
 #pragma once
 
 #include <array>
@@ -65,8 +65,8 @@ inline const ModelFamily& model_family(const Json& raw, const std::string& where
                     ": llama, mistral and qwen2 are supported");
 }
 
-/// A count of at least 1 that must be there: the defaults of transformers belong to models of billions of parameters, and
-/// would be wrong for whatever else is in the folder.
+/// A count of at least 1 that must be there: the defaults of transformers belong to models of billions of parameters,
+/// and would be wrong for whatever else is in the folder.
 inline index_t required_size(const Json& raw, const char* key, const std::string& where) {
   const index_t value = json_integer(raw, key, where);
   expects<FormatError>(value >= 1,
@@ -263,7 +263,8 @@ inline LlamaConfigFile parse_llama_config(Json raw, const std::string& where) {
   return file;
 }
 
-/// Reads the `config.json` of a model. Throws `IoError` when it can't be read, `FormatError` when the model is not supported.
+/// Reads the `config.json` of a model. Throws `IoError` when it can't be read, `FormatError` when the model is not
+/// supported.
 inline LlamaConfigFile read_llama_config(const std::filesystem::path& path) {
   return parse_llama_config(read_json(path), path.string());
 }

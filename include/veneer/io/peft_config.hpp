@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_config.hpp
-/// `adapter_config.json` of PEFT: read into a `LoraConfig` with everything else kept, and written byte for byte as PEFT 0.21.2
-/// does (indent 2, keys sorted, no newline at the end).
+/// `adapter_config.json` of PEFT: read into a `LoraConfig` with everything else kept, and written byte for byte as PEFT
+/// 0.21.2 does (indent 2, keys sorted, no newline at the end).
 ///
-/// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key that
-/// would change what the adapter computes, and is not implemented here, is refused by name rather than ignored. The order of
-/// rank_pattern and alpha_pattern decides which entry counts, so it is kept in reading and in writing; PEFT sorts it.
-/// Source: huggingface/peft, src/peft/config.py and src/peft/tuners/lora/config.py.
+/// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key
+/// that would change what the adapter computes, and is not implemented here, is refused by name rather than ignored.
+/// The order of rank_pattern and alpha_pattern decides which entry counts, so it is kept in reading and in writing;
+/// PEFT sorts it. Source: huggingface/peft, src/peft/config.py and src/peft/tuners/lora/config.py.
 #pragma once
 
 #include <algorithm>
@@ -314,8 +314,9 @@ inline Json lora_default(std::string_view key) {
 
 }  // namespace detail
 
-/// The bytes of `adapter_config.json`. `raw`, the file that the settings come from, if any, gives the keys that `config` does not
-/// know, and the form of those that did not change (4 or 4.0, "layers" or ["layers"]). Throws `ArgumentError` as `check` does.
+/// The bytes of `adapter_config.json`. `raw`, the file that the settings come from, if any, gives the keys that
+/// `config` does not know, and the form of those that did not change (4 or 4.0, "layers" or ["layers"]). Throws
+/// `ArgumentError` as `check` does.
 inline std::string adapter_config_json(const LoraConfig& config, const Json* raw = nullptr) {
   check(config);
   const Json known = detail::lora_json(config);

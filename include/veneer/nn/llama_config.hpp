@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_config.hpp
-/// The sizes and options of a Llama, Mistral or Qwen2 model, and what follows from them: rotary frequencies, parameter count.
+/// The sizes and options of a Llama, Mistral or Qwen2 model, and what follows: rotary frequencies, parameter count.
 ///
 ///     angle[t, i] = t * f_i,   f_i = theta^(-2 i / d),   i = 0 .. d/2 - 1,   d = head_dim
 ///     linear:  f / factor
 ///     llama3:  long waves f / factor, short ones f, a blend between (Llama 3.1 model card)
-///     yarn:    f / factor and f mixed by a ramp over i, cos and sin times the attention factor (arXiv:2309.00071, eq. 19-24)
-/// Computed in float as transformers computes them (src/transformers/modeling_rope_utils.py), so that the last bits agree.
+///     yarn:    f / factor and f mixed by a ramp over i; cos, sin times a factor (arXiv:2309.00071, sections 3.2, 3.4)
+/// Computed in float as transformers does (src/transformers/modeling_rope_utils.py), so that the last bits agree.
 #pragma once
 
 #include <algorithm>
@@ -194,7 +194,8 @@ inline float yarn_frequency(float power, std::size_t i, YarnRange range, double 
 
 }  // namespace detail
 
-/// The frequencies of the rotary embedding, (head_dim / 2), in radians a position. Throws `ArgumentError` on an unknown rope type.
+/// The frequencies of the rotary embedding, (head_dim / 2), in radians a position. Throws `ArgumentError` on an unknown
+/// rope type.
 inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
   detail::check_rope(config.rope);
   std::vector<float> out = detail::rope_powers(config);

@@ -5,7 +5,7 @@
 ///     y = W x + scaling B A x        scaling = alpha / r, with use_rslora alpha / sqrt(r)
 ///
 /// Module names are dotted paths without the prefix "base_model.model." ("model.layers.0.self_attn.q_proj"). Rules for
-/// matching: `ModuleMatcher`. LoRA: Hu et al., arXiv:2106.09685; rsLoRA: Kalajdzievski, arXiv:2312.03732, eq. 4; DoRA:
+/// matching: `ModuleMatcher`. LoRA: Hu et al., arXiv:2106.09685; rsLoRA: Kalajdzievski, arXiv:2312.03732; DoRA:
 /// Liu et al., arXiv:2402.09353. Settings as in huggingface/peft, src/peft/tuners/lora/config.py.
 #pragma once
 

@@ -54,7 +54,8 @@ inline void rename_or_throw(const std::filesystem::path& from, const std::filesy
   }
 }
 
-/// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one back.
+/// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one
+/// back.
 inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh,
                                                 const std::filesystem::path& target) {
   const std::filesystem::path old = temporary_sibling(target);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file train_step.cpp
+/// train_step MODEL_DIR DATA THREADS [LINES]: one LoRA training step for each line on stdin, for train_step.py to interleave.
+///
+/// Rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float; step i takes LINES lines of DATA (32) from line
+/// i * LINES on, and begins at the top again where too few are left. For each line read, any text, one line is written:
+///   milliseconds  loss  tokens
+/// The time is that of Trainer::step alone: the lines are read and their tokens known before.
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "veneer/io/llama_checkpoint.hpp"
+#include "veneer/io/llama_folder.hpp"
+#include "veneer/peft/attach.hpp"
+#include "veneer/text/examples.hpp"
+#include "veneer/train/trainer.hpp"
+
+namespace {
+
+using namespace veneer;
+
+int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads, std::size_t lines) {
+  Cpu::set_threads(threads);
+  AnyLlama<> model(read_llama_config(folder / "config.json").config);
+  read_llama_weights(model, ShardedCheckpoint(folder));
+  LoraConfig config;
+  config.r = 8;
+  config.lora_alpha = 16;
+  config.target_modules = ModuleChoice::all_linear();
+  attach(model, config);
+
+  const Tokenizer tokenizer = Tokenizer::from_folder(folder);
+  const std::vector<Example> examples = load_examples(data, &tokenizer).examples;
+  expects(lines >= 1 && examples.size() >= lines, "train_step: LINES must be from 1 to the number of lines of DATA");
+
+  Trainer trainer(model);
+  const std::size_t batches = examples.size() / lines;
+  std::string line;
+  for (std::size_t step = 0; std::getline(std::cin, line); ++step) {
+    Batch batch;
+    for (std::size_t i = 0; i < lines; ++i) batch.add(examples[step % batches * lines + i]);
+    const std::vector<Batch> micro_batches{batch};
+    const auto start = std::chrono::steady_clock::now();
+    const StepReport report = trainer.step(micro_batches);
+    const std::chrono::duration<double, std::milli> taken = std::chrono::steady_clock::now() - start;
+    std::cout << taken.count() << ' ' << report.loss << ' ' << report.tokens << std::endl;
+  }
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 4 || argc > 5) {
+    std::cerr << "usage: train_step MODEL_DIR DATA THREADS [LINES]\n";
+    return 2;
+  }
+  try {
+    return run(argv[1], argv[2], std::atoi(argv[3]), argc == 5 ? std::strtoul(argv[4], nullptr, 10) : 32);
+  } catch (const std::exception& error) {
+    std::cerr << "train_step: " << error.what() << "\n";
+    return EXIT_FAILURE;
+  }
+}

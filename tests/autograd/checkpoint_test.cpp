@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/autograd/checkpoint.hpp"
+
+#include <vector>
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
+#include "veneer/ops/dropout.hpp"
+#include "veneer/ops/pointwise.hpp"
+#include "veneer/ops/reduce.hpp"
+
+using namespace veneer;
+
+namespace {
+
+/// y = x, and how often it was computed.
+struct Counted {
+  int* forwards;
+  int* pullbacks;
+  auto forward(const auto& x) const {
+    ++*forwards;
+    return x;
+  }
+  auto pullback(Wrt<0>, const auto& dy, const auto&...) const {
+    ++*pullbacks;
+    return dy;
+  }
+  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+};
+
+/// x -> x + dropout(silu(x) * w): a layer with a parameter and random numbers.
+template <Backend B>
+struct Layer {
+  Parameter<double, Shape<dyn, dyn>, B> w;
+  auto operator()(const auto& x) const { return add(x, dropout(multiply(silu(x), w), 0.3)); }
+};
+
+template <Backend B>
+struct Result {
+  double loss = 0.0;
+  std::vector<Matrix<double, B>> gradients;  // of the input, then of each layer
+};
+
+/// Three layers, with dropout before, between and after them; `around(f, x)` applies a layer.
+template <Backend B, class Around>
+Result<B> train(const Around& around, bool input_wanted = true) {
+  std::vector<Layer<B>> layers;
+  for (std::uint64_t i = 0; i < 3; ++i) layers.push_back({Parameter(testing::random_matrix<double, B>(6, 5, 10 + i))});
+  Tape tape({31, 4});
+  const auto start = testing::random_matrix<double, B>(6, 5, 1);
+  const auto x = input_wanted ? tape.variable(start) : tape.input(start);
+  auto h = dropout(x, 0.1);
+  for (const Layer<B>& layer : layers) h = dropout(around(layer, h), 0.2);
+  const auto loss = inner(h, testing::random_matrix<double, B>(6, 5, 2));
+  backward(loss);
+  Result<B> result{item(loss.value()), {x.gradient()}};
+  for (const Layer<B>& layer : layers) result.gradients.push_back(layer.w.gradient());
+  return result;
+}
+
+template <Backend B>
+void check_equal(const Result<B>& a, const Result<B>& b) {
+  CHECK(a.loss == b.loss);
+  REQUIRE(a.gradients.size() == b.gradients.size());
+  for (std::size_t i = 0; i < a.gradients.size(); ++i) {
+    CAPTURE(i);
+    CHECK(testing::same_bits(a.gradients[i], b.gradients[i]));
+  }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a checkpoint changes no bit of the loss or of any gradient, dropout included", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto plain = [](const auto& f, const auto& x) { return f(x); };
+  const auto once = [](const auto& f, const auto& x) { return checkpoint(f, x); };
+  const auto nested = [](const auto& f, const auto& x) {
+    return checkpoint([&f](const auto& y) { return checkpoint(f, y); }, x);
+  };
+  for (const bool wanted : {true, false}) {
+    CAPTURE(wanted);
+    const auto expected = train<TestType>(plain, wanted);
+    CHECK(expected.gradients[1]);
+    CHECK(static_cast<bool>(expected.gradients[0]) == wanted);
+    check_equal(train<TestType>(once, wanted), expected);
+    check_equal(train<TestType>(nested, wanted), expected);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a checkpoint computes twice forward and once back", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  int forwards = 0, pullbacks = 0;
+  Tape tape;
+  const auto x = tape.variable(testing::random_vector<double, TestType>(4, 1));
+  const auto y = checkpoint([&](const auto& v) { return apply(Counted{&forwards, &pullbacks}, v); }, x);
+  CHECK(forwards == 1);
+  CHECK(tape.size() == 1);
+  backward(inner(y, y.value()));
+  CHECK(forwards == 2);
+  CHECK(pullbacks == 1);
+  CHECK(testing::same_bits(x.gradient(), x.value()));
+}
+
+TEMPLATE_LIST_TEST_CASE("on a tensor, or on a forgetful tape, a checkpoint is its function", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  int forwards = 0, pullbacks = 0;
+  const auto f = [&](const auto& v) { return apply(Counted{&forwards, &pullbacks}, v); };
+  const auto x = testing::random_vector<double, TestType>(4, 1);
+  const auto y = checkpoint(f, x);
+  static_assert(TensorLike<decltype(y)>);
+  CHECK(testing::same_bits(y, x));
+  Tape tape = Tape::forgetful({}, 0);
+  checkpoint(f, tape.variable(x));
+  CHECK(forwards == 2);
+  CHECK(tape.size() == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a checkpoint without anything trainable, or that hands its input on, is harmless", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  Tape tape;
+  const auto c = testing::random_vector<double, TestType>(4, 2);
+  const auto frozen = tape.input(testing::random_vector<double, TestType>(4, 1));
+  CHECK_NOTHROW(backward(inner(checkpoint([](const auto& v) { return silu(v); }, frozen), c)));
+  CHECK_FALSE(frozen.gradient());
+  const auto x = tape.variable(testing::random_vector<double, TestType>(4, 1));
+  backward(inner(checkpoint([](const auto& v) { return v; }, x), c));
+  CHECK(testing::same_bits(x.gradient(), c));
+}
+
+TEMPLATE_LIST_TEST_CASE("gradients of a checkpoint add to those from elsewhere", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  Tape tape;
+  const auto x = tape.variable(testing::vector_of<TestType>(std::vector<double>{1, 2}));
+  const auto y = checkpoint([](const auto& v) { return scale(v, 10.0); }, x);
+  backward(inner(add(y, x), add(x.value(), x.value())));  // 11 * 2 x
+  CHECK(to_host(x.gradient()) == std::vector<double>{22, 44});
+}
+
+TEST_CASE("a checkpoint keeps its input and nothing of what is computed inside") {
+  const auto deep = [](const auto& x) {
+    auto y = silu(x);
+    for (int i = 0; i < 7; ++i) y = silu(y);
+    return y;
+  };
+  const auto kept = [&](bool checkpointed) {
+    Tape tape;
+    const auto x = tape.variable(testing::random_matrix<double, Cpu>(64, 64, 1));
+    const std::size_t before = cpu::Memory::instance().use().used;
+    const auto y = checkpointed ? checkpoint(deep, x) : deep(x);
+    return cpu::Memory::instance().use().used - before;
+  };
+  CHECK(kept(true) == 1 * 32768);   // the result
+  CHECK(kept(false) == 8 * 32768);  // and what every silu was given
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/train/order.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "support/catch.hpp"
+#include "veneer/train/batch.hpp"
+#include "veneer/train/metrics.hpp"
+
+using namespace veneer;
+
+TEST_CASE("Each epoch visits every line once, in a new order") {
+  DataOrder order(10, 5, true, 7);
+  std::vector<std::vector<index_t>> epochs;
+  for (index_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<index_t> lines;
+    for (index_t half = 0; half < 2; ++half) {
+      for (const Pick& pick : order.batch(2 * epoch + half)) {
+        CHECK_FALSE(pick.replayed);
+        lines.push_back(pick.line);
+      }
+    }
+    CHECK(std::set<index_t>(lines.begin(), lines.end()).size() == 10);
+    epochs.push_back(lines);
+  }
+  CHECK(epochs[0] != epochs[1]);
+  CHECK(epochs[1] != epochs[2]);
+}
+
+TEST_CASE("The order is a function of seed and step: any step can be asked for first") {
+  DataOrder whole(23, 4, true, 5, 7, 0.25);
+  std::vector<std::vector<std::pair<bool, index_t>>> seen;
+  const auto plain = [](const std::vector<Pick>& picks) {
+    std::vector<std::pair<bool, index_t>> out;
+    for (const Pick& pick : picks) out.emplace_back(pick.replayed, pick.line);
+    return out;
+  };
+  for (index_t step = 0; step < 40; ++step) seen.push_back(plain(whole.batch(step)));
+  for (const index_t start : {39, 3, 17}) {
+    DataOrder later(23, 4, true, 5, 7, 0.25);
+    for (index_t step = start; step < 40; ++step) CHECK(plain(later.batch(step)) == seen[static_cast<std::size_t>(step)]);
+  }
+  for (const auto& batch : seen) {
+    CHECK(batch.size() == 4);
+    CHECK(std::count_if(batch.begin(), batch.end(), [](const auto& pick) { return pick.first; }) == 1);
+  }
+}
+
+TEST_CASE("Without shuffling, line order is batch order") {
+  DataOrder order(5, 2, false, 1);
+  CHECK(order.batch(0)[1].line == 1);
+  CHECK(order.batch(2)[0].line == 4);
+  CHECK(order.batch(2)[1].line == 0);
+}
+
+TEST_CASE("Impossible orders are refused") {
+  CHECK_THROWS_AS(DataOrder(0, 1, true, 0), ArgumentError);
+  CHECK_THROWS_AS(DataOrder(1, 0, true, 0), ArgumentError);
+  CHECK_THROWS_AS(DataOrder(1, 1, true, 0, 5, 1.0), ArgumentError);
+}
+
+TEST_CASE("A batch shifts labels inside each sequence") {
+  struct Example {
+    std::vector<std::int32_t> ids, labels;
+  };
+  Batch batch;
+  batch.add(Example{{5, 6, 7}, {-100, 6, 7}});
+  batch.add(Example{{8}, {8}});
+  batch.add(Example{{9, 10}, {9, -100}});
+  CHECK(batch.ids == std::vector<std::int32_t>{5, 6, 7, 8, 9, 10});
+  CHECK(batch.targets == std::vector<std::int32_t>{6, 7, -100, -100, -100, -100});
+  CHECK(batch.lengths == std::vector<index_t>{3, 1, 2});
+  CHECK(batch.counted == 2);
+  CHECK(batch.layout()->spans[2].query == 4);
+}
+
+TEST_CASE("Metric lines keep nine digits of a loss") {
+  const StepReport report{3, 1.23456789012, 0.5, 2e-4, 512, 100};
+  CHECK(metrics_line(report, 9000.04, 123456) ==
+        R"({"step":3,"loss":1.23456789,"grad_norm":0.5,"learning_rate":0.0002,"tokens":512,"tokens_per_second":9000.0,"memory_bytes":123456})");
+  CHECK(metrics_line(50, 0.25) == R"({"step":50,"eval_loss":0.25})");
+}
+
+TEST_CASE("The loss picture is one SVG with a path of all steps") {
+  const std::string svg = loss_svg({{1, 4.0}, {2, 2.0}, {3, 1.0}}, {{3, 1.5}});
+  CHECK(svg.starts_with("<svg"));
+  CHECK(svg.ends_with("</svg>\n"));
+  CHECK(svg.find("<circle") != std::string::npos);
+  CHECK(loss_svg({}, {}).ends_with("</svg>\n"));
+}
