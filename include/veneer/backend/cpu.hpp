@@ -81,14 +81,14 @@ struct Cpu {
   static constexpr index_t task_work = 16384;
   static constexpr int lanes = 16;
 
+  template <class Body>
+  static void loop(index_t begin, index_t end, const Body& shared) {
+    const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC ivdep  // clang needs no word: it checks for overlap at run time
 #endif
     for (index_t i = begin; i < end; ++i) body(i);
   }
-#if defined(__clang__)
-#pragma clang diagnostic pop
-#endif
 
   template <class Monoid, class Load>
   static typename Monoid::value_type fold(index_t row, index_t columns, const Load& load) {
