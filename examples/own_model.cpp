@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file own_model.cpp
-/// A model of one's own: a plain struct, two adapted layers, a training loop of fifteen lines. No base class, no registration.
+/// A model of one's own: a plain struct, two adapted layers, a training loop of fifteen lines. No base class, no
+/// registration.
 ///
 /// The frozen part is a random network, the task is to imitate another one: only the low-rank factors learn.
 #include <cstdio>
@@ -51,6 +52,7 @@ int main() {
     last = item(loss.value());
     if (step == 0) first = last;
   }
-  std::printf("trainable values %lld   loss %.4f -> %.6f\n", static_cast<long long>(trainable_count(model)), first, last);
+  std::printf("trainable values %lld   loss %.4f -> %.6f\n", static_cast<long long>(trainable_count(model)), first,
+              last);
   return last < first / 10 ? 0 : 1;
 }

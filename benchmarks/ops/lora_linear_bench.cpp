@@ -4,9 +4,10 @@
 ///
 ///   frozen   y = x wᵀ                      dx = dy w
 ///   lora     y = x wᵀ + s (x Aᵀ) Bᵀ        dx = dy w + s (dy B) A,  dA, dB
-///   eigen    y = x wᵀ, dx = dy w by Eigen::Map; each of the threads that frozen and lora have takes a share of the rows
+///   eigen    y = x wᵀ, dx = dy w by Eigen::Map, the rows shared out to as many threads as the others have
 ///   x: (tokens, width)   w: (width, width)   A: (rank, width)   B: (width, rank)
 /// "forward" has no tape; "forward_backward" records x as a variable, so dx is computed as in the middle of a model.
+/// The time is that of a clock on the wall; "CPU" is that of all threads together, which a busy machine changes less.
 /// Counters: `flops` counts 2 tokens width² a product of the weight and 2 tokens width rank a product of a factor.
 ///
 ///   build/release/benchmarks/bench_ops --benchmark_enable_random_interleaving --benchmark_out=lora.json
@@ -160,7 +161,11 @@ void for_each_size(const F& add) {
 }
 
 void time(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"width", "tokens", "rank"})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(0.2);
+  b->ArgNames({"width", "tokens", "rank"})
+      ->UseRealTime()
+      ->MeasureProcessCPUTime()
+      ->Unit(benchmark::kMillisecond)
+      ->MinTime(0.2);
 }
 
 /// Without an adapter, rank 0.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_step.cpp
-/// train_step MODEL_DIR DATA THREADS [LINES]: one LoRA training step for each line on stdin, for train_step.py to interleave.
+/// train_step MODEL_DIR DATA THREADS [LINES]: a LoRA training step for each line on stdin, for train_step.py.
 ///
-/// Rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float; step i takes LINES lines of DATA (32) from line
-/// i * LINES on, and begins at the top again where too few are left. For each line read, any text, one line is written:
+/// Rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float; step i takes LINES lines of DATA (32) from
+/// line i * LINES on, and begins at the top again where too few are left. For each line read, one is written:
 ///   milliseconds  loss  tokens
 /// The time is that of Trainer::step alone: the lines are read and their tokens known before.
 #include <chrono>

@@ -6,9 +6,9 @@
 
 Both: rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float32, the same 32 lines in the same order, the
 same number of threads. PyTorch is eager; its rows are padded on the right to the longest, as transformers' collators
-pad them. veneer packs its sequences. A step is forward, backward, clipping and the optimiser; reading and tokenising come
-before it on both sides. One side runs while the other waits. Prints medians and their ratio; prints "skipped: ..." and exits
-with 0 where torch, peft or transformers can't be imported.
+pad them. veneer packs its sequences. A step is forward, backward, clipping and the optimiser; reading and tokenising
+come before it on both sides. One side runs while the other waits. Prints medians and their ratio; prints "skipped: ..."
+and exits with 0 where torch, peft or transformers can't be imported.
 """
 import argparse
 import json
@@ -105,7 +105,8 @@ class Ours:
 
     def __init__(self):
         command = [ARGUMENTS.program, ARGUMENTS.model, ARGUMENTS.data, ARGUMENTS.threads, ARGUMENTS.lines]
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([str(part) for part in command], text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
 
     def step(self):
         self.process.stdin.write("step\n")
@@ -136,7 +137,8 @@ def main():
     transformers.logging.disable_progress_bar()
     rows, pad_id = read_rows()
     theirs, ours = Theirs(), Ours()
-    batches = [padded(rows[i:i + ARGUMENTS.lines], pad_id) for i in range(0, len(rows) - ARGUMENTS.lines + 1, ARGUMENTS.lines)]
+    lines = ARGUMENTS.lines
+    batches = [padded(rows[i:i + lines], pad_id) for i in range(0, len(rows) - lines + 1, lines)]
     their_times, our_times = [], []
     for step in range(ARGUMENTS.warm_up + ARGUMENTS.pairs):
         batch = batches[step % len(batches)]
@@ -144,8 +146,9 @@ def main():
         our_time, our_loss, tokens = ours.step()
         pause()
         their_time, their_loss = theirs.step(batch)
-        if tokens != int(batch["attention_mask"].sum()):
-            sys.exit(f"step {step + 1}: {tokens} tokens here, {int(batch['attention_mask'].sum())} there: not the same lines")
+        there = int(batch["attention_mask"].sum())
+        if tokens != there:
+            sys.exit(f"step {step + 1}: {tokens} tokens here, {there} there: not the same lines")
         # Before the first update both are the base model; after it their adapters differ.
         if step == 0 and abs(our_loss - their_loss) > 1e-4 * their_loss:
             sys.exit(f"the first loss is {our_loss:.6f} here and {their_loss:.6f} there: not the same model")
@@ -155,11 +158,13 @@ def main():
     ours.close()
     print(f"torch {torch.__version__}, peft {peft.__version__}, transformers {transformers.__version__}, "
           f"attention {theirs.attention}, {torch.get_num_threads()} threads each")
-    print(f"{ARGUMENTS.lines} lines a step, {ARGUMENTS.pairs} pairs after {ARGUMENTS.warm_up}; load {' '.join(map(str, os.getloadavg()))}")
+    load = " ".join(f"{average:.2f}" for average in os.getloadavg())
+    print(f"{lines} lines a step, {ARGUMENTS.pairs} pairs after {ARGUMENTS.warm_up}; load {load}")
     print(f"PyTorch + PEFT  {spread(their_times)}   last loss {their_loss:.4f}")
     print(f"veneer          {spread(our_times)}   last loss {our_loss:.4f}")
     pairs = statistics.median(t / o for t, o in zip(their_times, our_times))
-    print(f"ratio of medians {statistics.median(their_times) / statistics.median(our_times):.2f}, median of the pairs' ratios {pairs:.2f}")
+    ratio = statistics.median(their_times) / statistics.median(our_times)
+    print(f"ratio of medians {ratio:.2f}, median of the pairs' ratios {pairs:.2f}")
     return 0
 
 

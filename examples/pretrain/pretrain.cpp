@@ -2,8 +2,10 @@
 /// \file pretrain.cpp
 /// pretrain MODEL_DIR [STEPS]: trains the weights of the shipped base model, once.
 ///
-/// MODEL_DIR holds config.json and the tokenizer's files; model.safetensors (bfloat16) is written beside them. Documents come from
-/// the base mixture without end, are packed without crossing, and are scored on their completion alone. AdamW (0.9, 0.95), decay 0.1 on
+/// MODEL_DIR holds config.json and the tokenizer's files; model.safetensors (bfloat16) is written beside them.
+/// Documents come from
+/// the base mixture without end, are packed without crossing, and are scored on their completion alone. AdamW (0.9,
+/// 0.95), decay 0.1 on
 /// matrices, rate 3e-3 with 100 steps of warm-up, then linear to 2 %, clipped at 1.
 #include <chrono>
 #include <cmath>
@@ -11,10 +13,11 @@
 #include <cstdlib>
 #include <exception>
 
-#include "pretrain/bpe_trainer.hpp"
-#include "pretrain/grammar.hpp"
 #include "veneer/io/llama_checkpoint.hpp"
 #include "veneer/train/trainer.hpp"
+
+#include "pretrain/bpe_trainer.hpp"
+#include "pretrain/grammar.hpp"
 
 namespace {
 
@@ -34,7 +37,9 @@ void initialise(AnyLlama<>& model) {
     } else {
       const bool residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
       const double layers = residual ? 2.0 * static_cast<double>(model.config.num_hidden_layers) : 1.0;
-      const double deviation = name.ends_with("embed_tokens.weight") ? 0.02 : 1.0 / std::sqrt(static_cast<double>(weight.extent(1)) * layers);
+      const double deviation = name.ends_with("embed_tokens.weight")
+                                   ? 0.02
+                                   : 1.0 / std::sqrt(static_cast<double>(weight.extent(1)) * layers);
       weight = W(normal<float>(weight.shape(), RandomStream{0, ++stream}, deviation, model.device));
     }
   });
@@ -57,7 +62,9 @@ int run(const std::filesystem::path& folder, index_t steps) {
   TrainerOptions options;
   options.optimizer = {.learning_rate = 3e-3, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1};
   options.schedule = {.kind = Schedule::Kind::linear, .warmup = 100, .total = steps, .floor = 0.02};
-  Trainer trainer(model, options, [](const std::string&, int rank) { return ParameterGroup{1.0, rank == 1 ? 0.0 : 1.0}; });
+  Trainer trainer(model, options, [](const std::string&, int rank) {
+    return ParameterGroup{1.0, rank == 1 ? 0.0 : 1.0};
+  });
 
   const auto start = std::chrono::steady_clock::now();
   double tokens = 0.0, running = 0.0;
@@ -69,8 +76,8 @@ int run(const std::filesystem::path& folder, index_t steps) {
     running = step == 1 ? report.loss : 0.98 * running + 0.02 * report.loss;
     if (step % 50 != 0 && step != steps) continue;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::fprintf(stderr, "step %5lld  loss %.4f  norm %.3f  %.2f M tokens  %.0f tokens/s  %.0f s\n", static_cast<long long>(step), running,
-                 report.gradient_norm, tokens * 1e-6, tokens / seconds, seconds);
+    std::fprintf(stderr, "step %5lld  loss %.4f  norm %.3f  %.2f M tokens  %.0f tokens/s  %.0f s\n",
+                 static_cast<long long>(step), running, report.gradient_norm, tokens * 1e-6, tokens / seconds, seconds);
     if (step % 500 == 0 || step == steps) write_llama_weights(model, folder, Dtype::bf16);
   }
   return EXIT_SUCCESS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -65,8 +66,8 @@ LoraBias bias_of(const std::string& text) {
 std::string initialization_of(const std::string& text) {
   if (text == "default" || text == "true") return "true";
   if (text == "gaussian" || text == "false") return text;
-  throw ArgumentError("--init: \"" + text + "\" is not supported" +
-                      (known_initialization(text) ? " yet" : "") + "; default, gaussian and false are");
+  throw ArgumentError("--init: \"" + text + "\" is not supported" + (known_initialization(text) ? " yet" : "") +
+                      "; default, gaussian and false are");
 }
 
 void check_numbers(const AdapterFlags& flags) {
@@ -96,7 +97,8 @@ void AdapterFlags::add_to(CLI::App& command) {
 LoraConfig AdapterFlags::config() const {
   if (method != "lora" && method != "full") {
     const bool known = method == "dora" || method == "adalora";
-    throw ArgumentError("--method: \"" + method + "\" is not supported" + (known ? " yet" : "") + "; lora and full are");
+    throw ArgumentError("--method: \"" + method + "\" is not supported" + (known ? " yet" : "") +
+                        "; lora and full are");
   }
   check_numbers(*this);
   LoraConfig config;

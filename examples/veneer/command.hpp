@@ -3,11 +3,12 @@
 /// What the subcommands of `veneer` share: how one registers itself, exit codes, adapter flags.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include "veneer/peft/config.hpp"
 

@@ -3,9 +3,8 @@
 /// veneer env: what the program found: processor, memory, versions, and what it was compiled for.
 #include <fstream>
 #include <memory>
-#include <thread>
-
 #include <sched.h>
+#include <thread>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -44,7 +43,9 @@ std::string memory_value(const std::string& name) {
 
 std::string compiled_instructions() {
   std::string names;
-  const auto add = [&](bool there, const char* name) { names += there ? std::string(names.empty() ? "" : " ") + name : ""; };
+  const auto add = [&](bool there, const char* name) {
+    names += there ? std::string(names.empty() ? "" : " ") + name : "";
+  };
 #if defined(__SSE4_2__)
   add(true, "sse4.2");
 #endif
@@ -67,7 +68,9 @@ std::string compiled_instructions() {
 std::string present_instructions() {
   std::string names;
 #if defined(__x86_64__)
-  const auto add = [&](bool there, const char* name) { names += there ? std::string(names.empty() ? "" : " ") + name : ""; };
+  const auto add = [&](bool there, const char* name) {
+    names += there ? std::string(names.empty() ? "" : " ") + name : "";
+  };
   add(__builtin_cpu_supports("sse4.2") != 0, "sse4.2");
   add(__builtin_cpu_supports("avx") != 0, "avx");
   add(__builtin_cpu_supports("avx2") != 0, "avx2");

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "veneer/io/json.hpp"
 #include "veneer/text/line_reader.hpp"

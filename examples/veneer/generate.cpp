@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file generate.cpp
 /// veneer generate: what a model writes behind a prompt, printed as it comes.
+#include "veneer/nn/generate.hpp"
+
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
 
-#include "veneer/nn/generate.hpp"
 #include "veneer/text/stream_decoder.hpp"
 
 #include "command.hpp"

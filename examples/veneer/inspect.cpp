@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file inspect.cpp
-/// veneer inspect: what a folder or a file holds (a model, an adapter, a tokenizer, a checkpoint, tensors), and which programs open
-/// it. Only headers and settings are read; pickles are never opened.
+/// veneer inspect: what a folder or a file holds (a model, an adapter, a tokenizer, a checkpoint, tensors), and which
+/// programs open it. Only headers and settings are read; pickles are never opened.
 #include <algorithm>
 #include <fstream>
 #include <map>
@@ -107,9 +107,10 @@ void describe(const LlamaConfig& config) {
   row("architecture", config.architecture);
   row("layers", std::to_string(config.num_hidden_layers));
   row("hidden", std::to_string(config.hidden_size) + ", MLP " + std::to_string(config.intermediate_size));
-  row("heads", std::to_string(config.num_attention_heads) + " of " + std::to_string(config.head_dim) + ", keys and values " +
-                   std::to_string(config.num_key_value_heads));
-  row("vocabulary", std::to_string(config.vocab_size) + (config.tie_word_embeddings ? ", head tied to the embedding" : ""));
+  row("heads", std::to_string(config.num_attention_heads) + " of " + std::to_string(config.head_dim) +
+                   ", keys and values " + std::to_string(config.num_key_value_heads));
+  row("vocabulary",
+      std::to_string(config.vocab_size) + (config.tie_word_embeddings ? ", head tied to the embedding" : ""));
   row("positions", std::to_string(config.max_position_embeddings) + ", rope " + config.rope.type);
   row("parameters", std::to_string(parameter_count(config)));
 }
@@ -194,7 +195,8 @@ void describe_state(const fs::path& folder) {
   if (!fs::exists(folder / "trainer_state.json", error)) return;
   const std::string where = (folder / "trainer_state.json").string();
   const Json state = read_json(folder / "trainer_state.json", {.bytes = std::size_t{64} << 20});
-  row("training", "after step " + std::to_string(json_integer(state, "step", where)) + "; veneer train --resume goes on");
+  row("training",
+      "after step " + std::to_string(json_integer(state, "step", where)) + "; veneer train --resume goes on");
 }
 
 /// Says which parts of a run a folder holds; false where there are none.
@@ -203,7 +205,8 @@ bool describe_run(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename().string();
-    if (name.starts_with("checkpoint-") || name == "metrics.jsonl" || name == "resolved_config.yaml") parts.push_back(name);
+    if (name.starts_with("checkpoint-") || name == "metrics.jsonl" || name == "resolved_config.yaml")
+      parts.push_back(name);
   }
   std::sort(parts.begin(), parts.end());
   if (!parts.empty()) row("run", joined(parts));
@@ -237,8 +240,9 @@ int inspect_file(const fs::path& path) {
   const std::string end = path.extension().string(), begin = first_bytes(path), name = path.filename().string();
   const std::set<std::string> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
   if (pickles.contains(end) || begin.starts_with("PK") || begin.starts_with("\x80")) {
-    throw FormatError(path.string() +
-                      ": a pickle, which can run code and is never opened here; save it as safetensors where it was made");
+    throw FormatError(
+        path.string() +
+        ": a pickle, which can run code and is never opened here; save it as safetensors where it was made");
   }
   if (begin == "GGUF") {
     row("kind", "GGUF file");

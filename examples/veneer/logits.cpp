@@ -57,8 +57,8 @@ PaddedBatch read_batch(const SafetensorsFile& file, index_t vocabulary) {
   batch.valid.assign(static_cast<std::size_t>(batch.rows), mask == nullptr ? batch.length : 0);
   if (mask == nullptr) return batch;
   if (mask->shape != ids.shape) {
-    throw FormatError(file.where() + ": attention_mask: shape " + shape_text(mask->shape) + ", expected that of input_ids, " +
-                      shape_text(ids.shape));
+    throw FormatError(file.where() + ": attention_mask: shape " + shape_text(mask->shape) +
+                      ", expected that of input_ids, " + shape_text(ids.shape));
   }
   read_mask(*mask, file.where(), batch);
   return batch;

@@ -7,9 +7,10 @@
 #include <exception>
 #include <new>
 
-#include "command.hpp"
 #include "veneer/core/error.hpp"
 #include "veneer/version.hpp"
+
+#include "command.hpp"
 
 namespace {
 

@@ -3,13 +3,14 @@
 /// What the subcommands that compute share: which model, with which adapter, how; and where results go.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include "veneer/nn/llama_config.hpp"
 #include "veneer/text/tokenizer.hpp"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plan.cpp
-/// veneer plan: what an adapter would change about a model, and the memory that training it takes. Reads config.json, and the
-/// headers of weights where they are there; allocates no weight.
+/// veneer plan: what an adapter would change about a model, and the memory that training it takes. Reads config.json,
+/// and the headers of weights where they are there; allocates no weight.
 ///
 ///   weights    of the base, in the types of their files
-///   adapter    4 bytes a parameter that trains (float32)
+///   trained    4 bytes a parameter that trains (float32)
 ///   gradients  4 bytes a parameter that trains
 ///   optimizer  8 bytes a parameter that trains: AdamW's two moments
 /// Activations come on top: they grow with the tokens of a batch.
@@ -70,23 +70,35 @@ int run_plan(const PlanFlags& flags) {
   const AdapterPlan plan = full ? full_plan(file.config) : plan_of(file.config, adapter);
   const auto trained = static_cast<double>(plan.trainable());
   const double weights = full ? 0.0 : weight_bytes(flags, file.config);
-  const Json memory = {{"weights", weights},          {"trained", 4.0 * trained},   {"gradients", 4.0 * trained},
-                       {"optimizer", 8.0 * trained}, {"sum", weights + 16.0 * trained}};
+  const Json memory = {{"weights", weights},
+                       {"trained", 4.0 * trained},
+                       {"gradients", 4.0 * trained},
+                       {"optimizer", 8.0 * trained},
+                       {"sum", weights + 16.0 * trained}};
   if (flags.json) {
     Json modules = Json::array();
     for (const AdaptedModule& m : plan.modules) {
-      modules.push_back({{"name", m.name}, {"out", m.out}, {"in", m.in}, {"rank", m.rank}, {"alpha", m.alpha},
-                         {"scaling", m.scaling}, {"parameters", m.parameters}});
+      modules.push_back({{"name", m.name},
+                         {"out", m.out},
+                         {"in", m.in},
+                         {"rank", m.rank},
+                         {"alpha", m.alpha},
+                         {"scaling", m.scaling},
+                         {"parameters", m.parameters}});
     }
-    const Json result = {{"trainable_parameters", plan.trainable()}, {"all_parameters", plan.all()},
-                         {"modules", modules}, {"bytes", memory}};
+    const Json result = {{"trainable_parameters", plan.trainable()},
+                         {"all_parameters", plan.all()},
+                         {"modules", modules},
+                         {"bytes", memory}};
     print(dump_python(result, {.indent = -1, .sort_keys = false}) + "\n");
     flush();
     return done;
   }
   std::ostringstream text;
   text << plan << '\n';
-  const auto row = [&](const char* name, const char* key) { text << name << readable_bytes(memory[key].get<double>()) << '\n'; };
+  const auto row = [&](const char* name, const char* key) {
+    text << name << readable_bytes(memory[key].get<double>()) << '\n';
+  };
   row("frozen weights   ", "weights");
   row("trained weights  ", "trained");
   row("gradients        ", "gradients");

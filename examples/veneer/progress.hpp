@@ -3,21 +3,22 @@
 /// A progress bar on a terminal, a line now and then when stderr is a file or a pipe.
 #pragma once
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <unistd.h>
+
+#include "veneer/train/trainer.hpp"
 
 #include "command.hpp"
-#include "veneer/train/trainer.hpp"
 
 namespace veneer::program {
 
 class Progress {
  public:
-  Progress(index_t first, index_t total, bool quiet) : first_(first), total_(total), quiet_(quiet), terminal_(::isatty(2) == 1) {}
+  Progress(index_t first, index_t total, bool quiet)
+      : first_(first), total_(total), quiet_(quiet), terminal_(::isatty(2) == 1) {}
 
   /// Shows where a run stands after a step.
   void show(const StepReport& report, std::size_t memory) {
@@ -28,14 +29,16 @@ class Progress {
     const double seconds = elapsed(), done = static_cast<double>(report.step - first_);
     const double left = done > 0 ? seconds / done * static_cast<double>(total_ - report.step) : 0.0;
     char line[256];
-    std::snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.2e  %.0f tokens/s  %s  %.0f s left", static_cast<long long>(report.step),
-                  static_cast<long long>(total_), smooth_, report.learning_rate, tokens_per_second(), readable_bytes(static_cast<double>(memory)).c_str(), left);
+    std::snprintf(line, sizeof line, "step %lld/%lld  loss %.4f  lr %.2e  %.0f tokens/s  %s  %.0f s left",
+                  static_cast<long long>(report.step), static_cast<long long>(total_), smooth_, report.learning_rate,
+                  tokens_per_second(), readable_bytes(static_cast<double>(memory)).c_str(), left);
     if (terminal_) {
       const int width = 24, filled = static_cast<int>(width * report.step / std::max<index_t>(1, total_));
       std::fprintf(stderr, "\r[%s%s] %s\033[K", std::string(static_cast<std::size_t>(filled), '=').c_str(),
                    std::string(static_cast<std::size_t>(width - filled), ' ').c_str(), line);
       if (report.step == total_) std::fputc('\n', stderr);
-    } else if (report.step == total_ || report.step == first_ + 1 || report.step % std::max<index_t>(1, total_ / 10) == 0) {
+    } else if (report.step == total_ || report.step == first_ + 1 ||
+               report.step % std::max<index_t>(1, total_ / 10) == 0) {
       std::fprintf(stderr, "%s\n", line);
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file session.hpp
-/// A model with its adapter, and all that the subcommands ask of it: the one place of the program that compiles it for use.
+/// A model with its adapter, and all that the subcommands ask of it: what instantiates the model is compiled here, once.
 #pragma once
 
 #include <cstdint>

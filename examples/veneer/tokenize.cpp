@@ -6,6 +6,7 @@
 ///   "two\nlines"        -> [11545, 198, 6615]     --json: a line is a JSON string
 ///   [15496]             -> "Hello"                --decode: a line is a JSON list, and a JSON string comes out
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 

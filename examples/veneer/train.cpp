@@ -5,8 +5,6 @@
 #include <iostream>
 #include <optional>
 
-#include "progress.hpp"
-#include "train_settings.hpp"
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
 #include "veneer/peft/merge.hpp"
@@ -15,6 +13,9 @@
 #include "veneer/train/metrics.hpp"
 #include "veneer/train/order.hpp"
 #include "veneer/train/state.hpp"
+
+#include "progress.hpp"
+#include "train_settings.hpp"
 
 namespace veneer::program {
 
@@ -63,11 +64,14 @@ class TrainRun {
 
   void find_state() {
     const auto folder = newest_checkpoint(settings_.resume);
-    if (!folder) throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
+    if (!folder)
+      throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
     state_ = read_training_state(*folder);
     state_folder_ = *folder;
     TrainSettings saved = TrainSettings::from_json(state_->settings, (*folder / "trainer_state.json").string());
-    saved.out = settings_.out.empty() ? (*folder == fs::path(settings_.resume) ? folder->parent_path().string() : settings_.resume) : settings_.out;
+    saved.out = settings_.out.empty()
+                    ? (*folder == fs::path(settings_.resume) ? folder->parent_path().string() : settings_.resume)
+                    : settings_.out;
     saved.threads = settings_.threads;
     saved.quiet = settings_.quiet, saved.json = settings_.json, saved.dry_run = settings_.dry_run;
     settings_ = std::move(saved);
@@ -75,7 +79,8 @@ class TrainRun {
 
   int dry_run() {
     AnyLlama<> outline(config_file_.config);
-    plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, settings_.adapter_flags.config());
+    plan_ =
+        settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, settings_.adapter_flags.config());
     std::cout << settings_.to_yaml() << plan_;
     return done;
   }
@@ -109,9 +114,11 @@ class TrainRun {
     }
     ExampleSet set = load_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, options);
     if (set.examples.empty()) throw FormatError(path + ": no line holds anything to learn from");
-    say(path + ": " + std::to_string(set.report.examples) + " sequences, " + std::to_string(set.report.tokens) + " tokens, " +
-        std::to_string(set.report.learned) + " of them learnt" +
-        (set.report.truncated > 0 ? "; " + std::to_string(set.report.truncated) + " cut to --seq " + std::to_string(settings_.seq) : ""));
+    say(path + ": " + std::to_string(set.report.examples) + " sequences, " + std::to_string(set.report.tokens) +
+        " tokens, " + std::to_string(set.report.learned) + " of them learnt" +
+        (set.report.truncated > 0
+             ? "; " + std::to_string(set.report.truncated) + " cut to --seq " + std::to_string(settings_.seq)
+             : ""));
     return std::move(set.examples);
   }
 
@@ -124,7 +131,8 @@ class TrainRun {
       (i < count ? evaluation_ : kept).push_back(example);
     }
     examples_ = std::move(kept);
-    if (examples_.empty()) throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
+    if (examples_.empty())
+      throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
   }
 
   void load_model() {
@@ -153,11 +161,14 @@ class TrainRun {
     order_.emplace(static_cast<index_t>(examples_.size()), settings_.batch, settings_.shuffle, settings_.seed,
                    static_cast<index_t>(replay_.size()), replay_.empty() ? 0.0 : settings_.replay_share);
     const double per_step = static_cast<double>(order_->fresh_per_batch() * settings_.grad_accum);
-    total_ = settings_.steps > 0 ? settings_.steps
-                                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(examples_.size()) / per_step));
+    total_ = settings_.steps > 0
+                 ? settings_.steps
+                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(examples_.size()) / per_step));
     TrainerOptions options;
-    options.optimizer = {settings_.learning_rate, settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
-    options.schedule = {.kind = Schedule::kind_of(settings_.schedule), .warmup = settings_.warmup_steps(total_), .total = total_};
+    options.optimizer = {settings_.learning_rate, settings_.beta1, settings_.beta2, settings_.epsilon,
+                         settings_.weight_decay};
+    options.schedule = {
+        .kind = Schedule::kind_of(settings_.schedule), .warmup = settings_.warmup_steps(total_), .total = total_};
     options.max_gradient_norm = settings_.clip;
     options.seed = settings_.seed;
     const double ratio = settings_.lora_plus_ratio;
@@ -177,7 +188,8 @@ class TrainRun {
         if (!json.is_object() || !json.contains("step") || json["step"].get<index_t>() > state_->step) continue;
         kept += line + "\n";
         if (json.contains("loss")) curve_.push_back({json["step"].get<index_t>(), json["loss"].get<double>()});
-        if (json.contains("eval_loss")) evaluations_.push_back({json["step"].get<index_t>(), json["eval_loss"].get<double>()});
+        if (json.contains("eval_loss"))
+          evaluations_.push_back({json["step"].get<index_t>(), json["eval_loss"].get<double>()});
       }
     }
     write_atomically(path, kept);
@@ -217,7 +229,8 @@ class TrainRun {
       metrics_ << metrics_line(report, progress.tokens_per_second(), memory) << std::endl;
       progress.show(report, memory);
       const bool last = report.step == total_;
-      if (settings_.eval_every > 0 && report.step % settings_.eval_every == 0 && !last) evaluate(report.step, &progress);
+      if (settings_.eval_every > 0 && report.step % settings_.eval_every == 0 && !last)
+        evaluate(report.step, &progress);
       if (settings_.save_every > 0 && report.step % settings_.save_every == 0) save_checkpoint();
       if (stop_asked != 0 && !last) {
         progress.interrupt();
@@ -290,8 +303,10 @@ class TrainRun {
     if (at != std::string::npos) test.replace(at, 7, ".test.");
     const CompletionOptions options{.stop = stop_ids()};
     Showcase result;
-    if (at != std::string::npos && fs::exists(test)) result.task = complete(model_, *tokenizer_, read_records(test), options);
-    result.old_skills = exact_share(complete(model_, *tokenizer_, read_records(shipped_data("base.test.jsonl")), options));
+    if (at != std::string::npos && fs::exists(test))
+      result.task = complete(model_, *tokenizer_, read_records(test), options);
+    result.old_skills =
+        exact_share(complete(model_, *tokenizer_, read_records(shipped_data("base.test.jsonl")), options));
     return result;
   }
 
@@ -303,7 +318,8 @@ class TrainRun {
       save_adapter(model_, settings_.out, lora_, plan_);
     }
     write_atomically(fs::path(settings_.out) / "loss.svg", loss_svg(curve_, evaluations_));
-    Json json = {{"steps", total_}, {"seconds", seconds_}, {"out", settings_.out}, {"trainable_parameters", plan_.trainable()}};
+    Json json = {
+        {"steps", total_}, {"seconds", seconds_}, {"out", settings_.out}, {"trainable_parameters", plan_.trainable()}};
     if (!curve_.empty()) json["loss"] = curve_.back().value;
     if (!evaluations_.empty()) json["eval_loss"] = evaluations_.back().value;
     if (settings_.shipped) {
@@ -318,7 +334,8 @@ class TrainRun {
   void print_samples(const std::vector<Completion>& before, const std::vector<Completion>& after) const {
     if (settings_.json || settings_.quiet) return;
     for (std::size_t i = 0; i < after.size() && i < before.size(); ++i) {
-      std::printf("prompt  %s\nbefore %s\nafter  %s\n", after[i].prompt.c_str(), before[i].found.c_str(), after[i].found.c_str());
+      std::printf("prompt  %s\nbefore %s\nafter  %s\n", after[i].prompt.c_str(), before[i].found.c_str(),
+                  after[i].found.c_str());
     }
   }
 
@@ -334,10 +351,13 @@ class TrainRun {
       std::string prompt = after.task[i].prompt;
       prompt = prompt.substr(std::min(prompt.size(), prompt.find(": ") + 2));
       if (prompt.size() > 40) prompt = prompt.substr(0, 37) + "...";
-      std::printf("  %-40s%-26s%s\n", prompt.c_str(), before_.task[i].found.substr(0, 25).c_str(), after.task[i].found.c_str());
+      std::printf("  %-40s%-26s%s\n", prompt.c_str(), before_.task[i].found.substr(0, 25).c_str(),
+                  after.task[i].found.c_str());
     }
-    std::printf("  %-40s %-26s%.1f %%\n", "held-out lines, exact match", percent(exact_share(before_.task)).c_str(), 100 * exact_share(after.task));
-    std::printf("  %-40s %-26s%.1f %%\n", "the old skills, exact match", percent(before_.old_skills).c_str(), 100 * after.old_skills);
+    std::printf("  %-40s %-26s%.1f %%\n", "held-out lines, exact match", percent(exact_share(before_.task)).c_str(),
+                100 * exact_share(after.task));
+    std::printf("  %-40s %-26s%.1f %%\n", "the old skills, exact match", percent(before_.old_skills).c_str(),
+                100 * after.old_skills);
     std::printf("  %lld steps in %.1f s\n", static_cast<long long>(total_), seconds_);
   }
 

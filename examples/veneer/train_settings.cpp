@@ -17,9 +17,12 @@ void each_setting(S& s, const F& f) {
   f("dropout", s.adapter_flags.dropout), f("rslora", s.adapter_flags.rslora), f("targets", s.adapter_flags.targets);
   f("exclude", s.adapter_flags.exclude), f("layers", s.adapter_flags.layers);
   f("rank-pattern", s.adapter_flags.rank_pattern), f("alpha-pattern", s.adapter_flags.alpha_pattern);
-  f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias), f("init", s.adapter_flags.init);
-  f("replay", s.replay), f("replay-share", s.replay_share), f("epochs", s.epochs), f("steps", s.steps), f("batch", s.batch);
-  f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule), f("warmup", s.warmup);
+  f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias),
+      f("init", s.adapter_flags.init);
+  f("replay", s.replay), f("replay-share", s.replay_share), f("epochs", s.epochs), f("steps", s.steps),
+      f("batch", s.batch);
+  f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule),
+      f("warmup", s.warmup);
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
   f("lora-plus-ratio", s.lora_plus_ratio), f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
@@ -31,7 +34,8 @@ void each_setting(S& s, const F& f) {
 std::string shipped_data(const std::string& name) {
   const std::filesystem::path folder = VENEER_SHIPPED_DATA;
   if (!std::filesystem::exists(folder / name)) {
-    throw IoError((folder / name).string() + ": the shipped data is not where this program was built; name --model and --data");
+    throw IoError((folder / name).string() +
+                  ": the shipped data is not where this program was built; name --model and --data");
   }
   return (folder / name).string();
 }
@@ -43,21 +47,24 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--out", out, "folder to write");
   command.add_option("--adapter", adapter, "go on from this adapter's weights; its config decides the method");
   command.add_option("--replay", replay, "second data set, so that old skills stay");
-  command.add_option("--replay-share", replay_share, "share of every batch from --replay")->check(CLI::Range(0.0, 0.99));
+  command.add_option("--replay-share", replay_share, "share of every batch from --replay")
+      ->check(CLI::Range(0.0, 0.99));
   command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
   command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
   command.add_option("--batch", batch, "lines a micro-batch")->check(CLI::PositiveNumber);
   command.add_option("--grad-accum", grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
   command.add_option("--seq", seq, "longest sequence, in tokens")->check(CLI::PositiveNumber);
   command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
-  command.add_option("--schedule", schedule, "constant, linear or cosine")->check(CLI::IsMember({"constant", "linear", "cosine"}));
+  command.add_option("--schedule", schedule, "constant, linear or cosine")
+      ->check(CLI::IsMember({"constant", "linear", "cosine"}));
   command.add_option("--warmup", warmup, "warm-up: steps, or a share of all steps such as 0.03");
   command.add_option("--weight-decay", weight_decay, "decoupled weight decay")->check(CLI::NonNegativeNumber);
   command.add_option("--beta1", beta1, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--beta2", beta2, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--eps", epsilon, "AdamW")->check(CLI::PositiveNumber);
   command.add_option("--clip", clip, "longest gradient; 0: off")->check(CLI::NonNegativeNumber);
-  command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")->check(CLI::PositiveNumber);
+  command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")
+      ->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "of initial values, order and dropout");
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
   command.add_option("--train-on", train_on, "completion or all")->check(CLI::IsMember({"completion", "all"}));
@@ -71,7 +78,8 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--quant", quant, "storage of the base: none");
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
   command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
-  command.add_flag("--packing", packing, "sequences of a batch lie end to end, each seeing itself alone (always so here)");
+  command.add_flag("--packing", packing,
+                   "sequences of a batch lie end to end, each seeing itself alone (always so here)");
   command.add_flag("--dry-run", dry_run, "print settings and plan, then stop");
   command.add_flag("--json", json, "print the result as one JSON object");
   command.add_flag("--quiet", quiet, "no progress");
@@ -105,7 +113,8 @@ void TrainSettings::settle(const CLI::App& command) {
   }
   if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
   if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
-  if (full() && !adapter.empty()) throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
+  if (full() && !adapter.empty())
+    throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
 }
 
 index_t TrainSettings::warmup_steps(index_t total) const {

@@ -6,9 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "command.hpp"
 #include "veneer/io/json.hpp"
 #include "veneer/train/trainer.hpp"
+
+#include "command.hpp"
 
 namespace veneer::program {
 

@@ -101,8 +101,8 @@ struct Extents {
   index_t m, n, k;
 };
 
-/// Around the edges of the kernel (6 or 12 rows, one or two vectors), of a slab (256 columns) and of a block (256 steps),
-/// and the skinny products of an adapter.
+/// Around the edges of the kernel (6 or 12 rows, one or two vectors), of a slab (256 columns) and of a block (256
+/// steps), and the skinny products of an adapter.
 constexpr Extents ragged[] = {{1, 1, 1},    {5, 3, 2},     {6, 8, 7},      {7, 9, 16},    {12, 16, 31},
                               {13, 17, 33}, {25, 33, 255}, {24, 32, 256},  {61, 16, 257}, {16, 61, 300},
                               {97, 8, 520}, {8, 257, 40},  {40, 260, 513}, {3, 300, 1},   {33, 31, 0}};

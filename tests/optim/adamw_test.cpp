@@ -3,9 +3,10 @@
 
 #include <cmath>
 
-#include "support/catch.hpp"
 #include "veneer/backend/cpu.hpp"
 #include "veneer/optim/clip.hpp"
+
+#include "support/catch.hpp"
 
 using namespace veneer;
 
@@ -34,14 +35,16 @@ TEST_CASE("AdamW follows its equation in double precision") {
   std::vector<double> p{1.0, -2.0, 0.5}, m(3), v(3);
   for (int t = 1; t <= 20; ++t) {
     std::vector<float> gradient;
-    for (std::size_t i = 0; i < 3; ++i) gradient.push_back(static_cast<float>(std::sin(t * 1.7 + static_cast<double>(i))));
+    for (std::size_t i = 0; i < 3; ++i)
+      gradient.push_back(static_cast<float>(std::sin(t * 1.7 + static_cast<double>(i))));
     give(model.left, gradient);
     optimizer.step();
     for (std::size_t i = 0; i < 3; ++i) {
       const double g = gradient[i];
       m[i] = o.beta1 * m[i] + (1 - o.beta1) * g;
       v[i] = o.beta2 * v[i] + (1 - o.beta2) * g * g;
-      const double step = m[i] / (1 - std::pow(o.beta1, t)) / (std::sqrt(v[i] / (1 - std::pow(o.beta2, t))) + o.epsilon);
+      const double step =
+          m[i] / (1 - std::pow(o.beta1, t)) / (std::sqrt(v[i] / (1 - std::pow(o.beta2, t))) + o.epsilon);
       p[i] = p[i] * (1 - o.learning_rate * o.weight_decay) - o.learning_rate * step;
     }
   }
@@ -70,8 +73,9 @@ TEST_CASE("A saved and restored optimiser goes on with the same bits") {
 
 TEST_CASE("Groups change rate and decay of some parameters") {
   Pair model = make_pair();
-  AdamW optimizer(model, {.learning_rate = 0.1, .weight_decay = 0.0},
-                  [](const std::string& name, int) { return ParameterGroup{name == "right" ? 0.0 : 1.0, 1.0}; });
+  AdamW optimizer(model, {.learning_rate = 0.1, .weight_decay = 0.0}, [](const std::string& name, int) {
+    return ParameterGroup{name == "right" ? 0.0 : 1.0, 1.0};
+  });
   give(model.left, {1, 1, 1});
   give(model.right, {1, 1});
   optimizer.step();

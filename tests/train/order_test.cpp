@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <set>
 
-#include "support/catch.hpp"
 #include "veneer/train/batch.hpp"
 #include "veneer/train/metrics.hpp"
+
+#include "support/catch.hpp"
 
 using namespace veneer;
 
@@ -39,7 +40,8 @@ TEST_CASE("The order is a function of seed and step: any step can be asked for f
   for (index_t step = 0; step < 40; ++step) seen.push_back(plain(whole.batch(step)));
   for (const index_t start : {39, 3, 17}) {
     DataOrder later(23, 4, true, 5, 7, 0.25);
-    for (index_t step = start; step < 40; ++step) CHECK(plain(later.batch(step)) == seen[static_cast<std::size_t>(step)]);
+    for (index_t step = start; step < 40; ++step)
+      CHECK(plain(later.batch(step)) == seen[static_cast<std::size_t>(step)]);
   }
   for (const auto& batch : seen) {
     CHECK(batch.size() == 4);
@@ -78,7 +80,8 @@ TEST_CASE("A batch shifts labels inside each sequence") {
 TEST_CASE("Metric lines keep nine digits of a loss") {
   const StepReport report{3, 1.23456789012, 0.5, 2e-4, 512, 100};
   CHECK(metrics_line(report, 9000.04, 123456) ==
-        R"({"step":3,"loss":1.23456789,"grad_norm":0.5,"learning_rate":0.0002,"tokens":512,"tokens_per_second":9000.0,"memory_bytes":123456})");
+        R"({"step":3,"loss":1.23456789,"grad_norm":0.5,"learning_rate":0.0002,)"
+        R"("tokens":512,"tokens_per_second":9000.0,"memory_bytes":123456})");
   CHECK(metrics_line(50, 0.25) == R"({"step":50,"eval_loss":0.25})");
 }
 

@@ -5,9 +5,11 @@
 /// An op is a struct with
 ///   forward(xs...)                        on tensors; returns y, or Forward{y, kept} when pullbacks need more than y
 ///   pullback(Wrt<I>, dy, kept, xs...)     one overload an operand: the gradient with respect to operand I, or
-///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, where they share work (Nothing for those not wanted)
+///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, where they share work (Nothing for those not
+///   wanted)
 ///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are let go
-/// `kept` is y unless forward says otherwise. Pullbacks are written with tensors and verbs only, so every backend has them.
+/// `kept` is y unless forward says otherwise. Pullbacks are written with tensors and verbs only, so every backend has
+/// them.
 /// Operands that are not values (a layout, a packed weight) pass through and have no gradient.
 #pragma once
 
@@ -52,7 +54,8 @@ struct Reads {
   constexpr bool has(Reads part) const { return (bits & part.bits) != 0; }
 };
 
-/// May a gradient with respect to X be wanted at all? Decided by the type: no pullback is instantiated for a frozen operand.
+/// May a gradient with respect to X be wanted at all? Decided by the type: no pullback is instantiated for a frozen
+/// operand.
 template <class X>
 concept Differentiable = ParameterLike<X> || (VariableLike<X> && Real<typename std::remove_cvref_t<X>::scalar>);
 
@@ -142,7 +145,10 @@ struct Entry {
   void single(const Dy& dy) {
     if constexpr (std::tuple_element_t<I, Mask>::value) {
       if (std::get<I>(wanted)) {
-        contribute(std::get<I>(slots), std::apply([&](const auto&... xs) { return op.pullback(Wrt<static_cast<int>(I)>{}, dy, kept, xs...); }, values));
+        contribute(
+            std::get<I>(slots),
+            std::apply([&](const auto&... xs) { return op.pullback(Wrt<static_cast<int>(I)>{}, dy, kept, xs...); },
+                       values));
       }
     }
   }
@@ -184,8 +190,9 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
       auto values = std::tuple{keep_if(reads.has(Reads::operand(static_cast<int>(I))), value_of(xs))...};
       auto slots = std::tuple{slot_of(xs)...};
       using Mask = std::tuple<std::bool_constant<Differentiable<Xs>>...>;
-      tape.record(Entry<Op, std::remove_cvref_t<decltype(out.slot())>, decltype(kept), decltype(values), decltype(slots), Mask, n>{
-          op, out.slot(), wanted, std::move(kept), std::move(values), std::move(slots)});
+      tape.record(
+          Entry<Op, std::remove_cvref_t<decltype(out.slot())>, decltype(kept), decltype(values), decltype(slots), Mask,
+                n>{op, out.slot(), wanted, std::move(kept), std::move(values), std::move(slots)});
     }
   }
   return out;
@@ -197,7 +204,8 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
 template <class Op, class... Xs>
 auto apply(const Op& op, const Xs&... xs) {
   static_assert((VariableLike<Xs> || ...) || (TensorLike<Xs> || ...) || !(ParameterLike<Xs> || ...),
-                "veneer::apply(op, parameter): parameters alone are on no tape and their gradient would be lost; use on_tape(parameter, tape)");
+                "veneer::apply(op, parameter): parameters alone are on no tape and their gradient would be lost; use "
+                "on_tape(parameter, tape)");
   auto result = op.forward(value_of(xs)...);
   if constexpr ((VariableLike<Xs> || ...)) {
     return detail::record(op, result, std::index_sequence_for<Xs...>{}, xs...);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file checkpoint.hpp
-/// checkpoint(f, x): f(x) that keeps x only. What f computes inside is thrown away, and computed again in the backward pass.
+/// checkpoint(f, x): f(x) that keeps x only. What f computes inside is thrown away, and computed again in the backward
+/// pass.
 ///
 /// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-/// f takes a variable and returns one; parameters that it uses get their gradients. Dropout inside draws the same masks both times.
+/// f takes a variable and returns one; parameters that it uses get their gradients. Dropout inside draws the same masks
+/// both times.
 #pragma once
 
 #include <utility>
@@ -15,6 +17,9 @@ namespace veneer {
 /// On a tensor it is f(x). `f` is copied, and must stay callable until the backward pass: capture models by reference.
 template <class F, ValueLike X>
 auto checkpoint(F f, const X& x) {
+  static_assert(!ParameterLike<X>,
+                "veneer::checkpoint(f, x): a parameter is on no tape and its gradient would be lost; use "
+                "on_tape(parameter, tape)");
   if constexpr (!VariableLike<X>) {
     return f(x);
   } else {

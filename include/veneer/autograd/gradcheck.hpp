@@ -2,7 +2,8 @@
 /// \file gradcheck.hpp
 /// gradient_error(f, xs...): how far the gradients of f are from central differences, in double.
 ///
-///   (f(x + h e_i) - f(x - h e_i)) / 2h,  h = 1e-5: truncation and rounding together stay near 1e-9 of the gradient there,
+///   (f(x + h e_i) - f(x - h e_i)) / 2h,  h = 1e-5: truncation and rounding together stay near 1e-9 of the gradient
+///   there,
 /// while 1e-6 and below already lose to rounding. The error is relative to the largest slope of the operand.
 #pragma once
 
@@ -31,7 +32,8 @@ double gradient_error(const F& f, const Xs&... xs) {
   const auto check = [&](auto x, const auto& variable) {  // x: a handle on the operand, varied in place
     constexpr double step = 1e-5;
     const auto gradient = variable.gradient();
-    const std::vector<double> found = gradient ? to_host(gradient) : std::vector<double>(static_cast<std::size_t>(x.count()), 0.0);
+    const std::vector<double> found =
+        gradient ? to_host(gradient) : std::vector<double>(static_cast<std::size_t>(x.count()), 0.0);
     double error = 0.0, largest = 0.0;
     std::vector<double> values = to_host(x);
     for (std::size_t i = 0; i < values.size(); ++i) {

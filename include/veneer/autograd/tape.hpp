@@ -6,7 +6,8 @@
 ///   Parameter   a trainable leaf                its gradient accumulates in it, across tapes
 ///   Variable    a value recorded on a Tape      made by tape.input(x), or by an op with a Variable among its operands
 ///
-/// A tape lives on the stack of its user for one step. backward(loss) replays it in reverse and frees as it goes. It knows
+/// A tape lives on the stack of its user for one step. backward(loss) replays it in reverse and frees as it goes. It
+/// knows
 /// no op. An op that nobody downstream of a parameter needs is never recorded: tape.input(x) wants no gradient.
 /// Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
 #pragma once
@@ -41,7 +42,8 @@ struct GradientSlot {
   using scalar = T;
   Tensor<T, dynamic_shape<Rank>, B> gradient;
 
-  /// Adds to the sum. The first contribution is taken as it is; a sum is formed in place only where no other handle looks.
+  /// Adds to the sum. The first contribution is taken as it is; a sum is formed in place only where no other handle
+  /// looks.
   void add(Tensor<T, dynamic_shape<Rank>, B> contribution) {
     if (!gradient) {
       gradient = std::move(contribution);
@@ -249,6 +251,15 @@ void backward(const Variable<T, S, B>& loss, T scale = T(1)) {
   if (!loss.wanted()) return;  // nothing trainable lies before it
   loss.slot()->add(full<T>(dynamic_shape<S::rank>(loss.shape()), scale, loss.device()));
   loss.tape().replay();
+}
+
+/// Refused: nothing remembers how a constant, a parameter, or integers were made.
+template <ValueLike X>
+  requires(!VariableLike<X> || !Real<typename X::scalar>)
+void backward(const X&, double = 1.0) {
+  static_assert(
+      VariableLike<X> && Real<typename X::scalar>,
+      "veneer::backward(loss): loss must be a Variable of real values, recorded on a tape; make it from tape.input(x)");
 }
 
 }  // namespace veneer

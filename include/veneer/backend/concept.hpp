@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file concept.hpp
-/// Backend: what a device must be able to do. Four verbs, and every op, adapter and optimiser is written once above them.
+/// Backend: what a device must be able to do. Four verbs, and every op, adapter and optimiser is written once above
+/// them.
 ///
 ///   memory        allocate, copy_in, copy_out
 ///   for_each      body(i) for i in [0, n), in any order
@@ -8,8 +9,10 @@
 ///   gemm          C = alpha op(A) op(B) + beta C
 ///
 /// A concept cannot say "for every functor", so it is checked against archetypes: the least that a caller may pass. A
-/// functor holds pointers and integers, is copyable, and stands at namespace scope (a kernel cannot be given a local type).
-/// Speed is refinement: an op asks `if constexpr (requires { device.attention(...); })` and otherwise composes the verbs.
+/// functor holds pointers and integers, is copyable, and stands at namespace scope (a kernel cannot be given a local
+/// type).
+/// Speed is refinement: an op asks `if constexpr (requires { device.attention(...); })` and otherwise composes the
+/// verbs.
 #pragma once
 
 #include <concepts>
@@ -68,19 +71,20 @@ struct Load {
 }  // namespace archetype
 
 template <class B>
-concept Backend = std::copyable<B> && std::default_initializable<B> &&
-                  requires(const B device, float* x, const float* y, index_t n, Gemm<float> single, Gemm<double> twice) {
-                    // memory
-                    { device.template allocate<float>(n) } -> std::same_as<std::shared_ptr<float>>;
-                    device.copy_in(x, y, n);   // host -> device
-                    device.copy_out(x, y, n);  // device -> host, and wait
-                    // work; `cost`, the price of one body in elementary steps, is a hint for cutting the range
-                    device.for_each(n, archetype::Body{});
-                    device.for_each(n, archetype::Body{}, n);
-                    device.reduce_rows(Sum<float>{}, n, n, archetype::Load{}, x);
-                    device.gemm(single);
-                    device.gemm(twice);
-                    device.synchronize();
-                  };
+concept Backend =
+    std::copyable<B> && std::default_initializable<B> &&
+    requires(const B device, float* x, const float* y, index_t n, Gemm<float> single, Gemm<double> twice) {
+      // memory
+      { device.template allocate<float>(n) } -> std::same_as<std::shared_ptr<float>>;
+      device.copy_in(x, y, n);   // host -> device
+      device.copy_out(x, y, n);  // device -> host, and wait
+      // work; `cost`, the price of one body in elementary steps, is a hint for cutting the range
+      device.for_each(n, archetype::Body{});
+      device.for_each(n, archetype::Body{}, n);
+      device.reduce_rows(Sum<float>{}, n, n, archetype::Load{}, x);
+      device.gemm(single);
+      device.gemm(twice);
+      device.synchronize();
+    };
 
 }  // namespace veneer

@@ -2,7 +2,8 @@
 /// \file cpu.hpp
 /// Cpu: the four verbs on the host. An empty handle; its threads and its memory belong to the process.
 ///
-/// for_each and reduce_rows are plain loops that a compiler vectorises; work is cut by its size alone, so results have the
+/// for_each and reduce_rows are plain loops that a compiler vectorises; work is cut by its size alone, so results have
+/// the
 /// same bits at any number of threads. A sum runs in 16 lanes that are folded at the end, in float.
 #pragma once
 
@@ -44,9 +45,8 @@ struct Cpu {
       loop(0, count, body);
       return;
     }
-    cpu::Pool::instance().run((count + grain - 1) / grain, [&](index_t task) {
-      loop(task * grain, std::min(count, (task + 1) * grain), body);
-    });
+    cpu::Pool::instance().run((count + grain - 1) / grain,
+                              [&](index_t task) { loop(task * grain, std::min(count, (task + 1) * grain), body); });
   }
 
   /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).

@@ -2,7 +2,8 @@
 /// \file error.hpp
 /// The exceptions of the library: one class a kind of mistake, so that a program can tell a bad file from a full disk.
 ///
-/// Nothing in the library prints or exits. A message names the function, the file or the tensor; what was found; what was
+/// Nothing in the library prints or exits. A message names the function, the file or the tensor; what was found; what
+/// was
 /// expected; and, where there is something to do, what to do.
 #pragma once
 

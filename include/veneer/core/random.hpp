@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file random.hpp
-/// Philox4x32-10, a counter-based generator: element i of stream (seed, stream) has the same bits on every backend, at any
+/// Philox4x32-10, a counter-based generator: element i of stream (seed, stream) has the same bits on every backend, at
+/// any
 /// thread count, in any order.
 ///
 /// Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011, table 2 and section 3.

@@ -2,8 +2,10 @@
 /// \file scalar.hpp
 /// The element types of tensors: float, double, bfloat16, half, and integers for token ids.
 ///
-/// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and 10.
-/// Both are storage: they convert to float exactly and from float with round-to-nearest-even; arithmetic is done in float.
+/// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and
+/// 10.
+/// Both are storage: they convert to float exactly and from float with round-to-nearest-even; arithmetic is done in
+/// float.
 /// double exists for finite differences.
 #pragma once
 
@@ -86,8 +88,8 @@ static_assert(sizeof(bfloat16) == 2 && sizeof(half) == 2);
 
 /// What a tensor may hold.
 template <class T>
-concept Scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
-                 std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t>;
+concept Scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> ||
+                 std::same_as<T, half> || std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t>;
 
 /// What arithmetic is done in.
 template <class T>

@@ -2,8 +2,10 @@
 /// \file shape.hpp
 /// Shape<32, 64>, Shape<dyn, 64>(rows): the extents of a tensor, in the type where the model fixes them.
 ///
-/// Extents are signed and row-major: the last one is contiguous. The constructor takes only what the type does not know.
-/// Forgetting an extent is implicit; learning one is explicit and checked, throwing ShapeError. Rule of thumb: features are
+/// Extents are signed and row-major: the last one is contiguous. The constructor takes only what the type does not
+/// know.
+/// Forgetting an extent is implicit; learning one is explicit and checked, throwing ShapeError. Rule of thumb: features
+/// are
 /// static, batch and time are `dyn`.
 #pragma once
 
@@ -143,7 +145,8 @@ struct IsShape<Shape<Extents...>> : std::true_type {};
 template <class S>
 concept ShapeLike = detail::IsShape<std::remove_cvref_t<S>>::value;
 
-/// Two extents may be equal: they are, or one is learnt at run time. A concept over values, so that compilers print them.
+/// Two extents may be equal: they are, or one is learnt at run time. A concept over values, so that compilers print
+/// them.
 template <index_t Left, index_t Right>
 concept SameExtent = Left == Right || Left == dyn || Right == dyn;
 

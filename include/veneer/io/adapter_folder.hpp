@@ -7,8 +7,10 @@
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
 ///   base_model.model.<module>.base_layer.weight                               the base of an adapted embedding or head
-/// Where PEFT warns or is silent, this is strict: every tensor that the config asks for must be there with its shape and finite
-/// values, and every tensor of the file must be asked for; one error lists all that is not so. Pickles are never opened.
+/// Where PEFT warns or is silent, this is strict: every tensor that the config asks for must be there with its shape
+/// and finite
+/// values, and every tensor of the file must be asked for; one error lists all that is not so. Pickles are never
+/// opened.
 #pragma once
 
 #include <cmath>
@@ -45,7 +47,8 @@ inline bool saves_base_layer(const LoraConfig& config, const std::string& name) 
   return is_layer(name) && std::any_of(names.begin(), names.end(), is_layer);
 }
 
-/// Calls f(key, part) for every tensor that belongs into the file of this adapter. `part` is a Parameter, or a base weight
+/// Calls f(key, part) for every tensor that belongs into the file of this adapter. `part` is a Parameter, or a base
+/// weight
 /// (a tensor or slot) that goes along.
 template <class M, class F>
 void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan& plan, const F& f) {
@@ -124,11 +127,13 @@ inline void check_folder(const std::filesystem::path& folder) {
 /// Refuses an adapter whose initialisation changed the base too: over the base as it was it computes another function.
 inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
   const std::string& start = config.init_lora_weights;
-  const bool changed = start.starts_with("pissa") || start == "olora" || start == "corda" || start == "loftq" || start == "lora_ga";
+  const bool changed =
+      start.starts_with("pissa") || start == "olora" || start == "corda" || start == "loftq" || start == "lora_ga";
   if (!changed) return;
-  throw FormatError(where + ": \"init_lora_weights\": \"" + start +
-                    "\" also changed the weights of the base, and the folder does not hold these: not supported. In PEFT, "
-                    "save_pretrained with path_initial_model_for_weight_conversion makes an adapter for the base as it was");
+  throw FormatError(
+      where + ": \"init_lora_weights\": \"" + start +
+      "\" also changed the weights of the base, and the folder does not hold these: not supported. In PEFT, "
+      "save_pretrained with path_initial_model_for_weight_conversion makes an adapter for the base as it was");
 }
 
 /// Checks shape, type and values, and returns the values.
@@ -157,7 +162,8 @@ std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std
 }  // namespace detail
 
 /// Attaches the adapter of a folder to a model whose weights are loaded, or outlined.
-/// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; for a config that contradicts the tensors or
+/// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; for a config that
+/// contradicts the tensors or
 ///         asks for what is not supported. The model is then to be thrown away.
 template <class Model>
 LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
@@ -224,7 +230,8 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
     } else {
       with_weight(part, [&](const auto& w) {
         const auto& values = value_of(w);
-        tensors.push_back(known ? detail::host_tensor_as(key, decode(values), dtype) : detail::host_tensor(key, values));
+        tensors.push_back(known ? detail::host_tensor_as(key, decode(values), dtype)
+                                : detail::host_tensor(key, values));
         return 0;
       });
     }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_checkpoint.hpp
-/// load_llama(folder): a Hugging Face folder (config.json, model.safetensors or shards of it) becomes a model; save_llama is the way
+/// load_llama(folder): a Hugging Face folder (config.json, model.safetensors or shards of it) becomes a model;
+/// save_llama is the way
 /// back.
 ///
-/// Weights stay in the type that the file has (F32, BF16, F16; F64 rounds to F32). Every tensor of the model must be in the files,
-/// with its shape, and every tensor of the files in the model: one error lists all that is missing, extra or misshapen. Nothing is
+/// Weights stay in the type that the file has (F32, BF16, F16; F64 rounds to F32). Every tensor of the model must be in
+/// the files,
+/// with its shape, and every tensor of the files in the model: one error lists all that is missing, extra or misshapen.
+/// Nothing is
 /// allocated before all shapes have been compared.
 #pragma once
 
@@ -209,7 +212,8 @@ inline std::vector<TensorView> views(const std::vector<HostTensor>& tensors) {
 
 }  // namespace detail
 
-/// The weights of the base as a checkpoint holds them: frozen ones as they were stored, trained ones in `trained_dtype`.
+/// The weights of the base as a checkpoint holds them: frozen ones as they were stored, trained ones in
+/// `trained_dtype`.
 /// Adapters are not part of it; merge first.
 template <class Model>
 std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype = Dtype::f32) {

@@ -3,7 +3,8 @@
 /// The seam. An adapter is a function (weight, x) -> y of a layer's frozen weight, with one law:
 ///
 ///   linear(x, adapter.merged(w)) == adapter(w, x)
-/// NoAdapter is linear itself. AdapterSlot<A, B, ...> is an adapter that starts as NoAdapter and may be filled at run time with one
+/// NoAdapter is linear itself. AdapterSlot<A, B, ...> is an adapter that starts as NoAdapter and may be filled at run
+/// time with one
 /// of the listed kinds: layers never ask whether they are adapted, attach() fills slots.
 #pragma once
 

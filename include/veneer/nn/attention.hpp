@@ -50,7 +50,8 @@ struct CopyRowsBody {
 
 }  // namespace ops
 
-/// Keys and values of one layer for `slots` sequences of at most `capacity` tokens.    each: (slots * capacity, kv_heads * d)
+/// Keys and values of one layer for `slots` sequences of at most `capacity` tokens.    each: (slots * capacity,
+/// kv_heads * d)
 template <Real T, Backend B>
 struct LayerCache {
   Matrix<T, B> keys, values;
@@ -99,13 +100,15 @@ struct SelfAttention {
     return o_proj(attention(q, k, v, context.layout, heads, kv_heads, window));
   }
 
-  static constexpr auto fields = std::tuple{field("q_proj", &SelfAttention::q_proj), field("k_proj", &SelfAttention::k_proj),
-                                            field("v_proj", &SelfAttention::v_proj), field("o_proj", &SelfAttention::o_proj)};
+  static constexpr auto fields =
+      std::tuple{field("q_proj", &SelfAttention::q_proj), field("k_proj", &SelfAttention::k_proj),
+                 field("v_proj", &SelfAttention::v_proj), field("o_proj", &SelfAttention::o_proj)};
 
  private:
   static void store(auto& to, const auto& from, const auto& rows) {
     using T = typename std::remove_cvref_t<decltype(to)>::scalar;
-    to.device().for_each(from.extent(0), ops::CopyRowsBody<T>{to.data(), from.data(), rows.data(), from.extent(1)}, from.extent(1));
+    to.device().for_each(from.extent(0), ops::CopyRowsBody<T>{to.data(), from.data(), rows.data(), from.extent(1)},
+                         from.extent(1));
   }
 };
 

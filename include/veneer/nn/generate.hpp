@@ -2,8 +2,10 @@
 /// \file generate.hpp
 /// generate(model, prompts, options): continues sequences of ids token by token, with a cache of keys and values.
 ///
-/// Greedy when the temperature is 0. Otherwise a token is drawn from softmax(logits / temperature) over the most likely ones: at most top_k,
-/// and the fewest that together reach top_p (Holtzman et al., arXiv:1904.09751, section 3.1). Draw i of sequence s comes from
+/// Greedy when the temperature is 0. Otherwise a token is drawn from softmax(logits / temperature) over the most likely
+/// ones: at most top_k,
+/// and the fewest that together reach top_p (Holtzman et al., arXiv:1904.09751, section 3.1). Draw i of sequence s
+/// comes from
 /// stream s of the seed, so the text does not depend on threads or on what else is in the batch.
 #pragma once
 
@@ -21,8 +23,8 @@ namespace veneer {
 struct GenerateOptions {
   index_t max_new_tokens = 128;
   std::vector<std::int32_t> stop = {};  // ids that end a sequence; the id itself is part of the result
-  double temperature = 0.0;        // 0: the most likely token
-  index_t top_k = 0;               // 0: all
+  double temperature = 0.0;             // 0: the most likely token
+  index_t top_k = 0;                    // 0: all
   double top_p = 1.0;
   double repetition_penalty = 1.0;  // Keskar et al., arXiv:1909.05858, section 4.1; 1: none
   std::uint64_t seed = 0;
@@ -32,8 +34,8 @@ struct GenerateOptions {
 
 namespace detail {
 
-inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<std::int32_t>& seen, const GenerateOptions& options,
-                                 RandomSequence& random) {
+inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<std::int32_t>& seen,
+                                 const GenerateOptions& options, RandomSequence& random) {
   if (options.repetition_penalty != 1.0) {
     std::vector<std::int32_t> once = seen;
     std::sort(once.begin(), once.end());
@@ -43,7 +45,8 @@ inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<s
       x = static_cast<float>(x > 0 ? x / options.repetition_penalty : x * options.repetition_penalty);
     }
   }
-  if (options.temperature <= 0.0) return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  if (options.temperature <= 0.0)
+    return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto more_likely = [&](std::int32_t a, std::int32_t b) {
@@ -51,7 +54,8 @@ inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<s
     return x != y ? x > y : a < b;
   };
   std::sort(order.begin(), order.end(), more_likely);
-  if (options.top_k > 0 && options.top_k < static_cast<index_t>(order.size())) order.resize(static_cast<std::size_t>(options.top_k));
+  if (options.top_k > 0 && options.top_k < static_cast<index_t>(order.size()))
+    order.resize(static_cast<std::size_t>(options.top_k));
   std::vector<double> share(order.size());
   const double top = logits[static_cast<std::size_t>(order[0])];
   double sum = 0.0;
@@ -72,7 +76,8 @@ inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<s
 
 /// The layout and cache rows of a round in which sequence s feeds `fed[s]` tokens.
 template <class Model>
-auto cached_context(const Model& model, KeyValueCache<typename Model::T, typename Model::backend>& cache, const std::vector<index_t>& fed) {
+auto cached_context(const Model& model, KeyValueCache<typename Model::T, typename Model::backend>& cache,
+                    const std::vector<index_t>& fed) {
   auto layout = std::make_shared<AttentionLayout>();
   std::vector<std::int32_t> rows;
   index_t query = 0;
@@ -101,7 +106,8 @@ auto make_cache(const Model& model, index_t sequences, index_t capacity) {
   cache.capacity = capacity;
   cache.lengths.assign(static_cast<std::size_t>(sequences), 0);
   const Shape<dyn, dyn> shape(sequences * capacity, model.config.num_key_value_heads * model.config.head_dim);
-  for (std::size_t i = 0; i < model.model.layers.size(); ++i) cache.layers.push_back({Matrix<T, B>(shape, model.device), Matrix<T, B>(shape, model.device)});
+  for (std::size_t i = 0; i < model.model.layers.size(); ++i)
+    cache.layers.push_back({Matrix<T, B>(shape, model.device), Matrix<T, B>(shape, model.device)});
   return cache;
 }
 
@@ -109,7 +115,8 @@ auto make_cache(const Model& model, index_t sequences, index_t capacity) {
 /// \returns the new tokens of each sequence
 /// \throws ArgumentError for an empty prompt or an id outside the vocabulary
 template <class Model>
-std::vector<std::vector<std::int32_t>> generate(const Model& model, const std::vector<std::vector<std::int32_t>>& prompts,
+std::vector<std::vector<std::int32_t>> generate(const Model& model,
+                                                const std::vector<std::vector<std::int32_t>>& prompts,
                                                 const GenerateOptions& options = {}) {
   const std::size_t count = prompts.size();
   std::vector<std::vector<std::int32_t>> made(count);
@@ -142,7 +149,8 @@ std::vector<std::vector<std::int32_t>> generate(const Model& model, const std::v
     const auto logits = to_host(model.head(gather_rows(h, rows)));
     for (std::size_t i = 0; i < active.size(); ++i) {
       const std::size_t s = active[i], width = static_cast<std::size_t>(model.config.vocab_size);
-      std::vector<float> row(logits.begin() + static_cast<std::ptrdiff_t>(i * width), logits.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+      std::vector<float> row(logits.begin() + static_cast<std::ptrdiff_t>(i * width),
+                             logits.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
       std::vector<std::int32_t> seen;
       if (options.repetition_penalty != 1.0) {
         seen = prompts[s];

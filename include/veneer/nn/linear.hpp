@@ -22,9 +22,9 @@ struct NoBias {
 
 template <class Weight, class Adapter = NoAdapter, class Bias = NoBias>
 struct Linear {
-  Weight weight{};                            // (out, in)
-  [[no_unique_address]] Adapter adapter{};    // NoAdapter costs nothing
-  [[no_unique_address]] Bias bias{};          // (out)
+  Weight weight{};                          // (out, in)
+  [[no_unique_address]] Adapter adapter{};  // NoAdapter costs nothing
+  [[no_unique_address]] Bias bias{};        // (out)
 
   auto operator()(const auto& x) const { return with(weight, x); }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama.hpp
-/// Llama: token ids -> logits, for Llama 2 and 3, Mistral and Qwen2, sized by a type or by a configuration read at run time.
+/// Llama: token ids -> logits, for Llama 2 and 3, Mistral and Qwen2, sized by a type or by a configuration read at run
+/// time.
 ///
 ///   h = embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h)
 ///   ids: (tokens)   h: (tokens, hidden)   logits: (tokens, vocabulary)
-/// Sequences of a batch lie one after the other without padding between them; an AttentionLayout keeps them apart. Field names are
+/// Sequences of a batch lie one after the other without padding between them; an AttentionLayout keeps them apart.
+/// Field names are
 /// the keys of Hugging Face checkpoints: model.layers.0.self_attn.q_proj.weight. A tied head has no weight of its own.
 #pragma once
 
@@ -28,14 +30,16 @@ struct LlamaDecoder {
   std::vector<Block> layers;
   Norm norm;
 
-  static constexpr auto fields = std::tuple{field("embed_tokens", &LlamaDecoder::embed_tokens), field("layers", &LlamaDecoder::layers),
-                                            field("norm", &LlamaDecoder::norm)};
+  static constexpr auto fields = std::tuple{field("embed_tokens", &LlamaDecoder::embed_tokens),
+                                            field("layers", &LlamaDecoder::layers), field("norm", &LlamaDecoder::norm)};
 };
 
 /// \tparam E        extents that the program fixes; LlamaExtents{} leaves all to the configuration
 /// \tparam Format   how weights are held: dense<T>, stored<T>
-/// \tparam Adapter, EmbeddingAdapter  what stands on linear layers and on the embedding; slots where that is decided at run time
-template <LlamaExtents E, Backend B, class Format, class Adapter = NoAdapter, class EmbeddingAdapter = NoEmbeddingAdapter>
+/// \tparam Adapter, EmbeddingAdapter  what stands on linear layers and on the embedding; slots where that is decided at
+/// run time
+template <LlamaExtents E, Backend B, class Format, class Adapter = NoAdapter,
+          class EmbeddingAdapter = NoEmbeddingAdapter>
 struct Llama {
   using T = typename Format::compute;
   using backend = B;
@@ -49,12 +53,13 @@ struct Llama {
   LlamaConfig config;
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
-  Head lm_head;               // its weight is empty when the head is tied
+  Head lm_head;                // its weight is empty when the head is tied
   bool checkpointing = false;  // keep only the input of each block, and run the block again in the backward pass
 
   Llama() = default;
 
-  /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills them.
+  /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills
+  /// them.
   /// \throws ArgumentError when the configuration contradicts itself, ShapeError when it contradicts E
   explicit Llama(LlamaConfig settings, B where = {}) : config(std::move(settings)), device(std::move(where)) {
     check(config);
@@ -106,8 +111,11 @@ struct Llama {
     const index_t half = static_cast<index_t>(frequencies.size());
     const auto positions_there = from_host(Shape<dyn>(tokens), positions, device);
     const auto frequencies_there = from_host(Shape<dyn>(half), frequencies, device);
-    Context<T, B> context{std::move(layout), Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device),
-                          Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device), nullptr, {}};
+    Context<T, B> context{std::move(layout),
+                          Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device),
+                          Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device),
+                          nullptr,
+                          {}};
     device.for_each(tokens * half,
                     ops::AngleBody<T>{context.cosines.data(), context.sines.data(), positions_there.data(),
                                       frequencies_there.data(), half, static_cast<T>(attention_factor(config))},
@@ -145,11 +153,12 @@ struct Llama {
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
   void check_ids(const Ids& ids) const {
-    static_assert(std::same_as<typename Ids::scalar, std::int32_t>, "veneer::Llama(ids): ids must be a vector of int32");
+    static_assert(std::same_as<typename Ids::scalar, std::int32_t>,
+                  "veneer::Llama(ids): ids must be a vector of int32");
     for (const std::int32_t id : to_host(value_of(ids))) {
       if (id < 0 || id >= config.vocab_size) {
-        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) + "); one is " +
-                            std::to_string(id));
+        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) +
+                            "); one is " + std::to_string(id));
       }
     }
   }
@@ -169,8 +178,8 @@ struct Llama {
             double scale) const {
     check_ids(ids);
     if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) + " tokens and " +
-                       std::to_string(targets.size()) + " targets");
+      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+                       " tokens and " + std::to_string(targets.size()) + " targets");
     }
     std::vector<std::int32_t> rows, labels;
     for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -213,18 +222,21 @@ struct Llama {
   }
 
   template <class H>
-  auto piece_loss(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels, index_t begin,
-                  index_t end, double scale) const {
+  auto piece_loss(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
+                  index_t begin, index_t end, double scale) const {
     const auto part = [&](const std::vector<std::int32_t>& all) {
-      return from_host(Shape<dyn>(end - begin), std::vector<std::int32_t>(all.begin() + begin, all.begin() + end), device);
+      return from_host(Shape<dyn>(end - begin), std::vector<std::int32_t>(all.begin() + begin, all.begin() + end),
+                       device);
     };
     return cross_entropy_sum(head(gather_rows(h, part(rows))), part(labels), scale);
   }
 
   template <class H>
-  auto checkpointed_piece(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels, index_t begin,
-                          index_t end, double scale) const {
-    const auto run = [this, rows, labels, begin, end, scale](const auto& x) { return this->piece_loss(x, rows, labels, begin, end, scale); };
+  auto checkpointed_piece(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
+                          index_t begin, index_t end, double scale) const {
+    const auto run = [this, rows, labels, begin, end, scale](const auto& x) {
+      return this->piece_loss(x, rows, labels, begin, end, scale);
+    };
     return checkpoint(run, h);
   }
 };

@@ -2,7 +2,8 @@
 /// \file llama_block.hpp
 /// LlamaBlock: h = x + attention(norm(x)),  y = h + mlp(norm(h)).    x, y: (tokens, hidden)
 ///
-/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2; Llama 2 and 3, Mistral and Qwen2 are the same block with other numbers.
+/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2; Llama 2 and 3, Mistral and Qwen2 are the same block with
+/// other numbers.
 /// The extents stand in the type where the program fixes them and are `dyn` where a checkpoint brings them.
 #pragma once
 
@@ -47,11 +48,13 @@ template <LlamaExtents E, Backend B, class Format, class Adapter>
 struct LlamaBlock {
   using T = typename Format::compute;
   template <index_t Out, index_t In>
-  using Projection = Linear<typename Format::template weight<Shape<Out, In>, B>, Adapter, typename Format::template bias<Shape<Out>, B>>;
+  using Projection = Linear<typename Format::template weight<Shape<Out, In>, B>, Adapter,
+                            typename Format::template bias<Shape<Out>, B>>;
   using Norm = RmsNorm<typename Format::template bias<Shape<E.hidden>, B>>;
 
   Norm input_layernorm;
-  SelfAttention<Projection<E.query, E.hidden>, Projection<E.key_value, E.hidden>, Projection<E.hidden, E.query>> self_attn;
+  SelfAttention<Projection<E.query, E.hidden>, Projection<E.key_value, E.hidden>, Projection<E.hidden, E.query>>
+      self_attn;
   Norm post_attention_layernorm;
   GatedMlp<Projection<E.intermediate, E.hidden>, Projection<E.hidden, E.intermediate>> mlp;
 
@@ -60,9 +63,9 @@ struct LlamaBlock {
     return add(h, mlp(post_attention_layernorm(h)));
   }
 
-  static constexpr auto fields =
-      std::tuple{field("input_layernorm", &LlamaBlock::input_layernorm), field("self_attn", &LlamaBlock::self_attn),
-                 field("post_attention_layernorm", &LlamaBlock::post_attention_layernorm), field("mlp", &LlamaBlock::mlp)};
+  static constexpr auto fields = std::tuple{
+      field("input_layernorm", &LlamaBlock::input_layernorm), field("self_attn", &LlamaBlock::self_attn),
+      field("post_attention_layernorm", &LlamaBlock::post_attention_layernorm), field("mlp", &LlamaBlock::mlp)};
 };
 
 }  // namespace veneer

@@ -20,8 +20,9 @@ struct GatedMlp {
 
   auto operator()(const auto& x) const { return down_proj(swiglu(gate_proj(x), up_proj(x))); }
 
-  static constexpr auto fields = std::tuple{field("gate_proj", &GatedMlp::gate_proj), field("up_proj", &GatedMlp::up_proj),
-                                            field("down_proj", &GatedMlp::down_proj)};
+  static constexpr auto fields =
+      std::tuple{field("gate_proj", &GatedMlp::gate_proj), field("up_proj", &GatedMlp::up_proj),
+                 field("down_proj", &GatedMlp::down_proj)};
 };
 
 }  // namespace veneer

@@ -6,7 +6,8 @@
 ///     Linear<...> up, down;
 ///     static constexpr auto fields = std::tuple{field("up", &Mlp::up), field("down", &Mlp::down)};
 ///   };
-/// The names are the keys of checkpoints: visit_parameters(model, f) calls f("layers.0.up.lora_A.weight", parameter). A vector
+/// The names are the keys of checkpoints: visit_parameters(model, f) calls f("layers.0.up.lora_A.weight", parameter). A
+/// vector
 /// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into.
 #pragma once
 
@@ -29,7 +30,7 @@ struct Field {
 
 /// One entry of `fields`.
 template <class Owner, class Member>
-constexpr Field<Owner, Member> field(const char* name, Member Owner::* member) {
+constexpr Field<Owner, Member> field(const char* name, Member Owner::*member) {
   return {name, member};
 }
 
@@ -57,7 +58,9 @@ void walk(const std::string& name, M& member, const F& f);
 
 template <class M, class F, std::size_t... I>
 void walk_fields(const std::string& name, M& root, const F& f, std::index_sequence<I...>) {
-  (walk(join(name, std::get<I>(std::remove_const_t<M>::fields).name), root.*(std::get<I>(std::remove_const_t<M>::fields).member), f), ...);
+  (walk(join(name, std::get<I>(std::remove_const_t<M>::fields).name),
+        root.*(std::get<I>(std::remove_const_t<M>::fields).member), f),
+   ...);
 }
 
 template <class M, class F>
@@ -80,6 +83,8 @@ void walk(const std::string& name, M& member, const F& f) {
 /// Calls f(name, part) for the module itself, for every module inside it, and for every leaf, owners first.
 template <class M, class F>
 void visit(M& root, const F& f, const std::string& prefix = "") {
+  static_assert(Module<M> || detail::IsVector<std::remove_const_t<M>>::value || detail::SlotLike<M> || ValueLike<M>,
+                "veneer::visit(model): the model is a struct without `fields`, so nothing in it would be found");
   detail::walk(prefix, root, f);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file weight_slot.hpp
-/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, or nothing
+/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, or
+/// nothing
 /// (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
 ///
 /// Where a program fixes its storage, a layer takes a Tensor instead and pays nothing.

@@ -5,8 +5,10 @@
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
 ///   y_h = softmax(q_h k_gᵀ / sqrt(d) over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
 /// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. The scores of a block of
-/// queries exist one block at a time (Dao et al., arXiv:2205.14135): forward keeps the logarithm of each row's sum, the pullback
-/// recomputes. A layout says which rows belong together, so packed sequences, padded batches and a key cache are one op.
+/// queries exist one block at a time (Dao et al., arXiv:2205.14135): forward keeps the logarithm of each row's sum, the
+/// pullback
+/// recomputes. A layout says which rows belong together, so packed sequences, padded batches and a key cache are one
+/// op.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +24,11 @@
 
 namespace veneer {
 
-/// One sequence: rows [query, query + queries) of q look at rows [key, key + keys) of k and v. The queries are the last of the keys:
+/// One sequence: rows [query, query + queries) of q look at rows [key, key + keys) of k and v. The queries are the last
+/// of the keys:
 /// query i stands at position keys - queries + i, sees keys up to itself, of these the first `valid` only, and with a
-/// window the last `window` only. A query that may see none (padding) takes the plain mean of all keys, as a mask of lowest
+/// window the last `window` only. A query that may see none (padding) takes the plain mean of all keys, as a mask of
+/// lowest
 /// finite numbers gives.
 struct Span {
   index_t query = 0, queries = 0;
@@ -120,7 +124,8 @@ struct WeightBody {
   }
 };
 
-/// log of the sum of exponentials, to where (token, head) has its place. A blind row keeps the logarithm of its number of keys.
+/// log of the sum of exponentials, to where (token, head) has its place. A blind row keeps the logarithm of its number
+/// of keys.
 template <Real T>
 struct LogSumStoreBody {
   T* log_sums;  // at the first token and head
@@ -194,8 +199,14 @@ struct Attention {
     Visible visible;
 
     Block(const Attention& attention, const Span& s, index_t head, index_t i, index_t d)
-        : op(attention), span(s), kv_head(head), first(i), width(d), group(attention.heads / attention.kv_heads),
-          rows(std::min(block, s.queries - i)), stacked(group * rows) {
+        : op(attention),
+          span(s),
+          kv_head(head),
+          first(i),
+          width(d),
+          group(attention.heads / attention.kv_heads),
+          rows(std::min(block, s.queries - i)),
+          stacked(group * rows) {
       const index_t position = s.keys - s.queries + i, last = position + rows;  // of the first row, one past the last
       const index_t high = std::min(last, s.valid);
       const index_t low = op.window == 0 ? 0 : std::max<index_t>(0, position - op.window + 1);
@@ -209,16 +220,19 @@ struct Attention {
 
     Plain stack(const X& x) const {
       Plain out(Shape<dyn, dyn>(stacked, width), x.device());
-      x.device().for_each(stacked, StackBody<T>{out.data(), x.data() + query_offset(), rows, width, op.heads * width}, width);
+      x.device().for_each(stacked, StackBody<T>{out.data(), x.data() + query_offset(), rows, width, op.heads * width},
+                          width);
       return out;
     }
     void unstack(X& y, const Plain& x, const T* divisor) const {
-      y.device().for_each(stacked, UnstackBody<T>{y.data() + query_offset(), x.data(), divisor, rows, width, op.heads * width}, width);
+      y.device().for_each(
+          stacked, UnstackBody<T>{y.data() + query_offset(), x.data(), divisor, rows, width, op.heads * width}, width);
     }
     /// a (stacked, width) times the keys' or values' rows: (stacked, columns).
     Plain against_rows(const Plain& a, const X& x, double alpha) const {
       Plain out(Shape<dyn, dyn>(stacked, visible.columns), a.device());
-      Gemm<T> product{.transpose_b = true, .m = stacked, .n = visible.columns, .k = width, .alpha = static_cast<T>(alpha)};
+      Gemm<T> product{
+          .transpose_b = true, .m = stacked, .n = visible.columns, .k = width, .alpha = static_cast<T>(alpha)};
       product.a = a.data(), product.lda = width;
       product.b = x.data() + key_offset(), product.ldb = op.kv_heads * width;
       product.c = out.data(), product.ldc = visible.columns;
@@ -237,7 +251,8 @@ struct Attention {
     }
     /// Adds pᵀ a to the gradient rows of keys or values.
     void gather_into(X& dx, const Plain& p, const Plain& a, double alpha) const {
-      Gemm<T> product{.transpose_a = true, .m = visible.columns, .n = width, .k = stacked, .alpha = static_cast<T>(alpha)};
+      Gemm<T> product{
+          .transpose_a = true, .m = visible.columns, .n = width, .k = stacked, .alpha = static_cast<T>(alpha)};
       product.a = p.data(), product.lda = visible.columns;
       product.b = a.data(), product.ldb = width;
       product.beta = T(1);
@@ -270,7 +285,8 @@ struct Attention {
       device.reduce_rows(Maximum<T>{}, part.stacked, columns, VisibleLoad<T>{scores.data(), part.visible}, top.data());
       device.for_each(part.stacked, WeightBody<T>{scores.data(), top.data(), part.visible}, 4 * columns);
       device.reduce_rows(Sum<T>{}, part.stacked, columns, PlainLoad<T>{scores.data(), columns}, sum.data());
-      device.for_each(part.stacked, LogSumStoreBody<T>{log_sums.data() + part.row_offset(), top.data(), sum.data(), part.visible, heads});
+      device.for_each(part.stacked, LogSumStoreBody<T>{log_sums.data() + part.row_offset(), top.data(), sum.data(),
+                                                       part.visible, heads});
       part.unstack(y, part.mix(scores, v, 1.0), sum.data());
     });
     return Forward{y, std::tuple{y, log_sums}};
@@ -289,13 +305,16 @@ struct Attention {
       const auto queries = part.stack(q), slopes = part.stack(dz), outputs = part.stack(y);
       const index_t columns = part.visible.columns;
       auto weights = part.against_rows(queries, k, root);
-      device.for_each(part.stacked, ProbabilityBody<T>{weights.data(), log_sums.data() + part.row_offset(), part.visible, heads},
+      device.for_each(part.stacked,
+                      ProbabilityBody<T>{weights.data(), log_sums.data() + part.row_offset(), part.visible, heads},
                       4 * columns);
       Vector<T, typename X::backend> delta(Shape<dyn>(part.stacked), device);
-      device.reduce_rows(Sum<T>{}, part.stacked, part.width, ProductLoad<T>{slopes.data(), outputs.data(), part.width}, delta.data());
+      device.reduce_rows(Sum<T>{}, part.stacked, part.width, ProductLoad<T>{slopes.data(), outputs.data(), part.width},
+                         delta.data());
       part.gather_into(dv, weights, slopes, 1.0);
       auto score_slopes = part.against_rows(slopes, v, 1.0);
-      device.for_each(part.stacked, ScoreSlopeBody<T>{score_slopes.data(), weights.data(), delta.data(), columns}, 2 * columns);
+      device.for_each(part.stacked, ScoreSlopeBody<T>{score_slopes.data(), weights.data(), delta.data(), columns},
+                      2 * columns);
       part.gather_into(dk, score_slopes, queries, root);
       part.unstack(dq, part.mix(score_slopes, k, root), nullptr);
     });
@@ -310,13 +329,14 @@ struct Attention {
 /// \param window   keys that a token sees, itself included; 0 for all before it
 /// \throws ShapeError when extents, heads or spans do not fit
 template <ValueLike Q, ValueLike K, ValueLike V>
-auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const AttentionLayout> layout, index_t heads, index_t kv_heads,
-               index_t window = 0) {
+auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const AttentionLayout> layout, index_t heads,
+               index_t kv_heads, index_t window = 0) {
   if (heads < 1 || kv_heads < 1 || heads % kv_heads != 0 || q.extent(1) % heads != 0 ||
       k.extent(1) != q.extent(1) / heads * kv_heads || !(k.shape() == v.shape()) || window < 0) {
-    throw ShapeError("veneer::attention(q, k, v): heads must be a multiple of kv_heads, and all heads of one width; q is " +
-                     to_string(q.shape()) + " for " + std::to_string(heads) + " heads, k " + to_string(k.shape()) + " and v " +
-                     to_string(v.shape()) + " for " + std::to_string(kv_heads));
+    throw ShapeError(
+        "veneer::attention(q, k, v): heads must be a multiple of kv_heads, and all heads of one width; q is " +
+        to_string(q.shape()) + " for " + std::to_string(heads) + " heads, k " + to_string(k.shape()) + " and v " +
+        to_string(v.shape()) + " for " + std::to_string(kv_heads));
   }
   for (const Span& span : layout->spans) {
     if (span.query < 0 || span.queries < 0 || span.query + span.queries > q.extent(0) || span.key < 0 ||

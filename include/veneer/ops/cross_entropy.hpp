@@ -5,7 +5,8 @@
 ///   logits: (rows, classes)   labels: (rows), each in [0, classes) or ignored_label   result: one value
 ///   loss = scale * sum over counted rows of (log sum over c of e^logits[r, c] - logits[r, labels[r]])
 ///   dlogits[r, c] = scale * (softmax(logits)[r, c] - [c == labels[r]]) on counted rows, 0 on ignored ones
-/// Log-sum-exp in at least float, the sum over rows in double. The mean over no counted rows is 0, with gradient 0 (a framework
+/// Log-sum-exp in at least float, the sum over rows in double. The mean over no counted rows is 0, with gradient 0 (a
+/// framework
 /// that divides 0 by 0 gives NaN there).
 #pragma once
 
@@ -102,17 +103,18 @@ template <ValueLike X, ValueLike L>
 index_t counted_rows(const char* call, const X& logits, const L& labels) {
   static_assert(std::same_as<typename L::scalar, std::int32_t> && L::shape_type::rank == 1,
                 "veneer::cross_entropy(logits, labels): labels must be a vector of int32");
-  static_assert(X::shape_type::rank == 2, "veneer::cross_entropy(logits, labels): logits must be a matrix (rows, classes)");
+  static_assert(X::shape_type::rank == 2,
+                "veneer::cross_entropy(logits, labels): logits must be a matrix (rows, classes)");
   if (logits.extent(0) != labels.extent(0)) {
-    throw ShapeError(std::string("veneer::") + call + ": one label a row; there are " + std::to_string(logits.extent(0)) +
-                     " rows and " + std::to_string(labels.extent(0)) + " labels");
+    throw ShapeError(std::string("veneer::") + call + ": one label a row; there are " +
+                     std::to_string(logits.extent(0)) + " rows and " + std::to_string(labels.extent(0)) + " labels");
   }
   index_t counted = 0;
   for (const std::int32_t label : to_host(value_of(labels))) {
     if (label == ignored_label) continue;
     if (label < 0 || label >= logits.extent(1)) {
-      throw ArgumentError(std::string("veneer::") + call + ": a label must lie in [0, " + std::to_string(logits.extent(1)) +
-                          ") or be -100 (ignored); one is " + std::to_string(label));
+      throw ArgumentError(std::string("veneer::") + call + ": a label must lie in [0, " +
+                          std::to_string(logits.extent(1)) + ") or be -100 (ignored); one is " + std::to_string(label));
     }
     ++counted;
   }

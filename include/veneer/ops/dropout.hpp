@@ -49,7 +49,8 @@ struct Dropout {
 template <ValueLike X>
 auto dropout(const X& x, double probability) {
   if (!(probability >= 0.0 && probability < 1.0)) {
-    throw ArgumentError("veneer::dropout(x, probability): probability must lie in [0, 1); it is " + std::to_string(probability));
+    throw ArgumentError("veneer::dropout(x, probability): probability must lie in [0, 1); it is " +
+                        std::to_string(probability));
   }
   if constexpr (VariableLike<X>) {
     return probability == 0.0 ? x : apply(ops::Dropout{probability, x.tape().draw()}, x);

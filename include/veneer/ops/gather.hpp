@@ -60,7 +60,8 @@ struct GatherRows {
     auto dx = zeros<T>(x.shape(), x.device());
     const index_t columns = x.extent(1), width = ScatterRowsBody<T>::width;
     dx.device().for_each((columns + width - 1) / width,
-                         ScatterRowsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), columns}, width * ids.extent(0));
+                         ScatterRowsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), columns},
+                         width * ids.extent(0));
     return dx;
   }
   static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
@@ -94,7 +95,8 @@ struct GatherColumns {
     using T = typename X::scalar;
     using S = Shape<extent_of<typename I::shape_type, 0>, extent_of<typename X::shape_type, 0>>;
     Tensor<T, S, typename X::backend> y(shape_of<S>(ids.extent(0), x.extent(0)), x.device());
-    y.device().for_each(ids.extent(0), GatherColumnsBody<T>{y.data(), x.data(), ids.data(), x.extent(0), x.extent(1)}, x.extent(0));
+    y.device().for_each(ids.extent(0), GatherColumnsBody<T>{y.data(), x.data(), ids.data(), x.extent(0), x.extent(1)},
+                        x.extent(0));
     return y;
   }
   template <TensorLike Dy>
@@ -102,7 +104,8 @@ struct GatherColumns {
     using T = typename Dy::scalar;
     auto dx = zeros<T>(x.shape(), x.device());
     dx.device().for_each(
-        x.extent(0), ScatterColumnsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), x.extent(0), x.extent(1)}, ids.extent(0));
+        x.extent(0), ScatterColumnsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), x.extent(0), x.extent(1)},
+        ids.extent(0));
     return dx;
   }
   static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
@@ -117,7 +120,8 @@ void expect_ids(const char* call, const X&, const I&) {
 
 }  // namespace ops
 
-/// Rows of x by number; 16-bit storage widens.    x: (rows, columns)   ids: (count), each in [0, rows), not checked here
+/// Rows of x by number; 16-bit storage widens.    x: (rows, columns)   ids: (count), each in [0, rows), not checked
+/// here
 template <ValueLike X, ValueLike I>
 auto gather_rows(const X& x, const I& ids) {
   ops::expect_ids("gather_rows", x, ids);
@@ -131,7 +135,8 @@ auto gather_columns(const X& x, const I& ids) {
   return apply(ops::GatherColumns{}, x, ids);
 }
 
-/// The vectors of tokens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens, features)
+/// The vectors of tokens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens,
+/// features)
 template <ValueLike I, ValueLike W>
 auto embedding(const I& ids, const W& table) {
   return gather_rows(table, ids);

@@ -6,7 +6,8 @@
 ///   low_rank_linear(x, w, a, b, s) = x wᵀ + s (x aᵀ) bᵀ      a: (rank, in)   b: (out, rank)
 ///   Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685, eq. 3.
 ///
-/// A weight format is one function: decode(w) gives the dense weight. A tensor is its own; a 16-bit tensor widens, exactly,
+/// A weight format is one function: decode(w) gives the dense weight. A tensor is its own; a 16-bit tensor widens,
+/// exactly,
 /// for the length of one product. The tape keeps w as it is stored and decodes again in the backward pass.
 #pragma once
 
@@ -60,7 +61,8 @@ void product(Y& y, const X& x, const W& w, double alpha = 1.0, double beta = 0.0
 template <int RowAxis, int ColumnAxis, TensorLike X, class Y>
 auto empty_like(const X& x, const Y& y) {
   using S = Shape<extent_of<typename X::shape_type, RowAxis>, extent_of<typename Y::shape_type, ColumnAxis>>;
-  return Tensor<typename X::scalar, S, typename X::backend>(shape_of<S>(x.shape()[RowAxis], y.shape()[ColumnAxis]), x.device());
+  return Tensor<typename X::scalar, S, typename X::backend>(shape_of<S>(x.shape()[RowAxis], y.shape()[ColumnAxis]),
+                                                            x.device());
 }
 
 struct Linear {
@@ -128,8 +130,9 @@ struct LowRankLinear {
   }
 
   static constexpr Reads reads(const Wanted<4>& wanted) {
-    return Reads::result().when(wanted[3]) | Reads::operand(0).when(wanted[1] || wanted[2]) | Reads::operand(1).when(wanted[0]) |
-           Reads::operand(2).when(wanted[0]) | Reads::operand(3).when(wanted[0] || wanted[2]);
+    return Reads::result().when(wanted[3]) | Reads::operand(0).when(wanted[1] || wanted[2]) |
+           Reads::operand(1).when(wanted[0]) | Reads::operand(2).when(wanted[0]) |
+           Reads::operand(3).when(wanted[0] || wanted[2]);
   }
 };
 
@@ -147,6 +150,7 @@ void expect_matching(const char* call, const char* sentence, const X& x, const W
 /// \throws ShapeError when the last extents differ
 template <ValueLike X, Weight W>
 auto linear(const X& x, const W& w) {
+  static_assert(X::shape_type::rank == 2 && W::shape_type::rank == 2, "veneer::linear(x, w): x and w must be matrices");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename W::shape_type, -1>>,
                 "veneer::linear(x, w): the last extent of x must equal the last extent of w");
   ops::expect_matching("linear(x, w)", "the last extent of x must equal the last extent of w", x, w, 1, 1);
@@ -157,6 +161,9 @@ auto linear(const X& x, const W& w) {
 /// \throws ShapeError when extents do not fit
 template <ValueLike X, Weight W, ValueLike A, ValueLike C>
 auto low_rank_linear(const X& x, const W& w, const A& a, const C& b, double scale) {
+  static_assert(
+      X::shape_type::rank == 2 && W::shape_type::rank == 2 && A::shape_type::rank == 2 && C::shape_type::rank == 2,
+      "veneer::low_rank_linear(x, w, a, b): x, w, a and b must be matrices");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename W::shape_type, -1>>,
                 "veneer::low_rank_linear(x, w, a, b): the last extent of x must equal the last extent of w");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename A::shape_type, -1>>,

@@ -7,7 +7,8 @@
 ///   relu(x), add(x, y), multiply(x, y), scale(x, factor)
 ///   add_row(x, b) = x[r, c] + b[c]        a bias
 ///
-/// A function gives its value and its partial slopes, side by side; forward, pullback and both backends follow from them.
+/// A function gives its value and its partial slopes, side by side; forward, pullback and both backends follow from
+/// them.
 #pragma once
 
 #include <tuple>
@@ -127,7 +128,8 @@ struct Binary {
   auto pullbacks(const Wanted<2>&, const Dz& dz, const auto&, const X& x, const Y& y) const {
     using T = typename X::scalar;
     Dz dx(dz.shape(), dz.device()), dy(dz.shape(), dz.device());
-    dz.device().for_each(dz.count(), BinaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), dz.data(), x.data(), y.data()}, 8);
+    dz.device().for_each(dz.count(),
+                         BinaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), dz.data(), x.data(), y.data()}, 8);
     return std::tuple{dx, dy};
   }
 
@@ -214,7 +216,8 @@ struct AddRow {
   X forward(const X& x, const R& row) const {
     using T = typename X::scalar;
     X y(x.shape(), x.device());
-    y.device().for_each(y.extent(0), AddRowBody<T, typename R::scalar>{y.data(), x.data(), row.data(), y.extent(1)}, y.extent(1));
+    y.device().for_each(y.extent(0), AddRowBody<T, typename R::scalar>{y.data(), x.data(), row.data(), y.extent(1)},
+                        y.extent(1));
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return dy; }
@@ -291,6 +294,8 @@ auto scale(const X& x, double factor) {
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike R>
 auto add_row(const X& x, const R& row) {
+  static_assert(X::shape_type::rank == 2 && R::shape_type::rank == 1,
+                "veneer::add_row(x, row): x must be a matrix and row a vector");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename R::shape_type, 0>>,
                 "veneer::add_row(x, row): the last extent of x must equal the extent of row");
   if (x.extent(-1) != row.extent(0)) {

@@ -17,7 +17,9 @@ template <Real T>
 struct InnerLoad {
   const T* x;
   const T* y;
-  VENEER_HD double operator()(index_t, index_t i) const { return static_cast<double>(x[i]) * static_cast<double>(y[i]); }
+  VENEER_HD double operator()(index_t, index_t i) const {
+    return static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  }
 };
 
 template <Real T>

@@ -107,10 +107,12 @@ struct RmsNorm {
     const auto dense = decode(w);
     const index_t rows = x.extent(0), columns = x.extent(1);
     Tensor<T, Shape<dyn>, typename X::backend> dot(Shape<dyn>(rows), x.device());
-    x.device().reduce_rows(Sum<T>{}, rows, columns, NormDotLoad<T>{dy.data(), x.data(), dense.data(), columns}, dot.data());
+    x.device().reduce_rows(Sum<T>{}, rows, columns, NormDotLoad<T>{dy.data(), x.data(), dense.data(), columns},
+                           dot.data());
     X dx(x.shape(), x.device());
     x.device().for_each(
-        rows, NormPullbackBody<T>{dx.data(), dy.data(), x.data(), dense.data(), inverse.data(), dot.data(), columns}, 2 * columns);
+        rows, NormPullbackBody<T>{dx.data(), dy.data(), x.data(), dense.data(), inverse.data(), dot.data(), columns},
+        2 * columns);
     return dx;
   }
 
@@ -118,8 +120,8 @@ struct RmsNorm {
   auto pullback(Wrt<1>, const auto& dy, const auto& inverse, const X& x, const auto&) const {
     X terms(x.shape(), x.device());
     x.device().for_each(
-        x.extent(0),
-        NormGainBody<typename X::scalar>{terms.data(), dy.data(), x.data(), inverse.data(), x.extent(1)}, x.extent(1));
+        x.extent(0), NormGainBody<typename X::scalar>{terms.data(), dy.data(), x.data(), inverse.data(), x.extent(1)},
+        x.extent(1));
     return column_sums(terms);
   }
 
@@ -134,6 +136,8 @@ struct RmsNorm {
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike W>
 auto rms_norm(const X& x, const W& w, double epsilon) {
+  static_assert(X::shape_type::rank == 2 && W::shape_type::rank == 1,
+                "veneer::rms_norm(x, w): x must be a matrix and w a vector");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename W::shape_type, 0>>,
                 "veneer::rms_norm(x, w): the last extent of x must equal the extent of w");
   ops::expect_matching("rms_norm(x, w)", "the last extent of x must equal the extent of w", x, w, 1, 0);

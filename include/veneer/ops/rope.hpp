@@ -67,8 +67,9 @@ template <ValueLike X, TensorLike C>
 auto rope(const X& x, const C& cosines, const C& sines) {
   if (cosines.extent(0) != x.extent(0) || !(cosines.shape() == sines.shape()) || cosines.extent(1) == 0 ||
       x.extent(1) % (2 * cosines.extent(1)) != 0) {
-    throw ShapeError("veneer::rope(x, cosines, sines): a row of angles a token, and heads of twice as many features; they are " +
-                     to_string(x.shape()) + ", " + to_string(cosines.shape()) + " and " + to_string(sines.shape()));
+    throw ShapeError(
+        "veneer::rope(x, cosines, sines): a row of angles a token, and heads of twice as many features; they are " +
+        to_string(x.shape()) + ", " + to_string(cosines.shape()) + " and " + to_string(sines.shape()));
   }
   return apply(ops::Rope{}, x, cosines, sines);
 }

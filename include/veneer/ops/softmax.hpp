@@ -89,7 +89,8 @@ struct Softmax {
     Vector<T, typename Dy::backend> dot(Shape<dyn>(rows), dy.device());
     dy.device().reduce_rows(Sum<T>{}, rows, columns, ProductLoad<T>{dy.data(), y.data(), columns}, dot.data());
     Dy dx(dy.shape(), dy.device());
-    dx.device().for_each(rows, SoftmaxPullbackBody<T>{dx.data(), dy.data(), y.data(), dot.data(), columns}, 2 * columns);
+    dx.device().for_each(rows, SoftmaxPullbackBody<T>{dx.data(), dy.data(), y.data(), dot.data(), columns},
+                         2 * columns);
     return dx;
   }
   static constexpr Reads reads(const Wanted<1>&) { return Reads::result(); }

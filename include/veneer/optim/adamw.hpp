@@ -4,7 +4,8 @@
 ///
 ///   m <- b1 m + (1 - b1) g      v <- b2 v + (1 - b2) g^2
 ///   p <- (1 - rate * decay) p - rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
-/// Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2; the order of roundings is
+/// Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2; the order of
+/// roundings is
 /// PyTorch's. Parameters are found by visit_parameters; frozen weights are of another type and are never seen.
 #pragma once
 
@@ -61,7 +62,9 @@ struct AdamWBody {
 template <Real T>
 struct SquareSumLoad {
   const T* x;
-  VENEER_HD double operator()(index_t, index_t i) const { return static_cast<double>(x[i]) * static_cast<double>(x[i]); }
+  VENEER_HD double operator()(index_t, index_t i) const {
+    return static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
 };
 
 template <Real T>
@@ -87,10 +90,12 @@ class AdamW {
       const ParameterGroup own = group ? group(name, P::shape_type::rank) : ParameterGroup{};
       entries_.push_back(std::make_unique<EntryOf<P>>(name, parameter, own));
     });
-    expects(!entries_.empty(), "veneer::AdamW(model): the model has no parameters; attach an adapter, or train everything");
+    expects(!entries_.empty(),
+            "veneer::AdamW(model): the model has no parameters; attach an adapter, or train everything");
   }
 
-  /// One update at the rate of the options; gradients are forgotten afterwards. A parameter without gradient is left alone.
+  /// One update at the rate of the options; gradients are forgotten afterwards. A parameter without gradient is left
+  /// alone.
   void step() { step(options_.learning_rate); }
 
   /// One update at this rate.
@@ -125,8 +130,9 @@ class AdamW {
 
   /// \throws FormatError when names or sizes differ from the model's
   void restore(index_t steps, const std::vector<Moments>& all) {
-    expects<FormatError>(all.size() == entries_.size(), "veneer::AdamW::restore: the state has " + std::to_string(all.size()) +
-                                                            " parameters, the model " + std::to_string(entries_.size()));
+    expects<FormatError>(all.size() == entries_.size(), "veneer::AdamW::restore: the state has " +
+                                                            std::to_string(all.size()) + " parameters, the model " +
+                                                            std::to_string(entries_.size()));
     for (std::size_t i = 0; i < all.size(); ++i) entries_[i]->restore(all[i]);
     steps_ = steps;
   }
@@ -152,20 +158,31 @@ class AdamW {
     Tensor<T, Shape<dyn>, B> first, second;
 
     EntryOf(std::string key, P handle, ParameterGroup own)
-        : name(std::move(key)), parameter(std::move(handle)), group(own),
+        : name(std::move(key)),
+          parameter(std::move(handle)),
+          group(own),
           first(zeros<T>(Shape<dyn>(parameter.count()), parameter.device())),
           second(zeros<T>(Shape<dyn>(parameter.count()), parameter.device())) {}
 
     void update(const AdamWOptions& o, double learning_rate, index_t t) override {
       const auto& gradient = parameter.gradient();
       if (!gradient) return;
-      const double rate = learning_rate * group.learning_rate_factor, decay = o.weight_decay * group.weight_decay_factor;
+      const double rate = learning_rate * group.learning_rate_factor,
+                   decay = o.weight_decay * group.weight_decay_factor;
       const double correction1 = 1.0 - std::pow(o.beta1, static_cast<double>(t));
       const double correction2 = 1.0 - std::pow(o.beta2, static_cast<double>(t));
       const auto narrow = [](double x) { return static_cast<T>(x); };
-      ops::AdamWBody<T> body{parameter.value().data(), first.data(), second.data(), gradient.data(),
-                             narrow(1.0 - o.beta1), narrow(o.beta2), narrow(1.0 - o.beta2), narrow(1.0 - rate * decay),
-                             narrow(rate / correction1), narrow(std::sqrt(correction2)), narrow(o.epsilon)};
+      ops::AdamWBody<T> body{parameter.value().data(),
+                             first.data(),
+                             second.data(),
+                             gradient.data(),
+                             narrow(1.0 - o.beta1),
+                             narrow(o.beta2),
+                             narrow(1.0 - o.beta2),
+                             narrow(1.0 - rate * decay),
+                             narrow(rate / correction1),
+                             narrow(std::sqrt(correction2)),
+                             narrow(o.epsilon)};
       parameter.device().for_each(parameter.count(), body, 4);
       parameter.clear_gradient();
     }
@@ -173,12 +190,14 @@ class AdamW {
       const auto& gradient = parameter.gradient();
       if (!gradient) return 0.0;
       Tensor<double, Shape<1>, B> sum(Shape<1>{}, parameter.device());
-      parameter.device().reduce_rows(Sum<double>{}, 1, gradient.count(), ops::SquareSumLoad<T>{gradient.data()}, sum.data());
+      parameter.device().reduce_rows(Sum<double>{}, 1, gradient.count(), ops::SquareSumLoad<T>{gradient.data()},
+                                     sum.data());
       return item(sum);
     }
     void scale(double factor) override {
       auto gradient = parameter.gradient();
-      if (gradient) gradient.device().for_each(gradient.count(), ops::MultiplyBody<T>{gradient.data(), static_cast<T>(factor)});
+      if (gradient)
+        gradient.device().for_each(gradient.count(), ops::MultiplyBody<T>{gradient.data(), static_cast<T>(factor)});
     }
     void clear() override { parameter.clear_gradient(); }
     Moments moments() const override { return {name, to_host(convert<float>(first)), to_host(convert<float>(second))}; }

@@ -2,7 +2,8 @@
 /// \file clip.hpp
 /// clip_gradients(optimizer, max_norm): shortens the gradient of all parameters together to a Euclidean length.
 ///
-///   g <- g * min(1, max_norm / (||g|| + 1e-6))      Pascanu et al., arXiv:1211.5063, algorithm 1; the 1e-6 is PyTorch's
+///   g <- g * min(1, max_norm / (||g|| + 1e-6))      Pascanu et al., arXiv:1211.5063, algorithm 1; the 1e-6 is
+///   PyTorch's
 #pragma once
 
 #include "veneer/core/error.hpp"

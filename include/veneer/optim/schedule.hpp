@@ -3,7 +3,8 @@
 /// Schedule: the share of the learning rate at each step, as the schedules of transformers give it.
 ///
 ///   warm-up    t / warmup                                                for t < warmup
-///   constant   1      linear   (total - t) / (total - warmup)      cosine   (1 + cos(pi (t - warmup) / (total - warmup))) / 2
+///   constant   1      linear   (total - t) / (total - warmup)      cosine   (1 + cos(pi (t - warmup) / (total -
+///   warmup))) / 2
 /// t counts optimizer steps from 0, so with a warm-up the first step has rate 0.
 #pragma once
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attach.hpp
-/// attach(model, config): fills the adapter slots of the modules that a LoraConfig names, and makes trainable what it says.
+/// attach(model, config): fills the adapter slots of the modules that a LoraConfig names, and makes trainable what it
+/// says.
 ///
-///   const AdapterPlan plan = attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj", "v_proj"}});
-/// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as PEFT matches them
+///   const AdapterPlan plan = attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj",
+///   "v_proj"}});
+/// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as PEFT matches
+/// them
 /// (peft/config.hpp). plan_adapter says the same without touching the model, and works on one that has shapes only.
 #pragma once
 
@@ -62,7 +65,8 @@ void visit_adaptable(M& model, const F& f) {
         ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
         Shape<dyn, dyn> shape(0, 0);
         if constexpr (requires { model.output_head(); }) {
-          if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head())) kind = ModuleKind::output_head;
+          if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head()))
+            kind = ModuleKind::output_head;
           shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
         } else {
           shape = Shape<dyn, dyn>(part.weight.shape());
@@ -111,20 +115,26 @@ inline index_t adapter_parameters(const LoraConfig& config, ModuleKind kind, ind
 inline std::vector<std::string> unused_entries(const LoraConfig& config, const std::vector<std::string>& adapted,
                                                const std::vector<std::string>& all) {
   std::vector<std::string> unused;
-  const auto hits = [](const std::vector<std::string>& names, const auto& test) { return std::any_of(names.begin(), names.end(), test); };
+  const auto hits = [](const std::vector<std::string>& names, const auto& test) {
+    return std::any_of(names.begin(), names.end(), test);
+  };
   for (const std::string& entry : config.target_modules.names) {
-    if (!hits(all, [&](const std::string& n) { return n == entry || n.ends_with("." + entry); })) unused.push_back("target_modules: \"" + entry + "\"");
+    if (!hits(all, [&](const std::string& n) { return n == entry || n.ends_with("." + entry); }))
+      unused.push_back("target_modules: \"" + entry + "\"");
   }
   for (const auto& [pattern, rank] : config.rank_pattern) {
     const NamePattern matches("(.*\\.)?(" + pattern + ")$", "rank_pattern");
-    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); })) unused.push_back("rank_pattern: \"" + pattern + "\"");
+    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); }))
+      unused.push_back("rank_pattern: \"" + pattern + "\"");
   }
   for (const auto& [pattern, alpha] : config.alpha_pattern) {
     const NamePattern matches("(.*\\.)?(" + pattern + ")$", "alpha_pattern");
-    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); })) unused.push_back("alpha_pattern: \"" + pattern + "\"");
+    if (!hits(adapted, [&](const std::string& n) { return matches.match(n); }))
+      unused.push_back("alpha_pattern: \"" + pattern + "\"");
   }
   for (const std::string& entry : config.modules_to_save.value_or(std::vector<std::string>())) {
-    if (!hits(all, [&](const std::string& n) { return n.ends_with(entry); })) unused.push_back("modules_to_save: \"" + entry + "\"");
+    if (!hits(all, [&](const std::string& n) { return n.ends_with(entry); }))
+      unused.push_back("modules_to_save: \"" + entry + "\"");
   }
   return unused;
 }
@@ -138,7 +148,8 @@ inline std::string listed(const std::vector<std::string>& names, const char* sep
 }  // namespace detail
 
 /// What attach would do.
-/// \throws ArgumentError when the config contradicts itself, when no module is hit (the message names the candidates), or, when
+/// \throws ArgumentError when the config contradicts itself, when no module is hit (the message names the candidates),
+/// or, when
 ///         strict, when an entry matches nothing
 template <class M>
 AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true) {
@@ -169,7 +180,8 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
       if constexpr (requires { part.bias.shape(); }) {
         const bool hit = std::find(adapted.begin(), adapted.end(), name) != adapted.end();
         const bool trains = config.bias == LoraBias::all || (config.bias == LoraBias::lora_only && hit);
-        if (present(part.bias) && (saved || trains)) plan.trained.push_back({name + ".bias", part.bias.shape().count(), saved});
+        if (present(part.bias) && (saved || trains))
+          plan.trained.push_back({name + ".bias", part.bias.shape().count(), saved});
       }
     }
   });
@@ -177,7 +189,8 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
     throw ArgumentError("veneer::attach: target_modules matches no module of this model; its modules end in " +
                         detail::listed({candidates.begin(), candidates.end()}, ", "));
   }
-  for (const std::string& entry : detail::unused_entries(config, adapted, all)) plan.warnings.push_back(entry + " matches no module");
+  for (const std::string& entry : detail::unused_entries(config, adapted, all))
+    plan.warnings.push_back(entry + " matches no module");
   if (strict && !plan.warnings.empty()) {
     throw ArgumentError("veneer::attach: " + detail::listed(plan.warnings, "; ") + "; the modules end in " +
                         detail::listed({candidates.begin(), candidates.end()}, ", "));
@@ -189,12 +202,13 @@ namespace detail {
 
 /// The factors of one linear module, as init_lora_weights says.
 template <class A, class B>
-A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module, RandomStream source, bool values,
-                const B& device) {
+A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module,
+                RandomStream source, bool values, const B& device) {
   using T = typename decltype(A::down)::scalar;
   const Shape<dyn, dyn> down(module.rank, shape[1]), up(shape[0], module.rank);
   if (!values) return A({down, device, nullptr}, {up, device, nullptr}, module.scaling, config.lora_dropout);
-  A adapter(shape, {.alpha = module.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source, module.rank, device);
+  A adapter(shape, {.alpha = module.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source,
+            module.rank, device);
   const RandomStream second{source.seed, ~source.stream};
   if (config.init_lora_weights == "gaussian") {
     adapter.down = Parameter(normal<T>(down, source, 1.0 / static_cast<double>(module.rank), device));
@@ -209,7 +223,8 @@ A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const Ad
 }
 
 template <class Layer>
-void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module, const AttachOptions& options) {
+void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module,
+               const AttachOptions& options) {
   using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
   const RandomStream source{options.seed, name_hash(module.name)};
   const auto device = typename std::remove_cvref_t<decltype(layer.weight)>::backend{};
@@ -231,13 +246,15 @@ void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& sh
 
 /// Fills slots and makes trainable what the config says. Adapters that were there before are replaced.
 /// \returns what was done
-/// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is then unchanged
+/// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is
+/// then unchanged
 template <class M>
 AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
   if (config.use_dora) throw ArgumentError("veneer::attach: use_dora is not supported; plain LoRA is");
   AdapterPlan plan = plan_adapter(model, config, options.strict);
   detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind) {
-    const auto at = std::find_if(plan.modules.begin(), plan.modules.end(), [&](const AdaptedModule& m) { return m.name == name; });
+    const auto at =
+        std::find_if(plan.modules.begin(), plan.modules.end(), [&](const AdaptedModule& m) { return m.name == name; });
     if (at == plan.modules.end()) {
       layer.adapter.clear();
     } else {
@@ -245,7 +262,8 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
     }
   });
   const auto trains = [&](const std::string& name) {
-    return std::any_of(plan.trained.begin(), plan.trained.end(), [&](const TrainedWeight& w) { return w.name == name; });
+    return std::any_of(plan.trained.begin(), plan.trained.end(),
+                       [&](const TrainedWeight& w) { return w.name == name; });
   };
   if constexpr (requires { model.untie(); }) {
     // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
@@ -284,11 +302,13 @@ AdapterPlan train_everything(M& model) {
   return plan;
 }
 
-/// Empties every slot and freezes everything: the base alone. What trained without keeping the stored weight stays as it
+/// Empties every slot and freezes everything: the base alone. What trained without keeping the stored weight stays as
+/// it
 /// is.
 template <class M>
 void detach(M& model) {
-  detail::visit_adaptable(model, [](const std::string&, auto& layer, const auto&, ModuleKind) { layer.adapter.clear(); });
+  detail::visit_adaptable(model,
+                          [](const std::string&, auto& layer, const auto&, ModuleKind) { layer.adapter.clear(); });
   visit(model, [](const std::string&, auto& part) {
     if constexpr (WeightSlotLike<decltype(part)>) part.freeze();
   });

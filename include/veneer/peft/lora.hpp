@@ -2,9 +2,11 @@
 /// \file lora.hpp
 /// LowRankAdapter: y = w x + s B A x, with w frozen.    (LoRA)
 ///
-///   w: (out, in)   A, `lora_A`: (rank, in)   B, `lora_B`: (out, rank)   s = alpha / rank, or alpha / sqrt(rank) (rsLoRA)
+///   w: (out, in)   A, `lora_A`: (rank, in)   B, `lora_B`: (out, rank)   s = alpha / rank, or alpha / sqrt(rank)
+///   (rsLoRA)
 /// Hu et al., arXiv:2106.09685, eq. 3; rsLoRA: Kalajdzievski, arXiv:2312.03732, eq. 4.
-/// Starts with B = 0, so that an untrained adapter changes nothing. Dropout is on the adapter's input, and only on a tape.
+/// Starts with B = 0, so that an untrained adapter changes nothing. Dropout is on the adapter's input, and only on a
+/// tape.
 /// On an embedding the roles turn: y = table[id] + s B A[:, id], with A: (rank, vocabulary), B: (features, rank).
 #pragma once
 
@@ -35,8 +37,8 @@ inline double low_rank_scaling(double alpha, index_t rank, bool use_rslora) {
 namespace detail {
 inline void expect_rank(const char* name, index_t rank, index_t out, index_t in) {
   if (rank < 1) {
-    throw ArgumentError(std::string("veneer::") + name + ": rank must be at least 1; it is " + std::to_string(rank) + " for a weight of (" +
-                        std::to_string(out) + ", " + std::to_string(in) + ")");
+    throw ArgumentError(std::string("veneer::") + name + ": rank must be at least 1; it is " + std::to_string(rank) +
+                        " for a weight of (" + std::to_string(out) + ", " + std::to_string(in) + ")");
   }
 }
 }  // namespace detail
@@ -57,7 +59,8 @@ class LowRankAdapter {
   /// \param rank needed when the type says `dyn`
   /// \throws ArgumentError when the rank is below 1
   template <ShapeLike S>
-  explicit LowRankAdapter(const S& weight, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank, B device = {}) {
+  explicit LowRankAdapter(const S& weight, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank,
+                          B device = {}) {
     static_assert(S::rank == 2, "veneer::LowRankAdapter(weight): the shape must be that of a matrix (out, in)");
     detail::expect_rank("LowRankAdapter", rank, weight[0], weight[1]);
     const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(weight[1])));
@@ -110,20 +113,27 @@ class LowRankAdapter {
   double scaling = 1.0;
   double dropout_probability = 0.0;
 
-  static constexpr auto fields = std::tuple{field("lora_A.weight", &LowRankAdapter::down), field("lora_B.weight", &LowRankAdapter::up),
-                                            field("lora_B.bias", &LowRankAdapter::bias)};
+  static constexpr auto fields =
+      std::tuple{field("lora_A.weight", &LowRankAdapter::down), field("lora_B.weight", &LowRankAdapter::up),
+                 field("lora_B.bias", &LowRankAdapter::bias)};
 };
 
 /// LoRA on the rows of an embedding table.
 template <Backend B, index_t Rank = dyn, Real T = float>
 class LowRankEmbeddingAdapter {
+  static_assert(Rank == dyn || Rank >= 1,
+                "veneer::LowRankEmbeddingAdapter<Backend, Rank>: Rank must be at least 1, or dyn");
+
  public:
   LowRankEmbeddingAdapter() = default;
 
   /// For a table of (vocabulary, features): A zero, B standard normal, as PEFT draws them.
   /// \throws ArgumentError when the rank is below 1
   template <ShapeLike S>
-  explicit LowRankEmbeddingAdapter(const S& table, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank, B device = {}) {
+  explicit LowRankEmbeddingAdapter(const S& table, LowRankOptions options = {}, RandomStream source = {},
+                                   index_t rank = Rank, B device = {}) {
+    static_assert(S::rank == 2,
+                  "veneer::LowRankEmbeddingAdapter(table): the shape must be that of a matrix (vocabulary, features)");
     detail::expect_rank("LowRankEmbeddingAdapter", rank, table[0], table[1]);
     down = Parameter(zeros<T>(shape_of<Shape<Rank, dyn>>(rank, table[0]), device));
     up = Parameter(normal<T>(shape_of<Shape<dyn, Rank>>(table[1], rank), source, 1.0, device));

@@ -64,8 +64,10 @@ inline std::string with_commas(index_t value) {
 /// PEFT's line, to the letter.
 inline std::string parameter_line(index_t trainable, index_t all) {
   char share[64];
-  std::snprintf(share, sizeof share, "%.4f", all == 0 ? 0.0 : 100.0 * static_cast<double>(trainable) / static_cast<double>(all));
-  return "trainable params: " + with_commas(trainable) + " || all params: " + with_commas(all) + " || trainable%: " + share;
+  std::snprintf(share, sizeof share, "%.4f",
+                all == 0 ? 0.0 : 100.0 * static_cast<double>(trainable) / static_cast<double>(all));
+  return "trainable params: " + with_commas(trainable) + " || all params: " + with_commas(all) +
+         " || trainable%: " + share;
 }
 
 /// A table of modules, then the warnings, then PEFT's line.
@@ -79,11 +81,13 @@ inline std::ostream& operator<<(std::ostream& out, const AdapterPlan& plan) {
   };
   if (!plan.modules.empty()) row("module", "      out       in  rank    alpha  scaling  parameters");
   for (const AdaptedModule& m : plan.modules) {
-    std::snprintf(line, sizeof line, " %8lld %8lld %5lld %8g %8.4g %11s", static_cast<long long>(m.out), static_cast<long long>(m.in),
-                  static_cast<long long>(m.rank), m.alpha, m.scaling, with_commas(m.parameters).c_str());
+    std::snprintf(line, sizeof line, " %8lld %8lld %5lld %8g %8.4g %11s", static_cast<long long>(m.out),
+                  static_cast<long long>(m.in), static_cast<long long>(m.rank), m.alpha, m.scaling,
+                  with_commas(m.parameters).c_str());
     row(m.name, line);
   }
-  for (const TrainedWeight& w : plan.trained) row(w.name, "  trained in full, " + with_commas(w.parameters) + " parameters");
+  for (const TrainedWeight& w : plan.trained)
+    row(w.name, "  trained in full, " + with_commas(w.parameters) + " parameters");
   for (const std::string& warning : plan.warnings) out << "warning: " << warning << '\n';
   return out << parameter_line(plan.trainable(), plan.all()) << '\n';
 }

@@ -80,8 +80,8 @@ Tensor<T, S, B> zeros(S shape, B device = {}) {
 template <Scalar T, Backend B, ShapeLike S>
 Tensor<T, S, B> from_host(S shape, const std::vector<T>& values, B device = {}) {
   if (static_cast<index_t>(values.size()) != shape.count()) {
-    throw ShapeError("veneer::from_host(shape, values): " + to_string(shape) + " needs " + std::to_string(shape.count()) +
-                     " values, there are " + std::to_string(values.size()));
+    throw ShapeError("veneer::from_host(shape, values): " + to_string(shape) + " needs " +
+                     std::to_string(shape.count()) + " values, there are " + std::to_string(values.size()));
   }
   Tensor<T, S, B> x(shape, std::move(device));
   x.device().copy_in(x.data(), values.data(), x.count());

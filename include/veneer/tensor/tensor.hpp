@@ -83,7 +83,8 @@ class Tensor {
     }
     const index_t width = shape_[0] == 0 ? 0 : shape_.count() / shape_[0];
     const auto part = first_extent(count);
-    return Tensor<T, std::remove_const_t<decltype(part)>, B>(part, device_, std::shared_ptr<T>(data_, data_.get() + begin * width));
+    return Tensor<T, std::remove_const_t<decltype(part)>, B>(part, device_,
+                                                             std::shared_ptr<T>(data_, data_.get() + begin * width));
   }
 
  private:

@@ -2,7 +2,8 @@
 /// \file batch.hpp
 /// Batch: sequences one after the other without padding, and for every token the one that follows it.
 ///
-///   ids: (tokens)   lengths: one a sequence   targets: (tokens), the next token's label, or ignored_label at a sequence's end and
+///   ids: (tokens)   lengths: one a sequence   targets: (tokens), the next token's label, or ignored_label at a
+///   sequence's end and
 ///   where the label does not count
 /// Labels come unshifted, as datasets hold them: labels[i] belongs to ids[i], so targets[i] = labels[i + 1].
 #pragma once

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file exact_match.hpp
-/// complete(model, tokenizer, records): what a model says to each prompt, greedily, and whether that is the completion, byte for byte.
+/// complete(model, tokenizer, records): what a model says to each prompt, greedily, and whether that is the completion,
+/// byte for byte.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +54,8 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
 
 /// The share that is exact, from 0 to 1.
 inline double exact_share(const std::vector<Completion>& completions) {
-  const auto exact = std::count_if(completions.begin(), completions.end(), [](const Completion& c) { return c.exact(); });
+  const auto exact =
+      std::count_if(completions.begin(), completions.end(), [](const Completion& c) { return c.exact(); });
   return completions.empty() ? 0.0 : static_cast<double>(exact) / static_cast<double>(completions.size());
 }
 

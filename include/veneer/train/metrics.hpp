@@ -2,7 +2,9 @@
 /// \file metrics.hpp
 /// metrics.jsonl, a line an optimizer step, and loss.svg, the curve of it.
 ///
-///   {"step":1,"loss":4.12345679,"grad_norm":0.5,"learning_rate":0.0002,"tokens":512,"tokens_per_second":9000,"memory_bytes":123456}
+///
+///   {"step":1,"loss":4.12345679,"grad_norm":0.5,"learning_rate":0.0002,
+///    "tokens":512,"tokens_per_second":9000,"memory_bytes":123456}      in one line
 ///   {"step":50,"eval_loss":1.23456789}
 #pragma once
 
@@ -20,7 +22,8 @@ namespace veneer {
 inline std::string metrics_line(const StepReport& report, double tokens_per_second, std::size_t memory_bytes) {
   char line[256];
   std::snprintf(line, sizeof line,
-                R"({"step":%lld,"loss":%.9g,"grad_norm":%.9g,"learning_rate":%.9g,"tokens":%lld,"tokens_per_second":%.1f,"memory_bytes":%zu})",
+                R"({"step":%lld,"loss":%.9g,"grad_norm":%.9g,"learning_rate":%.9g,)"
+                R"("tokens":%lld,"tokens_per_second":%.1f,"memory_bytes":%zu})",
                 static_cast<long long>(report.step), report.loss, report.gradient_norm, report.learning_rate,
                 static_cast<long long>(report.tokens), tokens_per_second, memory_bytes);
   return line;
@@ -50,17 +53,24 @@ inline std::string loss_svg(const std::vector<CurvePoint>& training, const std::
     }
   }
   if (!(high > low)) high = low + 1.0;
-  const auto x = [&](index_t step) { return left + (width - left - right) * static_cast<double>(step) / static_cast<double>(last); };
+  const auto x = [&](index_t step) {
+    return left + (width - left - right) * static_cast<double>(step) / static_cast<double>(last);
+  };
   const auto y = [&](double value) { return top + (height - top - bottom) * (high - value) / (high - low); };
   char text[256];
-  std::string svg = R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 360" font-family="sans-serif" font-size="12">)"
-                    "\n<rect width=\"720\" height=\"360\" fill=\"white\"/>\n<text x=\"60\" y=\"18\">loss per token against optimizer steps</text>\n";
+  std::string svg =
+      R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 360" font-family="sans-serif" font-size="12">)"
+      "\n<rect width=\"720\" height=\"360\" fill=\"white\"/>\n<text x=\"60\" y=\"18\">loss per token against optimizer "
+      "steps</text>\n";
   for (int i = 0; i <= 4; ++i) {
     const double value = low + (high - low) * i / 4.0;
-    std::snprintf(text, sizeof text, "<path d=\"M60 %.1fH700\" stroke=\"#ddd\"/><text x=\"54\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n", y(value), y(value) + 4,
-                  value);
+    std::snprintf(
+        text, sizeof text,
+        "<path d=\"M60 %.1fH700\" stroke=\"#ddd\"/><text x=\"54\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n",
+        y(value), y(value) + 4, value);
     svg += text;
-    std::snprintf(text, sizeof text, "<text x=\"%.1f\" y=\"338\" text-anchor=\"middle\">%lld</text>\n", x(last * i / 4), static_cast<long long>(last * i / 4));
+    std::snprintf(text, sizeof text, "<text x=\"%.1f\" y=\"338\" text-anchor=\"middle\">%lld</text>\n", x(last * i / 4),
+                  static_cast<long long>(last * i / 4));
     svg += text;
   }
   std::string path;
@@ -72,7 +82,8 @@ inline std::string loss_svg(const std::vector<CurvePoint>& training, const std::
   }
   svg += "<path d=\"" + path + "\" fill=\"none\" stroke=\"#1764ab\" stroke-width=\"2\"/>\n";
   for (const CurvePoint& point : evaluation) {
-    std::snprintf(text, sizeof text, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#d9480f\"/>\n", x(point.step), y(point.value));
+    std::snprintf(text, sizeof text, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#d9480f\"/>\n", x(point.step),
+                  y(point.value));
     svg += text;
   }
   return svg + "</svg>\n";

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file order.hpp
-/// DataOrder: which lines of the data a step sees. A function of the seed and the step alone, so a run that is resumed at any
+/// DataOrder: which lines of the data a step sees. A function of the seed and the step alone, so a run that is resumed
+/// at any
 /// step goes on with the same lines, and no position has to be saved.
 ///
-/// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a share of every batch
+/// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a share of
+/// every batch
 /// comes from a second data set in the same way, so that old skills stay while a new one is learnt.
 #pragma once
 
@@ -61,11 +63,15 @@ class DataOrder {
  public:
   /// \param batch         lines a micro-batch
   /// \param replay_share  of every batch that comes from the second data set, in [0, 1); 0 when replay_lines is 0
-  DataOrder(index_t lines, index_t batch, bool shuffle, std::uint64_t seed, index_t replay_lines = 0, double replay_share = 0.0)
-      : batch_(batch), fresh_(lines, shuffle, {seed, std::uint64_t{1} << 40}), replay_(replay_lines, shuffle, {seed, std::uint64_t{1} << 41}) {
+  DataOrder(index_t lines, index_t batch, bool shuffle, std::uint64_t seed, index_t replay_lines = 0,
+            double replay_share = 0.0)
+      : batch_(batch),
+        fresh_(lines, shuffle, {seed, std::uint64_t{1} << 40}),
+        replay_(replay_lines, shuffle, {seed, std::uint64_t{1} << 41}) {
     expects(lines > 0, "veneer::DataOrder: the data has no lines");
     expects(batch > 0, "veneer::DataOrder: a batch must hold at least one line");
-    expects(replay_share >= 0.0 && replay_share < 1.0, "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
+    expects(replay_share >= 0.0 && replay_share < 1.0,
+            "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
     replayed_ = replay_lines == 0 ? 0 : static_cast<index_t>(std::llround(static_cast<double>(batch) * replay_share));
   }
 
@@ -75,7 +81,8 @@ class DataOrder {
   /// The lines of a micro-batch, counted from 0 over the whole run.
   std::vector<Pick> batch(index_t number) {
     std::vector<Pick> picks;
-    for (index_t i = 0; i < batch_ - replayed_; ++i) picks.push_back({false, fresh_.at(number * (batch_ - replayed_) + i)});
+    for (index_t i = 0; i < batch_ - replayed_; ++i)
+      picks.push_back({false, fresh_.at(number * (batch_ - replayed_) + i)});
     for (index_t i = 0; i < replayed_; ++i) picks.push_back({true, replay_.at(number * replayed_ + i)});
     return picks;
   }

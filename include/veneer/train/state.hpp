@@ -4,7 +4,8 @@
 ///
 ///   trainer_state.json           the step, and the settings of the run as its program wrote them
 ///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second
-/// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are functions of seed and
+/// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
+/// functions of seed and
 /// step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
 #pragma once
 
@@ -47,7 +48,9 @@ inline void write_training_state(const std::filesystem::path& folder, const Adam
 inline TrainingState read_training_state(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "trainer_state.json";
   if (!std::filesystem::exists(path)) {
-    throw IoError(folder.string() + ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
+    throw IoError(
+        folder.string() +
+        ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
   }
   const Json json = read_json(path, {.bytes = std::size_t{1} << 26});
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("settings") ||

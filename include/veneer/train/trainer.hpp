@@ -2,7 +2,8 @@
 /// \file trainer.hpp
 /// Trainer: one optimizer step after another on a model that gives a loss for a Batch.
 ///
-///   loss of a step = sum over all micro-batches of -log p(target), divided by the number of targets in all of them together
+///   loss of a step = sum over all micro-batches of -log p(target), divided by the number of targets in all of them
+///   together
 /// (transformers' rule), so how a step is cut into micro-batches does not change what is learnt.
 #pragma once
 
@@ -40,7 +41,8 @@ class Trainer {
  public:
   /// \param group what differs for a parameter (learning rate, decay); see AdamW
   /// \throws ArgumentError when nothing is trainable
-  explicit Trainer(Model& model, TrainerOptions options = {}, const std::function<ParameterGroup(const std::string&, int)>& group = {})
+  explicit Trainer(Model& model, TrainerOptions options = {},
+                   const std::function<ParameterGroup(const std::string&, int)>& group = {})
       : model_(model), options_(options), optimizer_(model, options.optimizer, group) {}
 
   /// One optimizer step over its micro-batches.
@@ -67,9 +69,10 @@ class Trainer {
     report.gradient_norm = clip_gradients(optimizer_, options_.max_gradient_norm);
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
       optimizer_.clear_gradients();
-      throw DivergedError("step " + std::to_string(report.step) + ": loss " + std::to_string(report.loss) + ", gradient norm " +
-                          std::to_string(report.gradient_norm) +
-                          "; the parameters are as they were before this step. A smaller learning rate, clipping or a longer warm-up help");
+      throw DivergedError("step " + std::to_string(report.step) + ": loss " + std::to_string(report.loss) +
+                          ", gradient norm " + std::to_string(report.gradient_norm) +
+                          "; the parameters are as they were before this step. A smaller learning rate, clipping or a "
+                          "longer warm-up help");
     }
     optimizer_.step(report.learning_rate);
     return report;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernel.hpp
-/// tile_product: one tile of C = alpha op(A) op(B) + beta C on one thread, with a packed B and a kernel that lives in registers.
+/// tile_product: one tile of C = alpha op(A) op(B) + beta C on one thread, with a packed B and a kernel that lives in
+/// registers.
 ///
-/// Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008. The kernel computes a block of
-/// MR rows by NV vectors of C over kc steps:  acc[i][v] += A[i][p] * B[p][v].  Its vectors are as wide as the target of the
-/// compilation has them (compiler vector types, no intrinsics), so one source serves SSE, AVX2 and AVX-512. Every element of C is summed in
+/// Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008. The kernel
+/// computes a block of
+/// MR rows by NV vectors of C over kc steps:  acc[i][v] += A[i][p] * B[p][v].  Its vectors are as wide as the target of
+/// the
+/// compilation has them (compiler vector types, no intrinsics), so one source serves SSE, AVX2 and AVX-512. Every
+/// element of C is summed in
 /// the order p = 0, 1, ..., in blocks of kc: bits depend on the extents and the target alone.
 ///   AVX2: 6 x 16, 12 accumulators of 16 registers      AVX-512: 12 x 32, 24 of 32
 #pragma once
@@ -79,7 +83,8 @@ void kernel(index_t steps, const RowPointers<T>& a, const T* b, index_t b_step, 
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) {
         auto* c = reinterpret_cast<Unaligned*>(out.data + i * out.stride + v * lanes);
-        *c = out.beta == T(0) ? static_cast<Unaligned>(out.alpha * sum[i][v]) : static_cast<Unaligned>(out.alpha * sum[i][v] + out.beta * *c);
+        *c = out.beta == T(0) ? static_cast<Unaligned>(out.alpha * sum[i][v])
+                              : static_cast<Unaligned>(out.alpha * sum[i][v] + out.beta * *c);
       }
     }
     return;
@@ -125,9 +130,16 @@ class TileWalk {
   static constexpr index_t mr = kernel_rows, width = NV * vector_lanes<T>, block_steps = 256, block_columns = 256;
 
   TileWalk(const Gemm<T>& problem, index_t row, index_t rows, index_t column, index_t columns)
-      : g_(problem), row_(row), rows_(rows), column_(column), columns_(columns), strips_((rows + mr - 1) / mr),
-        pack_a_(problem.transpose_a && columns > 2 * width), pack_b_(problem.transpose_b || rows > 4 * mr) {
-    const index_t steps = std::min(block_steps, g_.k), together = (std::min(block_columns, columns) + width - 1) / width * width;
+      : g_(problem),
+        row_(row),
+        rows_(rows),
+        column_(column),
+        columns_(columns),
+        strips_((rows + mr - 1) / mr),
+        pack_a_(problem.transpose_a && columns > 2 * width),
+        pack_b_(problem.transpose_b || rows > 4 * mr) {
+    const index_t steps = std::min(block_steps, g_.k),
+                  together = (std::min(block_columns, columns) + width - 1) / width * width;
     packed_b_ = allocate<T>(steps * together);
     if (pack_a_) packed_a_ = allocate<T>(strips_ * mr * steps);
   }
@@ -135,11 +147,13 @@ class TileWalk {
   void run() const {
     for (index_t step = 0; step < g_.k; step += block_steps) {
       const index_t steps = std::min(block_steps, g_.k - step);
-      if (pack_a_) pack_columns<kernel_rows>(g_.a + row_ + step * g_.lda, index_t{1}, g_.lda, steps, rows_, packed_a_.get());
+      if (pack_a_)
+        pack_columns<kernel_rows>(g_.a + row_ + step * g_.lda, index_t{1}, g_.lda, steps, rows_, packed_a_.get());
       for (index_t across = 0; across < columns_; across += block_columns) {
         const index_t part = std::min(block_columns, columns_ - across);
         if (pack_b_) pack_b(step, steps, across, part, packed_b_.get());
-        for (index_t slab = 0; slab < part; slab += width) down_slab(step, steps, across, slab, std::min(width, part - slab));
+        for (index_t slab = 0; slab < part; slab += width)
+          down_slab(step, steps, across, slab, std::min(width, part - slab));
       }
     }
   }
@@ -163,7 +177,8 @@ class TileWalk {
     }
     T* c = g_.c + row_ * g_.ldc + column_ + across + slab;
     for (index_t strip = 0; strip < strips_; ++strip) {
-      const OutputBlock<T> out{c + strip * mr * g_.ldc, g_.ldc, std::min(mr, rows_ - strip * mr), columns, g_.alpha, step == 0 ? g_.beta : T(1)};
+      const OutputBlock<T> out{c + strip * mr * g_.ldc,   g_.ldc, std::min(mr, rows_ - strip * mr), columns, g_.alpha,
+                               step == 0 ? g_.beta : T(1)};
       kernel<T, NV>(steps, row_pointers(step, steps, strip), b, b_step, out);
     }
   }
@@ -172,9 +187,11 @@ class TileWalk {
     RowPointers<T> a;
     a.step = pack_a_ ? mr : g_.transpose_a ? g_.lda : 1;
     for (index_t i = 0; i < mr; ++i) {
-      const index_t inside = row_ + std::min(strip * mr + i, rows_ - 1);  // rows past the end repeat the last, and are not stored
-      a.row[i] = pack_a_ ? packed_a_.get() + strip * mr * steps + i
-                         : g_.transpose_a ? g_.a + step * g_.lda + inside : g_.a + inside * g_.lda + step;
+      const index_t inside =
+          row_ + std::min(strip * mr + i, rows_ - 1);  // rows past the end repeat the last, and are not stored
+      a.row[i] = pack_a_          ? packed_a_.get() + strip * mr * steps + i
+                 : g_.transpose_a ? g_.a + step * g_.lda + inside
+                                  : g_.a + inside * g_.lda + step;
     }
     return a;
   }

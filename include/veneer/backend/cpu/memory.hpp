@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file memory.hpp
-/// A caching arena: freed blocks are kept by size class and handed out again, so a training step after the first asks the
+/// A caching arena: freed blocks are kept by size class and handed out again, so a training step after the first asks
+/// the
 /// system for nothing. A page fault costs more than the arithmetic on the page.
 ///
-/// Size classes: multiples of 64 bytes up to 4 KiB, then four steps an octave (at most 25 % larger than asked). Blocks from 2 MiB are
+/// Size classes: multiples of 64 bytes up to 4 KiB, then four steps an octave (at most 25 % larger than asked). Blocks
+/// from 2 MiB are
 /// aligned to 2 MiB and advised to live on huge pages.
 #pragma once
-
-#include <sys/mman.h>
 
 #include <array>
 #include <atomic>
@@ -20,6 +20,8 @@
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include <sys/mman.h>
 
 #include "veneer/core/error.hpp"
 #include "veneer/core/scalar.hpp"
@@ -100,8 +102,10 @@ class Memory {
         bytes = (index + 1) * 64;
         return;
       }
-      if (asked > (std::size_t{1} << 46)) throw MemoryError("veneer::cpu::Memory: asked for " + std::to_string(asked) + " bytes");
-      const auto octave = static_cast<std::size_t>(std::bit_width(asked - 1)) - 1;  // 2^octave < asked <= 2^(octave + 1)
+      if (asked > (std::size_t{1} << 46))
+        throw MemoryError("veneer::cpu::Memory: asked for " + std::to_string(asked) + " bytes");
+      const auto octave =
+          static_cast<std::size_t>(std::bit_width(asked - 1)) - 1;  // 2^octave < asked <= 2^(octave + 1)
       const std::size_t step = std::size_t{1} << (octave - 2);
       const std::size_t quarter = (asked - 1 - (std::size_t{1} << octave)) / step;
       index = 64 + (octave - 12) * 4 + quarter;

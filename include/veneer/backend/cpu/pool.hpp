@@ -4,7 +4,8 @@
 ///
 /// Who runs a task never changes what it computes: callers cut work by the shape of the data, never by the number of
 /// threads, so results have the same bits at any thread count. Not OpenMP: its teams change the cut with the count, and
-/// spin against a busy neighbour. A job ends when its tasks are done; a thread that sleeps through it is not waited for.
+/// spin against a busy neighbour. A job ends when its tasks are done; a thread that sleeps through it is not waited
+/// for.
 #pragma once
 
 #include <atomic>
@@ -52,7 +53,8 @@ class Pool {
       return;
     }
     const std::lock_guard<std::mutex> owner(owner_, std::adopt_lock);
-    const std::uint32_t generation = publish([](const void* g, index_t task) { (*static_cast<const F*>(g))(task); }, &f, tasks);
+    const std::uint32_t generation =
+        publish([](const void* g, index_t task) { (*static_cast<const F*>(g))(task); }, &f, tasks);
     work(generation);
     index_t done = done_.load(std::memory_order_acquire);
     for (int look = 0; done != tasks; ++look, done = done_.load(std::memory_order_acquire)) {
@@ -78,7 +80,8 @@ class Pool {
 #endif
   }
 
-  /// The ticket holds the generation and the next task to claim. It is closed before the fields of a job change, so a late thread
+  /// The ticket holds the generation and the next task to claim. It is closed before the fields of a job change, so a
+  /// late thread
   /// that reads a mixture of two jobs can claim nothing.
   std::uint32_t publish(Call call, const void* function, index_t tasks) {
     const std::uint32_t generation = generation_.load() + 1;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// gemm on the CPU: C is cut into tiles by its shape alone, and each tile is one single-threaded product over all of k: by the
-/// kernel of kernel.hpp where the target has fused multiply-add vectors, else by Eigen, which stays the kernel's twin in the tests.
+/// gemm on the CPU: C is cut into tiles by its shape alone, and each tile is one single-threaded product over all of k:
+/// by the
+/// kernel of kernel.hpp where the target has fused multiply-add vectors, else by Eigen, which stays the kernel's twin
+/// in the tests.
 ///
 /// Tiles of (m, n, k), decided by extents and never by the number of threads, so the bits do not depend on it:
 ///   general          128..512 rows by up to 512 columns
@@ -15,8 +17,9 @@
 #ifndef EIGEN_DONT_PARALLELIZE
 #define EIGEN_DONT_PARALLELIZE  // its threads would change the bits
 #endif
-#include <Eigen/Core>
 #include <algorithm>
+
+#include <Eigen/Core>
 
 #include "veneer/backend/concept.hpp"
 #include "veneer/backend/cpu/kernel.hpp"

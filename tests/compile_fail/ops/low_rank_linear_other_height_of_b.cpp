@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: veneer::low_rank_linear(x, w, a, b): the first extent of w must equal the first extent of b
+#include "veneer/backend/cpu.hpp"
+#include "veneer/ops/linear.hpp"
+
+template <veneer::index_t... Extents>
+using Values = veneer::Tensor<float, veneer::Shape<Extents...>, veneer::Cpu>;
+
+#ifdef VENEER_MUST_FAIL
+using Other = Values<7, 2>;
+#else
+using Other = Values<8, 2>;
+#endif
+
+auto product(const Values<veneer::dyn, 4>& x, const Values<8, 4>& w, const Values<2, 4>& a, const Other& b) {
+  return veneer::low_rank_linear(x, w, a, b, 2.0);
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/nn/llama.hpp"
+
+#include "veneer/autograd/gradcheck.hpp"
+#include "veneer/backend/cpu.hpp"
+#include "veneer/nn/generate.hpp"
+#include "veneer/peft/attach.hpp"
+
+#include "support/catch.hpp"
+
+using namespace veneer;
+
+namespace {
+
+using Slots = Llama<LlamaExtents{}, Cpu, stored<double>, AnyAdapter<Cpu, double>, AnyEmbeddingAdapter<Cpu, double>>;
+using Fixed = Llama<LlamaExtents{.vocabulary = 11, .hidden = 8, .intermediate = 12, .query = 8, .key_value = 4}, Cpu,
+                    dense<double>>;
+
+LlamaConfig small_config() {
+  LlamaConfig config;
+  config.vocab_size = 11;
+  config.hidden_size = 8;
+  config.intermediate_size = 12;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 2;
+  config.num_key_value_heads = 1;
+  config.head_dim = 4;
+  config.window = {0, 3};
+  return config;
+}
+
+/// Random weights by name: two models of one configuration get the same.
+template <class M>
+void fill_weights(M& model) {
+  visit(model, [](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (TensorLike<Part> || WeightSlotLike<Part>) {
+      if constexpr (WeightSlotLike<Part>) {
+        if (!present(part)) return;  // a bias that this model lacks
+      }
+      if (name.ends_with(".bias")) return;  // this family has none
+      const RandomStream source{3, detail::name_hash(name)};
+      part = Part(normal<double>(part.shape(), source, Part::shape_type::rank == 1 ? 1.0 : 0.3, Cpu{}));
+    }
+  });
+}
+
+const std::vector<std::int32_t> ids{1, 2, 3, 4, 5, 6, 7, 8, 10};
+const std::vector<std::int32_t> next_ids{2, 3, 4, -100, 6, 7, 8, 10, -100};
+
+auto id_tensor() { return from_host(Shape<dyn>(9), ids, Cpu{}); }
+
+Slots adapted_model() {
+  Slots model(small_config());
+  fill_weights(model);
+  LoraConfig config{.r = 2, .lora_alpha = 3};
+  config.target_modules = ModuleChoice::all_linear();
+  attach(model, config);
+  visit_parameters(model, [](const std::string& name, auto& parameter) {
+    using P = std::remove_cvref_t<decltype(parameter)>;
+    parameter = P(normal<double>(parameter.shape(), RandomStream{5, detail::name_hash(name)}, 0.3, Cpu{}));
+  });
+  return model;
+}
+
+/// The error of the gradients of every parameter against central differences, for a model whose loss is `loss(tape)`.
+template <class M, class Loss>
+double parameter_gradient_error(M& model, const Loss& loss) {
+  clear_gradients(model);
+  {
+    Tape tape;
+    backward(loss(tape));
+  }
+  double worst = 0.0;
+  visit_parameters(model, [&](const std::string& name, auto& parameter) {
+    INFO(name);
+    REQUIRE(parameter.gradient());
+    const std::vector<double> found = to_host(parameter.gradient());
+    auto& value = parameter.value();
+    double error = 0.0, largest = 1e-3;
+    for (index_t i = 0; i < value.count(); ++i) {
+      double& x = value.data()[i];
+      const double kept = x;
+      const auto at = [&](double moved) {
+        x = moved;
+        Tape tape = Tape::forgetful({}, 0);
+        return item(loss(tape).value());
+      };
+      const double slope = (at(kept + 1e-5) - at(kept - 1e-5)) / 2e-5;
+      x = kept;
+      largest = std::max(largest, std::abs(slope));
+      error = std::max(error, std::abs(slope - found[static_cast<std::size_t>(i)]));
+    }
+    worst = std::max(worst, error / largest);
+  });
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("A model sized by its type and one sized at run time give the same bits") {
+  Slots slots(small_config());
+  Fixed fixed(small_config());
+  fill_weights(slots);
+  fill_weights(fixed);
+  const auto layout = AttentionLayout::packed({4, 5});
+  const auto a = slots(id_tensor(), layout);
+  const auto b = fixed(id_tensor(), layout);
+  CHECK(to_host(a) == to_host(b));
+  static_assert(std::remove_cvref_t<decltype(b)>::shape_type::extents[1] == 11);
+}
+
+TEST_CASE("Names of weights are the keys of checkpoints") {
+  Slots model(small_config());
+  std::vector<std::string> names;
+  visit(model, [&](const std::string& name, auto& part) {
+    if constexpr (WeightSlotLike<decltype(part)>) {
+      if (present(part)) names.push_back(name);
+    }
+  });
+  CHECK(names.size() == 1 + 2 * 9 + 1 + 1);
+  CHECK(names.front() == "model.embed_tokens.weight");
+  CHECK(names[1] == "model.layers.0.input_layernorm.weight");
+  CHECK(names[2] == "model.layers.0.self_attn.q_proj.weight");
+  CHECK(names.back() == "lm_head.weight");
+}
+
+TEST_CASE("Gradients of a two-layer Llama agree with differences: adapters, then every weight") {
+  Slots model = adapted_model();
+  const auto layout = AttentionLayout::packed({4, 5});
+  const auto loss = [&](Tape& tape) { return model.loss(tape.input(id_tensor()), layout, next_ids, 0.25); };
+  CHECK(parameter_gradient_error(model, loss) < 1e-6);
+
+  Slots whole(small_config());
+  fill_weights(whole);
+  train_everything(whole);
+  const auto full_loss = [&](Tape& tape) { return whole.loss(tape.input(id_tensor()), layout, next_ids, 0.25); };
+  CHECK(parameter_gradient_error(whole, full_loss) < 1e-6);
+}
+
+TEST_CASE("Checkpointing changes no bit of the loss or of any gradient") {
+  Slots model = adapted_model();
+  const auto layout = AttentionLayout::packed({4, 5});
+  std::vector<std::vector<double>> gradients[2];
+  double losses[2];
+  for (const int on : {0, 1}) {
+    model.checkpointing = on == 1;
+    clear_gradients(model);
+    Tape tape;
+    const auto loss = model.loss(tape.input(id_tensor()), layout, next_ids, 1.0);
+    backward(loss);
+    losses[on] = item(loss.value());
+    visit_parameters(
+        model, [&](const std::string&, auto& parameter) { gradients[on].push_back(to_host(parameter.gradient())); });
+  }
+  CHECK(losses[0] == losses[1]);
+  CHECK(gradients[0] == gradients[1]);
+}
+
+TEST_CASE("Frozen weights keep their bytes and never have a gradient") {
+  Slots model = adapted_model();
+  std::vector<std::vector<double>> before, after;
+  const auto collect = [&](std::vector<std::vector<double>>& to) {
+    visit(model, [&](const std::string&, auto& part) {
+      if constexpr (WeightSlotLike<decltype(part)>) {
+        if (present(part)) to.push_back(to_host(part.dense_copy()));
+        CHECK_FALSE(part.trainable());
+      }
+    });
+  };
+  collect(before);
+  Tape tape;
+  backward(model.loss(tape.input(id_tensor()), AttentionLayout::packed({9}), next_ids, 1.0));
+  collect(after);
+  CHECK(before == after);
+}
+
+TEST_CASE("Packed sequences do not see each other") {
+  Slots model = adapted_model();
+  const auto together = to_host(model(id_tensor(), AttentionLayout::packed({4, 5})));
+  const auto second = to_host(model(id_tensor().rows(4, 5), AttentionLayout::packed({5})));
+  for (std::size_t i = 0; i < second.size(); ++i) CHECK(together[4 * 11 + i] == Approx(second[i]).epsilon(1e-12));
+}
+
+TEST_CASE("Decoding with a cache gives the tokens that the whole sequence gives") {
+  Slots model = adapted_model();
+  const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {7}};
+  const auto made = generate(model, prompts, {.max_new_tokens = 6});
+  for (std::size_t s = 0; s < prompts.size(); ++s) {
+    std::vector<std::int32_t> all = prompts[s];
+    for (const std::int32_t id : made[s]) {
+      const index_t length = static_cast<index_t>(all.size());
+      const auto logits = to_host(
+          model(from_host(Shape<dyn>(length), all, Cpu{}), AttentionLayout::packed({length})).rows(length - 1, 1));
+      CHECK(id == std::max_element(logits.begin(), logits.end()) - logits.begin());
+      all.push_back(id);
+    }
+    CHECK(made[s].size() == 6);
+  }
+}
+
+TEST_CASE("Impossible inputs are refused") {
+  Slots model = adapted_model();
+  CHECK_THROWS_AS(model(from_host(Shape<dyn>(1), std::vector<std::int32_t>{11}, Cpu{}), AttentionLayout::packed({1})),
+                  ArgumentError);
+  CHECK_THROWS_AS(model(from_host(Shape<dyn>(1), std::vector<std::int32_t>{-1}, Cpu{}), AttentionLayout::packed({1})),
+                  ArgumentError);
+  LlamaConfig other = small_config();
+  other.hidden_size = 16;
+  CHECK_THROWS_AS(Fixed(other), ShapeError);
+  CHECK_THROWS_AS(generate(model, {{}}, {}), ArgumentError);
+}
