@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file session.hpp
-/// A model with its adapter, and all that the subcommands ask of it: what instantiates the model is compiled here, once.
+/// A model with its adapter, and all that the subcommands ask of it. session.cpp alone compiles the model for them.
 #pragma once
 
 #include <cstdint>

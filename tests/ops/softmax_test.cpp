@@ -28,7 +28,9 @@ TEMPLATE_LIST_TEST_CASE("rows of a softmax are positive and sum to 1", "", testi
   if (!testing::usable<TestType>()) return;
   for (const index_t columns : {1, 2, 15, 16, 17, 1000, 32000}) {
     const auto y = softmax(testing::random_matrix<float, TestType>(3, columns, 1, 4.0));
-    for (const double sum : row_sums(y)) CHECK(std::abs(sum - 1) < 1e-6);  // 16 lanes of 2000 additions, in float
+    // each of 16 lanes adds columns / 16 numbers, then lanes are folded; exp and the share round too
+    const double bound = (static_cast<double>(columns) / 16 + 10) * std::numeric_limits<float>::epsilon();
+    for (const double sum : row_sums(y)) CHECK(std::abs(sum - 1) < bound);
     for (const float value : to_host(y.rows(0, 1))) REQUIRE((value >= 0.0f && value <= 1.0f));
   }
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file train_test.cpp
+/// `veneer train` as others run it: recorded curves, the same bytes at any thread count and after a stop, exit codes.
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+
+#include "veneer/io/file.hpp"
+#include "veneer/io/json.hpp"
+#include "veneer/io/safetensors.hpp"
+
+#include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
+
+#if defined(VENEER_PROGRAM)
+
+namespace fs = std::filesystem;
+using namespace veneer;
+using veneer::testing::TemporaryFolder;
+
+namespace {
+
+const fs::path test_data = VENEER_TEST_DATA;
+
+std::string file_text(const fs::path& path) { return read_text(path, std::size_t{1} << 26); }
+
+/// Runs `veneer train` with these words; standard error goes to `errors`.
+int train(const std::string& words, const fs::path& errors) {
+  const std::string line =
+      std::string("'") + VENEER_PROGRAM + "' train " + words + " >/dev/null 2>'" + errors.string() + "'";
+  const int status = std::system(line.c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// The recorded batches, a line a sequence.
+std::string as_lines(const SafetensorsFile& batches) {
+  const TensorEntry& entry = batches.at("input_ids");
+  const auto ids = read_integers(entry), labels = read_integers(batches.at("labels"));
+  const auto length = static_cast<std::size_t>(entry.shape[2]);
+  std::string text;
+  for (std::size_t begin = 0; begin < ids.size(); begin += length) {
+    const auto part = [&](const std::vector<std::int64_t>& all) {
+      const auto at = all.begin() + static_cast<std::ptrdiff_t>(begin);
+      return Json(std::vector<std::int64_t>(at, at + static_cast<std::ptrdiff_t>(length)));
+    };
+    text += Json{{"input_ids", part(ids)}, {"labels", part(labels)}}.dump() + "\n";
+  }
+  return text;
+}
+
+/// The losses of a metrics.jsonl, by step.
+std::vector<double> losses_of(const fs::path& run) {
+  std::vector<double> losses;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    const Json json = parse_json(line, "metrics.jsonl");
+    if (json.contains("loss")) losses.push_back(json["loss"].get<double>());
+  }
+  return losses;
+}
+
+std::string number(const Json& value) { return value.dump(); }
+
+/// The flags that repeat a recorded run.
+std::string flags_of(const fs::path& curve, const Json& settings, const fs::path& data, std::int64_t lines) {
+  std::string flags = "--model '" + (test_data / settings["base"].get<std::string>()).string() + "' --data '" +
+                      data.string() + "' --no-shuffle --quiet --batch " + std::to_string(lines) + " --grad-accum " +
+                      number(settings["micro_batches"]) + " --steps " + number(settings["steps"]) + " --lr " +
+                      number(settings["learning_rate"]) + " --schedule " + settings["schedule"].get<std::string>() +
+                      " --warmup " + number(settings["warmup_steps"]) + " --beta1 " + number(settings["betas"][0]) +
+                      " --beta2 " + number(settings["betas"][1]) + " --eps " + number(settings["eps"]) +
+                      " --weight-decay " + number(settings["weight_decay"]) + " --clip " +
+                      (settings["max_grad_norm"].is_null() ? "0" : number(settings["max_grad_norm"]));
+  if (settings["method"] == "full") return flags + " --method full";
+  return flags + " --adapter '" + (curve / "initial").string() + "'";
+}
+
+}  // namespace
+
+TEST_CASE("train: the recorded curves are followed from the command line") {
+  for (const char* name : {"lora-qv", "lora-qv-nonzero-b", "rslora", "lora-patterns-cosine-clip-accumulate",
+                           "lora-bias-all", "lora-bf16-base", "full"}) {
+    INFO(name);
+    const TemporaryFolder folder;
+    const fs::path curve = test_data / "curves" / name;
+    const Json settings = read_json(curve / "settings.json");
+    const SafetensorsFile batches(curve / "batches.safetensors");
+    const fs::path data = folder.file("data.jsonl", as_lines(batches));
+    const std::string flags = flags_of(curve, settings, data, batches.at("input_ids").shape[1]);
+    const int code = train(flags + " --out '" + (folder / "out").string() + "'", folder / "err");
+    INFO(file_text(folder / "err"));
+    REQUIRE(code == 0);
+    const std::vector<double> found = losses_of(folder / "out");
+    const Json recorded = read_json(curve / "losses.json");
+    const Json& expected = recorded.is_array() ? recorded : recorded["steps"];
+    REQUIRE(found.size() == expected.size());
+    const double tolerance = settings["suggested_relative_tolerance_of_losses"].get<double>();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      INFO("step " << i + 1);
+      CHECK(std::abs(found[i] / expected[i]["loss"].get<double>() - 1.0) < tolerance);
+    }
+  }
+}
+
+TEST_CASE("train: the same bytes twice, at 1 to 4 threads, and after a stop at any step") {
+  const TemporaryFolder folder;
+  const fs::path curve = test_data / "curves" / "lora-qv";
+  const fs::path data = folder.file("data.jsonl", as_lines(SafetensorsFile(curve / "batches.safetensors")));
+  const std::string flags = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' --data '" +
+                            data.string() + "' --quiet --batch 3 --grad-accum 2 --steps 8 --lr 0.01 --rank 4" +
+                            " --targets all-linear --dropout 0.1 --seed 5 --schedule cosine --warmup 2 --save-every 1";
+  const auto out = [&](const std::string& name) { return (folder / name).string(); };
+  const auto adapter = [&](const std::string& name) { return file_text(folder / name / "adapter_model.safetensors"); };
+  REQUIRE(train(flags + " --threads 1 --out '" + out("one") + "'", folder / "err") == 0);
+  for (const char* threads : {"1", "2", "3", "4"}) {
+    INFO("threads " << threads);
+    const std::string name = std::string("threads") + threads;
+    REQUIRE(train(flags + " --threads " + threads + " --out '" + out(name) + "'", folder / "err") == 0);
+    CHECK(adapter(name) == adapter("one"));
+    CHECK(losses_of(folder / name) == losses_of(folder / "one"));
+  }
+  for (const int step : {1, 4, 7}) {
+    INFO("resumed after step " << step);
+    const std::string name = "resumed" + std::to_string(step);
+    fs::copy(folder / "one" / ("checkpoint-" + std::to_string(step)), folder / name / "checkpoint",
+             fs::copy_options::recursive);
+    REQUIRE(train("--quiet --resume '" + out(name) + "/checkpoint' --out '" + out(name) + "'", folder / "err") == 0);
+    CHECK(adapter(name) == adapter("one"));
+    CHECK(file_text(folder / name / "checkpoint-8" / "trainer_state.safetensors") ==
+          file_text(folder / "one" / "checkpoint-8" / "trainer_state.safetensors"));
+  }
+}
+
+TEST_CASE("train: exit codes and messages") {
+  const TemporaryFolder folder;
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
+  const auto out = "--out '" + (folder / "out").string() + "' ";
+  const auto error = [&] { return file_text(folder / "err"); };
+  const auto data = [&](const std::string& text) { return "--data '" + folder.file("d.jsonl", text).string() + "' "; };
+  const std::string good = R"({"input_ids":[1,2,3,4]})"
+                           "\n";
+  CHECK(train(model + data(good), folder / "err") == 2);
+  CHECK(error().find("--out") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--method dora", folder / "err") == 2);
+  CHECK(error().find("dora") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--targets nothing_proj", folder / "err") == 2);
+  CHECK(error().find("q_proj") != std::string::npos);
+  CHECK(train(model + out + data(good + "{\"input_ids\":[1,2,"), folder / "err") == 3);
+  CHECK(error().find(":2") != std::string::npos);
+  CHECK(train(model + out + data(R"({"input_ids":[1,99999]})"), folder / "err") == 3);
+  CHECK(train(model + out + data(good) + "--resume '" + (folder / "nowhere").string() + "'", folder / "err") == 3);
+  CHECK(train(model + out + data(good) + "--steps 4 --lr 1e38 --clip 0 --warmup 0", folder / "err") == 6);
+  CHECK(error().find("step") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--steps 1 --dry-run", folder / "err") == 0);
+}
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/peft/attach.hpp"
+
+#include <sstream>
+
+#include "veneer/backend/cpu.hpp"
+#include "veneer/nn/llama.hpp"
+
+#include "support/catch.hpp"
+
+using namespace veneer;
+
+namespace {
+
+using AnyModel = Llama<LlamaExtents{}, Cpu, stored<float>, AnyAdapter<Cpu>, AnyEmbeddingAdapter<Cpu>>;
+
+/// Shapes only: nothing of a model's size is allocated.
+AnyModel outline(index_t vocabulary, index_t hidden, index_t intermediate, index_t layers, index_t heads,
+                 index_t kv_heads) {
+  LlamaConfig config;
+  config.vocab_size = vocabulary;
+  config.hidden_size = hidden;
+  config.intermediate_size = intermediate;
+  config.num_hidden_layers = layers;
+  config.num_attention_heads = heads;
+  config.num_key_value_heads = kv_heads;
+  config.head_dim = hidden / heads;
+  config.window.assign(static_cast<std::size_t>(layers), 0);
+  return AnyModel(config);
+}
+
+LoraConfig lora(index_t r, ModuleChoice modules) {
+  LoraConfig config{.r = r, .lora_alpha = 2.0 * static_cast<double>(r)};
+  config.target_modules = std::move(modules);
+  return config;
+}
+
+std::vector<std::string> names_of(const AdapterPlan& plan) {
+  std::vector<std::string> names;
+  for (const AdaptedModule& module : plan.modules) names.push_back(module.name);
+  return names;
+}
+
+using Layer = Linear<Tensor<float, Shape<dyn, dyn>, Cpu>, AnyAdapter<Cpu>>;
+struct Own {
+  Layer first, second;
+  auto operator()(const auto& x) const { return second(silu(first(x))); }
+  static constexpr auto fields = std::tuple{field("first", &Own::first), field("second", &Own::second)};
+};
+
+}  // namespace
+
+TEST_CASE("Parameter counts of real models, without allocating them") {
+  const std::size_t before = cpu::Memory::instance().use().used;
+  AnyModel llama2 = outline(32000, 4096, 11008, 32, 32, 32);
+  CHECK(plan_adapter(llama2, lora(16, {"q_proj", "v_proj"})).trainable() == 8'388'608);
+  const AdapterPlan eight = plan_adapter(llama2, lora(8, {"q_proj", "v_proj"}));
+  CHECK(eight.all() == 6'742'609'920);
+  std::ostringstream text;
+  text << eight;
+  const std::string line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622\n";
+  CHECK(text.str().ends_with(line));
+  CHECK(plan_adapter(llama2, lora(16, ModuleChoice::all_linear())).trainable() == 39'976'960);
+  AnyModel mistral = outline(32000, 4096, 14336, 32, 32, 8);
+  CHECK(plan_adapter(mistral, lora(16, {"q_proj", "k_proj", "v_proj", "o_proj"})).trainable() == 13'631'488);
+  AnyModel llama3 = outline(128256, 4096, 14336, 32, 32, 8);
+  CHECK(plan_adapter(llama3, lora(16, {"q_proj", "v_proj"})).all() == 8'037'076'992);
+  CHECK(cpu::Memory::instance().use().used == before);
+}
+
+TEST_CASE("Modules are chosen by list, expression, all-linear, exclusion and layer") {
+  AnyModel model = outline(32, 16, 24, 3, 2, 2);
+  CHECK(plan_adapter(model, lora(2, ModuleChoice::all_linear())).modules.size() == 3 * 7);
+  CHECK(names_of(plan_adapter(model, lora(2, ModuleChoice::regex(".*layers\\.1\\.mlp\\.(up|down)_proj")))) ==
+        std::vector<std::string>{"model.layers.1.mlp.up_proj", "model.layers.1.mlp.down_proj"});
+  LoraConfig some = lora(2, {"q_proj", "v_proj"});
+  some.layers_to_transform = std::vector<index_t>{2};
+  some.exclude_modules = {"v_proj"};
+  CHECK(names_of(plan_adapter(model, some)) == std::vector<std::string>{"model.layers.2.self_attn.q_proj"});
+}
+
+TEST_CASE("The first pattern that matches decides rank and alpha") {
+  AnyModel model = outline(32, 16, 24, 2, 2, 2);
+  LoraConfig config = lora(4, {"q_proj", "down_proj"});
+  config.rank_pattern = {{"layers.1.mlp.down_proj", 7}, {"down_proj", 3}};
+  config.alpha_pattern = {{"q_proj", 5}};
+  const AdapterPlan plan = plan_adapter(model, config);
+  for (const AdaptedModule& module : plan.modules) {
+    const bool down = module.name.ends_with("down_proj");
+    CHECK(module.rank == (!down ? 4 : module.name.find(".1.") != std::string::npos ? 7 : 3));
+    CHECK(module.alpha == (down ? 8 : 5));
+    CHECK(module.scaling == Approx(module.alpha / static_cast<double>(module.rank)));
+    CHECK(module.parameters == module.rank * (module.in + module.out));
+  }
+}
+
+TEST_CASE("What matches nothing is an error that names the candidates") {
+  AnyModel model = outline(32, 16, 24, 2, 2, 2);
+  CHECK_THROWS_WITH(plan_adapter(model, lora(2, {"query"})), Catch::Matchers::Contains("q_proj"));
+  LoraConfig unused = lora(2, {"q_proj", "query"});
+  CHECK_THROWS_WITH(plan_adapter(model, unused), Catch::Matchers::Contains("\"query\" matches no module"));
+  CHECK(plan_adapter(model, unused, false).warnings.size() == 1);
+  LoraConfig pattern = lora(2, {"q_proj"});
+  pattern.rank_pattern = {{"v_proj", 3}};
+  CHECK_THROWS_AS(plan_adapter(model, pattern), ArgumentError);
+  LoraConfig dora = lora(2, {"q_proj"});
+  dora.use_dora = true;
+  CHECK_THROWS_WITH(attach(model, dora), Catch::Matchers::Contains("use_dora"));
+  LoraConfig pissa = lora(2, {"q_proj"});
+  pissa.init_lora_weights = "pissa";
+  CHECK_THROWS_WITH(attach(model, pissa), Catch::Matchers::Contains("pissa"));
+}
+
+TEST_CASE("attach works on a model of one's own, and starts as the model was") {
+  Own model;
+  model.first.weight = normal<float>(Shape<dyn, dyn>(12, 6), RandomStream{1, 1}, 1.0, Cpu{});
+  model.second.weight = normal<float>(Shape<dyn, dyn>(3, 12), RandomStream{1, 2}, 1.0, Cpu{});
+  const auto x = normal<float>(Shape<dyn, dyn>(5, 6), RandomStream{1, 3}, 1.0, Cpu{});
+  const auto before = to_host(model(x));
+  const AdapterPlan plan = attach(model, lora(2, {"first"}), {.seed = 9});
+  CHECK(to_host(model(x)) == before);
+  CHECK(trainable_count(model) == plan.trainable());
+  CHECK(plan.all() == 12 * 6 + 3 * 12 + 2 * (12 + 6));
+  CHECK_FALSE(model.second.adapter);
+  auto* adapter = model.first.adapter.get<LowRankAdapter<Cpu>>();
+  REQUIRE(adapter != nullptr);
+  const auto down = to_host(adapter->down.value());
+  const float bound = 1.0f / std::sqrt(6.0f);
+  for (const float value : down) CHECK(std::abs(value) <= bound);
+
+  Own again = model;
+  attach(again, lora(2, {"first"}), {.seed = 9});
+  CHECK(to_host(again.first.adapter.get<LowRankAdapter<Cpu>>()->down.value()) == down);
+  attach(again, lora(2, {"first"}), {.seed = 10});
+  CHECK(to_host(again.first.adapter.get<LowRankAdapter<Cpu>>()->down.value()) != down);
+  detach(again);
+  CHECK_FALSE(again.first.adapter);
+}
