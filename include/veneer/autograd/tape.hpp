@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -244,7 +245,7 @@ const auto& value_of(const X& x) {
 /// \param scale the derivative to start from: 1, or the share of this loss in a sum
 /// \throws ShapeError when the loss holds more than one value
 template <Real T, ShapeLike S, Backend B>
-void backward(const Variable<T, S, B>& loss, T scale = T(1)) {
+void backward(const Variable<T, S, B>& loss, std::type_identity_t<T> scale = T(1)) {
   if (loss.value().count() != 1) {
     throw ShapeError("veneer::backward(loss): loss must hold one value, its shape is " + to_string(loss.shape()));
   }
