@@ -78,8 +78,7 @@ struct Definition {
       for (index_t j = 0; j < span.keys; ++j) out += weights[static_cast<std::size_t>(j)] / sum * at(v, span.key + j, group, p.kv_heads, c);
     }
   }
-  template <class V>
-  auto& at(V& x, index_t token, index_t head, index_t heads, index_t c) const {
+  double& at(std::vector<double>& x, index_t token, index_t head, index_t heads, index_t c) const {
     return x[static_cast<std::size_t>((token * heads + head) * p.width + c)];
   }
 };
