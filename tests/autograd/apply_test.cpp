@@ -7,10 +7,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "support/backends.hpp"
-#include "support/values.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
 
 using namespace veneer;
 

@@ -3,11 +3,12 @@
 
 #include <vector>
 
-#include "support/backends.hpp"
-#include "support/values.hpp"
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
 
 using namespace veneer;
 
@@ -70,7 +71,8 @@ void check_equal(const Result<B>& a, const Result<B>& b) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a checkpoint changes no bit of the loss or of any gradient, dropout included", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a checkpoint changes no bit of the loss or of any gradient, dropout included", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto plain = [](const auto& f, const auto& x) { return f(x); };
   const auto once = [](const auto& f, const auto& x) { return checkpoint(f, x); };

@@ -5,10 +5,11 @@
 #include <limits>
 #include <vector>
 
-#include "support/backends.hpp"
-#include "support/values.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
 
 using namespace veneer;
 
@@ -18,8 +19,12 @@ namespace {
 struct Flawed {
   double first = 1.0, second = 1.0;
   auto forward(const auto& x, const auto& y) const { return multiply(x, y); }
-  auto pullback(Wrt<0>, const auto& dz, const auto&, const auto&, const auto& y) const { return scale(multiply(dz, y), first); }
-  auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto&) const { return scale(multiply(dz, x), second); }
+  auto pullback(Wrt<0>, const auto& dz, const auto&, const auto&, const auto& y) const {
+    return scale(multiply(dz, y), first);
+  }
+  auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto&) const {
+    return scale(multiply(dz, x), second);
+  }
 };
 
 /// y = x, with a pullback that forgets one element.
@@ -55,7 +60,8 @@ TEMPLATE_LIST_TEST_CASE("right gradients pass at 1e-8", "", testing::Backends) {
   CHECK(gradient_error([&](Tape&, const auto& v) { return inner(silu(v), c); }, x) < 1e-8);
 }
 
-TEMPLATE_LIST_TEST_CASE("a gradient that is wrong by a part in ten thousand is found, in any operand", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a gradient that is wrong by a part in ten thousand is found, in any operand", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
   CHECK(error_of<TestType>({1.0001, 1.0}) == Approx(1e-4).epsilon(0.01));
   CHECK(error_of<TestType>({1.0, 0.9999}) == Approx(1e-4).epsilon(0.01));

@@ -5,11 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "support/backends.hpp"
-#include "support/values.hpp"
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
 
 using namespace veneer;
 
@@ -179,7 +180,8 @@ TEST_CASE("a tape frees as it goes") {
     Tape tape;
     const auto loss = [&] {
       auto y = tape.variable(testing::random_matrix<double, Cpu>(64, 64, 1));
-      for (int i = 0; i < depth; ++i) y = silu(apply(Probe{&tape, &lengths, &bytes}, y));  // silu keeps its operand: 32 KiB
+      for (int i = 0; i < depth; ++i)
+        y = silu(apply(Probe{&tape, &lengths, &bytes}, y));  // silu keeps its operand: 32 KiB
       return inner(y, testing::random_matrix<double, Cpu>(64, 64, 2));
     }();
     CHECK(tape.size() == 2 * depth + 1);
@@ -217,7 +219,8 @@ TEMPLATE_LIST_TEST_CASE("a forgetful tape marks variables and remembers nothing"
   CHECK(tape.drawn() == 3);
 }
 
-TEMPLATE_LIST_TEST_CASE("a tape draws a stream of its own for every asker, and the same ones again", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a tape draws a stream of its own for every asker, and the same ones again", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
   Tape tape({1, 2}), other({1, 3}), again = Tape::replaying({1, 2}, 1), forgetful = Tape::forgetful({1, 2}, 1);
   const RandomStream first = tape.draw(), second = tape.draw();

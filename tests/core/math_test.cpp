@@ -33,7 +33,8 @@ struct Worst {
 
 TEST_CASE("exponential stays within 2 units in the last place") {
   Worst worst;
-  for (std::uint32_t bits = std::bit_cast<std::uint32_t>(1e-8f); bits < std::bit_cast<std::uint32_t>(88.3f); bits += 331) {
+  for (std::uint32_t bits = std::bit_cast<std::uint32_t>(1e-8f); bits < std::bit_cast<std::uint32_t>(88.3f);
+       bits += 331) {
     const float x = std::bit_cast<float>(bits);
     worst.look(x);
     if (x < 87.3f) worst.look(-x);
@@ -58,7 +59,8 @@ TEST_CASE("exponential is 0 far below, infinite far above, 1 at 0") {
   CHECK(exponential(0.0f) == 1.0f);
   CHECK(exponential(-0.0f) == 1.0f);
   CHECK(exponential(std::numeric_limits<float>::denorm_min()) == 1.0f);
-  for (const float x : {-87.8f, -88.0f, -88.1f, -100.0f, -1000.0f, -1e30f, -std::numeric_limits<float>::max(), -infinity}) {
+  for (const float x :
+       {-87.8f, -88.0f, -88.1f, -100.0f, -1000.0f, -1e30f, -std::numeric_limits<float>::max(), -infinity}) {
     CAPTURE(x);
     CHECK(exponential(x) == 0.0f);
     CHECK_FALSE(std::signbit(exponential(x)));

@@ -55,7 +55,8 @@ T from_pattern(unsigned pattern) {
   return value;
 }
 
-/// All 2^16 patterns: widening is exact, narrowing gives the pattern back; a NaN stays one, with its sign, and becomes quiet.
+/// All 2^16 patterns: widening is exact, narrowing gives the pattern back; a NaN stays one, with its sign, and becomes
+/// quiet.
 template <class T>
 int patterns_that_fail(Layout layout) {
   const unsigned quiet = 1u << (layout.fraction_bits - 1);
@@ -70,7 +71,8 @@ int patterns_that_fail(Layout layout) {
       wrong += !(std::isinf(wide) && std::signbit(wide) == (pattern > 0x7fff) && T(wide).bits == pattern);
     } else {
       const double exact = layout.value(magnitude) * (pattern > 0x7fff ? -1.0 : 1.0);
-      wrong += !(static_cast<double>(wide) == exact && std::signbit(wide) == (pattern > 0x7fff) && T(wide).bits == pattern);
+      wrong +=
+          !(static_cast<double>(wide) == exact && std::signbit(wide) == (pattern > 0x7fff) && T(wide).bits == pattern);
     }
   }
   return wrong;

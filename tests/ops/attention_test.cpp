@@ -66,7 +66,8 @@ struct Definition {
     for (index_t j = 0; j < span.keys; ++j) {
       if (j > position || j >= span.valid || (p.window != 0 && j <= position - p.window)) continue;
       double score = 0.0;
-      for (index_t c = 0; c < p.width; ++c) score += at(q, span.query + i, head, p.heads, c) * at(k, span.key + j, group, p.kv_heads, c);
+      for (index_t c = 0; c < p.width; ++c)
+        score += at(q, span.query + i, head, p.heads, c) * at(k, span.key + j, group, p.kv_heads, c);
       weights[static_cast<std::size_t>(j)] = std::exp(score / std::sqrt(static_cast<double>(p.width)));
       blind = false;
     }
@@ -75,7 +76,8 @@ struct Definition {
     for (const double weight : weights) sum += weight;
     for (index_t c = 0; c < p.width; ++c) {
       double& out = at(y, span.query + i, head, p.heads, c);
-      for (index_t j = 0; j < span.keys; ++j) out += weights[static_cast<std::size_t>(j)] / sum * at(v, span.key + j, group, p.kv_heads, c);
+      for (index_t j = 0; j < span.keys; ++j)
+        out += weights[static_cast<std::size_t>(j)] / sum * at(v, span.key + j, group, p.kv_heads, c);
     }
   }
   double& at(std::vector<double>& x, index_t token, index_t head, index_t heads, index_t c) const {
@@ -85,18 +87,19 @@ struct Definition {
 
 std::vector<Problem> problems() {
   const std::vector<Span> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 9, 4, 9, 9}};
-  return {{1, 1, 1, 0, {{0, 1, 0, 1, 1}}},
-          {2, 2, 4, 0, packed},
-          {6, 2, 3, 0, packed},
-          {4, 1, 2, 4, packed},
-          {2, 1, 8, 1, packed},                                          // each token sees itself alone
-          {2, 2, 4, 0, {{0, 9, 0, 9, 5}, {9, 4, 9, 4, 4}}},              // padding at the end
-          {2, 1, 4, 3, {{0, 9, 0, 9, 2}, {9, 4, 9, 4, 0}}},              // rows and a whole sequence that see nothing
-          {2, 1, 4, 0, {{0, 1, 0, 20, 20}, {1, 3, 20, 7, 7}}},           // steps with a key cache
-          {2, 1, 4, 5, {{0, 1, 0, 20, 20}, {1, 3, 20, 7, 6}}},
-          {4, 2, 16, 0, {{0, 200, 0, 200, 200}, {200, 64, 200, 64, 64}, {264, 65, 264, 65, 65}}},  // blocks of 64 queries
-          {4, 2, 16, 50, {{0, 200, 0, 200, 90}}},                        // of which the last see nothing
-          {2, 2, 64, 100, {{0, 150, 0, 300, 300}}}};
+  return {
+      {1, 1, 1, 0, {{0, 1, 0, 1, 1}}},
+      {2, 2, 4, 0, packed},
+      {6, 2, 3, 0, packed},
+      {4, 1, 2, 4, packed},
+      {2, 1, 8, 1, packed},                                 // each token sees itself alone
+      {2, 2, 4, 0, {{0, 9, 0, 9, 5}, {9, 4, 9, 4, 4}}},     // padding at the end
+      {2, 1, 4, 3, {{0, 9, 0, 9, 2}, {9, 4, 9, 4, 0}}},     // rows and a whole sequence that see nothing
+      {2, 1, 4, 0, {{0, 1, 0, 20, 20}, {1, 3, 20, 7, 7}}},  // steps with a key cache
+      {2, 1, 4, 5, {{0, 1, 0, 20, 20}, {1, 3, 20, 7, 6}}},
+      {4, 2, 16, 0, {{0, 200, 0, 200, 200}, {200, 64, 200, 64, 64}, {264, 65, 264, 65, 65}}},  // blocks of 64 queries
+      {4, 2, 16, 50, {{0, 200, 0, 200, 90}}},  // of which the last see nothing
+      {2, 2, 64, 100, {{0, 150, 0, 300, 300}}}};
 }
 
 }  // namespace
@@ -112,11 +115,13 @@ TEMPLATE_LIST_TEST_CASE("attention is its definition, for every layout", "", tes
     const auto found = convert<double>(single.result(p));
     const auto close = testing::matrix_of<TestType>(p.queries(), p.heads * p.width, Definition(p, single).y);
     // A score is a sum of `width` products of size 1: an error of 2^-24 * width moves a weight by the same share.
-    CHECK(testing::largest_difference(found, close) < 6e-8 * static_cast<double>(p.width + 16) * testing::largest(convert<double>(single.v)));
+    CHECK(testing::largest_difference(found, close) <
+          6e-8 * static_cast<double>(p.width + 16) * testing::largest(convert<double>(single.v)));
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a token does not see those after it, nor padding, nor other sequences", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a token does not see those after it, nor padding, nor other sequences", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const Problem p{2, 1, 4, 0, {{0, 70, 0, 70, 66}, {70, 5, 70, 5, 5}}};
   const Operands<float, TestType> given(p, 3);
@@ -143,7 +148,8 @@ TEMPLATE_LIST_TEST_CASE("a packed sequence computes what it computes alone", "",
   const Operands<double, TestType> given(p, 4);
   const auto together = given.result(p);
   CHECK(AttentionLayout::packed({10, 1, 67})->spans.size() == 3);
-  CHECK(testing::same_bits(attention(given.q, given.k, given.v, AttentionLayout::packed({10, 1, 67}), 4, 2, 6), together));
+  CHECK(testing::same_bits(attention(given.q, given.k, given.v, AttentionLayout::packed({10, 1, 67}), 4, 2, 6),
+                           together));
   for (const Span& span : p.spans) {
     const auto alone = attention(given.q.rows(span.query, span.queries), given.k.rows(span.key, span.keys),
                                  given.v.rows(span.key, span.keys), AttentionLayout::packed({span.queries}), 4, 2, 6);
@@ -184,12 +190,13 @@ TEMPLATE_LIST_TEST_CASE("heads, extents and spans that do not fit are refused", 
   };
   const Span fits{0, 4, 0, 4, 4};
   CHECK_NOTHROW(attention(q, k, k, AttentionLayout::packed({4}), 2, 1));
-  for (const auto& [heads, kv_heads] : {std::pair<index_t, index_t>{0, 1}, {2, 0}, {3, 1}, {4, 1}, {2, 2}, {1, 2}, {-2, -1}}) {
+  for (const auto& [heads, kv_heads] :
+       {std::pair<index_t, index_t>{0, 1}, {2, 0}, {3, 1}, {4, 1}, {2, 2}, {1, 2}, {-2, -1}}) {
     refuses(heads, kv_heads, 0, fits);
   }
   refuses(2, 1, -1, fits);
-  for (const Span& span : {Span{1, 4, 0, 4, 4}, Span{0, 4, 1, 4, 4}, Span{-1, 4, 0, 4, 4}, Span{0, 4, -1, 4, 4}, Span{0, 4, 0, 3, 3},
-                           Span{0, 4, 0, 4, 5}, Span{0, 4, 0, 4, -1}, Span{0, -1, 0, 4, 4}}) {
+  for (const Span& span : {Span{1, 4, 0, 4, 4}, Span{0, 4, 1, 4, 4}, Span{-1, 4, 0, 4, 4}, Span{0, 4, -1, 4, 4},
+                           Span{0, 4, 0, 3, 3}, Span{0, 4, 0, 4, 5}, Span{0, 4, 0, 4, -1}, Span{0, -1, 0, 4, 4}}) {
     refuses(2, 1, 0, span);
   }
   const auto other = testing::random_matrix<float, TestType>(5, 4, 3);

@@ -5,9 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "veneer/ops/pointwise.hpp"
+
 #include "support/backends.hpp"
 #include "support/values.hpp"
-#include "veneer/ops/pointwise.hpp"
 
 using namespace veneer;
 
@@ -53,7 +54,8 @@ TEMPLATE_LIST_TEST_CASE("cross entropy is minus the mean logarithm of the labels
   CHECK(found.loss == Approx(-(std::log(shares[2]) + std::log(shares[10]) + std::log(shares[19])) / 3).epsilon(1e-13));
   for (std::size_t r = 0; r < 4; ++r) {
     for (std::size_t c = 0; c < 5; ++c) {
-      const double expected = labels[r] == ignored_label ? 0.0 : (shares[r * 5 + c] - (labels[r] == static_cast<int>(c))) / 3;
+      const double expected =
+          labels[r] == ignored_label ? 0.0 : (shares[r * 5 + c] - (labels[r] == static_cast<int>(c))) / 3;
       CHECK(found.gradient[r * 5 + c] == Approx(expected).margin(1e-15));
     }
   }
@@ -79,14 +81,16 @@ TEMPLATE_LIST_TEST_CASE("no row that counts: loss 0, gradient 0", "", testing::B
 
 TEMPLATE_LIST_TEST_CASE("logits of 10,000 and -10,000 give finite losses and gradients", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  const Answer<float, TestType> found(testing::matrix_of<TestType>(2, 3, std::vector<float>{1e4f, -1e4f, 0, 1e4f, -1e4f, 0}), {0, 1});
+  const Answer<float, TestType> found(
+      testing::matrix_of<TestType>(2, 3, std::vector<float>{1e4f, -1e4f, 0, 1e4f, -1e4f, 0}), {0, 1});
   CHECK(found.loss == 10000.0f);  // the mean of 0 and 20,000
   CHECK(found.gradient == std::vector<float>{0, 0, 0, 0.5f, -0.5f, 0});
 }
 
 TEMPLATE_LIST_TEST_CASE("what stands in an ignored row does not matter, NaN neither", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  const Answer<float, TestType> found(testing::matrix_of<TestType>(2, 2, std::vector<float>{0, 0, NAN, INFINITY}), {1, ignored_label});
+  const Answer<float, TestType> found(testing::matrix_of<TestType>(2, 2, std::vector<float>{0, 0, NAN, INFINITY}),
+                                      {1, ignored_label});
   CHECK(found.loss == Approx(std::log(2.0)));
   CHECK(found.gradient == std::vector<float>{0.5f, -0.5f, 0, 0});
 }
@@ -100,5 +104,6 @@ TEMPLATE_LIST_TEST_CASE("labels that do not fit are refused", "", testing::Backe
     CHECK_THROWS_AS(cross_entropy(x, labels_of<TestType>({0, wrong})), ArgumentError);
     CHECK_THROWS_AS(cross_entropy_sum(x, labels_of<TestType>({wrong, 0})), ArgumentError);
   }
-  CHECK_THROWS_WITH(cross_entropy(x, labels_of<TestType>({0, 4})), Catch::Contains("[0, 4) or be -100 (ignored); one is 4"));
+  CHECK_THROWS_WITH(cross_entropy(x, labels_of<TestType>({0, 4})),
+                    Catch::Contains("[0, 4) or be -100 (ignored); one is 4"));
 }

@@ -5,9 +5,10 @@
 #include <limits>
 #include <vector>
 
+#include "veneer/ops/reduce.hpp"
+
 #include "support/backends.hpp"
 #include "support/values.hpp"
-#include "veneer/ops/reduce.hpp"
 
 using namespace veneer;
 
@@ -29,7 +30,8 @@ TEMPLATE_LIST_TEST_CASE("dropout keeps the mean", "", testing::Backends) {
   for (const double p : {0.05, 0.5, 0.9}) {
     Tape tape({2, 1});
     int zero = 0;
-    for (const float value : to_host(dropout(tape.input(full<float, TestType>(Shape<n>{}, 1.0f)), p).value())) zero += value == 0.0f;
+    for (const float value : to_host(dropout(tape.input(full<float, TestType>(Shape<n>{}, 1.0f)), p).value()))
+      zero += value == 0.0f;
     CAPTURE(p);
     CHECK(std::abs(zero - n * p) < 6 * std::sqrt(n * p * (1 - p)));  // six standard deviations
   }
@@ -59,7 +61,8 @@ TEMPLATE_LIST_TEST_CASE("a probability outside [0, 1) is refused, on a tensor to
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_vector<float, TestType>(3, 1);
   Tape tape;
-  for (const double p : {-0.1, 1.0, 1.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double p :
+       {-0.1, 1.0, 1.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     CAPTURE(p);
     CHECK_THROWS_AS(dropout(x, p), ArgumentError);
     CHECK_THROWS_AS(dropout(tape.variable(x), p), ArgumentError);

@@ -4,9 +4,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "veneer/ops/reduce.hpp"
+
 #include "support/backends.hpp"
 #include "support/values.hpp"
-#include "veneer/ops/reduce.hpp"
 
 using namespace veneer;
 
@@ -16,7 +17,8 @@ using Table = Tensor<bfloat16, Shape<dyn, 8>, Cpu>;
 using Ids = Tensor<std::int32_t, Shape<4>, Cpu>;
 
 // 16-bit tables give vectors of float; the type keeps what is known of both.
-static_assert(std::is_same_v<decltype(embedding(std::declval<Ids>(), std::declval<Table>())), Tensor<float, Shape<4, 8>, Cpu>>);
+static_assert(
+    std::is_same_v<decltype(embedding(std::declval<Ids>(), std::declval<Table>())), Tensor<float, Shape<4, 8>, Cpu>>);
 
 template <Backend B>
 auto ids_of(const std::vector<std::int32_t>& ids) {
@@ -31,7 +33,8 @@ TEMPLATE_LIST_TEST_CASE("gathered rows are the rows, in the order asked for", ""
   const auto ids = ids_of<TestType>({2, 0, 2});
   CHECK(to_host(gather_rows(x, ids)) == std::vector<float>{5, 6, 1, 2, 5, 6});
   CHECK(testing::same_bits(embedding(ids, x), gather_rows(x, ids)));
-  CHECK(to_host(gather_columns(x, ids_of<TestType>({1, 1, 0, 1}))) == std::vector<float>{2, 4, 6, 2, 4, 6, 1, 3, 5, 2, 4, 6});
+  CHECK(to_host(gather_columns(x, ids_of<TestType>({1, 1, 0, 1}))) ==
+        std::vector<float>{2, 4, 6, 2, 4, 6, 1, 3, 5, 2, 4, 6});
   CHECK(gather_rows(x, ids_of<TestType>({})).shape() == Shape<0, 2>{});
 }
 

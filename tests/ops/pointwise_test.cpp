@@ -21,7 +21,8 @@ using Sum = decltype(add(std::declval<X>(), std::declval<Y>()));
 
 // A result knows what either operand knows.
 static_assert(std::is_same_v<Sum<Floats<dyn, 3>, Floats<2, dyn>>, Floats<2, 3>>);
-static_assert(std::is_same_v<decltype(multiply(std::declval<Floats<dyn, dyn>>(), std::declval<Floats<dyn, 7>>())), Floats<dyn, 7>>);
+static_assert(std::is_same_v<decltype(multiply(std::declval<Floats<dyn, dyn>>(), std::declval<Floats<dyn, 7>>())),
+                             Floats<dyn, 7>>);
 static_assert(std::is_same_v<decltype(silu(std::declval<Floats<4>>())), Floats<4>>);
 
 }  // namespace
@@ -44,18 +45,21 @@ TEMPLATE_LIST_TEST_CASE("silu and swiglu are x times sigmoid(x)", "", testing::B
 
 TEMPLATE_LIST_TEST_CASE("relu keeps what is above 0", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  CHECK(to_host(relu(testing::vector_of<TestType>(std::vector<float>{-2, -0.0f, 0, 3}))) == std::vector<float>{0, 0, 0, 3});
+  CHECK(to_host(relu(testing::vector_of<TestType>(std::vector<float>{-2, -0.0f, 0, 3}))) ==
+        std::vector<float>{0, 0, 0, 3});
 }
 
-TEMPLATE_LIST_TEST_CASE("sums and products of elements commute, a scale is a product with one number", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("sums and products of elements commute, a scale is a product with one number", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  const auto x = testing::random_matrix<float, TestType>(33, 17, 1), y = testing::random_matrix<float, TestType>(33, 17, 2);
+  const auto x = testing::random_matrix<float, TestType>(33, 17, 1),
+             y = testing::random_matrix<float, TestType>(33, 17, 2);
   CHECK(testing::same_bits(add(x, y), add(y, x)));
   CHECK(testing::same_bits(multiply(x, y), multiply(y, x)));
   CHECK(testing::same_bits(scale(x, 0.3), multiply(x, full<float, TestType>(x.shape(), 0.3f))));
   CHECK(testing::same_bits(add(x, scale(x, -1.0)), zeros<float, TestType>(x.shape())));
-  CHECK(to_host(add(testing::vector_of<TestType>(std::vector<float>{1, 2}), testing::vector_of<TestType>(std::vector<float>{10, 20}))) ==
-        std::vector<float>{11, 22});
+  CHECK(to_host(add(testing::vector_of<TestType>(std::vector<float>{1, 2}),
+                    testing::vector_of<TestType>(std::vector<float>{10, 20}))) == std::vector<float>{11, 22});
 }
 
 TEMPLATE_LIST_TEST_CASE("add_row adds one row to all, 16-bit ones widened", "", testing::Backends) {
@@ -73,7 +77,8 @@ TEMPLATE_LIST_TEST_CASE("operands of another shape are refused with both shapes"
   CHECK_THROWS_AS(add(x, y), ShapeError);
   CHECK_THROWS_AS(multiply(x, y), ShapeError);
   CHECK_THROWS_AS(swiglu(x, y), ShapeError);
-  CHECK_THROWS_WITH(multiply(x, y), "veneer::multiply(x, y): x and y must have the same shape; they are (2, 3) and (3, 2)");
+  CHECK_THROWS_WITH(multiply(x, y),
+                    "veneer::multiply(x, y): x and y must have the same shape; they are (2, 3) and (3, 2)");
   const auto row = testing::random_vector<float, TestType>(4, 3);
   CHECK_THROWS_AS(add_row(x, row), ShapeError);
   CHECK_THROWS_WITH(add_row(x, row), Catch::Contains("must equal the extent of row; they are 3 and 4"));

@@ -2,8 +2,10 @@
 /// \file registry.hpp
 /// Every op once, with the shapes that its gradients are checked on.
 ///
-/// An entry is named as the struct in namespace ops; a scalar function stands in angle brackets: "Unary<Silu>". Its gradients are
-/// compared with central differences in double, for every differentiable operand at once, and must not depend on which operands
+/// An entry is named as the struct in namespace ops; a scalar function stands in angle brackets: "Unary<Silu>". Its
+/// gradients are
+/// compared with central differences in double, for every differentiable operand at once, and must not depend on which
+/// operands
 /// want one: an op keeps less for a backward pass that needs less.
 #pragma once
 
@@ -16,7 +18,6 @@
 #include <utility>
 #include <vector>
 
-#include "support/values.hpp"
 #include "veneer/autograd/gradcheck.hpp"
 #include "veneer/ops/attention.hpp"
 #include "veneer/ops/cross_entropy.hpp"
@@ -29,9 +30,12 @@
 #include "veneer/ops/rope.hpp"
 #include "veneer/ops/softmax.hpp"
 
+#include "support/values.hpp"
+
 namespace veneer::testing {
 
-/// How far gradients are from differences, and whether those of some operands alone are bit for bit those of all together.
+/// How far gradients are from differences, and whether those of some operands alone are bit for bit those of all
+/// together.
 struct Outcome {
   double error = 0.0;
   bool independent = true;
@@ -44,8 +48,8 @@ std::vector<std::vector<double>> gradients(const F& f, unsigned mask, const Xs&.
   const auto run = [&]<std::size_t... I>(std::index_sequence<I...>) {
     const auto operands = std::tuple{((mask >> I) % 2 == 1 ? tape.variable(xs) : tape.input(xs))...};
     backward(std::apply([&](const auto&... x) { return f(tape, x...); }, operands));
-    return std::vector<std::vector<double>>{
-        std::get<I>(operands).gradient() ? to_host(std::get<I>(operands).gradient()) : std::vector<double>()...};
+    return std::vector<std::vector<double>>{std::get<I>(operands).gradient() ? to_host(std::get<I>(operands).gradient())
+                                                                             : std::vector<double>()...};
   };
   return run(std::index_sequence_for<Xs...>{});
 }
@@ -96,7 +100,9 @@ class Registry {
   }
 
  private:
-  static auto matrix(index_t rows, index_t columns, std::uint64_t seed) { return random_matrix<T, B>(rows, columns, seed); }
+  static auto matrix(index_t rows, index_t columns, std::uint64_t seed) {
+    return random_matrix<T, B>(rows, columns, seed);
+  }
 
   /// inner(y, c) for fixed random c: a loss in which every element of y has a slope of its own.
   static auto weighed(const auto& y) {
@@ -117,7 +123,8 @@ class Registry {
   void unary(const char* op, const F& f) {
     for (const auto& [rows, columns] : matrix_shapes()) {
       enter(op, text({rows, columns}), [f, rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([&](Tape&, const auto& x) { return weighed(f(x)); }, away_from_zero(matrix(rows, columns, seed)));
+        return examine([&](Tape&, const auto& x) { return weighed(f(x)); },
+                       away_from_zero(matrix(rows, columns, seed)));
       });
     }
   }
@@ -126,8 +133,8 @@ class Registry {
   void binary(const char* op, const F& f) {
     for (const auto& [rows, columns] : matrix_shapes()) {
       enter(op, text({rows, columns}), [f, rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([&](Tape&, const auto& x, const auto& y) { return weighed(f(x, y)); }, matrix(rows, columns, seed),
-                       matrix(rows, columns, seed + 100));
+        return examine([&](Tape&, const auto& x, const auto& y) { return weighed(f(x, y)); },
+                       matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
       });
     }
   }
@@ -149,8 +156,8 @@ class Registry {
     binary("Binary<SwiGlu>", [](const auto& x, const auto& y) { return swiglu(x, y); });
     for (const auto& [rows, columns] : filled_shapes()) {
       enter("AddRow", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& b) { return weighed(add_row(x, b)); }, matrix(rows, columns, seed),
-                       random_vector<T, B>(columns, seed + 100));
+        return examine([](Tape&, const auto& x, const auto& b) { return weighed(add_row(x, b)); },
+                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
     }
   }
@@ -162,15 +169,15 @@ class Registry {
     for (const Product& p : {Product{1, 1, 1, 1}, Product{4, 3, 5, 2}, Product{7, 18, 2, 5}, Product{2, 1, 6, 3},
                              Product{0, 3, 2, 1}, Product{3, 2, 4, 6}}) {
       enter("Linear", text({p.tokens, p.in, p.out}), [p](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& w) { return weighed(linear(x, w)); }, matrix(p.tokens, p.in, seed),
-                       matrix(p.out, p.in, seed + 100));
+        return examine([](Tape&, const auto& x, const auto& w) { return weighed(linear(x, w)); },
+                       matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100));
       });
       enter("LowRankLinear", text({p.tokens, p.in, p.out, p.rank}), [p](std::uint64_t seed) {
         const auto f = [](Tape&, const auto& x, const auto& w, const auto& a, const auto& b) {
           return weighed(low_rank_linear(x, w, a, b, 0.7));
         };
-        return examine(f, matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100), matrix(p.rank, p.in, seed + 200),
-                       matrix(p.out, p.rank, seed + 300));
+        return examine(f, matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100),
+                       matrix(p.rank, p.in, seed + 200), matrix(p.out, p.rank, seed + 300));
       });
     }
   }
@@ -179,14 +186,16 @@ class Registry {
     unary("Softmax", [](const auto& x) { return softmax(x); });
     for (const auto& [rows, columns] : filled_shapes()) {
       enter("RmsNorm", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& w) { return weighed(rms_norm(x, w, 0.1)); }, matrix(rows, columns, seed),
-                       random_vector<T, B>(columns, seed + 100));
+        return examine([](Tape&, const auto& x, const auto& w) { return weighed(rms_norm(x, w, 0.1)); },
+                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
     }
-    for (const auto& [tokens, heads, half] : {std::tuple<index_t, index_t, index_t>{1, 1, 1}, {5, 3, 2}, {2, 1, 9}, {0, 2, 2}}) {
+    for (const auto& [tokens, heads, half] :
+         {std::tuple<index_t, index_t, index_t>{1, 1, 1}, {5, 3, 2}, {2, 1, 9}, {0, 2, 2}}) {
       enter("Rope", text({tokens, heads, 2 * half}), [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
         const auto cosines = matrix(tokens, half, seed + 100), sines = matrix(tokens, half, seed + 200);
-        return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines)); }, matrix(tokens, heads * 2 * half, seed));
+        return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines)); },
+                       matrix(tokens, heads * 2 * half, seed));
       });
     }
   }
@@ -198,12 +207,15 @@ class Registry {
       index_t classes;
       std::vector<std::int32_t> labels;
     };
-    for (const Labelled& l : {Labelled{1, {0}}, Labelled{5, {1, -100, 4, 0}}, Labelled{3, {-100, -100}}, Labelled{20, {19}},
-                              Labelled{4, {}}, Labelled{2, {1, 0, 1, 1, 0, -100, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1}}}) {
+    for (const Labelled& l :
+         {Labelled{1, {0}}, Labelled{5, {1, -100, 4, 0}}, Labelled{3, {-100, -100}}, Labelled{20, {19}},
+          Labelled{4, {}}, Labelled{2, {1, 0, 1, 1, 0, -100, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1}}}) {
       const index_t rows = static_cast<index_t>(l.labels.size());
       enter("CrossEntropy", text({rows, l.classes}), [l, rows](std::uint64_t seed) {
         const auto labels = vector_of<B>(l.labels);
-        const auto f = [&](Tape&, const auto& x) { return add(cross_entropy(x, labels), cross_entropy_sum(x, labels, 0.3)); };
+        const auto f = [&](Tape&, const auto& x) {
+          return add(cross_entropy(x, labels), cross_entropy_sum(x, labels, 0.3));
+        };
         return examine(f, matrix(rows, l.classes, seed));
       });
     }
@@ -214,15 +226,18 @@ class Registry {
       index_t extent, other;  // picked from, and along
       std::vector<std::int32_t> ids;
     };
-    for (const Picked& p : {Picked{1, 1, {0}}, Picked{3, 5, {1, 2, 1, 1}}, Picked{4, 17, {3, 0}}, Picked{2, 33, {1}}, Picked{3, 2, {}}}) {
+    for (const Picked& p :
+         {Picked{1, 1, {0}}, Picked{3, 5, {1, 2, 1, 1}}, Picked{4, 17, {3, 0}}, Picked{2, 33, {1}}, Picked{3, 2, {}}}) {
       const index_t count = static_cast<index_t>(p.ids.size());
       enter("GatherRows", text({count, p.extent, p.other}), [p](std::uint64_t seed) {
         const auto ids = vector_of<B>(p.ids);
-        return examine([&](Tape&, const auto& x) { return weighed(gather_rows(x, ids)); }, matrix(p.extent, p.other, seed));
+        return examine([&](Tape&, const auto& x) { return weighed(gather_rows(x, ids)); },
+                       matrix(p.extent, p.other, seed));
       });
       enter("GatherColumns", text({count, p.other, p.extent}), [p](std::uint64_t seed) {
         const auto ids = vector_of<B>(p.ids);
-        return examine([&](Tape&, const auto& x) { return weighed(gather_columns(x, ids)); }, matrix(p.other, p.extent, seed));
+        return examine([&](Tape&, const auto& x) { return weighed(gather_columns(x, ids)); },
+                       matrix(p.other, p.extent, seed));
       });
     }
   }

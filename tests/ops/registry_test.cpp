@@ -20,9 +20,10 @@ namespace {
 /// The text without comments and without what stands in quotes: neither may be taken for code.
 std::string code_of(const std::filesystem::path& file) {
   std::ifstream in(file);
+  const std::regex quoted("\"(\\\\.|[^\"\\\\])*\"");
   std::string line, code;
   while (std::getline(in, line)) {
-    line = std::regex_replace(line, std::regex("\"(\\\\.|[^\"\\\\])*\""), "\"\"");
+    if (line.find('"') != std::string::npos) line = std::regex_replace(line, quoted, "\"\"");
     code += line.substr(0, line.find("//")) + '\n';
   }
   return code;
@@ -42,9 +43,11 @@ std::string braced(const std::string& code, std::size_t open) {
 std::set<std::string> structs_with(const std::string& member) {
   const std::regex has("\\b" + member + "\\s*\\(");
   std::set<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(VENEER_SOURCE_DIR) + "/include/veneer/ops")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(VENEER_SOURCE_DIR) + "/include/veneer/ops")) {
     const std::string code = code_of(entry.path());
-    for (std::size_t at = code.find("namespace ops {"); at != std::string::npos; at = code.find("namespace ops {", at + 1)) {
+    for (std::size_t at = code.find("namespace ops {"); at != std::string::npos;
+         at = code.find("namespace ops {", at + 1)) {
       const std::string body = braced(code, code.find('{', at));
       const std::regex begin("\\bstruct\\s+(\\w+)\\s*\\{");
       for (std::sregex_iterator match(body.begin(), body.end(), begin), end; match != end; ++match) {
@@ -61,7 +64,8 @@ std::set<std::string> registered() {
   std::set<std::string> names;
   const std::regex word("\\w+");
   for (const auto& entry : testing::Registry<Cpu>::all()) {
-    for (std::sregex_iterator match(entry.op.begin(), entry.op.end(), word), end; match != end; ++match) names.insert(match->str());
+    for (std::sregex_iterator match(entry.op.begin(), entry.op.end(), word), end; match != end; ++match)
+      names.insert(match->str());
   }
   return names;
 }
@@ -72,7 +76,8 @@ TEST_CASE("every op of the library is in the registry") {
   std::set<std::string> ops = structs_with("pullbacks?");
   ops.merge(structs_with("partial"));
   // Unary and Binary hand their function's partial on; both kinds of struct must have been found.
-  for (const char* known : {"Attention", "Linear", "LowRankLinear", "Softmax", "Silu", "SwiGlu", "Unary", "CrossEntropy"}) {
+  for (const char* known :
+       {"Attention", "Linear", "LowRankLinear", "Softmax", "Silu", "SwiGlu", "Unary", "CrossEntropy"}) {
     CAPTURE(known);
     CHECK(ops.count(known) == 1);
   }

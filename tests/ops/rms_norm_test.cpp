@@ -22,7 +22,8 @@ TEMPLATE_LIST_TEST_CASE("with gains of 1 every row has a mean square of 1", "", 
 
 TEMPLATE_LIST_TEST_CASE("the length of a row does not count, where epsilon is small beside it", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  const auto x = testing::random_matrix<float, TestType>(4, 19, 2), w = testing::random_matrix<float, TestType>(1, 19, 3);
+  const auto x = testing::random_matrix<float, TestType>(4, 19, 2),
+             w = testing::random_matrix<float, TestType>(1, 19, 3);
   const auto gains = w.reshape(Shape<19>{});
   const auto y = rms_norm(x, gains, 0.0);
   for (const double factor : {4.0, 1024.0, -0.125}) {  // powers of two: no rounding differs

@@ -62,10 +62,13 @@ TEMPLATE_LIST_TEST_CASE("the product of two turned vectors depends on the distan
   if (!testing::usable<TestType>()) return;
   const auto q = testing::random_matrix<double, TestType>(1, 2 * half_width, 1);
   const auto k = testing::random_matrix<double, TestType>(1, 2 * half_width, 2);
-  const auto product = [&](double at_q, double at_k) { return dot(to_host(turned<TestType>(q, {at_q})), to_host(turned<TestType>(k, {at_k}))); };
+  const auto product = [&](double at_q, double at_k) {
+    return dot(to_host(turned<TestType>(q, {at_q})), to_host(turned<TestType>(k, {at_k})));
+  };
   for (const double distance : {0.0, 1.0, 7.0}) {
     const double expected = product(distance, 0);
-    for (const double shift : {1.0, 100.0, -3.0}) CHECK(product(distance + shift, shift) == Approx(expected).epsilon(1e-12));
+    for (const double shift : {1.0, 100.0, -3.0})
+      CHECK(product(distance + shift, shift) == Approx(expected).epsilon(1e-12));
   }
   CHECK(std::abs(product(1, 0) - product(0, 1)) > 1e-3);  // the direction counts
 }
@@ -74,7 +77,8 @@ TEMPLATE_LIST_TEST_CASE("a turn back undoes a turn, and two turns add their angl
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_matrix<double, TestType>(2, 4 * half_width, 3);
   CHECK(testing::largest_difference(turned<TestType>(turned<TestType>(x, {4, 9}), {-4, -9}), x) < 1e-14);
-  CHECK(testing::largest_difference(turned<TestType>(turned<TestType>(x, {4, 9}), {2, 1}), turned<TestType>(x, {6, 10})) < 1e-14);
+  CHECK(testing::largest_difference(turned<TestType>(turned<TestType>(x, {4, 9}), {2, 1}),
+                                    turned<TestType>(x, {6, 10})) < 1e-14);
 }
 
 TEMPLATE_LIST_TEST_CASE("angles that do not fit are refused", "", testing::Backends) {
@@ -89,5 +93,7 @@ TEMPLATE_LIST_TEST_CASE("angles that do not fit are refused", "", testing::Backe
   refuses(2, half_width);
   const auto x = testing::random_matrix<double, TestType>(2, 2 * half_width, 1);
   CHECK_THROWS_WITH(rope(x, two.cosines, Angles<TestType>({0}).sines), Catch::Contains("(2, 6), (2, 3) and (1, 3)"));
-  CHECK_THROWS_AS(rope(x, Matrix<double, TestType>(Shape<dyn, dyn>(2, 0)), Matrix<double, TestType>(Shape<dyn, dyn>(2, 0))), ShapeError);
+  CHECK_THROWS_AS(
+      rope(x, Matrix<double, TestType>(Shape<dyn, dyn>(2, 0)), Matrix<double, TestType>(Shape<dyn, dyn>(2, 0))),
+      ShapeError);
 }

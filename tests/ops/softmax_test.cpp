@@ -5,9 +5,10 @@
 #include <limits>
 #include <vector>
 
+#include "veneer/ops/pointwise.hpp"
+
 #include "support/backends.hpp"
 #include "support/values.hpp"
-#include "veneer/ops/pointwise.hpp"
 
 using namespace veneer;
 

@@ -37,7 +37,7 @@ LoraConfig lora(index_t r, ModuleChoice modules) {
 
 std::vector<std::string> names_of(const AdapterPlan& plan) {
   std::vector<std::string> names;
-  for (const AdaptedModule& module : plan.modules) names.push_back(module.name);
+  for (const AdaptedModule& adapted : plan.modules) names.push_back(adapted.name);
   return names;
 }
 
@@ -85,12 +85,12 @@ TEST_CASE("The first pattern that matches decides rank and alpha") {
   config.rank_pattern = {{"layers.1.mlp.down_proj", 7}, {"down_proj", 3}};
   config.alpha_pattern = {{"q_proj", 5}};
   const AdapterPlan plan = plan_adapter(model, config);
-  for (const AdaptedModule& module : plan.modules) {
-    const bool down = module.name.ends_with("down_proj");
-    CHECK(module.rank == (!down ? 4 : module.name.find(".1.") != std::string::npos ? 7 : 3));
-    CHECK(module.alpha == (down ? 8 : 5));
-    CHECK(module.scaling == Approx(module.alpha / static_cast<double>(module.rank)));
-    CHECK(module.parameters == module.rank * (module.in + module.out));
+  for (const AdaptedModule& adapted : plan.modules) {
+    const bool down = adapted.name.ends_with("down_proj");
+    CHECK(adapted.rank == (!down ? 4 : adapted.name.find(".1.") != std::string::npos ? 7 : 3));
+    CHECK(adapted.alpha == (down ? 8 : 5));
+    CHECK(adapted.scaling == Approx(adapted.alpha / static_cast<double>(adapted.rank)));
+    CHECK(adapted.parameters == adapted.rank * (adapted.in + adapted.out));
   }
 }
 

@@ -51,14 +51,16 @@ TEMPLATE_LIST_TEST_CASE("normal values depend on the stream and the index alone"
   const auto x = to_host(normal<double, TestType>(Shape<dyn>(n), source, 0.5));
   double worst = 0.0;
   for (std::size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(x[i] - 0.5 * normal_at(source, i)));
-  // The logarithm and the cosine of a device may differ in the last place from those of the host: 8 roundings of a value below 6.
+  // The logarithm and the cosine of a device may differ in the last place from those of the host: 8 roundings of a
+  // value below 6.
   CHECK(worst <= (std::is_same_v<TestType, Cpu> ? 0.0 : 8 * 6 * std::numeric_limits<double>::epsilon()));
 }
 
 TEMPLATE_LIST_TEST_CASE("widening is exact, narrowing rounds to nearest even", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   std::vector<float> values;
-  for (int i = 0; i < 5000; ++i) values.push_back(std::ldexp(static_cast<float>(i * 37 % 4999) / 4999.0f - 0.5f, i % 40 - 20));
+  for (int i = 0; i < 5000; ++i)
+    values.push_back(std::ldexp(static_cast<float>(i * 37 % 4999) / 4999.0f - 0.5f, i % 40 - 20));
   const auto x = testing::vector_of<TestType>(values);
   const auto narrow = convert<bfloat16>(x);
   const auto half_narrow = convert<veneer::half>(x);

@@ -157,15 +157,17 @@ struct ProbabilityBody {
   }
 };
 
+/// slopes -> probability * (slope - delta); 0 on a blind row, whose weights do not depend on scores.
 template <Real T>
-struct ScoreSlopeBody {  // slopes = probability * (slope - delta)
+struct ScoreSlopeBody {
   T* slopes;
   const T* probabilities;
   const T* delta;
-  index_t columns;
+  Visible visible;
   VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < columns; ++c) {
-      slopes[r * columns + c] = probabilities[r * columns + c] * (slopes[r * columns + c] - delta[r]);
+    const bool blind = visible.blind(r);
+    for (index_t i = r * visible.columns; i < (r + 1) * visible.columns; ++i) {
+      slopes[i] = blind ? T(0) : probabilities[i] * (slopes[i] - delta[r]);
     }
   }
 };
@@ -313,7 +315,7 @@ struct Attention {
                          delta.data());
       part.gather_into(dv, weights, slopes, 1.0);
       auto score_slopes = part.against_rows(slopes, v, 1.0);
-      device.for_each(part.stacked, ScoreSlopeBody<T>{score_slopes.data(), weights.data(), delta.data(), columns},
+      device.for_each(part.stacked, ScoreSlopeBody<T>{score_slopes.data(), weights.data(), delta.data(), part.visible},
                       2 * columns);
       part.gather_into(dk, score_slopes, queries, root);
       part.unstack(dq, part.mix(score_slopes, k, root), nullptr);

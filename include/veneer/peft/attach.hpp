@@ -202,18 +202,18 @@ namespace detail {
 
 /// The factors of one linear module, as init_lora_weights says.
 template <class A, class B>
-A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module,
+A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& adapted,
                 RandomStream source, bool values, const B& device) {
   using T = typename decltype(A::down)::scalar;
-  const Shape<dyn, dyn> down(module.rank, shape[1]), up(shape[0], module.rank);
-  if (!values) return A({down, device, nullptr}, {up, device, nullptr}, module.scaling, config.lora_dropout);
-  A adapter(shape, {.alpha = module.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source,
-            module.rank, device);
+  const Shape<dyn, dyn> down(adapted.rank, shape[1]), up(shape[0], adapted.rank);
+  if (!values) return A({down, device, nullptr}, {up, device, nullptr}, adapted.scaling, config.lora_dropout);
+  A adapter(shape, {.alpha = adapted.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source,
+            adapted.rank, device);
   const RandomStream second{source.seed, ~source.stream};
   if (config.init_lora_weights == "gaussian") {
-    adapter.down = Parameter(normal<T>(down, source, 1.0 / static_cast<double>(module.rank), device));
+    adapter.down = Parameter(normal<T>(down, source, 1.0 / static_cast<double>(adapted.rank), device));
   } else if (config.init_lora_weights == "false") {
-    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(module.rank)));
+    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(adapted.rank)));
     adapter.up = Parameter(uniform<T>(up, second, -bound, bound, device));
   } else if (config.init_lora_weights != "true") {
     throw ArgumentError("veneer::attach: init_lora_weights \"" + config.init_lora_weights +
@@ -223,20 +223,20 @@ A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const Ad
 }
 
 template <class Layer>
-void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& module,
+void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& adapted,
                const AttachOptions& options) {
   using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-  const RandomStream source{options.seed, name_hash(module.name)};
+  const RandomStream source{options.seed, name_hash(adapted.name)};
   const auto device = typename std::remove_cvref_t<decltype(layer.weight)>::backend{};
   using B = std::remove_cvref_t<decltype(device)>;
   using T = compute_t<typename std::remove_cvref_t<decltype(layer.weight)>::scalar>;
   if constexpr (IsEmbeddingSlot<Slot>::value) {
     using A = LowRankEmbeddingAdapter<B, dyn, T>;
-    A adapter(shape, {.alpha = module.alpha, .use_rslora = config.use_rslora}, source, module.rank, device);
+    A adapter(shape, {.alpha = adapted.alpha, .use_rslora = config.use_rslora}, source, adapted.rank, device);
     layer.adapter = std::move(adapter);
   } else {
     using A = LowRankAdapter<B, dyn, T>;
-    A adapter = make_low_rank<A>(config, shape, module, source, options.initialise, device);
+    A adapter = make_low_rank<A>(config, shape, adapted, source, options.initialise, device);
     if (config.lora_bias) adapter.bias = Parameter(zeros<T>(Shape<dyn>(shape[0]), device));
     layer.adapter = std::move(adapter);
   }

@@ -9,4 +9,6 @@ using Operand = veneer::Parameter<float, veneer::Shape<2, 4>, veneer::Cpu>;
 using Operand = veneer::Variable<float, veneer::Shape<2, 4>, veneer::Cpu>;
 #endif
 
-auto sum(const Operand& x, const veneer::Parameter<float, veneer::Shape<2, 4>, veneer::Cpu>& y) { return veneer::add(x, y); }
+auto sum(const Operand& x, const veneer::Parameter<float, veneer::Shape<2, 4>, veneer::Cpu>& y) {
+  return veneer::add(x, y);
+}

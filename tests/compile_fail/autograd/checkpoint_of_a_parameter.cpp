@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::checkpoint(f, x): a parameter is on no tape and its gradient would be lost; use on_tape(parameter, tape)
+// expect: veneer::checkpoint(f, x): a parameter is on no tape and its gradient would be lost; use on_tape(parameter,
+// tape)
 #include "veneer/autograd/checkpoint.hpp"
 #include "veneer/backend/cpu.hpp"
 

@@ -10,6 +10,4 @@ using Ids = veneer::Tensor<std::int32_t, veneer::Shape<veneer::dyn>, veneer::Cpu
 #endif
 
 using Model = veneer::Llama<veneer::LlamaExtents{}, veneer::Cpu, veneer::dense<float>>;
-auto logits(const Model& model, const Ids& ids) {
-  return model(ids, veneer::AttentionLayout::packed({ids.extent(0)}));
-}
+auto logits(const Model& model, const Ids& ids) { return model(ids, veneer::AttentionLayout::packed({ids.extent(0)})); }

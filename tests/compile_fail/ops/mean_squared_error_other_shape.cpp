@@ -12,4 +12,6 @@ constexpr veneer::index_t columns = 5;
 constexpr veneer::index_t columns = 4;
 #endif
 
-auto result(const Values<veneer::dyn, 4>& x, const Values<veneer::dyn, columns>& y) { return veneer::mean_squared_error(x, y); }
+auto result(const Values<veneer::dyn, 4>& x, const Values<veneer::dyn, columns>& y) {
+  return veneer::mean_squared_error(x, y);
+}

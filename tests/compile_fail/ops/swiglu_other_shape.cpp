@@ -12,4 +12,6 @@ constexpr veneer::index_t columns = 5;
 constexpr veneer::index_t columns = 4;
 #endif
 
-auto result(const Values<veneer::dyn, 4>& gate, const Values<veneer::dyn, columns>& up) { return veneer::swiglu(gate, up); }
+auto result(const Values<veneer::dyn, 4>& gate, const Values<veneer::dyn, columns>& up) {
+  return veneer::swiglu(gate, up);
+}

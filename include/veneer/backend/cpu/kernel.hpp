@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 #include "veneer/backend/concept.hpp"
 #include "veneer/backend/cpu/memory.hpp"
@@ -52,6 +54,14 @@ struct OutputBlock {
   T alpha, beta;
 };
 
+/// f(0), f(1), ..., f(N - 1) with constants: a loop that is unrolled at every level of optimisation.
+template <int N, class F>
+constexpr void repeat(const F& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (f(std::integral_constant<int, I>{}), ...);
+  }(std::make_integer_sequence<int, N>{});
+}
+
 /// \tparam NV vectors across
 /// \param b   step p of the columns begins at b + p * b_step
 template <Real T, int NV>
@@ -60,33 +70,24 @@ void kernel(index_t steps, const RowPointers<T>& a, const T* b, index_t b_step, 
   typedef T Vector __attribute__((vector_size(vector_bytes)));
   typedef T Unaligned __attribute__((vector_size(vector_bytes), aligned(alignof(T)), may_alias));
   Vector sum[std::size_t{kernel_rows}][std::size_t{NV}];
-#pragma GCC unroll 16
-  for (int i = 0; i < kernel_rows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) sum[i][v] = Vector{};
-  }
+  repeat<kernel_rows>([&](auto i) { repeat<NV>([&](auto v) { sum[i][v] = Vector{}; }); });
   const index_t step = a.step;
   for (index_t p = 0; p < steps; ++p) {
     Vector across[std::size_t{NV}];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) across[v] = *reinterpret_cast<const Unaligned*>(b + p * b_step + v * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < kernel_rows; ++i) {
+    repeat<NV>([&](auto v) { across[v] = *reinterpret_cast<const Unaligned*>(b + p * b_step + v * lanes); });
+    repeat<kernel_rows>([&](auto i) {
       const T down = a.row[i][p * step];
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) sum[i][v] += down * across[v];
-    }
+      repeat<NV>([&](auto v) { sum[i][v] += down * across[v]; });
+    });
   }
   if (out.rows == kernel_rows && out.columns == width) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kernel_rows; ++i) {
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) {
+    repeat<kernel_rows>([&](auto i) {
+      repeat<NV>([&](auto v) {
         auto* c = reinterpret_cast<Unaligned*>(out.data + i * out.stride + v * lanes);
-        *c = out.beta == T(0) ? static_cast<Unaligned>(out.alpha * sum[i][v])
-                              : static_cast<Unaligned>(out.alpha * sum[i][v] + out.beta * *c);
-      }
-    }
+        const Vector scaled = out.alpha * sum[i][v];
+        *c = out.beta == T(0) ? scaled : scaled + out.beta * Vector(*c);
+      });
+    });
     return;
   }
   T edge[std::size_t{kernel_rows}][std::size_t{width}];
