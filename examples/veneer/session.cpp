@@ -39,7 +39,7 @@ const std::filesystem::path& Session::folder() const { return parts_->folder; }
 std::vector<float> Session::logits(const PaddedBatch& batch) const {
   const AnyLlama<>& model = parts_->model;
   const index_t row_values = std::max<index_t>(1, batch.length * model.config.vocab_size);
-  const index_t at_once = std::max<index_t>(1, AnyLlama<>::logits_at_once / row_values);
+  const index_t at_once = std::max<index_t>(1, model.logits_at_once / row_values);
   std::vector<float> all;
   all.reserve(static_cast<std::size_t>(batch.rows * row_values));
   for (index_t begin = 0; begin < batch.rows && batch.length > 0; begin += at_once) {

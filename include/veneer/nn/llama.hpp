@@ -47,14 +47,12 @@ struct Llama {
   using Table = Embedding<typename Format::template weight<Shape<E.vocabulary, E.hidden>, B>, EmbeddingAdapter>;
   using Head = Linear<typename Format::template weight<Shape<E.vocabulary, E.hidden>, B>, Adapter>;
 
-  /// Logits that exist at one time while a loss is computed: longer batches are done in pieces, each twice.
-  static constexpr index_t logits_at_once = index_t{1} << 24;
-
   LlamaConfig config;
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
   Head lm_head;                // its weight is empty when the head is tied
   bool checkpointing = false;  // keep only the input of each block, and run the block again in the backward pass
+  index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
 
   Llama() = default;
 

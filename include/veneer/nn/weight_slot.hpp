@@ -83,9 +83,12 @@ class WeightSlot {
         stored_);
   }
 
-  /// The values in the compute type, in memory of their own.
+  /// The values in the compute type, in memory of their own; without values where there are none yet.
   Tensor<T, S, B> dense_copy() const {
-    return select([](const auto& w) -> Tensor<T, S, B> { return copy(decode(value_of(w))); });
+    return select([](const auto& w) {
+      const auto& kept = value_of(w);
+      return kept ? Tensor<T, S, B>(copy(decode(kept))) : Tensor<T, S, B>(kept.shape(), kept.device(), nullptr);
+    });
   }
 
   /// Calls f with the weight that counts: the trainable one where there is one. The result must not depend on which.

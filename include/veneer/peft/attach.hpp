@@ -54,6 +54,15 @@ struct IsEmbeddingSlot<BasicAdapterSlot<NoEmbeddingAdapter, A...>> : std::true_t
 template <class A>
 concept FillableSlot = requires(A& slot) { slot.clear(); };
 
+/// A model whose head may share the weight of its embedding. A concept on the type: inside a lambda that is generic in
+/// something else, a requirement on `model` itself is an error to some compilers, not an answer.
+template <class M>
+concept HasHead = requires(M& model) {
+  model.output_head();
+  model.tied_shape();
+  model.untie();
+};
+
 /// Calls f(name, layer, shape, kind) for every layer with an adapter slot. A tied head has the shape of the embedding.
 template <class M, class F>
 void visit_adaptable(M& model, const F& f) {
@@ -64,7 +73,7 @@ void visit_adaptable(M& model, const F& f) {
         constexpr bool table = IsEmbeddingSlot<std::remove_cvref_t<decltype(part.adapter)>>::value;
         ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
         Shape<dyn, dyn> shape(0, 0);
-        if constexpr (requires { model.output_head(); }) {
+        if constexpr (HasHead<M>) {
           if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head()))
             kind = ModuleKind::output_head;
           shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
@@ -174,7 +183,7 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
       if (saved) {
         const bool tied = !present(part.weight);
         index_t count = tied ? 0 : part.weight.shape().count();
-        if constexpr (requires { model.tied_shape(); }) count = tied ? model.tied_shape().count() : count;
+        if constexpr (detail::HasHead<M>) count = tied ? model.tied_shape().count() : count;
         plan.trained.push_back({name + ".weight", count, true});
       }
       if constexpr (requires { part.bias.shape(); }) {
@@ -215,9 +224,6 @@ A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const Ad
   } else if (config.init_lora_weights == "false") {
     const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(adapted.rank)));
     adapter.up = Parameter(uniform<T>(up, second, -bound, bound, device));
-  } else if (config.init_lora_weights != "true") {
-    throw ArgumentError("veneer::attach: init_lora_weights \"" + config.init_lora_weights +
-                        "\" is not supported; true, false and gaussian are");
   }
   return adapter;
 }
@@ -244,13 +250,19 @@ void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& sh
 
 }  // namespace detail
 
-/// Fills slots and makes trainable what the config says. Adapters that were there before are replaced.
+/// Fills slots and makes trainable what the config says, and nothing else: earlier adapters are replaced, weights that
+/// trained before are frozen.
 /// \returns what was done
 /// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is
 /// then unchanged
 template <class M>
 AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
   if (config.use_dora) throw ArgumentError("veneer::attach: use_dora is not supported; plain LoRA is");
+  const std::string& start = config.init_lora_weights;
+  if (options.initialise && start != "true" && start != "false" && start != "gaussian") {
+    throw ArgumentError("veneer::attach: init_lora_weights \"" + start +
+                        "\" is not supported; true, false and gaussian are");
+  }
   AdapterPlan plan = plan_adapter(model, config, options.strict);
   detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind) {
     const auto at =
@@ -265,7 +277,7 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
     return std::any_of(plan.trained.begin(), plan.trained.end(),
                        [&](const TrainedWeight& w) { return w.name == name; });
   };
-  if constexpr (requires { model.untie(); }) {
+  if constexpr (detail::HasHead<M>) {
     // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
     // end of a tied model.
     detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
@@ -277,9 +289,11 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (detail::WeightedModule<Part>) {
       if constexpr (WeightSlotLike<decltype(part.weight)>) {
+        part.weight.freeze();
         if (trains(name + ".weight")) part.weight.train();
       }
       if constexpr (requires { part.bias.train(); }) {
+        part.bias.freeze();
         if (trains(name + ".bias")) part.bias.train();
       }
     }
