@@ -210,3 +210,88 @@ TEST_CASE("Impossible inputs are refused") {
   CHECK_THROWS_AS(Fixed(other), ShapeError);
   CHECK_THROWS_AS(generate(model, {{}}, {}), ArgumentError);
 }
+
+TEST_CASE("A loss in pieces is the loss in one piece, and so are its gradients") {
+  Slots model = adapted_model();
+  const auto layout = AttentionLayout::packed({4, 5});
+  std::vector<std::vector<double>> gradients[3];
+  std::vector<double> losses;
+  for (const int rows : {100, 3, 1}) {  // of the seven that have a target
+    model.logits_at_once = rows * model.config.vocab_size;
+    clear_gradients(model);
+    Tape tape;
+    const auto loss = model.loss(tape.input(id_tensor()), layout, next_ids, 0.5);
+    backward(loss);
+    auto& found = gradients[losses.size()];
+    losses.push_back(item(loss.value()));
+    visit_parameters(model,
+                     [&](const std::string&, auto& parameter) { found.push_back(to_host(parameter.gradient())); });
+  }
+  for (const std::size_t cut : {1u, 2u}) {
+    CHECK(losses[cut] == Approx(losses[0]).epsilon(1e-14));
+    REQUIRE(gradients[cut].size() == gradients[0].size());
+    double worst = 0.0;
+    for (std::size_t i = 0; i < gradients[0].size(); ++i) {
+      for (std::size_t j = 0; j < gradients[0][i].size(); ++j)
+        worst = std::max(worst, std::abs(gradients[cut][i][j] - gradients[0][i][j]));
+    }
+    CHECK(worst < 1e-13);  // sums over rows are taken in another order
+  }
+}
+
+TEST_CASE("Checkpointing draws the same dropout masks again") {
+  Slots model = adapted_model();
+  visit(model, [](const std::string&, auto& part) {
+    if constexpr (requires { part.dropout_probability; }) part.dropout_probability = 0.3;
+  });
+  const auto layout = AttentionLayout::packed({4, 5});
+  const auto run = [&](bool checkpointing, std::uint64_t step) {
+    model.checkpointing = checkpointing;
+    clear_gradients(model);
+    Tape tape({4, step});
+    const auto loss = model.loss(tape.input(id_tensor()), layout, next_ids, 1.0);
+    backward(loss);
+    std::vector<std::vector<double>> found{{item(loss.value())}};
+    visit_parameters(model,
+                     [&](const std::string&, auto& parameter) { found.push_back(to_host(parameter.gradient())); });
+    return found;
+  };
+  const auto plain = run(false, 1);
+  CHECK(run(true, 1) == plain);
+  CHECK(run(false, 2)[0] != plain[0]);
+}
+
+TEST_CASE("With a key cache, hidden states are those of the whole sequence") {
+  const Slots model = adapted_model();
+  const auto whole = model.hidden(id_tensor(), AttentionLayout::packed({9}));
+  auto cache = make_cache(model, 1, 9);
+  for (const auto& [begin, count] : {std::pair<index_t, index_t>{0, 4}, {4, 1}, {5, 1}, {6, 3}}) {
+    const auto step = model.hidden(id_tensor().rows(begin, count), detail::cached_context(model, cache, {count}));
+    const auto found = to_host(step), expected = to_host(whole.rows(begin, count));
+    double worst = 0.0;
+    for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, std::abs(found[i] - expected[i]));
+    CHECK(worst < 1e-12);
+  }
+}
+
+TEST_CASE("A tied head reads the embedding's weight, and both ends of it learn; biases of q, k and v learn too") {
+  LlamaConfig config = small_config();
+  config.tie_word_embeddings = config.qkv_bias = true;
+  Slots tied(config);
+  fill_weights(tied);
+  visit(tied, [](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (WeightSlotLike<Part>) {
+      if (name.ends_with(".bias") && present(part))
+        part = Part(normal<double>(part.shape(), RandomStream{6, detail::name_hash(name)}, 0.3, Cpu{}));
+    }
+  });
+  const auto layout = AttentionLayout::packed({9});
+  CHECK_FALSE(present(tied.lm_head.weight));
+  Slots apart = tied;
+  apart.lm_head.weight = apart.model.embed_tokens.weight;
+  CHECK(to_host(tied(id_tensor(), layout)) == to_host(apart(id_tensor(), layout)));
+  train_everything(tied);
+  const auto loss = [&](Tape& tape) { return tied.loss(tape.input(id_tensor()), layout, next_ids, 0.25); };
+  CHECK(parameter_gradient_error(tied, loss) < 1e-6);
+}

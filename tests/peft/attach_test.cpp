@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/peft/attach.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <sstream>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "veneer/backend/cpu.hpp"
 #include "veneer/nn/llama.hpp"
@@ -135,4 +141,146 @@ TEST_CASE("attach works on a model of one's own, and starts as the model was") {
   CHECK(to_host(again.first.adapter.get<LowRankAdapter<Cpu>>()->down.value()) != down);
   detach(again);
   CHECK_FALSE(again.first.adapter);
+}
+
+namespace {
+
+/// A small model with values; `tied` shares the head.
+AnyModel small(bool tied = false) {
+  LlamaConfig config;
+  config.vocab_size = 32, config.hidden_size = 16, config.intermediate_size = 24, config.num_hidden_layers = 2;
+  config.num_attention_heads = config.num_key_value_heads = 2, config.head_dim = 8;
+  config.window = {0, 0};
+  config.qkv_bias = true;
+  config.tie_word_embeddings = tied;
+  AnyModel model(config);
+  visit(model, [](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (WeightSlotLike<Part>) {
+      if (present(part)) part = Part(normal<float>(part.shape(), RandomStream{8, detail::name_hash(name)}, 0.3, Cpu{}));
+    }
+  });
+  return model;
+}
+
+std::vector<std::string> trainable_names(AnyModel& model) {
+  std::vector<std::string> names;
+  visit_parameters(model, [&](const std::string& name, auto&) { names.push_back(name); });
+  return names;
+}
+
+std::vector<LoraConfig> configs() {
+  std::vector<LoraConfig> all{lora(2, {"q_proj", "v_proj"}), lora(3, ModuleChoice::all_linear())};
+  LoraConfig saved = lora(2, {"q_proj"});
+  saved.modules_to_save = std::vector<std::string>{"lm_head"};
+  all.push_back(saved);
+  saved.modules_to_save = std::vector<std::string>{"model.norm", "k_proj"};
+  all.push_back(saved);
+  for (const LoraBias bias : {LoraBias::all, LoraBias::lora_only}) {
+    LoraConfig biased = lora(2, {"q_proj", "o_proj"});
+    biased.bias = bias;
+    all.push_back(biased);
+  }
+  LoraConfig own_bias = lora(2, {"gate_proj"});
+  own_bias.lora_bias = true;
+  all.push_back(own_bias);
+  all.push_back(lora(2, {"embed_tokens", "q_proj"}));
+  all.push_back(lora(2, {"lm_head"}));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("What a plan counts is what trains, whatever was attached before") {
+  for (const bool tied : {false, true}) {
+    AnyModel model = small(tied);
+    for (const LoraConfig& config : configs()) {
+      AnyModel fresh = small(tied);
+      const AdapterPlan first = attach(fresh, config), later = attach(model, config);
+      CHECK(first.trainable() == trainable_count(fresh));
+      CHECK(later.trainable() == trainable_count(model));
+      CHECK(trainable_names(model) == trainable_names(fresh));
+    }
+    detach(model);
+    CHECK(trainable_count(model) == 0);
+    const AdapterPlan whole = train_everything(model);
+    CHECK(whole.trainable() == trainable_count(model));
+    attach(model, lora(2, {"q_proj"}));
+    CHECK(trainable_count(model) == 2 * 2 * (16 + 16));
+  }
+}
+
+TEST_CASE("Modules that are saved train as copies, and count beside the base") {
+  AnyModel model = small();
+  LoraConfig config = lora(2, {"q_proj"});
+  config.modules_to_save = std::vector<std::string>{"lm_head"};
+  const AdapterPlan plan = attach(model, config);
+  REQUIRE(plan.trained.size() == 1);
+  CHECK(plan.trained[0].name == "lm_head.weight");
+  CHECK(plan.trained[0].copied);
+  CHECK(plan.all() == plan.base_parameters + plan.trainable());
+  CHECK(model.lm_head.weight.trainable());
+  CHECK(std::holds_alternative<Tensor<float, Shape<dyn, dyn>, Cpu>>(model.lm_head.weight.stored()));
+}
+
+TEST_CASE("Biases train in place: all of them, or those of adapted modules") {
+  const auto biases = [](LoraBias choice) {
+    AnyModel model = small();
+    LoraConfig config = lora(2, {"q_proj", "o_proj"});
+    config.bias = choice;
+    const AdapterPlan plan = attach(model, config);
+    for (const TrainedWeight& weight : plan.trained) CHECK_FALSE(weight.copied);
+    return plan.trained.size();
+  };
+  CHECK(biases(LoraBias::none) == 0);
+  CHECK(biases(LoraBias::all) == 2 * 3);        // q, k and v of two layers
+  CHECK(biases(LoraBias::lora_only) == 2 * 1);  // o has none
+}
+
+TEST_CASE("An attach that is refused leaves the model as it was") {
+  AnyModel model = small();
+  attach(model, lora(2, {"embed_tokens", "q_proj"}));
+  const auto before = trainable_names(model);
+  LoraConfig pissa = lora(2, {"v_proj"});
+  pissa.init_lora_weights = "pissa";
+  LoraConfig dora = lora(2, {"v_proj"});
+  dora.use_dora = true;
+  for (const LoraConfig& refused : {pissa, dora, lora(2, {"nothing"}), lora(0, {"v_proj"})}) {
+    CHECK_THROWS_AS(attach(model, refused), ArgumentError);
+    CHECK(trainable_names(model) == before);
+  }
+}
+
+TEST_CASE("A model of shapes alone takes an adapter of shapes alone") {
+  AnyModel model = outline(32, 16, 24, 2, 2, 2);
+  LoraConfig config = lora(2, {"q_proj"});
+  config.modules_to_save = std::vector<std::string>{"lm_head"};
+  const std::size_t before = cpu::Memory::instance().use().used;
+  const AdapterPlan plan = attach(model, config, {.initialise = false});
+  CHECK(cpu::Memory::instance().use().used == before);
+  CHECK(plan.trainable() == 2 * 2 * (16 + 16) + 32 * 16);
+  CHECK(model.lm_head.weight.trainable());
+}
+
+TEST_CASE("Initialisations: A as named, B zero unless told otherwise") {
+  const auto factors = [](const std::string& start) {
+    AnyModel model = small();
+    LoraConfig config = lora(4, {"q_proj"});
+    config.init_lora_weights = start;
+    attach(model, config, {.seed = 3});
+    const auto* adapter = model.model.layers[0].self_attn.q_proj.adapter.get<LowRankAdapter<Cpu>>();
+    REQUIRE(adapter != nullptr);
+    return std::pair{to_host(adapter->down.value()), to_host(adapter->up.value())};
+  };
+  const auto largest = [](const std::vector<float>& values) {
+    float most = 0.0f;
+    for (const float value : values) most = std::max(most, std::abs(value));
+    return most;
+  };
+  CHECK(largest(factors("true").second) == 0.0f);
+  CHECK(largest(factors("gaussian").second) == 0.0f);
+  CHECK(largest(factors("gaussian").first) > 0.25f);  // a deviation of 1/4: some of 64 values lie beyond it
+  CHECK(largest(factors("false").second) > 0.0f);
+  CHECK(factors("true").first != factors("gaussian").first);
+  CHECK(factors("true").first == factors("false").first);
 }

@@ -40,7 +40,10 @@ class WeightSlot {
   WeightSlot() = default;
   /// Holds a frozen weight of any storage that the slot knows.
   template <Scalar U, ShapeLike Other>
-  WeightSlot(Tensor<U, Other, B> weight) : stored_(Tensor<U, S, B>(weight)) {}
+  WeightSlot(Tensor<U, Other, B> weight) : stored_(Tensor<U, S, B>(weight)) {
+    static_assert(Stored<U> && std::is_same_v<compute_t<U>, T>,
+                  "veneer::WeightSlot: a slot of float holds float, bfloat16 or half; a slot of double holds double");
+  }
 
   /// Whether there is a weight.
   explicit operator bool() const { return trained_.has_value() || !std::holds_alternative<std::monostate>(stored_); }

@@ -333,6 +333,8 @@ struct Attention {
 template <ValueLike Q, ValueLike K, ValueLike V>
 auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const AttentionLayout> layout, index_t heads,
                index_t kv_heads, index_t window = 0) {
+  static_assert(Q::shape_type::rank == 2 && K::shape_type::rank == 2 && V::shape_type::rank == 2,
+                "veneer::attention(q, k, v): q, k and v must be matrices (tokens, heads * d)");
   if (heads < 1 || kv_heads < 1 || heads % kv_heads != 0 || q.extent(1) % heads != 0 ||
       k.extent(1) != q.extent(1) / heads * kv_heads || !(k.shape() == v.shape()) || window < 0) {
     throw ShapeError(

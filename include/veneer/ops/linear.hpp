@@ -13,6 +13,8 @@
 
 #include <string>
 #include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include "veneer/autograd/apply.hpp"
 
@@ -43,6 +45,12 @@ template <class W>
 concept FrozenWeight = Weight<W> && !Differentiable<W>;
 
 namespace ops {
+
+/// The dense form of W holds what X holds.
+template <class X, class W>
+concept SameScalar =
+    std::same_as<typename X::scalar,
+                 typename std::remove_cvref_t<decltype(decode(value_of(std::declval<const W&>())))>::scalar>;
 
 /// y = alpha op(x) op(w) + beta y, in place.
 template <bool TransposeX, bool TransposeW, TensorLike Y, TensorLike X, TensorLike W>
@@ -151,6 +159,8 @@ void expect_matching(const char* call, const char* sentence, const X& x, const W
 template <ValueLike X, Weight W>
 auto linear(const X& x, const W& w) {
   static_assert(X::shape_type::rank == 2 && W::shape_type::rank == 2, "veneer::linear(x, w): x and w must be matrices");
+  static_assert(ops::SameScalar<X, W>,
+                "veneer::linear(x, w): x must hold the element type that w is decoded to, float for 16-bit weights");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename W::shape_type, -1>>,
                 "veneer::linear(x, w): the last extent of x must equal the last extent of w");
   ops::expect_matching("linear(x, w)", "the last extent of x must equal the last extent of w", x, w, 1, 1);
@@ -164,6 +174,9 @@ auto low_rank_linear(const X& x, const W& w, const A& a, const C& b, double scal
   static_assert(
       X::shape_type::rank == 2 && W::shape_type::rank == 2 && A::shape_type::rank == 2 && C::shape_type::rank == 2,
       "veneer::low_rank_linear(x, w, a, b): x, w, a and b must be matrices");
+  static_assert(ops::SameScalar<X, W> && std::same_as<typename X::scalar, typename A::scalar> &&
+                    std::same_as<typename X::scalar, typename C::scalar>,
+                "veneer::low_rank_linear(x, w, a, b): x, a and b must hold the element type that w is decoded to");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename W::shape_type, -1>>,
                 "veneer::low_rank_linear(x, w, a, b): the last extent of x must equal the last extent of w");
   static_assert(SameExtent<extent_of<typename X::shape_type, -1>, extent_of<typename A::shape_type, -1>>,

@@ -227,6 +227,8 @@ struct AddRow {
 
 template <ValueLike X, ValueLike Y>
 void expect_same_shape(const char* name, const X& x, const Y& y) {
+  static_assert(std::same_as<typename X::scalar, typename Y::scalar>,
+                "veneer: both operands must hold the same element type; use convert<T>(x)");
   if (!(x.shape() == y.shape())) {
     throw ShapeError(std::string("veneer::") + name + "(x, y): x and y must have the same shape; they are " +
                      to_string(x.shape()) + " and " + to_string(y.shape()));

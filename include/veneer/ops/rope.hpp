@@ -65,6 +65,8 @@ struct Rope {
 /// \throws ShapeError when the extents do not fit
 template <ValueLike X, TensorLike C>
 auto rope(const X& x, const C& cosines, const C& sines) {
+  static_assert(X::shape_type::rank == 2 && C::shape_type::rank == 2,
+                "veneer::rope(x, cosines, sines): all three must be matrices, a row a token");
   if (cosines.extent(0) != x.extent(0) || !(cosines.shape() == sines.shape()) || cosines.extent(1) == 0 ||
       x.extent(1) % (2 * cosines.extent(1)) != 0) {
     throw ShapeError(

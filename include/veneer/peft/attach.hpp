@@ -238,10 +238,14 @@ void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& sh
   using T = compute_t<typename std::remove_cvref_t<decltype(layer.weight)>::scalar>;
   if constexpr (IsEmbeddingSlot<Slot>::value) {
     using A = LowRankEmbeddingAdapter<B, dyn, T>;
+    static_assert(std::is_assignable_v<Slot&, A>,
+                  "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
     A adapter(shape, {.alpha = adapted.alpha, .use_rslora = config.use_rslora}, source, adapted.rank, device);
     layer.adapter = std::move(adapter);
   } else {
     using A = LowRankAdapter<B, dyn, T>;
+    static_assert(std::is_assignable_v<Slot&, A>,
+                  "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
     A adapter = make_low_rank<A>(config, shape, adapted, source, options.initialise, device);
     if (config.lora_bias) adapter.bias = Parameter(zeros<T>(Shape<dyn>(shape[0]), device));
     layer.adapter = std::move(adapter);

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/nn/attention.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
+
+using namespace veneer;
+
+namespace {
+
+constexpr index_t hidden = 6, heads = 4, kv_heads = 2, width = 2;
+
+template <Backend B>
+using Layer = Linear<Matrix<double, B>>;
+template <Backend B>
+using Attention = SelfAttention<Layer<B>, Layer<B>, Layer<B>>;
+
+template <Backend B>
+Attention<B> layer(index_t window) {
+  Attention<B> a;
+  a.q_proj.weight = testing::random_matrix<double, B>(heads * width, hidden, 1);
+  a.k_proj.weight = testing::random_matrix<double, B>(kv_heads * width, hidden, 2);
+  a.v_proj.weight = testing::random_matrix<double, B>(kv_heads * width, hidden, 3);
+  a.o_proj.weight = testing::random_matrix<double, B>(hidden, heads * width, 4);
+  a.heads = heads, a.kv_heads = kv_heads, a.window = window;
+  return a;
+}
+
+/// The angles of these positions, one frequency.
+template <Backend B>
+Context<double, B> context(std::shared_ptr<const AttentionLayout> layout, const std::vector<std::int32_t>& positions) {
+  const auto tokens = static_cast<index_t>(positions.size());
+  const Shape<dyn, dyn> shape(tokens, width / 2);
+  Context<double, B> c{std::move(layout), Matrix<double, B>(shape), Matrix<double, B>(shape), nullptr, {}};
+  const auto there = testing::vector_of<B>(positions);
+  const auto frequency = testing::vector_of<B>(std::vector<float>{0.25f});
+  c.cosines.device().for_each(
+      tokens, ops::AngleBody<double>{c.cosines.data(), c.sines.data(), there.data(), frequency.data(), width / 2, 1.5});
+  return c;
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("angles are positions times frequencies, cos and sin times a factor", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto c = context<TestType>(nullptr, {0, 3});
+  const auto cosines = to_host(c.cosines), sines = to_host(c.sines);
+  CHECK(cosines[0] == 1.5);
+  CHECK(sines[0] == 0.0);
+  CHECK(cosines[1] == Approx(1.5 * std::cos(0.75)).epsilon(1e-15));
+  CHECK(sines[1] == Approx(1.5 * std::sin(0.75)).epsilon(1e-15));
+}
+
+TEMPLATE_LIST_TEST_CASE("self-attention is its projections, turns and attention", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto a = layer<TestType>(2);
+  const auto x = testing::random_matrix<double, TestType>(5, hidden, 9);
+  const auto c = context<TestType>(AttentionLayout::packed({3, 2}), {0, 1, 2, 0, 1});
+  const auto q = rope(linear(x, a.q_proj.weight), c.cosines, c.sines),
+             k = rope(linear(x, a.k_proj.weight), c.cosines, c.sines);
+  const auto mixed = attention(q, k, linear(x, a.v_proj.weight), c.layout, heads, kv_heads, 2);
+  CHECK(testing::same_bits(a(x, c, 0), linear(mixed, a.o_proj.weight)));
+  Tape tape;
+  CHECK(testing::same_bits(a(tape.input(x), c, 0).value(), a(x, c, 0)));
+}
+
+TEMPLATE_LIST_TEST_CASE("with a key cache, steps give what the whole sequence gives", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  for (const index_t window : {0, 3}) {
+    const auto a = layer<TestType>(window);
+    const index_t tokens = 7, capacity = 9, slot = 1;  // the second of two sequences' places
+    const auto x = testing::random_matrix<double, TestType>(tokens, hidden, 9);
+    const auto whole = a(x, context<TestType>(AttentionLayout::packed({tokens}), {0, 1, 2, 3, 4, 5, 6}), 0);
+
+    KeyValueCache<double, TestType> cache;
+    cache.capacity = capacity;
+    const Shape<dyn, dyn> shape(2 * capacity, kv_heads * width);
+    // Layer 0 belongs to somebody else; the places not written yet hold NaN, and must not be read.
+    for (int i = 0; i < 2; ++i)
+      cache.layers.push_back({full<double, TestType>(shape, NAN), full<double, TestType>(shape, NAN)});
+    for (const auto& [begin, count] : {std::pair<index_t, index_t>{0, 3}, {3, 1}, {4, 1}, {5, 2}}) {
+      const auto layout = std::make_shared<AttentionLayout>(
+          AttentionLayout{{{0, count, slot * capacity, begin + count, begin + count}}});
+      std::vector<std::int32_t> positions, rows;
+      for (index_t i = begin; i < begin + count; ++i) {
+        positions.push_back(static_cast<std::int32_t>(i));
+        rows.push_back(static_cast<std::int32_t>(slot * capacity + i));
+      }
+      auto c = context<TestType>(layout, positions);
+      c.cache = &cache;
+      c.rows = testing::vector_of<TestType>(rows);
+      CAPTURE(window, begin);
+      CHECK(testing::largest_difference(a(x.rows(begin, count), c, 1), whole.rows(begin, count)) < 1e-13);
+    }
+    CHECK(std::isnan(to_host(cache.layers[0].keys)[0]));
+  }
+}

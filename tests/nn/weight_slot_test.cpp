@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/nn/weight_slot.hpp"
+
+#include <type_traits>
+#include <variant>
+
+#include "support/backends.hpp"
+#include "support/values.hpp"
+
+using namespace veneer;
+
+namespace {
+
+template <Backend B>
+using Slot = WeightSlot<float, Shape<dyn, 3>, B>;
+
+/// What select gives to its caller: 0 float, 1 bfloat16, 2 half, 3 a parameter.
+template <class S>
+int kind(const S& slot) {
+  return slot.select([](const auto& w) {
+    using W = std::remove_cvref_t<decltype(w)>;
+    if constexpr (ParameterLike<W>) return 3;
+    return std::is_same_v<typename W::scalar, bfloat16> ? 1 : std::is_same_v<typename W::scalar, veneer::half> ? 2 : 0;
+  });
+}
+
+static_assert(std::is_convertible_v<Tensor<bfloat16, Shape<2, 3>, Cpu>, Slot<Cpu>>);
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a slot gives out what was stored, in its storage", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto w = testing::random_matrix<float, TestType>(2, 3, 1);
+  const Slot<TestType> single = w, narrow = convert<bfloat16>(w), half_narrow = convert<veneer::half>(w);
+  CHECK(kind(single) == 0);
+  CHECK(kind(narrow) == 1);
+  CHECK(kind(half_narrow) == 2);
+  CHECK(narrow.shape() == Shape<2, 3>{});
+  CHECK(narrow.extent(-1) == 3);
+  CHECK(narrow.count() == 6);
+  CHECK(testing::same_bits(narrow.dense_copy(), convert<float>(convert<bfloat16>(w))));
+  CHECK(std::get<1>(single.stored()).data() == w.data());
+  CHECK(single.dense_copy().data() != w.data());
+  CHECK_THROWS_AS(Slot<TestType>(testing::random_matrix<float, TestType>(2, 4, 1)), ShapeError);
+}
+
+TEMPLATE_LIST_TEST_CASE("a trained copy stands before what was stored, and leaves it alone", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto w = convert<bfloat16>(testing::random_matrix<float, TestType>(2, 3, 1));
+  Slot<TestType> slot = w;
+  slot.train();
+  CHECK(slot.trainable());
+  CHECK(kind(slot) == 3);
+  CHECK(testing::same_bits(slot.parameter().value(), convert<float>(w)));
+  fill(slot.parameter().value(), 5.0f);
+  CHECK(testing::same_bits(slot.dense_copy(), full<float, TestType>(Shape<2, 3>{}, 5.0f)));
+  CHECK(testing::same_bits(std::get<2>(slot.stored()), w));
+  slot.train();  // again: it goes on training
+  CHECK(testing::same_bits(slot.dense_copy(), full<float, TestType>(Shape<2, 3>{}, 5.0f)));
+  slot.freeze();
+  CHECK_FALSE(slot.trainable());
+  CHECK(kind(slot) == 1);
+  CHECK(testing::same_bits(slot.dense_copy(), convert<float>(w)));
+}
+
+TEMPLATE_LIST_TEST_CASE("where what was stored is dropped, the trained values are kept when it freezes", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  Slot<TestType> slot = testing::random_matrix<float, TestType>(2, 3, 1);
+  slot.train(true);
+  CHECK(std::holds_alternative<std::monostate>(slot.stored()));
+  CHECK(slot);
+  fill(slot.parameter().value(), 5.0f);
+  slot.freeze();
+  CHECK(kind(slot) == 0);
+  CHECK(testing::same_bits(slot.dense_copy(), full<float, TestType>(Shape<2, 3>{}, 5.0f)));
+}
+
+TEMPLATE_LIST_TEST_CASE("an empty slot says that it is empty", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const Slot<TestType> slot;
+  CHECK_FALSE(slot);
+  CHECK_FALSE(present(slot));
+  CHECK_THROWS_AS(slot.shape(), ArgumentError);
+  CHECK_THROWS_AS(slot.dense_copy(), ArgumentError);
+}
+
+TEMPLATE_LIST_TEST_CASE("a slot may have a shape before it has values, and may be made trainable then", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  Slot<TestType> slot = Tensor<float, Shape<dyn, 3>, TestType>(Shape<dyn, 3>(2), TestType{}, nullptr);
+  CHECK(present(slot));
+  CHECK(slot.count() == 6);
+  slot.train();
+  CHECK(slot.trainable());
+  CHECK(slot.shape() == Shape<2, 3>{});
+  CHECK_FALSE(slot.parameter());  // no values: nothing to optimise yet
+}
+
+TEMPLATE_LIST_TEST_CASE("new values are stored as the old ones were", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto w = testing::random_matrix<float, TestType>(2, 3, 1), v = testing::random_matrix<float, TestType>(2, 3, 2);
+  const Tensor<float, Shape<dyn, 3>, TestType> fresh(v);
+  CHECK(testing::same_bits(Slot<TestType>(convert<bfloat16>(w)).with_values(fresh).dense_copy(),
+                           convert<float>(convert<bfloat16>(v))));
+  CHECK(testing::same_bits(Slot<TestType>(w).with_values(fresh).dense_copy(), v));
+  CHECK(testing::same_bits(Slot<TestType>().with_values(fresh).dense_copy(), v));
+}
