@@ -8,8 +8,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # GCC 12 gives false alarms in what it inlines of libstdc++ at -O3: an overlapping copy in every `"text" + std::string`
   # (its bug 105651), a vector that grows from nothing written past its end (bugs of the same kind). clang and the
   # sanitizers look at the same code.
-  target_compile_options(veneer_own_flags INTERFACE
-    "$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread;-Wno-array-bounds;-Wno-maybe-uninitialized>")
+  set(veneer_false_alarms restrict stringop-overflow stringop-overread array-bounds maybe-uninitialized)
+  foreach(alarm IN LISTS veneer_false_alarms)
+    target_compile_options(veneer_own_flags INTERFACE
+      "$<$<COMPILE_LANGUAGE:CXX>:-Wno-${alarm}>" "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wno-${alarm}>")
+  endforeach()
 endif()
 if(VENEER_WERROR)
   target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Werror>")
@@ -22,7 +25,9 @@ if(VENEER_NATIVE)
   endif()
 endif()
 if(VENEER_WITH_CUDA)
-  target_compile_options(veneer_own_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+  # 177: a member that only generic code reads is "never referenced" to nvcc; the host compilers know better.
+  target_compile_options(veneer_own_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-diag-suppress=177>")
   if(VENEER_WERROR)
     target_compile_options(veneer_own_flags INTERFACE
       "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")

@@ -18,6 +18,7 @@
 #include <benchmark/benchmark.h>
 
 #include "veneer/backend/cpu.hpp"
+#include "veneer/backend/cpu/eigen.hpp"
 #include "veneer/peft/lora.hpp"
 
 namespace {
@@ -102,10 +103,6 @@ void lora_forward_backward(benchmark::State& state) {
   c.count(state, 2, 6);
 }
 
-using EigenMatrix = cpu::Product<float>::Matrix;
-using EigenInput = Eigen::Map<const EigenMatrix>;
-using EigenOutput = Eigen::Map<EigenMatrix>;
-
 /// f(first row, number of rows) on each thread.
 template <class F>
 void by_rows(index_t rows, const F& f) {
@@ -118,12 +115,12 @@ void by_rows(index_t rows, const F& f) {
 
 void eigen_forward(benchmark::State& state) {
   const Case c(state);
-  const EigenInput w(c.w.data(), c.width, c.width);
+  const auto w = cpu::as_eigen(c.w.data(), c.width, c.width, c.width);
   Dense y(c.x.shape());
   for (auto _ : state) {
     by_rows(c.tokens, [&](index_t row, index_t rows) {
-      const EigenInput x(c.x.data() + row * c.width, rows, c.width);
-      EigenOutput(y.data() + row * c.width, rows, c.width).noalias() = x * w.transpose();
+      const auto x = cpu::as_eigen(c.x.data() + row * c.width, rows, c.width, c.width);
+      cpu::as_eigen(y.data() + row * c.width, rows, c.width, c.width).noalias() = x * w.transpose();
     });
     benchmark::ClobberMemory();
   }
@@ -132,16 +129,16 @@ void eigen_forward(benchmark::State& state) {
 
 void eigen_forward_backward(benchmark::State& state) {
   const Case c(state);
-  const EigenInput w(c.w.data(), c.width, c.width);
+  const auto w = cpu::as_eigen(c.w.data(), c.width, c.width, c.width);
   Dense y(c.x.shape()), dx(c.x.shape());
   for (auto _ : state) {
     by_rows(c.tokens, [&](index_t row, index_t rows) {
-      const EigenInput x(c.x.data() + row * c.width, rows, c.width);
-      EigenOutput(y.data() + row * c.width, rows, c.width).noalias() = x * w.transpose();
+      const auto x = cpu::as_eigen(c.x.data() + row * c.width, rows, c.width, c.width);
+      cpu::as_eigen(y.data() + row * c.width, rows, c.width, c.width).noalias() = x * w.transpose();
     });
     by_rows(c.tokens, [&](index_t row, index_t rows) {
-      const EigenInput dy(c.dy.data() + row * c.width, rows, c.width);
-      EigenOutput(dx.data() + row * c.width, rows, c.width).noalias() = dy * w;
+      const auto dy = cpu::as_eigen(c.dy.data() + row * c.width, rows, c.width, c.width);
+      cpu::as_eigen(dx.data() + row * c.width, rows, c.width, c.width).noalias() = dy * w;
     });
     benchmark::ClobberMemory();
   }

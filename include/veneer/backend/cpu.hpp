@@ -61,7 +61,7 @@ struct Cpu {
 
   template <Real T>
   void gemm(const Gemm<T>& problem) const {
-    cpu::Product<T>::run(problem);
+    cpu::multiply(problem);
   }
 
   /// Refinement: f(0) ... f(count - 1) side by side; what they ask of the backend inside runs on their own thread.

@@ -77,7 +77,7 @@ class JsonCursor {
   JsonCursor& operator++() {
     look(*at_);
     step();
-    for (; blanks_ >= 64 && source_->read < source_->text.size() && is_blank(*at_); step()) ++source_->skipped;
+    for (; blanks_ >= 64 && source_->text.size() > source_->read && is_blank(*at_); step()) ++source_->skipped;
     return *this;
   }
   JsonCursor operator++(int) {

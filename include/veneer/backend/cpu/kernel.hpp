@@ -20,23 +20,11 @@
 #include <utility>
 
 #include "veneer/backend/concept.hpp"
+#include "veneer/backend/cpu/dot_kernel.hpp"
 #include "veneer/backend/cpu/memory.hpp"
+#include "veneer/backend/cpu/vector.hpp"
 
 namespace veneer::cpu {
-
-#if defined(__AVX512F__)
-inline constexpr int vector_bytes = 64;
-inline constexpr int kernel_rows = 12;
-#elif defined(__AVX__)
-inline constexpr int vector_bytes = 32;
-inline constexpr int kernel_rows = 6;
-#else
-inline constexpr int vector_bytes = 16;
-inline constexpr int kernel_rows = 6;
-#endif
-
-template <Real T>
-inline constexpr int vector_lanes = vector_bytes / static_cast<int>(sizeof(T));
 
 /// Where a kernel finds rows of A: element p of row i is row[i][p * step].
 template <Real T>
@@ -45,36 +33,17 @@ struct RowPointers {
   index_t step;
 };
 
-/// The block of C that a kernel writes; it may be narrower than the kernel.
-template <Real T>
-struct OutputBlock {
-  T* data;
-  index_t stride;
-  index_t rows, columns;
-  T alpha, beta;
-};
-
-/// f(0), f(1), ..., f(N - 1) with constants: a loop that is unrolled at every level of optimisation.
-template <int N, class F>
-constexpr void repeat(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    (f(std::integral_constant<int, I>{}), ...);
-  }(std::make_integer_sequence<int, N>{});
-}
-
 /// \tparam NV vectors across
 /// \param b   step p of the columns begins at b + p * b_step
 template <Real T, int NV>
 void kernel(index_t steps, const RowPointers<T>& a, const T* b, index_t b_step, const OutputBlock<T>& out) {
   constexpr int lanes = vector_lanes<T>, width = NV * lanes;
-  typedef T Vector __attribute__((vector_size(vector_bytes)));
-  typedef T Unaligned __attribute__((vector_size(vector_bytes), aligned(alignof(T)), may_alias));
-  Vector sum[std::size_t{kernel_rows}][std::size_t{NV}];
-  repeat<kernel_rows>([&](auto i) { repeat<NV>([&](auto v) { sum[i][v] = Vector{}; }); });
+  Vector<T> sum[std::size_t{kernel_rows}][std::size_t{NV}];
+  repeat<kernel_rows>([&](auto i) { repeat<NV>([&](auto v) { sum[i][v] = Vector<T>{}; }); });
   const index_t step = a.step;
   for (index_t p = 0; p < steps; ++p) {
-    Vector across[std::size_t{NV}];
-    repeat<NV>([&](auto v) { across[v] = *reinterpret_cast<const Unaligned*>(b + p * b_step + v * lanes); });
+    Vector<T> across[std::size_t{NV}];
+    repeat<NV>([&](auto v) { across[v] = load_vector(b + p * b_step + v * lanes); });
     repeat<kernel_rows>([&](auto i) {
       const T down = a.row[i][p * step];
       repeat<NV>([&](auto v) { sum[i][v] += down * across[v]; });
@@ -83,9 +52,9 @@ void kernel(index_t steps, const RowPointers<T>& a, const T* b, index_t b_step, 
   if (out.rows == kernel_rows && out.columns == width) {
     repeat<kernel_rows>([&](auto i) {
       repeat<NV>([&](auto v) {
-        auto* c = reinterpret_cast<Unaligned*>(out.data + i * out.stride + v * lanes);
-        const Vector scaled = out.alpha * sum[i][v];
-        *c = out.beta == T(0) ? scaled : scaled + out.beta * Vector(*c);
+        T* c = out.data + i * out.stride + v * lanes;
+        const Vector<T> scaled = out.alpha * sum[i][v];
+        store_vector(c, out.beta == T(0) ? scaled : scaled + out.beta * load_vector(c));
       });
     });
     return;
@@ -211,6 +180,8 @@ void tile_product(const Gemm<T>& g, index_t row, index_t rows, index_t column, i
     for (index_t i = 0; i < rows; ++i, c += g.ldc) {
       for (index_t j = 0; j < columns; ++j) c[j] = g.beta == T(0) ? T(0) : g.beta * c[j];
     }
+  } else if (prefers_dots(g, rows)) {
+    dot_tile(g, row, rows, column, columns);
   } else if (columns <= vector_lanes<T>) {
     TileWalk<T, 1>(g, row, rows, column, columns).run();
   } else {

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file eigen.hpp
+/// Memory of the CPU as Eigen's matrices, row by row: for decompositions, and as the twin of the products. The one
+/// header that includes Eigen; the products do not need it, so that nobody pays for it in every file.
+#pragma once
+
+#ifndef EIGEN_NO_CUDA
+#define EIGEN_NO_CUDA  // Eigen's own device annotations only bring warnings under nvcc
+#endif
+#ifndef EIGEN_DONT_PARALLELIZE
+#define EIGEN_DONT_PARALLELIZE  // its threads would change the bits
+#endif
+#include <Eigen/Core>
+
+#include "veneer/backend/concept.hpp"
+
+namespace veneer::cpu {
+
+template <Real T>
+using EigenMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+template <Real T>
+using EigenInput = Eigen::Map<const EigenMatrix<T>, 0, Eigen::OuterStride<>>;
+
+template <Real T>
+using EigenOutput = Eigen::Map<EigenMatrix<T>, 0, Eigen::OuterStride<>>;
+
+/// (rows, columns) values whose rows begin `stride` apart.
+template <Real T>
+EigenInput<T> as_eigen(const T* data, index_t rows, index_t columns, index_t stride) {
+  return EigenInput<T>(data, rows, columns, Eigen::OuterStride<>(stride));
+}
+template <Real T>
+EigenOutput<T> as_eigen(T* data, index_t rows, index_t columns, index_t stride) {
+  return EigenOutput<T>(data, rows, columns, Eigen::OuterStride<>(stride));
+}
+
+}  // namespace veneer::cpu
