@@ -149,6 +149,7 @@ class TrainRun {
       for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
+      loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay
     } else {
       lora_ = settings_.adapter_flags.config();
       lora_.task_type = "CAUSAL_LM";
@@ -266,7 +267,7 @@ class TrainRun {
     if (settings_.full()) {
       write_llama_weights(model_, folder, Dtype::f32);
     } else {
-      write_adapter(model_, folder, lora_, plan_);
+      write_adapter(model_, folder, lora_, plan_, loaded_ ? &*loaded_ : nullptr);
     }
   }
 
@@ -315,7 +316,7 @@ class TrainRun {
     if (settings_.full()) {
       save_llama(model_, settings_.out, config_file_.raw, {.base = settings_.model});
     } else {
-      save_adapter(model_, settings_.out, lora_, plan_);
+      save_adapter(model_, settings_.out, lora_, plan_, loaded_ ? &*loaded_ : nullptr);
     }
     write_atomically(fs::path(settings_.out) / "loss.svg", loss_svg(curve_, evaluations_));
     Json json = {
