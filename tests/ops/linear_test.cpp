@@ -30,7 +30,7 @@ static_assert(
                                             std::declval<Floats<dyn, 4>>(), std::declval<Floats<7, dyn>>(), 1.0)),
                    Floats<dyn, 7>>);
 
-static_assert(FrozenWeight<Floats<7, 4>> && FrozenWeight<Tensor<half, Shape<7, 4>, Cpu>>);
+static_assert(FrozenWeight<Floats<7, 4>> && FrozenWeight<Tensor<veneer::half, Shape<7, 4>, Cpu>>);
 static_assert(Weight<Parameter<float, Shape<7, 4>, Cpu>> && !FrozenWeight<Parameter<float, Shape<7, 4>, Cpu>>);
 static_assert(!Weight<Tensor<std::int32_t, Shape<7, 4>, Cpu>> && !Weight<int>);
 

@@ -19,7 +19,7 @@ template <int R, int N, Real T>
 void dot_block(index_t steps, const T* a, index_t a_stride, const T* b, index_t b_stride, const OutputBlock<T>& out) {
   constexpr int lanes = vector_lanes<T>;
   Vector<T> sum[std::size_t{R}][std::size_t{N}];
-  repeat<R>([&](auto i) { repeat<N>([&](auto j) { sum[i][j] = Vector<T>{}; }); });
+  repeat<R>([&](auto i) { repeat<N>([&](auto j) { sum[i][j] = zero_vector<T>(); }); });
   index_t p = 0;
   for (; p + lanes <= steps; p += lanes) {
     Vector<T> down[std::size_t{R}];

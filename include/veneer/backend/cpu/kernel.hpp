@@ -39,7 +39,7 @@ template <Real T, int NV>
 void kernel(index_t steps, const RowPointers<T>& a, const T* b, index_t b_step, const OutputBlock<T>& out) {
   constexpr int lanes = vector_lanes<T>, width = NV * lanes;
   Vector<T> sum[std::size_t{kernel_rows}][std::size_t{NV}];
-  repeat<kernel_rows>([&](auto i) { repeat<NV>([&](auto v) { sum[i][v] = Vector<T>{}; }); });
+  repeat<kernel_rows>([&](auto i) { repeat<NV>([&](auto v) { sum[i][v] = zero_vector<T>(); }); });
   const index_t step = a.step;
   for (index_t p = 0; p < steps; ++p) {
     Vector<T> across[std::size_t{NV}];

@@ -36,6 +36,12 @@ struct VectorOf {
 template <Real T>
 using Vector = typename VectorOf<T>::type;
 
+/// A function, since a vector of zeros written out in a lambda stops the device compiler of nvcc 13.
+template <Real T>
+Vector<T> zero_vector() {
+  return Vector<T>{};
+}
+
 /// `from` needs the alignment of T alone.
 template <Real T>
 Vector<T> load_vector(const T* from) {
@@ -58,7 +64,7 @@ struct OutputBlock {
 
 /// f(0), f(1), ..., f(N - 1) with constants: a loop that is unrolled at every level of optimisation.
 template <int N, class F>
-constexpr void repeat(const F& f) {
+void repeat(const F& f) {
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (f(std::integral_constant<int, I>{}), ...);
   }(std::make_integer_sequence<int, N>{});

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/train/exact_match.hpp"
+
+#include "support/catch.hpp"
+
+using namespace veneer;
+
+TEST_CASE("exact is byte for byte, and a share of nothing is 0") {
+  CHECK(exact_share({}) == 0.0);
+  CHECK(exact_share({{"p", "a", "a"}, {"p", "a", "a "}, {"p", "a", "A"}, {"p", "", ""}}) == 0.5);
+}
