@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -113,16 +114,16 @@ class Registry {
     cases_.push_back({op, std::move(shape), std::move(check)});
   }
 
-  static std::string text(std::initializer_list<index_t> numbers) {
+  static std::string text(std::convertible_to<index_t> auto... extents) {
     std::string out;
-    for (const index_t number : numbers) out += (out.empty() ? "" : " x ") + std::to_string(number);
+    ((out += (out.empty() ? "" : " x ") + std::to_string(extents)), ...);
     return out;
   }
 
   template <class F>
   void unary(const char* op, const F& f) {
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter(op, text({rows, columns}), [f, rows = rows, columns = columns](std::uint64_t seed) {
+      enter(op, text(rows, columns), [f, rows = rows, columns = columns](std::uint64_t seed) {
         return examine([&](Tape&, const auto& x) { return weighed(f(x)); },
                        away_from_zero(matrix(rows, columns, seed)));
       });
@@ -132,7 +133,7 @@ class Registry {
   template <class F>
   void binary(const char* op, const F& f) {
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter(op, text({rows, columns}), [f, rows = rows, columns = columns](std::uint64_t seed) {
+      enter(op, text(rows, columns), [f, rows = rows, columns = columns](std::uint64_t seed) {
         return examine([&](Tape&, const auto& x, const auto& y) { return weighed(f(x, y)); },
                        matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
       });
@@ -155,7 +156,7 @@ class Registry {
     binary("Binary<Multiply>", [](const auto& x, const auto& y) { return multiply(x, y); });
     binary("Binary<SwiGlu>", [](const auto& x, const auto& y) { return swiglu(x, y); });
     for (const auto& [rows, columns] : filled_shapes()) {
-      enter("AddRow", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("AddRow", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& b) { return weighed(add_row(x, b)); },
                        matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
@@ -168,11 +169,11 @@ class Registry {
   void products() {
     for (const Product& p : {Product{1, 1, 1, 1}, Product{4, 3, 5, 2}, Product{7, 18, 2, 5}, Product{2, 1, 6, 3},
                              Product{0, 3, 2, 1}, Product{3, 2, 4, 6}}) {
-      enter("Linear", text({p.tokens, p.in, p.out}), [p](std::uint64_t seed) {
+      enter("Linear", text(p.tokens, p.in, p.out), [p](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& w) { return weighed(linear(x, w)); },
                        matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100));
       });
-      enter("LowRankLinear", text({p.tokens, p.in, p.out, p.rank}), [p](std::uint64_t seed) {
+      enter("LowRankLinear", text(p.tokens, p.in, p.out, p.rank), [p](std::uint64_t seed) {
         const auto f = [](Tape&, const auto& x, const auto& w, const auto& a, const auto& b) {
           return weighed(low_rank_linear(x, w, a, b, 0.7));
         };
@@ -185,14 +186,14 @@ class Registry {
   void rows() {
     unary("Softmax", [](const auto& x) { return softmax(x); });
     for (const auto& [rows, columns] : filled_shapes()) {
-      enter("RmsNorm", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("RmsNorm", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& w) { return weighed(rms_norm(x, w, 0.1)); },
                        matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
     }
     for (const auto& [tokens, heads, half] :
          {std::tuple<index_t, index_t, index_t>{1, 1, 1}, {5, 3, 2}, {2, 1, 9}, {0, 2, 2}}) {
-      enter("Rope", text({tokens, heads, 2 * half}), [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
+      enter("Rope", text(tokens, heads, 2 * half), [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
         const auto cosines = matrix(tokens, half, seed + 100), sines = matrix(tokens, half, seed + 200);
         return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines)); },
                        matrix(tokens, heads * 2 * half, seed));
@@ -211,7 +212,7 @@ class Registry {
          {Labelled{1, {0}}, Labelled{5, {1, -100, 4, 0}}, Labelled{3, {-100, -100}}, Labelled{20, {19}},
           Labelled{4, {}}, Labelled{2, {1, 0, 1, 1, 0, -100, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1}}}) {
       const index_t rows = static_cast<index_t>(l.labels.size());
-      enter("CrossEntropy", text({rows, l.classes}), [l, rows](std::uint64_t seed) {
+      enter("CrossEntropy", text(rows, l.classes), [l, rows](std::uint64_t seed) {
         const auto labels = vector_of<B>(l.labels);
         const auto f = [&](Tape&, const auto& x) {
           return add(cross_entropy(x, labels), cross_entropy_sum(x, labels, 0.3));
@@ -229,12 +230,12 @@ class Registry {
     for (const Picked& p :
          {Picked{1, 1, {0}}, Picked{3, 5, {1, 2, 1, 1}}, Picked{4, 17, {3, 0}}, Picked{2, 33, {1}}, Picked{3, 2, {}}}) {
       const index_t count = static_cast<index_t>(p.ids.size());
-      enter("GatherRows", text({count, p.extent, p.other}), [p](std::uint64_t seed) {
+      enter("GatherRows", text(count, p.extent, p.other), [p](std::uint64_t seed) {
         const auto ids = vector_of<B>(p.ids);
         return examine([&](Tape&, const auto& x) { return weighed(gather_rows(x, ids)); },
                        matrix(p.extent, p.other, seed));
       });
-      enter("GatherColumns", text({count, p.other, p.extent}), [p](std::uint64_t seed) {
+      enter("GatherColumns", text(count, p.other, p.extent), [p](std::uint64_t seed) {
         const auto ids = vector_of<B>(p.ids);
         return examine([&](Tape&, const auto& x) { return weighed(gather_columns(x, ids)); },
                        matrix(p.other, p.extent, seed));
