@@ -75,9 +75,10 @@ struct Curve {
   }
 };
 
-const std::vector<std::string> curves{
-    "full",    "lora-bf16-base",    "lora-bias-all", "lora-patterns-cosine-clip-accumulate",
-    "lora-qv", "lora-qv-nonzero-b", "loraplus",      "rslora"};
+const std::vector<std::string> curves{"dora",           "dora-bias",         "full",
+                                      "lora-bf16-base", "lora-bias-all",     "lora-patterns-cosine-clip-accumulate",
+                                      "lora-qv",        "lora-qv-nonzero-b", "loraplus",
+                                      "rslora"};
 
 double distance(const NamedValues& a, const NamedValues& b) {
   double sum = 0.0;

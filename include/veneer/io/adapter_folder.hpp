@@ -62,7 +62,7 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
       if (adapted(name)) {
         walk(name, part.adapter, [&](const std::string& key, auto& inner) {
           if constexpr (ParameterLike<decltype(inner)>) {
-            if (inner.count() > 0) f(adapter_prefix + key, inner);
+            if (inner.slot()) f(adapter_prefix + key, inner);
           }
         });
         if (saves_base_layer(config, name) && present(part.weight))
@@ -83,6 +83,9 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
 
 /// "lora_A.default.weight" -> "lora_A.weight": a raw state dict keeps the adapter's name.
 inline std::string without_adapter_name(const std::string& key) {
+  const std::string magnitude = ".lora_magnitude_vector";  // and ".default.weight", or ".weight"
+  if (const std::size_t at = key.find(magnitude + "."); at != std::string::npos && key.ends_with(".weight"))
+    return key.substr(0, at + magnitude.size());
   for (const char* part : {".lora_A.", ".lora_B."}) {
     const std::size_t at = key.find(part);
     if (at == std::string::npos) continue;
