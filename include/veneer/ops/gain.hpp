@@ -4,7 +4,7 @@
 ///
 ///   gain(x, g)[r, c]      = x[r, c] g[c]      x: (rows, columns)   g: columns values
 ///   gain_rows(x, g)[r, c] = x[r, c] g[r]      x: (rows, columns)   g: rows values
-/// g may have any shape of that many values: (n), (n, 1), (1, n). DoRA, IA3, VeRA and AdaLoRA are made of this.
+/// g may have any shape of that many values: (n), (n, 1), (1, n). A vector x is a row. DoRA, IA3, VeRA and AdaLoRA are made of this.
 #pragma once
 
 #include <string>
@@ -33,7 +33,8 @@ struct Gain {
   X forward(const X& x, const G& g) const {
     using T = typename X::scalar;
     X y(x.shape(), x.device());
-    y.device().for_each(y.extent(0), GainBody<T, ByRow>{y.data(), x.data(), g.data(), y.extent(1)}, y.extent(1));
+    const index_t columns = x.extent(-1), rows = X::rank == 1 ? 1 : x.extent(0);
+    y.device().for_each(rows, GainBody<T, ByRow>{y.data(), x.data(), g.data(), columns}, columns);
     return y;
   }
 
@@ -54,7 +55,11 @@ struct Gain {
       Dy products(dy.shape(), dy.device());
       products.device().for_each(products.count(),
                                  BinaryBody<Multiply<T>, T>{{}, products.data(), dy.data(), x.data()});
-      return column_sums(products).reshape(g.shape());
+      if constexpr (X::rank == 1) {
+        return products.reshape(g.shape());
+      } else {
+        return column_sums(products).reshape(g.shape());
+      }
     }
   }
 
@@ -65,7 +70,8 @@ struct Gain {
 
 template <ValueLike X, ValueLike G>
 void expect_gain(const char* call, const X& x, const G& g, int axis) {
-  static_assert(X::shape_type::rank == 2, "veneer::gain(x, g): x must be a matrix");
+  static_assert(X::shape_type::rank == 1 || X::shape_type::rank == 2,
+                "veneer::gain(x, g): x must be a matrix or a row");
   static_assert(std::same_as<typename X::scalar, typename G::scalar>,
                 "veneer::gain(x, g): x and g must hold the same element type");
   if (x.extent(axis) != g.shape().count()) {
@@ -81,7 +87,7 @@ void expect_gain(const char* call, const X& x, const G& g, int axis) {
 /// \throws ShapeError when g holds another number of values
 template <ValueLike X, ValueLike G>
 auto gain(const X& x, const G& g) {
-  ops::expect_gain("gain(x, g)", x, g, 1);
+  ops::expect_gain("gain(x, g)", x, g, -1);
   return apply(ops::Gain<false>{}, x, g);
 }
 
@@ -89,6 +95,7 @@ auto gain(const X& x, const G& g) {
 /// \throws ShapeError when g holds another number of values
 template <ValueLike X, ValueLike G>
 auto gain_rows(const X& x, const G& g) {
+  static_assert(X::shape_type::rank == 2, "veneer::gain_rows(x, g): x must be a matrix");
   ops::expect_gain("gain_rows(x, g)", x, g, 0);
   return apply(ops::Gain<true>{}, x, g);
 }

@@ -98,11 +98,22 @@ inline bool known_initialization(std::string_view name) {
   return std::find(known.begin(), known.end(), name) != known.end();
 }
 
+namespace detail {
+template <class Method>
+concept ChoosesTargets = requires { Method::default_targets(); };
+}  // namespace detail
+
 /// The modules that PEFT adapts when `target_modules` is not set. Throws `ArgumentError` for a model type without a
 /// default.
-inline ModuleChoice default_target_modules(std::string_view model_type) {
+inline ModuleChoice default_target_modules(std::string_view model_type, const AdapterMethod& method = {}) {
   for (const char* known : {"llama", "mistral", "qwen2"}) {
-    if (model_type == known) return {"q_proj", "v_proj"};
+    if (model_type != known) continue;
+    return std::visit(
+        [](const auto& own) {
+          if constexpr (detail::ChoosesTargets<std::remove_cvref_t<decltype(own)>>) return own.default_targets();
+          return ModuleChoice{"q_proj", "v_proj"};
+        },
+        method);
   }
   throw ArgumentError("target_modules: no default for the model type \"" + std::string(model_type) +
                       "\": name the modules, or all-linear");
@@ -128,7 +139,7 @@ inline void check_numbers(const LoraConfig& config) {
 
 namespace detail {
 template <class Method>
-concept ChecksItself = requires(const Method& method) { method.check(); };
+concept ChecksItself = requires(const Method& method, const LoraConfig& config) { method.check(config); };
 }  // namespace detail
 
 /// Checks that the settings are possible and go together, as PEFT does when it makes its LoraConfig. Throws
@@ -155,8 +166,8 @@ inline void check(const LoraConfig& config) {
           "init_lora_weights: loftq needs a loftq_config");
   expects(!config.use_dora || std::holds_alternative<Lora>(config.method), "use_dora: works with LoRA only");
   std::visit(
-      [](const auto& method) {
-        if constexpr (detail::ChecksItself<std::remove_cvref_t<decltype(method)>>) method.check();
+      [&](const auto& method) {
+        if constexpr (detail::ChecksItself<std::remove_cvref_t<decltype(method)>>) method.check(config);
       },
       config.method);
 }

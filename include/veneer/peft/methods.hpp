@@ -6,13 +6,16 @@
 #include <variant>
 
 #include "veneer/nn/adapter.hpp"
+#include "veneer/peft/adalora.hpp"
 #include "veneer/peft/dora.hpp"
+#include "veneer/peft/ia3.hpp"
 #include "veneer/peft/lora.hpp"
+#include "veneer/peft/vera.hpp"
 
 namespace veneer {
 
 /// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
-using AdapterMethod = std::variant<Lora>;
+using AdapterMethod = std::variant<Lora, AdaLora, Ia3, Vera>;
 
 namespace detail {
 
@@ -28,9 +31,9 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 
 /// The slot of a linear layer that takes the adapter of any method.
 template <Backend B, Real T = float>
-using AnyAdapter = detail::Slots<B, T, Lora, Dora>::linear;
+using AnyAdapter = typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear;
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter = EmbeddingAdapterSlot<Lora::embedding<B, T>, Dora::embedding<B, T>>;
+using AnyEmbeddingAdapter = EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>
