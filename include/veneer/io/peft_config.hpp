@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_config.hpp
-/// `adapter_config.json` of PEFT, of every method that peft/methods.hpp lists: read into a `LoraConfig` with everything else kept, and written byte for byte as PEFT
-/// 0.21.2 does (indent 2, keys sorted, no newline at the end).
+/// `adapter_config.json` of PEFT, of every method that peft/methods.hpp lists: read into a `LoraConfig` with everything
+/// else kept, and written byte for byte as PEFT 0.21.2 does (indent 2, keys sorted, no newline at the end).
 ///
 /// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key
 /// that would change what the adapter computes, and is not implemented here, is refused by name rather than ignored.

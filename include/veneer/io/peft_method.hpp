@@ -165,8 +165,10 @@ Json setting_json(const Value& value) {
     return module_json(value);
   } else if constexpr (std::is_same_v<Value, std::optional<RankMasks>>) {
     if (!value) return nullptr;
+    RankMasks sorted = *value;  // as PEFT does; the order means nothing
+    std::sort(sorted.begin(), sorted.end());
     Json masks = Json::object();
-    for (const auto& [key, mask] : *value) masks[key] = mask;
+    for (const auto& [key, mask] : sorted) masks[key] = mask;
     return masks;
   } else {
     return Json(value);

@@ -4,7 +4,8 @@
 ///
 ///   gain(x, g)[r, c]      = x[r, c] g[c]      x: (rows, columns)   g: columns values
 ///   gain_rows(x, g)[r, c] = x[r, c] g[r]      x: (rows, columns)   g: rows values
-/// g may have any shape of that many values: (n), (n, 1), (1, n). A vector x is a row. DoRA, IA3, VeRA and AdaLoRA are made of this.
+/// g may have any shape of that many values: (n), (n, 1), (1, n); a vector x is a row. DoRA, IA3, VeRA and AdaLoRA are
+/// made of this.
 #pragma once
 
 #include <string>

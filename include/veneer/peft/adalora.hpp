@@ -120,6 +120,17 @@ class AdaLoraAdapter {
   }
 };
 
+namespace detail {
+template <class A>
+struct IsAdaLora : std::false_type {};
+template <Backend B, Real T>
+struct IsAdaLora<AdaLoraAdapter<B, T>> : std::true_type {};
+}  // namespace detail
+
+/// An adapter of AdaLoRA.
+template <class A>
+concept AdaLoraLike = detail::IsAdaLora<A>::value;
+
 /// AdaLoRA as a method.
 struct AdaLora : BudgetSchedule {
   std::optional<RankMasks> rank_pattern{};  // of an adapter that was masked

@@ -17,7 +17,7 @@
 #include <string_view>
 #include <utility>
 
-#include "veneer/autograd/tape.hpp"
+#include "veneer/nn/module.hpp"
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
