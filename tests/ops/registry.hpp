@@ -25,6 +25,7 @@
 #include "veneer/ops/gain.hpp"
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
+#include "veneer/ops/orthogonality.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 #include "veneer/ops/rms_norm.hpp"
@@ -218,6 +219,12 @@ class Registry {
   }
 
   void losses() {
+    for (const auto& [rows, columns] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {4, 5}, {5, 3}, {2, 19}}) {
+      enter("Orthogonality", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+        return examine([](Tape&, const auto& x) { return add(row_orthogonality(x), column_orthogonality(x)); },
+                       matrix(rows, columns, seed));
+      });
+    }
     binary("Inner", [](const auto& x, const auto& y) { return inner(x, y); });
     binary("MeanSquaredError", [](const auto& x, const auto& y) { return mean_squared_error(x, y); });
     struct Labelled {
