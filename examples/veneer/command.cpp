@@ -79,7 +79,8 @@ void check_numbers(const AdapterFlags& flags) {
 }  // namespace
 
 void AdapterFlags::add_to(CLI::App& command) {
-  command.add_option("--method", method, "lora, or full: every weight trains")->capture_default_str();
+  command.add_option("--method", method, "lora, dora, adalora, ia3, vera, or full: every weight trains")
+      ->capture_default_str();
   command.add_option("--rank", rank, "rank of the two factors")->capture_default_str();
   command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
   command.add_option("--dropout", dropout, "dropout before A")->capture_default_str();
@@ -92,14 +93,50 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
   command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
   command.add_option("--init", init, "first values: default, gaussian or false")->capture_default_str();
+  command.add_option("--init-rank", init_rank, "AdaLoRA: rank of every module at the start")->capture_default_str();
+  command.add_option("--target-rank", target_rank, "AdaLoRA: mean rank at the end")->capture_default_str();
+  command.add_option("--tinit", tinit, "AdaLoRA: steps before the first mask")->capture_default_str();
+  command.add_option("--tfinal", tfinal, "AdaLoRA: steps after the last")->capture_default_str();
+  command.add_option("--delta-t", delta_t, "AdaLoRA: steps from mask to mask")->capture_default_str();
+  command.add_option("--beta1-ema", beta1_ema, "AdaLoRA: average of sensitivities")->capture_default_str();
+  command.add_option("--beta2-ema", beta2_ema, "AdaLoRA: average of uncertainties")->capture_default_str();
+  command.add_option("--orth-weight", orth_weight, "AdaLoRA: weight of orthogonality")->capture_default_str();
+  command.add_option("--d-initial", d_initial, "VeRA: first value of d")->capture_default_str();
+  command.add_option("--projection-key", projection_key, "VeRA: seed of the shared A and B")->capture_default_str();
 }
 
-LoraConfig AdapterFlags::config() const {
-  if (method != "lora" && method != "full") {
-    const bool known = method == "dora" || method == "adalora";
-    throw ArgumentError("--method: \"" + method + "\" is not supported" + (known ? " yet" : "") +
-                        "; lora and full are");
+namespace {
+
+/// The settings of the method of that name.
+AdapterMethod method_of(const AdapterFlags& flags, index_t total_steps) {
+  if (flags.method == "adalora") {
+    const index_t total = total_steps > 0 ? total_steps : flags.tinit + flags.tfinal + 1;
+    AdaLora own{{.target_r = flags.target_rank,
+                 .init_r = flags.init_rank,
+                 .tinit = flags.tinit,
+                 .tfinal = flags.tfinal,
+                 .total_step = total,
+                 .delta_t = flags.delta_t,
+                 .beta1 = flags.beta1_ema,
+                 .beta2 = flags.beta2_ema,
+                 .orth_reg_weight = flags.orth_weight}};
+    return own;
   }
+  if (flags.method == "ia3") return Ia3{};
+  if (flags.method == "vera")
+    return Vera{.r = flags.rank,
+                .d_initial = flags.d_initial,
+                .vera_dropout = flags.dropout,
+                .projection_prng_key = flags.projection_key};
+  return Lora{};
+}
+
+}  // namespace
+
+LoraConfig AdapterFlags::config(index_t total_steps) const {
+  constexpr std::array<std::string_view, 6> known{"lora", "dora", "adalora", "ia3", "vera", "full"};
+  if (std::find(known.begin(), known.end(), method) == known.end())
+    throw ArgumentError("--method: \"" + method + "\" is not supported; lora, dora, adalora, ia3, vera and full are");
   check_numbers(*this);
   LoraConfig config;
   config.r = rank;
@@ -115,6 +152,8 @@ LoraConfig AdapterFlags::config() const {
   config.bias = bias_of(bias);
   config.init_lora_weights = initialization_of(init);
   config.task_type = "CAUSAL_LM";
+  config.use_dora = method == "dora";
+  config.method = method_of(*this, total_steps);
   check(config);
   return config;
 }

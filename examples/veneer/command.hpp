@@ -52,11 +52,18 @@ struct AdapterFlags {
   std::vector<std::string> modules_to_save;
   std::string bias = "none";
   std::string init = "default";
+  // AdaLoRA; the number of steps in all is the run's
+  index_t init_rank = 12, target_rank = 8, tinit = 0, tfinal = 0, delta_t = 1;
+  double beta1_ema = 0.85, beta2_ema = 0.85, orth_weight = 0.5;
+  // VeRA
+  double d_initial = 0.1;
+  index_t projection_key = 0;
 
   void add_to(CLI::App& command);
 
+  /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: not known, as in a plan
   /// \throws ArgumentError for a value that means nothing, with the flag's name
-  LoraConfig config() const;
+  LoraConfig config(index_t total_steps = 0) const;
 };
 
 /// "1,024 x" readable numbers for stderr and tables.

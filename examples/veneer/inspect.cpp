@@ -156,13 +156,22 @@ std::string modules_text(const ModuleChoice& choice) {
 
 void describe(const AdapterFile& file) {
   const LoraConfig& config = file.config;
-  std::string method = config.use_dora ? "DoRA" : "LoRA";
-  if (config.use_rslora) method += ", scaled by alpha / sqrt(r)";
+  const bool lora = std::holds_alternative<Lora>(config.method);
+  std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
+  if (config.use_rslora && lora) method += ", scaled by alpha / sqrt(r)";
   row("method", file.peft_type + " (" + method + ")");
-  row("rank", std::to_string(config.r) + (config.rank_pattern.empty() ? "" : ", others by rank_pattern"));
   char alpha[32];
   std::snprintf(alpha, sizeof alpha, "%g", config.lora_alpha);
-  row("alpha", alpha + std::string(config.alpha_pattern.empty() ? "" : ", others by alpha_pattern"));
+  if (lora) {
+    row("rank", std::to_string(config.r) + (config.rank_pattern.empty() ? "" : ", others by rank_pattern"));
+    row("alpha", alpha + std::string(config.alpha_pattern.empty() ? "" : ", others by alpha_pattern"));
+  } else if (const auto* budget = std::get_if<AdaLora>(&config.method)) {
+    row("rank", std::to_string(budget->init_r) + " at first, a mean of " + std::to_string(budget->target_r) +
+                    " at last" + (budget->rank_pattern ? ", by rank_pattern" : ""));
+    row("alpha", alpha);
+  } else if (const auto* vera = std::get_if<Vera>(&config.method)) {
+    row("rank", std::to_string(vera->r));
+  }
   row("modules", modules_text(config.target_modules));
   if (config.modules_to_save) row("trained", joined(*config.modules_to_save));
   row("base model", config.base_model_name_or_path.value_or("not named"));
@@ -179,12 +188,7 @@ int inspect_adapter(const fs::path& folder) {
   row("weights", totals.text());
   std::string reason;
   const std::string where = (folder / "adapter_config.json").string();
-  const bool opens = readable(
-      [&] {
-        detail::refuse_changed_base(file.config, where);
-        expects<FormatError>(!file.config.use_dora, where + ": use_dora is not supported yet");
-      },
-      reason);
+  const bool opens = readable([&] { detail::refuse_changed_base(file.config, where); }, reason);
   row("opens in", opens ? "PEFT, veneer" : "PEFT; not in veneer: " + reason);
   return done;
 }

@@ -45,6 +45,7 @@ class TrainRun {
     for (const std::string& warning : config_file_.warnings) say("warning: " + warning);
     if (settings_.dry_run) return dry_run();
     read_data();
+    plan_order();
     load_model();
     if (!settings_.quiet) std::cerr << plan_;
     prepare_trainer();
@@ -79,8 +80,8 @@ class TrainRun {
 
   int dry_run() {
     AnyLlama<> outline(config_file_.config);
-    plan_ =
-        settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, settings_.adapter_flags.config());
+    plan_ = settings_.full() ? train_everything_outline(outline)
+                             : plan_adapter(outline, settings_.adapter_flags.config(settings_.steps));
     std::cout << settings_.to_yaml() << plan_;
     return done;
   }
@@ -144,27 +145,46 @@ class TrainRun {
       return;
     }
     read_llama_weights(model_, ShardedCheckpoint(settings_.model));
-    if (state_ || !settings_.adapter.empty()) {
+    if (state_ && !state_->triplets.empty()) {
+      attach_whole();
+    } else if (state_ || !settings_.adapter.empty()) {
       loaded_ = load_adapter(model_, state_ ? fs::path(*state_folder_) : fs::path(settings_.adapter));
       for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
       loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay
     } else {
-      lora_ = settings_.adapter_flags.config();
+      lora_ = settings_.adapter_flags.config(total_);
       lora_.task_type = "CAUSAL_LM";
       lora_.base_model_name_or_path = settings_.model;
       plan_ = attach(model_, lora_, {.seed = settings_.seed});
     }
   }
 
-  void prepare_trainer() {
+  /// AdaLoRA resumed: the file has the triplets that stay, the state has all of them, and they may come back.
+  void attach_whole() {
+    AdapterFile file = read_adapter_config(*state_folder_ / "adapter_config.json");
+    lora_ = file.config;
+    std::get<AdaLora>(lora_.method).rank_pattern.reset();
+    plan_ = attach(model_, lora_, {.seed = settings_.seed});
+    loaded_ = LoadedAdapter{std::move(file), plan_, {}};
+  }
+
+  /// The order of the data, and the number of steps that follows from it.
+  void plan_order() {
     order_.emplace(static_cast<index_t>(examples_.size()), settings_.batch, settings_.shuffle, settings_.seed,
                    static_cast<index_t>(replay_.size()), replay_.empty() ? 0.0 : settings_.replay_share);
     const double per_step = static_cast<double>(order_->fresh_per_batch() * settings_.grad_accum);
     total_ = settings_.steps > 0
                  ? settings_.steps
                  : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(examples_.size()) / per_step));
+  }
+
+  void prepare_trainer() {
+    if (const auto* budget = std::get_if<AdaLora>(&lora_.method); budget != nullptr && budget->total_step != total_) {
+      throw ArgumentError("--steps: the run has " + std::to_string(total_) + " steps, and the AdaLoRA schedule of " +
+                          settings_.adapter + " is for " + std::to_string(budget->total_step));
+    }
     TrainerOptions options;
     options.optimizer = {settings_.learning_rate, settings_.beta1, settings_.beta2, settings_.epsilon,
                          settings_.weight_decay};
@@ -174,9 +194,9 @@ class TrainRun {
     options.seed = settings_.seed;
     const double ratio = settings_.lora_plus_ratio;
     trainer_.emplace(model_, options, [ratio](const std::string& name, int) {
-      return ParameterGroup{ratio > 0 && name.find("lora_B.") != std::string::npos ? ratio : 1.0, 1.0};
+      return ParameterGroup{ratio > 0 && name.find("lora_B") != std::string::npos ? ratio : 1.0, 1.0};
     });
-    if (state_) trainer_->optimizer().restore(state_->step, state_->moments);
+    if (state_) trainer_->optimizer().restore(state_->step, state_->moments, state_->triplets);
   }
 
   void open_metrics() {

@@ -19,6 +19,11 @@ void each_setting(S& s, const F& f) {
   f("rank-pattern", s.adapter_flags.rank_pattern), f("alpha-pattern", s.adapter_flags.alpha_pattern);
   f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias),
       f("init", s.adapter_flags.init);
+  f("init-rank", s.adapter_flags.init_rank), f("target-rank", s.adapter_flags.target_rank);
+  f("tinit", s.adapter_flags.tinit), f("tfinal", s.adapter_flags.tfinal), f("delta-t", s.adapter_flags.delta_t);
+  f("beta1-ema", s.adapter_flags.beta1_ema), f("beta2-ema", s.adapter_flags.beta2_ema);
+  f("orth-weight", s.adapter_flags.orth_weight), f("d-initial", s.adapter_flags.d_initial);
+  f("projection-key", s.adapter_flags.projection_key);
   f("replay", s.replay), f("replay-share", s.replay_share), f("epochs", s.epochs), f("steps", s.steps),
       f("batch", s.batch);
   f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule),
@@ -93,8 +98,8 @@ void TrainSettings::settle(const CLI::App& command) {
   if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
   if (quant != "none") refuse("--quant", quant, "none is");
-  if (adapter_flags.method != "lora" && !full()) refuse("--method", adapter_flags.method, "lora and full are");
   if (!resume.empty()) return;
+  if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {
     shipped = true;
     model = shipped_data("veneer-tiny");
@@ -102,7 +107,7 @@ void TrainSettings::settle(const CLI::App& command) {
     if (!given("--replay")) replay = shipped_data("replay.jsonl");
     if (!given("--rank")) adapter_flags.rank = 8;
     if (!given("--alpha")) adapter_flags.alpha = 16;
-    if (!given("--targets")) adapter_flags.targets = "all-linear";
+    if (!given("--targets") && adapter_flags.method != "ia3") adapter_flags.targets = "all-linear";
     if (!given("--lr")) learning_rate = full() ? 5e-4 : 5e-3;
     if (!given("--warmup")) warmup = "20";
     if (!given("--steps") && !given("--epochs")) steps = 450;

@@ -114,7 +114,8 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"plan"}, "--model"},
       {{"plan", "--model", model, "--rank", "0"}, "--rank"},
       {{"plan", "--model", model, "--rank", "many"}, "--rank"},
-      {{"plan", "--model", model, "--method", "dora"}, "dora"},
+      {{"plan", "--model", model, "--method", "loha"}, "loha"},
+      {{"plan", "--model", model, "--method", "adalora", "--target-rank", "12"}, "target_r"},
       {{"plan", "--model", model, "--rank-pattern", "q_proj"}, "--rank-pattern"},
       {{"plan", "--model", model, "--targets", "q_proj,,v_proj"}, "--targets"},
       {{"plan", "--model", model, "--targets", "nothing"}, "q_proj"},
@@ -348,7 +349,11 @@ TEST_CASE("program: inspect says what a path holds, env what the machine is") {
   CHECK_THAT(out(shipped / "veneer-tiny"), Catch::Contains("BF16") && Catch::Contains("<|end_of_text|>"));
   CHECK_THAT(out(test_data / "adapters" / "lora-qv"),
              Catch::Contains("v_proj, q_proj") && Catch::Contains("8 tensors"));
-  CHECK_THAT(out(test_data / "adapters" / "dora"), Catch::Contains("DoRA") && Catch::Contains("not in veneer"));
+  CHECK_THAT(out(test_data / "adapters" / "dora"), Catch::Contains("DoRA") && Catch::Contains("PEFT, veneer"));
+  CHECK_THAT(out(test_data / "adapters" / "adalora"), Catch::Contains("AdaLoRA") && Catch::Contains("4 at first"));
+  CHECK_THAT(out(test_data / "adapters" / "ia3"), Catch::Contains("IA3") && Catch::Contains("PEFT, veneer"));
+  CHECK_THAT(out(test_data / "adapters" / "vera"), Catch::Contains("VeRA") && Catch::Contains("PEFT, veneer"));
+  CHECK_THAT(out(test_data / "adapters" / "pissa-raw"), Catch::Contains("not in veneer"));
   CHECK_THAT(out(test_data / "text" / "tokenizers" / "qwen2-tiny"), Catch::Contains("byte-pair"));
   CHECK_THAT(out(fs::path(model_path("llama-f16")) / "model.safetensors"),
              Catch::Contains("model.norm.weight") && Catch::Contains("F16"));

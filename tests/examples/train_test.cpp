@@ -29,13 +29,13 @@ const fs::path test_data = VENEER_TEST_DATA;
 
 std::string file_text(const fs::path& path) { return read_text(path, std::size_t{1} << 26); }
 
-/// Runs `veneer train` with these words; standard error goes to `errors`.
-int train(const std::string& words, const fs::path& errors) {
-  const std::string line =
-      std::string("'") + VENEER_PROGRAM + "' train " + words + " >/dev/null 2>'" + errors.string() + "'";
+/// Runs `veneer` with these words; standard error goes to `errors`.
+int run(const std::string& words, const fs::path& errors) {
+  const std::string line = std::string("'") + VENEER_PROGRAM + "' " + words + " >/dev/null 2>'" + errors.string() + "'";
   const int status = std::system(line.c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+int train(const std::string& words, const fs::path& errors) { return run("train " + words, errors); }
 
 /// The recorded batches, a line a sequence.
 std::string as_lines(const SafetensorsFile& batches) {
@@ -84,7 +84,7 @@ std::string flags_of(const fs::path& curve, const Json& settings, const fs::path
 
 TEST_CASE("train: the recorded curves are followed from the command line") {
   for (const char* name : {"lora-qv", "lora-qv-nonzero-b", "rslora", "lora-patterns-cosine-clip-accumulate",
-                           "lora-bias-all", "lora-bf16-base", "full"}) {
+                           "lora-bias-all", "lora-bf16-base", "full", "dora", "dora-bias", "adalora"}) {
     INFO(name);
     const TemporaryFolder folder;
     const fs::path curve = test_data / "curves" / name;
@@ -137,6 +137,49 @@ TEST_CASE("train: the same bytes twice, at 1 to 4 threads, and after a stop at a
   }
 }
 
+TEST_CASE("train: every method learns, stops and goes on to the same bytes, is merged, and its folder is trained on") {
+  const TemporaryFolder folder;
+  const fs::path curve = test_data / "curves" / "lora-qv";
+  const fs::path data = folder.file("data.jsonl", as_lines(SafetensorsFile(curve / "batches.safetensors")));
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
+  const std::string flags = model + "--data '" + data.string() + "' --quiet --batch 3 --grad-accum 2 --steps 9" +
+                            " --lr 0.01 --seed 5 --save-every 1 --no-shuffle ";
+  const auto quoted = [&](const std::string& name) { return "'" + (folder / name).string() + "' "; };
+  const std::vector<std::pair<std::string, std::string>> methods{
+      {"dora", "--rank 3 --targets all-linear --dropout 0.1"},
+      {"adalora", "--init-rank 4 --target-rank 2 --tinit 2 --tfinal 2 --delta-t 2 --targets all-linear --dropout 0.1"},
+      {"ia3", ""},
+      {"vera", "--rank 6 --targets q_proj,down_proj --projection-key 3"}};
+  for (const auto& [method, own] : methods) {
+    INFO(method);
+    const std::string words = flags + "--method " + method + " " + own;
+    REQUIRE(train(words + " --threads 1 --out " + quoted(method), folder / "err") == 0);
+    const auto bytes = [&](const std::string& run) { return file_text(folder / run / "adapter_model.safetensors"); };
+    const std::vector<double> losses = losses_of(folder / method);
+    REQUIRE(losses.size() == 9);
+    CHECK(losses.back() < losses.front());
+    REQUIRE(train(words + " --threads 2 --out " + quoted(method + "-again"), folder / "err") == 0);
+    CHECK(bytes(method + "-again") == bytes(method));
+    for (const int step : {1, 5, 7, 8}) {
+      INFO("resumed after step " << step);
+      const std::string name = method + std::to_string(step);
+      fs::create_directories(folder / name);
+      fs::copy(folder / method / ("checkpoint-" + std::to_string(step)), folder / name / "checkpoint",
+               fs::copy_options::recursive);
+      REQUIRE(train("--quiet --resume " + quoted(name + "/checkpoint") + "--out " + quoted(name), folder / "err") == 0);
+      CHECK(bytes(name) == bytes(method));
+      for (const char* file : {"adapter_config.json", "trainer_state.safetensors"})
+        CHECK(file_text(folder / name / "checkpoint-9" / file) == file_text(folder / method / "checkpoint-9" / file));
+    }
+    CHECK(run("merge " + model + "--adapter " + quoted(method) + "--out " + quoted(method + "-merged"),
+              folder / "err") == 0);
+    CHECK(fs::exists(folder / (method + "-merged") / "model.safetensors"));
+    const int code = train(flags + "--adapter " + quoted(method) + "--out " + quoted(method + "-on"), folder / "err");
+    INFO(file_text(folder / "err"));
+    CHECK(code == (method == "adalora" ? 2 : 0));  // its masked triplets are gone
+  }
+}
+
 TEST_CASE("train: exit codes and messages") {
   const TemporaryFolder folder;
   const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
@@ -147,8 +190,14 @@ TEST_CASE("train: exit codes and messages") {
                            "\n";
   CHECK(train(model + data(good), folder / "err") == 2);
   CHECK(error().find("--out") != std::string::npos);
-  CHECK(train(model + out + data(good) + "--method dora", folder / "err") == 2);
-  CHECK(error().find("dora") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--method loha", folder / "err") == 2);
+  CHECK(error().find("loha") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--method adalora --steps 8 --tinit 4 --tfinal 4", folder / "err") == 2);
+  CHECK(error().find("tinit") != std::string::npos);
+  CHECK_FALSE(fs::exists(folder / "out"));
+  const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
+  CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);
+  CHECK(error().find("--steps") != std::string::npos);
   CHECK(train(model + out + data(good) + "--targets nothing_proj", folder / "err") == 2);
   CHECK(error().find("q_proj") != std::string::npos);
   CHECK(train(model + out + data(good + "{\"input_ids\":[1,2,"), folder / "err") == 3);

@@ -16,18 +16,13 @@ constexpr double logit_tolerance = 1e-5;
 constexpr double weight_tolerance = 1e-6;
 
 /// Methods and options that are refused, and the word that the message must have.
-const std::map<std::string, std::string> refused{{"adalora", "ADALORA"},
-                                                 {"adalora-unpruned", "ADALORA"},
-                                                 {"dora", "use_dora"},
-                                                 {"dora-qwen2-bias", "use_dora"},
-                                                 {"dora-rslora-embedding", "use_dora"},
-                                                 {"ia3", "IA3"},
-                                                 {"loftq", "loftq"},
-                                                 {"lora-trainable-tokens", "trainable_token_indices"},
-                                                 {"olora-raw", "olora"},
-                                                 {"pissa-raw", "pissa"},
-                                                 {"pissa-rslora-raw", "pissa"},
-                                                 {"vera", "VERA"}};
+const std::map<std::string, std::string> refused{
+    {"loftq", "loftq"},
+    {"lora-trainable-tokens", "trainable_token_indices"},
+    {"olora-raw", "olora"},
+    {"pissa-raw", "pissa"},
+    {"pissa-rslora-raw", "pissa"},
+};
 
 struct Recorded {
   fs::path folder;
@@ -61,6 +56,7 @@ void check_modules(const AdapterPlan& plan, const Json& expected, const std::str
     const AdaptedModule& found = plan.modules[i];
     INFO(found.name);
     CHECK(found.name == json_text(expected[i], "module", where));
+    if (find_json(expected[i], "rank") == nullptr) continue;  // a method without
     CHECK(found.rank == json_integer(expected[i], "rank", where));
     CHECK(found.alpha == json_number(expected[i], "alpha", where));
     CHECK(found.scaling == Approx(json_number(expected[i], "scaling", where)).epsilon(1e-14));
@@ -85,9 +81,9 @@ int check_weights(const ModelUnderTest& model, const SafetensorsFile& tensors, c
 
 }  // namespace
 
-TEST_CASE("every recorded LoRA adapter gives the recorded logits, modules and parameter line") {
+TEST_CASE("every recorded adapter gives the recorded logits, modules and parameter line") {
   const std::vector<std::string> names = supported();
-  REQUIRE(names.size() == 25);
+  REQUIRE(names.size() == 32);
   for (const std::string& name : names) {
     INFO(name);
     const Recorded recorded(name);

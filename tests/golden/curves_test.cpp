@@ -75,9 +75,17 @@ struct Curve {
   }
 };
 
-const std::vector<std::string> curves{
-    "full",    "lora-bf16-base",    "lora-bias-all", "lora-patterns-cosine-clip-accumulate",
-    "lora-qv", "lora-qv-nonzero-b", "loraplus",      "rslora"};
+const std::vector<std::string> curves{"dora",           "dora-bias",         "full",
+                                      "lora-bf16-base", "lora-bias-all",     "lora-patterns-cosine-clip-accumulate",
+                                      "lora-qv",        "lora-qv-nonzero-b", "loraplus",
+                                      "rslora"};
+
+double magnitude(const NamedValues& a) {
+  double sum = 0.0;
+  for (const auto& [key, values] : a)
+    for (const float x : values) sum += static_cast<double>(x) * static_cast<double>(x);
+  return std::sqrt(sum);
+}
 
 double distance(const NamedValues& a, const NamedValues& b) {
   double sum = 0.0;
@@ -136,8 +144,55 @@ TEST_CASE("training follows the recorded losses and gradient norms, and ends at 
   }
 }
 
+TEST_CASE("AdaLoRA follows the recorded losses, keeps the recorded triplets, and is written as PEFT writes it") {
+  const Curve curve("adalora");
+  const std::string where = curve.folder.string();
+  const double tolerance = curve.number("suggested_relative_tolerance_of_losses");
+  ModelUnderTest model = curve.model();
+  int allocations = 0;
+  for (std::size_t i = 0; i < curve.steps; ++i) {
+    INFO("step " << i + 1);
+    const Json& row = curve.losses[i];
+    const StepResult step = model.step(curve.step_batches(i), curve.rates()[i], curve.max_norm());
+    CHECK(step.loss == Approx(json_number(row, "loss", where)).epsilon(tolerance));
+    CHECK(step.micro_losses.at(0) == Approx(json_number(row, "cross_entropy", where)).epsilon(tolerance));
+    CHECK(step.gradient_norm == Approx(json_number(row, "gradient_norm", where)).epsilon(1e-4));
+    const Json* allocation = find_json(row, "allocation");
+    if (allocation == nullptr) continue;
+    ++allocations;
+    const auto kept = model.kept_triplets();
+    for (const auto& entry : json_member(*allocation, "kept", where).get_ref<const Json::object_t&>()) {
+      INFO(entry.first);
+      std::vector<bool> expected;
+      for (const Json& one : entry.second) expected.push_back(one == Json(1) || one == Json(true));
+      CHECK(kept.at(entry.first) == expected);
+    }
+  }
+  CHECK(allocations == curve.integer("allocations"));
+
+  const TemporaryFolder temporary;
+  const NamedValues start = model.parameters();
+  model.save_adapter(temporary / "final");
+  CHECK(model.parameters() == start);  // what is cut out of the file stays in the model
+  const SafetensorsFile recorded(curve.folder / "final" / "adapter_model.safetensors"),
+      found(temporary / "final" / "adapter_model.safetensors");
+  REQUIRE(found.names() == recorded.names());
+  for (const std::string& name : recorded.names()) CHECK(found.at(name).shape == recorded.at(name).shape);
+  CHECK(distance(read_all(found), read_all(recorded)) < 1e-4 * magnitude(read_all(recorded)));
+  const std::string written = file_bytes(temporary / "final" / "adapter_config.json");
+  CHECK(written == file_bytes(curve.folder / "final" / "adapter_config.json"));
+
+  ModelUnderTest again(test_data / json_text(curve.settings, "base", where));
+  again.load_adapter(temporary / "final");
+  const TokenBatch batch = curve.step_batches(0)[0];
+  CHECK(relative_distance(again.logits(batch), model.logits(batch)) < 1e-6);
+  CHECK_THROWS_WITH(again.optimise({}), Catch::Contains("was masked"));
+}
+
 TEST_CASE("the first step has the recorded gradients and leads to the recorded weights") {
-  for (const std::string& name : curves) {
+  std::vector<std::string> all = curves;
+  all.push_back("adalora");
+  for (const std::string& name : all) {
     const Curve curve(name);
     const SafetensorsFile expected(curve.folder / "first_step.safetensors");
     ModelUnderTest model = curve.model();

@@ -165,6 +165,12 @@ std::map<std::string, std::string> ModelUnderTest::stored() const {
   return bytes;
 }
 
+std::map<std::string, std::vector<bool>> ModelUnderTest::kept_triplets() const {
+  std::map<std::string, std::vector<bool>> kept;
+  for (const TripletState& state : parts_->optimiser->allocator().states()) kept[state.module] = state.kept;
+  return kept;
+}
+
 void ModelUnderTest::optimise(const AdamWOptions& options,
                               const std::function<ParameterGroup(const std::string&, int)>& group) {
   parts_->optimiser = std::make_unique<AdamW>(parts_->model, options, group);
@@ -177,6 +183,7 @@ StepResult ModelUnderTest::gather(const std::vector<TokenBatch>& micro_batches) 
     result.micro_losses.push_back(backward(batch, share));
     result.loss += share * result.micro_losses.back();
   }
+  result.loss += add_orthogonality(parts_->model);
   result.gradient_norm = parts_->optimiser->gradient_norm();
   return result;
 }

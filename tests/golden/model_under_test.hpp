@@ -82,6 +82,8 @@ class ModelUnderTest {
   std::map<std::string, std::string> stored() const;
 
   void optimise(const AdamWOptions& options, const std::function<ParameterGroup(const std::string&, int)>& group = {});
+  /// Which triplets of each AdaLoRA module stay; empty lists before the first mask.
+  std::map<std::string, std::vector<bool>> kept_triplets() const;
   /// Mean loss of the micro-batches, their gradient, clipping (0: none), one update.
   StepResult step(const std::vector<TokenBatch>& micro_batches, double learning_rate, double max_norm = 0.0);
   /// The gradient of a step without the update.

@@ -37,7 +37,7 @@ std::vector<fs::path> lora_folders() {
   return folders;
 }
 
-AdapterFile parse(const std::string& text) { return parse_lora_config(parse_json(text, "a.json"), "a.json"); }
+AdapterFile parse(const std::string& text) { return parse_adapter_config(parse_json(text, "a.json"), "a.json"); }
 
 std::string error_of(const std::string& text) {
   try {
@@ -212,16 +212,47 @@ TEST_CASE("values that PEFT refuses too are refused with file and key") {
              Contains("\"target_modules\": expected a list, found an object"));
 }
 
-TEST_CASE("methods other than LORA are refused by their name") {
-  for (const char* type : {"ADALORA", "IA3", "VERA", "PREFIX_TUNING", "lora", "LoRA"}) {
+TEST_CASE("methods that are not there are refused by their name") {
+  for (const char* type : {"PREFIX_TUNING", "LOHA", "lora", "LoRA", ""}) {
     CHECK_THAT(error_of("{\"peft_type\":\"" + std::string(type) + "\"}"),
-               Contains("\"peft_type\" is \"" + std::string(type) + "\", expected \"LORA\""));
+               Contains("\"peft_type\" is \"" + std::string(type) + "\", expected one of LORA, ADALORA, IA3, VERA"));
   }
-  const AdapterFile adalora = read_adapter_json(adapters / "adalora/adapter_config.json");
-  CHECK(adalora.peft_type == "ADALORA");
-  CHECK(adalora.raw["init_r"] == 4);
-  CHECK(lora_fields(adalora.raw, "a").target_modules.names.size() == 14);  // what the methods share
-  CHECK_THROWS_AS(read_adapter_config(adapters / "vera/adapter_config.json"), FormatError);
+}
+
+TEST_CASE("the settings of other methods are read, written and checked") {
+  const AdapterFile adalora = read_adapter_config(adapters / "adalora/adapter_config.json");
+  const auto& budget = std::get<AdaLora>(adalora.config.method);
+  CHECK(budget.init_r == 4);
+  CHECK(budget.target_r == 1);
+  CHECK(budget.total_step == 16);
+  REQUIRE(budget.rank_pattern->size() == 14);
+  CHECK(budget.rank_pattern->front().second == std::vector<bool>{true, true, true, true});
+  CHECK(adalora.config.rank_pattern.empty());
+  CHECK(adalora.warnings.empty());
+  const AdapterFile vera = read_adapter_config(adapters / "vera/adapter_config.json");
+  CHECK(std::get<Vera>(vera.config.method).r == 6);
+  CHECK(std::get<Vera>(vera.config.method).projection_prng_key == 11);
+  const AdapterFile ia3 = read_adapter_config(adapters / "ia3/adapter_config.json");
+  CHECK(std::get<Ia3>(ia3.config.method).feedforward_modules == ModuleChoice{"down_proj"});
+
+  LoraConfig fresh{.target_modules = {"q_proj"}, .task_type = "CAUSAL_LM", .method = Vera{.r = 3}};
+  const AdapterFile again = parse(adapter_config_json(fresh));
+  CHECK(again.config.method == fresh.method);
+  CHECK(again.warnings.empty());
+  fresh.bias = LoraBias::lora_only;
+  CHECK_THAT(adapter_config_json(fresh), Contains("\"bias\": \"vera_only\"") && !Contains("lora_alpha"));
+  CHECK(parse(adapter_config_json(fresh)).config.bias == LoraBias::lora_only);
+
+  CHECK_THAT(error_of(R"({"peft_type":"ADALORA","init_r":4,"target_r":2})"), Contains("total_step"));
+  CHECK_THAT(error_of(R"({"peft_type":"ADALORA","init_r":4,"target_r":4,"total_step":9})"), Contains("target_r"));
+  CHECK_THAT(error_of(R"({"peft_type":"ADALORA","init_r":4,"target_r":2,"total_step":9,"tinit":5,"tfinal":4})"),
+             Contains("tinit, tfinal: 5"));
+  CHECK_THAT(error_of(R"({"peft_type":"ADALORA","init_r":4,"target_r":2,"total_step":9,"beta1":1.0})"),
+             Contains("beta1"));
+  CHECK_THAT(error_of(R"({"peft_type":"ADALORA","init_r":2,"target_r":1,"total_step":9,"rank_pattern":{"a":[true]}})"),
+             Contains("rank_pattern") && Contains("init_r, 2"));
+  CHECK_THAT(error_of(R"({"peft_type":"VERA","r":0})"), Contains("r: found 0"));
+  CHECK_THAT(error_of(R"({"peft_type":"IA3","init_ia3_weights":1})"), Contains("init_ia3_weights"));
 }
 
 TEST_CASE("options that change the function and are not supported are refused by name") {

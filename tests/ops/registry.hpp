@@ -23,8 +23,10 @@
 #include "veneer/ops/attention.hpp"
 #include "veneer/ops/cross_entropy.hpp"
 #include "veneer/ops/dropout.hpp"
+#include "veneer/ops/gain.hpp"
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
+#include "veneer/ops/orthogonality.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 #include "veneer/ops/rms_norm.hpp"
@@ -154,6 +156,22 @@ class Registry {
     unary("Dropout", [](const auto& x) { return dropout(x, 0.4); });
     binary("Add", [](const auto& x, const auto& y) { return add(x, y); });
     binary("Binary<Multiply>", [](const auto& x, const auto& y) { return multiply(x, y); });
+    for (const auto& [rows, columns] : matrix_shapes()) {
+      enter("Binary<Divide>", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+        const auto below = full<T>(Shape<dyn, dyn>(rows, columns), 1.5, B{});
+        return examine(
+            [&](Tape&, const auto& x, const auto& y) { return weighed(divide(x, add(multiply(y, y), below))); },
+            matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
+      });
+      enter("Gain", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+        return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain(x, g)); },
+                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
+      });
+      enter("Gain", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+        return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain_rows(x, g)); },
+                       matrix(rows, columns, seed), matrix(rows, 1, seed + 100));
+      });
+    }
     binary("Binary<SwiGlu>", [](const auto& x, const auto& y) { return swiglu(x, y); });
     for (const auto& [rows, columns] : filled_shapes()) {
       enter("AddRow", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
@@ -202,6 +220,12 @@ class Registry {
   }
 
   void losses() {
+    for (const auto& [rows, columns] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {4, 5}, {5, 3}, {2, 19}}) {
+      enter("Orthogonality", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+        return examine([](Tape&, const auto& x) { return add(row_orthogonality(x), column_orthogonality(x)); },
+                       matrix(rows, columns, seed));
+      });
+    }
     binary("Inner", [](const auto& x, const auto& y) { return inner(x, y); });
     binary("MeanSquaredError", [](const auto& x, const auto& y) { return mean_squared_error(x, y); });
     struct Labelled {

@@ -12,6 +12,7 @@
 /// Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -42,6 +43,7 @@ template <Real T, int Rank, Backend B>
 struct GradientSlot {
   using scalar = T;
   Tensor<T, dynamic_shape<Rank>, B> gradient;
+  std::uint64_t version = 0;  // of a parameter: how often its values were handed out to be changed
 
   /// Adds to the sum. The first contribution is taken as it is; a sum is formed in place only where no other handle
   /// looks.
@@ -188,7 +190,11 @@ class Parameter {
   explicit Parameter(value_type value) : value_(std::move(value)), slot_(std::make_shared<slot_type>()) {}
 
   const value_type& value() const { return value_; }
-  value_type& value() { return value_; }
+  /// To be changed: what was computed from the values before, and kept, counts no more.
+  value_type& value() {
+    if (slot_) ++slot_->version;
+    return value_;
+  }
   const S& shape() const { return value_.shape(); }
   index_t extent(int axis) const { return value_.extent(axis); }
   index_t count() const { return value_.count(); }

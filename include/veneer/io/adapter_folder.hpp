@@ -4,6 +4,8 @@
 ///
 ///   base_model.model.<module>.lora_A.weight, .lora_B.weight, .lora_B.bias     LoRA on a linear module
 ///   base_model.model.<module>.lora_embedding_A, .lora_embedding_B             LoRA on an embedding
+///   base_model.model.<module>.<field>                                         of other methods: the adapter's fields
+///   base_model.<name>                                                         what all modules of a method share
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
 ///   base_model.model.<module>.base_layer.weight                               the base of an adapted embedding or head
@@ -17,6 +19,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +50,25 @@ inline bool saves_base_layer(const LoraConfig& config, const std::string& name) 
   return is_layer(name) && std::any_of(names.begin(), names.end(), is_layer);
 }
 
+template <class A>
+concept SharesTensors = requires(A& adapter) { adapter.visit_shared([](const char*, auto&) {}); };
+
+template <class A>
+concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
+  adapter.record(std::string(), config);
+  adapter.trim();
+};
+
+/// Calls f(adapter) with what stands in the slot of a layer, or is its adapter.
+template <class Layer, class F>
+void look_at_adapter(Layer& layer, const F& f) {
+  if constexpr (SlotLike<decltype(layer.adapter)>) {
+    layer.adapter.look(f);
+  } else {
+    f(layer.adapter);
+  }
+}
+
 /// Calls f(key, part) for every tensor that belongs into the file of this adapter. `part` is a Parameter, or a base
 /// weight
 /// (a tensor or slot) that goes along.
@@ -56,13 +78,21 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
     return std::any_of(plan.modules.begin(), plan.modules.end(),
                        [&](const AdaptedModule& m) { return m.name == name; });
   };
+  std::set<std::string> shared;
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if (adapted(name)) {
+        look_at_adapter(part, [&](auto& adapter) {
+          if constexpr (SharesTensors<std::remove_cvref_t<decltype(adapter)>>) {
+            adapter.visit_shared([&](const char* key, auto& tensor) {
+              if (shared.insert(key).second) f(std::string("base_model.") + key, tensor);
+            });
+          }
+        });
         walk(name, part.adapter, [&](const std::string& key, auto& inner) {
           if constexpr (ParameterLike<decltype(inner)>) {
-            if (inner.count() > 0) f(adapter_prefix + key, inner);
+            if (inner.slot()) f(adapter_prefix + key, inner);
           }
         });
         if (saves_base_layer(config, name) && present(part.weight))
@@ -81,14 +111,17 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
   });
 }
 
-/// "lora_A.default.weight" -> "lora_A.weight": a raw state dict keeps the adapter's name.
+/// "lora_A.default.weight" -> "lora_A.weight", "lora_E.default" -> "lora_E": a raw state dict keeps the adapter's name.
 inline std::string without_adapter_name(const std::string& key) {
-  for (const char* part : {".lora_A.", ".lora_B."}) {
+  const std::string magnitude = ".lora_magnitude_vector";  // and ".default.weight", or ".weight"
+  if (const std::size_t at = key.find(magnitude + "."); at != std::string::npos && key.ends_with(".weight"))
+    return key.substr(0, at + magnitude.size());
+  for (const char* part : {".lora_A.", ".lora_B.", ".lora_E.", ".ia3_l.", ".vera_lambda_b.", ".vera_lambda_d."}) {
     const std::size_t at = key.find(part);
     if (at == std::string::npos) continue;
-    const std::size_t name = at + std::string(part).size();
-    const std::size_t dot = key.find('.', name);
+    const std::size_t name = at + std::string(part).size(), dot = key.find('.', name);
     if (dot != std::string::npos) return key.substr(0, name) + key.substr(dot + 1);
+    if (key.substr(name) != "weight" && key.substr(name) != "bias") return key.substr(0, name - 1);
   }
   return key;
 }
@@ -122,6 +155,22 @@ inline void check_folder(const std::filesystem::path& folder) {
                       "with safe_serialization=True");
   }
   throw FormatError(where + ": no adapter_model.safetensors");
+}
+
+/// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
+template <class M>
+void record_masks(M& model, LoraConfig& config) {
+  visit(model, [&](const std::string& name, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    if constexpr (AdaptableModule<Part>) {
+      look_at_adapter(part, [&](auto& adapter) {
+        if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
+          adapter.record(name, config);
+          adapter.trim();
+        }
+      });
+    }
+  });
 }
 
 /// Refuses an adapter whose initialisation changed the base too: over the base as it was it computes another function.
@@ -174,7 +223,7 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   try {
     if (config.target_modules.kind == ModuleChoice::Kind::none)
-      config.target_modules = default_target_modules(model.config.model_type);
+      config.target_modules = default_target_modules(model.config.model_type, config.method);
     loaded.plan = attach(model, config, {.strict = false, .initialise = false});
   } catch (const ArgumentError& error) {
     throw FormatError((folder / "adapter_config.json").string() + ": " + error.what());
@@ -221,8 +270,11 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
 template <class Model>
 void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
                    const LoadedAdapter* like = nullptr) {
+  Model written = model;  // handles; what was masked is cut out of these alone
+  LoraConfig settings = config;
+  detail::record_masks(written, settings);
   std::vector<detail::HostTensor> tensors;
-  detail::visit_adapter_tensors(model, config, plan, [&](const std::string& key, auto& part) {
+  detail::visit_adapter_tensors(written, settings, plan, [&](const std::string& key, auto& part) {
     const bool known = like != nullptr && like->dtypes.contains(key);
     const Dtype dtype = known ? like->dtypes.at(key) : Dtype::f32;
     if constexpr (ParameterLike<decltype(part)>) {
@@ -237,7 +289,7 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
     }
   });
   write_atomically(folder / "adapter_config.json",
-                   adapter_config_json(config, like == nullptr ? nullptr : &like->file.raw));
+                   adapter_config_json(settings, like == nullptr ? nullptr : &like->file.raw));
   write_safetensors(folder / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});
 }
 

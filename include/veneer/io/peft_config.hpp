@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_config.hpp
-/// `adapter_config.json` of PEFT: read into a `LoraConfig` with everything else kept, and written byte for byte as PEFT
-/// 0.21.2 does (indent 2, keys sorted, no newline at the end).
+/// `adapter_config.json` of PEFT, of every method that peft/methods.hpp lists: read into a `LoraConfig` with everything
+/// else kept, and written byte for byte as PEFT 0.21.2 does (indent 2, keys sorted, no newline at the end).
 ///
 /// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key
 /// that would change what the adapter computes, and is not implemented here, is refused by name rather than ignored.
@@ -23,6 +23,7 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/io/json.hpp"
+#include "veneer/io/peft_method.hpp"
 #include "veneer/peft/config.hpp"
 
 namespace veneer {
@@ -36,49 +37,6 @@ struct AdapterFile {
 };
 
 namespace detail {
-
-/// The keys that PEFT 0.21.2 writes for LORA, sorted.
-inline constexpr std::array<std::string_view, 41> lora_keys{"alora_invocation_tokens",
-                                                            "alpha_pattern",
-                                                            "arrow_config",
-                                                            "auto_mapping",
-                                                            "base_model_name_or_path",
-                                                            "bias",
-                                                            "corda_config",
-                                                            "ensure_weight_tying",
-                                                            "eva_config",
-                                                            "exclude_modules",
-                                                            "fan_in_fan_out",
-                                                            "inference_mode",
-                                                            "init_lora_weights",
-                                                            "kasa_config",
-                                                            "layer_replication",
-                                                            "layers_pattern",
-                                                            "layers_to_transform",
-                                                            "loftq_config",
-                                                            "lora_alpha",
-                                                            "lora_bias",
-                                                            "lora_dropout",
-                                                            "lora_ga_config",
-                                                            "megatron_config",
-                                                            "megatron_core",
-                                                            "modules_to_save",
-                                                            "monteclora_config",
-                                                            "peft_type",
-                                                            "peft_version",
-                                                            "qalora_group_size",
-                                                            "r",
-                                                            "rank_pattern",
-                                                            "revision",
-                                                            "target_modules",
-                                                            "target_parameters",
-                                                            "task_type",
-                                                            "trainable_token_indices",
-                                                            "use_bdlora",
-                                                            "use_dora",
-                                                            "use_qalora",
-                                                            "use_rslora",
-                                                            "velora_config"};
 
 /// Keys that change what an adapter computes and are not implemented: anything but null, false and empty is refused.
 inline constexpr std::array<std::string_view, 12> refused_keys{
@@ -129,12 +87,12 @@ PatternMap<Number> pattern_map(const Json& raw, std::string_view key, const std:
   return map;
 }
 
-inline LoraBias lora_bias_kind(const Json& raw, const std::string& where) {
+inline LoraBias bias_kind(const Json& raw, const std::string& only, const std::string& where) {
   const std::string text = find_text(raw, "bias", where).value_or("none");
   if (text == "none") return LoraBias::none;
   if (text == "all") return LoraBias::all;
-  if (text == "lora_only") return LoraBias::lora_only;
-  throw FormatError(where + ": \"bias\": found \"" + printable(text) + "\", expected none, all or lora_only");
+  if (text == only) return LoraBias::lora_only;
+  throw FormatError(where + ": \"bias\": found \"" + printable(text) + "\", expected none, all or " + only);
 }
 
 inline std::string initialization(const Json& raw, const std::string& where) {
@@ -161,15 +119,22 @@ inline double number_or(const Json& raw, std::string_view key, double fallback, 
 
 }  // namespace detail
 
-/// The settings that LORA and its relatives share, out of a parsed file; only types are checked. Throws `FormatError`.
+/// The settings out of a parsed file, with those of its method; only types are checked. Throws `FormatError`.
 inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   LoraConfig config;
-  config.r = find_json(raw, "r") == nullptr ? config.r : json_integer(raw, "r", where);
+  config.method = detail::method_named(find_text(raw, "peft_type", where).value_or("LORA"), where);
+  std::visit(
+      [&](auto& own) {
+        detail::each_setting(own, [&](const char* key, auto& value) { detail::read_setting(raw, key, value, where); });
+      },
+      config.method);
+  const auto is_own = [&](const char* key) { return detail::own_setting(config.method, key); };
+  if (!is_own("r") && find_json(raw, "r") != nullptr) config.r = json_integer(raw, "r", where);
   config.lora_alpha = detail::number_or(raw, "lora_alpha", config.lora_alpha, where);
   config.lora_dropout = find_number(raw, "lora_dropout", where).value_or(0.0);
   config.target_modules = detail::module_choice(raw, "target_modules", true, where);
   config.exclude_modules = detail::module_choice(raw, "exclude_modules", false, where);
-  config.bias = detail::lora_bias_kind(raw, where);
+  config.bias = detail::bias_kind(raw, detail::only_adapted(config.method), where);
   config.use_rslora = find_boolean(raw, "use_rslora", where).value_or(false);
   config.use_dora = find_boolean(raw, "use_dora", where).value_or(false);
   config.lora_bias = find_boolean(raw, "lora_bias", where).value_or(false);
@@ -186,30 +151,15 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   config.revision = find_text(raw, "revision", where);
   config.inference_mode = find_boolean(raw, "inference_mode", where).value_or(false);
   config.alpha_pattern = detail::pattern_map<double>(raw, "alpha_pattern", where);
-  if (find_text(raw, "peft_type", where) != "ADALORA") {  // there it maps a module to a list of booleans
-    config.rank_pattern = detail::pattern_map<index_t>(raw, "rank_pattern", where);
-  }
+  if (!is_own("rank_pattern")) config.rank_pattern = detail::pattern_map<index_t>(raw, "rank_pattern", where);
   return config;
 }
 
-/// Reads the file and its `peft_type`, and leaves `config` at its defaults: for methods that are not LORA.
-/// Throws `IoError`, `FormatError`.
-inline AdapterFile read_adapter_json(const std::filesystem::path& path) {
-  AdapterFile file;
-  file.raw = read_json(path);
-  file.peft_type = json_text(file.raw, "peft_type", path.string());
-  return file;
-}
-
-/// The LORA settings of a parsed file; `where` names it. Throws `FormatError` on other methods, on options that are not
-/// supported and on values that PEFT refuses too.
-inline AdapterFile parse_lora_config(Json raw, const std::string& where) {
+/// The settings of a parsed file; `where` names it. Throws `FormatError` on methods and options that are not supported
+/// and on values that PEFT refuses too.
+inline AdapterFile parse_adapter_config(Json raw, const std::string& where) {
   AdapterFile file;
   file.peft_type = json_text(raw, "peft_type", where);
-  if (file.peft_type != "LORA") {
-    throw FormatError(where + ": \"peft_type\" is \"" + printable(file.peft_type) +
-                      "\", expected \"LORA\" (upper case): " + "adapters of another method can't be read here");
-  }
   detail::refuse_unsupported(raw, where);
   file.config = lora_fields(raw, where);
   try {
@@ -224,8 +174,10 @@ inline AdapterFile parse_lora_config(Json raw, const std::string& where) {
     file.config.loftq_config.reset();
     file.warnings.push_back(where + ": \"loftq_config\" is ignored: \"init_lora_weights\" is not loftq");
   }
+  const std::vector<std::string> keys =
+      std::visit([](const auto& own) { return detail::keys_of(own); }, file.config.method);
   for (const auto& entry : raw.get_ref<const Json::object_t&>()) {
-    if (std::find(detail::lora_keys.begin(), detail::lora_keys.end(), entry.first) == detail::lora_keys.end()) {
+    if (!std::binary_search(keys.begin(), keys.end(), entry.first)) {
       file.warnings.push_back(where + ": the unknown key \"" + printable(entry.first) + "\" is ignored");
     }
   }
@@ -237,9 +189,9 @@ inline AdapterFile parse_lora_config(Json raw, const std::string& where) {
   return file;
 }
 
-/// Reads `adapter_config.json`. Throws `IoError` when it can't be read, else as `parse_lora_config`.
+/// Reads `adapter_config.json`. Throws `IoError` when it can't be read, else as `parse_adapter_config`.
 inline AdapterFile read_adapter_config(const std::filesystem::path& path) {
-  return parse_lora_config(read_json(path), path.string());
+  return parse_adapter_config(read_json(path), path.string());
 }
 
 namespace detail {
@@ -275,7 +227,7 @@ inline Json lora_json(const LoraConfig& config) {
   if (config.loftq_config)
     loftq = {{"loftq_bits", config.loftq_config->loftq_bits}, {"loftq_iter", config.loftq_config->loftq_iter}};
   const bool plain = config.init_lora_weights == "true" || config.init_lora_weights == "false";
-  constexpr std::array<const char*, 3> bias{"none", "all", "lora_only"};
+  const std::array<std::string, 3> bias{"none", "all", only_adapted(config.method)};
 
   json["alpha_pattern"] = alphas;
   json["base_model_name_or_path"] = or_null(config.base_model_name_or_path);
@@ -299,13 +251,18 @@ inline Json lora_json(const LoraConfig& config) {
   json["task_type"] = or_null(config.task_type);
   json["use_dora"] = config.use_dora;
   json["use_rslora"] = config.use_rslora;
+  std::visit(
+      [&](const auto& own) {
+        each_setting(own, [&](const char* key, const auto& value) { json[key] = setting_json(value); });
+        json["peft_type"] = own.peft_type;
+      },
+      config.method);
   return json;
 }
 
 /// What PEFT writes for the keys that `config` does not know.
 inline Json lora_default(std::string_view key) {
   if (key == "megatron_core") return "megatron.core";
-  if (key == "peft_type") return "LORA";
   if (key == "peft_version") return "0.21.2";
   if (key == "qalora_group_size") return 16;
   if (key == "use_qalora") return false;
@@ -323,7 +280,7 @@ inline std::string adapter_config_json(const LoraConfig& config, const Json* raw
   const Json before =
       raw == nullptr ? Json::object() : detail::lora_json(lora_fields(*raw, "veneer::adapter_config_json"));
 
-  std::vector<std::string> keys(detail::lora_keys.begin(), detail::lora_keys.end());
+  std::vector<std::string> keys = std::visit([](const auto& own) { return detail::keys_of(own); }, config.method);
   if (raw != nullptr) {
     for (const auto& entry : raw->get_ref<const Json::object_t&>()) keys.push_back(entry.first);
   }

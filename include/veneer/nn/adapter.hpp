@@ -3,6 +3,8 @@
 /// The seam. An adapter is a function (weight, x) -> y of a layer's frozen weight, with one law:
 ///
 ///   linear(x, adapter.merged(w)) == adapter(w, x)
+///
+/// The bias of a layer is added behind it, unless the adapter has an add_bias(y, b), and a merged_bias(b) beside it.
 /// NoAdapter is linear itself. AdapterSlot<A, B, ...> is an adapter that starts as NoAdapter and may be filled at run
 /// time with one
 /// of the listed kinds: layers never ask whether they are adapted, attach() fills slots.
@@ -14,6 +16,7 @@
 
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
+#include "veneer/ops/pointwise.hpp"
 
 namespace veneer {
 
@@ -30,6 +33,24 @@ struct NoEmbeddingAdapter {
   auto merged(const auto& table) const { return copy(decode(value_of(table))); }
   static constexpr auto fields = std::tuple<>{};
 };
+
+namespace detail {
+
+/// An adapter that changes the bias of its layer too.
+template <class A, class Y, class C>
+concept ShapesBias = requires(const A& adapter, const Y& y, const C& b) { adapter.add_bias(y, b); };
+
+/// y + b, or what the adapter makes of b.
+template <class A, class Y, class C>
+auto add_bias(const A& adapter, const Y& y, const C& b) {
+  if constexpr (ShapesBias<A, Y, C>) {
+    return adapter.add_bias(y, b);
+  } else {
+    return add_row(y, b);
+  }
+}
+
+}  // namespace detail
 
 /// \tparam None  what an unfilled slot does
 template <class None, class... Adapters>
@@ -49,6 +70,10 @@ class BasicAdapterSlot {
   }
   auto merged(const auto& w) const {
     return std::visit([&](const auto& adapter) { return adapter.merged(w); }, held_);
+  }
+
+  auto add_bias(const auto& y, const auto& b) const {
+    return std::visit([&](const auto& adapter) { return detail::add_bias(adapter, y, b); }, held_);
   }
 
   template <class A>

@@ -32,7 +32,7 @@ struct Linear {
   auto with(const auto& other, const auto& x) const {
     auto y = with_weight(other, [&](const auto& w) { return adapter(w, x); });
     if constexpr (!std::is_same_v<Bias, NoBias>) {
-      if (present(bias)) y = with_weight(bias, [&](const auto& b) { return add_row(y, b); });
+      if (present(bias)) y = with_weight(bias, [&](const auto& b) { return detail::add_bias(adapter, y, b); });
     }
     return y;
   }

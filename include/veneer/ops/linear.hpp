@@ -33,6 +33,18 @@ Tensor<float, S, B> decode(const Tensor<T, S, B>& w) {
   return convert<float>(w);
 }
 
+/// The dense form of a frozen operand; one that learns, which is dense, as it is.
+template <class W>
+const auto& decode_frozen(const W& w)
+  requires(VariableLike<W> || ParameterLike<W>)
+{
+  return w;
+}
+template <class W>
+decltype(auto) decode_frozen(const W& w) {
+  return decode(w);
+}
+
 /// What a layer may multiply by: anything with a shape (out, in) and a dense form.
 template <class W>
 concept Weight = requires(const W& w) {

@@ -4,7 +4,7 @@
 ///
 ///   silu(x) = x * sigmoid(x)              Elfwing et al., arXiv:1702.03118
 ///   swiglu(g, u) = silu(g) * u            Shazeer, arXiv:2002.05202, eq. 6 without the products
-///   relu(x), add(x, y), multiply(x, y), scale(x, factor)
+///   relu(x), add(x, y), multiply(x, y), divide(x, y), scale(x, factor)
 ///   add_row(x, b) = x[r, c] + b[c]        a bias
 ///
 /// A function gives its value and its partial slopes, side by side; forward, pullback and both backends follow from
@@ -40,6 +40,13 @@ struct Multiply {
   VENEER_HD T value(T x, T y) const { return x * y; }
   VENEER_HD T partial(Wrt<0>, T, T y) const { return y; }
   VENEER_HD T partial(Wrt<1>, T x, T) const { return x; }
+};
+
+template <Real T>
+struct Divide {
+  VENEER_HD T value(T x, T y) const { return x / y; }
+  VENEER_HD T partial(Wrt<0>, T, T y) const { return T(1) / y; }
+  VENEER_HD T partial(Wrt<1>, T x, T y) const { return -x / (y * y); }
 };
 
 template <Real T>
@@ -88,6 +95,15 @@ struct BinaryPullbackBody {
     dx[i] = d * slope_x;
     dy[i] = d * slope_y;
   }
+};
+
+/// x * y, to sum along a row.
+template <Real T>
+struct ProductLoad {
+  const T* x;
+  const T* y;
+  index_t columns;
+  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * y[r * columns + c]; }
 };
 
 /// y = f(x) for a function of one number.
@@ -266,6 +282,15 @@ auto multiply(const X& x, const Y& y) {
   static_assert(ops::SameShape<X, Y>, "veneer::multiply(x, y): x and y must have the same shape");
   ops::expect_same_shape("multiply", x, y);
   return apply(ops::Binary<ops::Multiply>{}, x, y);
+}
+
+/// x / y, element by element.
+/// \throws ShapeError when the shapes differ
+template <ValueLike X, ValueLike Y>
+auto divide(const X& x, const Y& y) {
+  static_assert(ops::SameShape<X, Y>, "veneer::divide(x, y): x and y must have the same shape");
+  ops::expect_same_shape("divide", x, y);
+  return apply(ops::Binary<ops::Divide>{}, x, y);
 }
 
 /// silu(gate) * up, element by element.

@@ -7,6 +7,7 @@
 
 #include "veneer/autograd/apply.hpp"
 #include "veneer/core/math.hpp"
+#include "veneer/ops/pointwise.hpp"
 
 namespace veneer {
 
@@ -38,14 +39,6 @@ struct SoftmaxBody {
     const T share = T(1) / sum[r], top = maximum[r];
     for (index_t c = 0; c < columns; ++c) y[r * columns + c] = exponential(x[r * columns + c] - top) * share;
   }
-};
-
-template <Real T>
-struct ProductLoad {
-  const T* x;
-  const T* y;
-  index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * y[r * columns + c]; }
 };
 
 template <Real T>

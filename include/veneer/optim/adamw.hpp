@@ -4,6 +4,7 @@
 ///
 ///   m <- b1 m + (1 - b1) g      v <- b2 v + (1 - b2) g^2
 ///   p <- (1 - rate * decay) p - rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+/// Where the model has AdaLoRA adapters, a step masks their triplets too (optim/rank_allocator.hpp).
 /// Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2; the order of
 /// roundings is
 /// PyTorch's. Parameters are found by visit_parameters; frozen weights are of another type and are never seen.
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "veneer/nn/module.hpp"
+#include "veneer/optim/rank_allocator.hpp"
 
 namespace veneer {
 
@@ -80,11 +82,11 @@ class AdamW {
  public:
   /// \param model  any module; its parameters must stay where they are (copies of handles are kept)
   /// \param group  what differs for a parameter, by name and rank; the default treats all alike
-  /// \throws ArgumentError when the model has nothing to train
+  /// \throws ArgumentError when the model has nothing to train, or its AdaLoRA schedule can't be kept
   template <class M>
   explicit AdamW(M& model, AdamWOptions options = {},
                  const std::function<ParameterGroup(const std::string&, int rank)>& group = {})
-      : options_(options) {
+      : options_(options), allocator_(model) {
     visit_parameters(model, [&](const std::string& name, auto& parameter) {
       using P = std::remove_cvref_t<decltype(parameter)>;
       const ParameterGroup own = group ? group(name, P::shape_type::rank) : ParameterGroup{};
@@ -102,6 +104,8 @@ class AdamW {
   void step(double learning_rate) {
     ++steps_;
     for (const auto& entry : entries_) entry->update(options_, learning_rate, steps_);
+    allocator_.step(steps_);
+    clear_gradients();
   }
 
   /// The Euclidean norm of all gradients together.
@@ -119,6 +123,7 @@ class AdamW {
   }
 
   const AdamWOptions& options() const { return options_; }
+  const RankAllocator& allocator() const { return allocator_; }
   index_t steps() const { return steps_; }
 
   /// All that a later run needs to go on with the same bits.
@@ -128,8 +133,10 @@ class AdamW {
     return all;
   }
 
+  /// \param triplets  of AdaLoRA, with the values of their factors; empty where there are none
   /// \throws FormatError when names or sizes differ from the model's
-  void restore(index_t steps, const std::vector<Moments>& all) {
+  void restore(index_t steps, const std::vector<Moments>& all, const std::vector<TripletState>& triplets = {}) {
+    allocator_.restore(triplets);
     expects<FormatError>(all.size() == entries_.size(), "veneer::AdamW::restore: the state has " +
                                                             std::to_string(all.size()) + " parameters, the model " +
                                                             std::to_string(entries_.size()));
@@ -184,7 +191,6 @@ class AdamW {
                              narrow(std::sqrt(correction2)),
                              narrow(o.epsilon)};
       parameter.device().for_each(parameter.count(), body, 4);
-      parameter.clear_gradient();
     }
     double squared_norm() const override {
       const auto& gradient = parameter.gradient();
@@ -211,6 +217,7 @@ class AdamW {
   };
 
   AdamWOptions options_;
+  RankAllocator allocator_;
   std::vector<std::unique_ptr<Entry>> entries_;
   index_t steps_ = 0;
 };

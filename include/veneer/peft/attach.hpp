@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -25,12 +26,6 @@
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
-
-/// The slot of a linear layer that takes any adapter of this library.
-template <Backend B, Real T = float>
-using AnyAdapter = AdapterSlot<LowRankAdapter<B, dyn, T>>;
-template <Backend B, Real T = float>
-using AnyEmbeddingAdapter = EmbeddingAdapterSlot<LowRankEmbeddingAdapter<B, dyn, T>>;
 
 struct AttachOptions {
   std::uint64_t seed = 0;
@@ -116,8 +111,84 @@ inline std::uint64_t name_hash(const std::string& name) {  // FNV-1a
   return hash;
 }
 
-inline index_t adapter_parameters(const LoraConfig& config, ModuleKind kind, index_t out, index_t in, index_t rank) {
-  return rank * (out + in) + (config.lora_bias && kind != ModuleKind::embedding ? out : 0);
+/// What a slot of this layer computes in, and where.
+template <class Layer>
+using layer_scalar = compute_t<typename std::remove_cvref_t<decltype(std::declval<Layer&>().weight)>::scalar>;
+template <class Layer>
+using layer_backend = typename std::remove_cvref_t<decltype(std::declval<Layer&>().weight)>::backend;
+
+template <class Slot, class A>
+concept SlotTakes = std::is_assignable_v<Slot&, A>;
+
+/// Puts the adapter of a method into the slot of a layer.
+template <class Method, class Layer, class Site>
+void fill_with(const Method& method, Layer& layer, const Site& site) {
+  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+  using B = layer_backend<Layer>;
+  using T = layer_scalar<Layer>;
+  const auto refuse = [&](const std::string& why) {
+    throw ArgumentError("veneer::attach: " + site.module.name + ": " + Method::name + " " + why);
+  };
+  if constexpr (!IsEmbeddingSlot<Slot>::value) {
+    if constexpr (SlotTakes<Slot, typename Method::template linear<B, T>>) {
+      layer.adapter = method.make_linear(site, layer.weight);
+    } else {
+      refuse("has an adapter that the slot of this layer does not take: list it in its AdapterSlot");
+    }
+  } else if constexpr (AdaptsEmbeddings<Method, B, T>) {
+    if constexpr (SlotTakes<Slot, typename Method::template embedding<B, T>>) {
+      layer.adapter = method.make_embedding(site, layer.weight);
+    } else {
+      refuse("has an adapter that the slot of this embedding does not take: list it in its EmbeddingAdapterSlot");
+    }
+  } else {
+    refuse("does not adapt embeddings: leave it out of target_modules");
+  }
+}
+
+/// Refuses a model without values to a method that starts from them.
+template <class M>
+void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan) {
+  const bool needed =
+      with_method(config, [](const auto& method) { return StartsFromWeights<std::remove_cvref_t<decltype(method)>>; });
+  if (!needed) return;
+  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
+    const bool hit = std::any_of(plan.modules.begin(), plan.modules.end(),
+                                 [&](const AdaptedModule& module) { return module.name == name; });
+    if (!hit || !present(layer.weight)) return;
+    const bool values = with_weight(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+    expects(values, "veneer::attach: DoRA starts from the lengths of the rows of " + name +
+                        ", and the model has shapes only: load its weights first");
+  });
+}
+
+/// The number of values of an adapter of shapes.
+template <class Slot>
+index_t adapter_parameters(const Slot& slot) {
+  index_t count = 0;
+  walk(std::string(), slot, [&](const std::string&, const auto& part) {
+    if constexpr (ParameterLike<decltype(part)>) count += part.slot() ? part.count() : 0;
+  });
+  return count;
+}
+
+/// Makes and places the adapter of one module.
+/// \param common  what the modules of this adapter share; empty before the first
+template <class Layer>
+void fill_slot(Layer& layer, const LoraConfig& config, const AdaptedModule& module, const AttachOptions& options,
+               std::shared_ptr<void>& common, const AdapterPlan& plan = {}) {
+  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+  using B = layer_backend<Layer>;
+  using T = layer_scalar<Layer>;
+  static_assert(IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankAdapter<B, dyn, T>>,
+                "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
+  static_assert(!IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankEmbeddingAdapter<B, dyn, T>>,
+                "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
+  index_t out = module.out, in = module.in;
+  for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
+  const AdapterSite<T, B, LoraConfig> site{
+      config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, B{}};
+  with_method(config, [&](const auto& method) { fill_with(method, layer, site); });
 }
 
 /// Entries of lists and patterns that hit nothing.
@@ -167,13 +238,17 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
   plan.base_parameters = detail::base_count(model);
   std::vector<std::string> adapted, all;
   std::set<std::string> candidates;
-  detail::visit_adaptable(model, [&](const std::string& name, auto&, const auto& shape, ModuleKind kind) {
+  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind kind) {
     candidates.insert(name.substr(name.rfind('.') + 1));
     if (!matcher.targets(name, kind)) return;
-    const index_t rank = matcher.rank_for(name);
     adapted.push_back(name);
-    plan.modules.push_back({name, shape[0], shape[1], rank, matcher.alpha_for(name), matcher.scaling_for(name),
-                            detail::adapter_parameters(config, kind, shape[0], shape[1], rank)});
+    AdaptedModule module{.name = name, .out = shape[0], .in = shape[1]};
+    with_method(config, [&](const auto& method) { method.describe(module, matcher); });
+    auto trial = layer;  // handles, and a slot to fill with shapes
+    std::shared_ptr<void> nothing;
+    detail::fill_slot(trial, config, module, {.initialise = false}, nothing);
+    module.parameters = detail::adapter_parameters(trial.adapter);
+    plan.modules.push_back(std::move(module));
   });
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
@@ -207,53 +282,6 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
   return plan;
 }
 
-namespace detail {
-
-/// The factors of one linear module, as init_lora_weights says.
-template <class A, class B>
-A make_low_rank(const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& adapted,
-                RandomStream source, bool values, const B& device) {
-  using T = typename decltype(A::down)::scalar;
-  const Shape<dyn, dyn> down(adapted.rank, shape[1]), up(shape[0], adapted.rank);
-  if (!values) return A({down, device, nullptr}, {up, device, nullptr}, adapted.scaling, config.lora_dropout);
-  A adapter(shape, {.alpha = adapted.alpha, .dropout = config.lora_dropout, .use_rslora = config.use_rslora}, source,
-            adapted.rank, device);
-  const RandomStream second{source.seed, ~source.stream};
-  if (config.init_lora_weights == "gaussian") {
-    adapter.down = Parameter(normal<T>(down, source, 1.0 / static_cast<double>(adapted.rank), device));
-  } else if (config.init_lora_weights == "false") {
-    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(adapted.rank)));
-    adapter.up = Parameter(uniform<T>(up, second, -bound, bound, device));
-  }
-  return adapter;
-}
-
-template <class Layer>
-void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& shape, const AdaptedModule& adapted,
-               const AttachOptions& options) {
-  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-  const RandomStream source{options.seed, name_hash(adapted.name)};
-  const auto device = typename std::remove_cvref_t<decltype(layer.weight)>::backend{};
-  using B = std::remove_cvref_t<decltype(device)>;
-  using T = compute_t<typename std::remove_cvref_t<decltype(layer.weight)>::scalar>;
-  if constexpr (IsEmbeddingSlot<Slot>::value) {
-    using A = LowRankEmbeddingAdapter<B, dyn, T>;
-    static_assert(std::is_assignable_v<Slot&, A>,
-                  "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
-    A adapter(shape, {.alpha = adapted.alpha, .use_rslora = config.use_rslora}, source, adapted.rank, device);
-    layer.adapter = std::move(adapter);
-  } else {
-    using A = LowRankAdapter<B, dyn, T>;
-    static_assert(std::is_assignable_v<Slot&, A>,
-                  "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
-    A adapter = make_low_rank<A>(config, shape, adapted, source, options.initialise, device);
-    if (config.lora_bias) adapter.bias = Parameter(zeros<T>(Shape<dyn>(shape[0]), device));
-    layer.adapter = std::move(adapter);
-  }
-}
-
-}  // namespace detail
-
 /// Fills slots and makes trainable what the config says, and nothing else: earlier adapters are replaced, weights that
 /// trained before are frozen.
 /// \returns what was done
@@ -261,22 +289,17 @@ void fill_slot(Layer& layer, const LoraConfig& config, const Shape<dyn, dyn>& sh
 /// then unchanged
 template <class M>
 AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
-  if (config.use_dora) throw ArgumentError("veneer::attach: use_dora is not supported; plain LoRA is");
   const std::string& start = config.init_lora_weights;
   if (options.initialise && start != "true" && start != "false" && start != "gaussian") {
     throw ArgumentError("veneer::attach: init_lora_weights \"" + start +
                         "\" is not supported; true, false and gaussian are");
   }
   AdapterPlan plan = plan_adapter(model, config, options.strict);
-  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind) {
-    const auto at =
-        std::find_if(plan.modules.begin(), plan.modules.end(), [&](const AdaptedModule& m) { return m.name == name; });
-    if (at == plan.modules.end()) {
-      layer.adapter.clear();
-    } else {
-      detail::fill_slot(layer, config, shape, *at, options);
-    }
-  });
+  if (options.initialise) detail::expect_weights(model, config, plan);
+  const auto find = [&](const std::string& name) {
+    return std::find_if(plan.modules.begin(), plan.modules.end(),
+                        [&](const AdaptedModule& m) { return m.name == name; });
+  };
   const auto trains = [&](const std::string& name) {
     return std::any_of(plan.trained.begin(), plan.trained.end(),
                        [&](const TrainedWeight& w) { return w.name == name; });
@@ -284,8 +307,8 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   if constexpr (detail::HasHead<M>) {
     // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
     // end of a tied model.
-    detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-      const bool adapted = kind == ModuleKind::output_head && layer.adapter;
+    detail::visit_adaptable(model, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
+      const bool adapted = kind == ModuleKind::output_head && find(name) != plan.modules.end();
       if (adapted || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
     });
   }
@@ -300,6 +323,15 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
         part.bias.freeze();
         if (trains(name + ".bias")) part.bias.train();
       }
+    }
+  });
+  std::shared_ptr<void> common;
+  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
+    const auto at = find(name);
+    if (at == plan.modules.end()) {
+      layer.adapter.clear();
+    } else {
+      detail::fill_slot(layer, config, *at, options, common, plan);
     }
   });
   return plan;

@@ -22,37 +22,11 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/core/shape.hpp"
+#include "veneer/peft/methods.hpp"
+#include "veneer/peft/module_choice.hpp"
 #include "veneer/peft/name_pattern.hpp"
 
 namespace veneer {
-
-/// A choice of modules: none, by the ends of their names, by a regular expression over the whole name, or every linear
-/// one.
-struct ModuleChoice {
-  enum class Kind { none, names, regex, all_linear };
-
-  Kind kind = Kind::none;
-  std::vector<std::string> names;  // for Kind::names
-  std::string pattern;             // for Kind::regex
-
-  ModuleChoice() = default;
-  ModuleChoice(std::initializer_list<std::string> list) : kind(Kind::names), names(list) {}
-  ModuleChoice(std::vector<std::string> list) : kind(Kind::names), names(std::move(list)) {}  // NOLINT: reads as a list
-
-  static ModuleChoice regex(std::string pattern) {
-    ModuleChoice choice;
-    choice.kind = Kind::regex;
-    choice.pattern = std::move(pattern);
-    return choice;
-  }
-  static ModuleChoice all_linear() {
-    ModuleChoice choice;
-    choice.kind = Kind::all_linear;
-    return choice;
-  }
-
-  bool operator==(const ModuleChoice&) const = default;
-};
 
 /// Which biases of the base model train.
 enum class LoraBias { none, all, lora_only };
@@ -94,6 +68,8 @@ struct LoraConfig {
   std::optional<std::string> revision{};
   bool inference_mode = false;
 
+  AdapterMethod method{};  // settings of a method other than LoRA; what stands above counts where it has a meaning
+
   bool operator==(const LoraConfig&) const = default;
 };
 
@@ -122,11 +98,22 @@ inline bool known_initialization(std::string_view name) {
   return std::find(known.begin(), known.end(), name) != known.end();
 }
 
+namespace detail {
+template <class Method>
+concept ChoosesTargets = requires { Method::default_targets(); };
+}  // namespace detail
+
 /// The modules that PEFT adapts when `target_modules` is not set. Throws `ArgumentError` for a model type without a
 /// default.
-inline ModuleChoice default_target_modules(std::string_view model_type) {
+inline ModuleChoice default_target_modules(std::string_view model_type, const AdapterMethod& method = {}) {
   for (const char* known : {"llama", "mistral", "qwen2"}) {
-    if (model_type == known) return {"q_proj", "v_proj"};
+    if (model_type != known) continue;
+    return std::visit(
+        [](const auto& own) {
+          if constexpr (detail::ChoosesTargets<std::remove_cvref_t<decltype(own)>>) return own.default_targets();
+          return ModuleChoice{"q_proj", "v_proj"};
+        },
+        method);
   }
   throw ArgumentError("target_modules: no default for the model type \"" + std::string(model_type) +
                       "\": name the modules, or all-linear");
@@ -148,6 +135,11 @@ inline void check_numbers(const LoraConfig& config) {
   }
 }
 
+}  // namespace detail
+
+namespace detail {
+template <class Method>
+concept ChecksItself = requires(const Method& method, const LoraConfig& config) { method.check(config); };
 }  // namespace detail
 
 /// Checks that the settings are possible and go together, as PEFT does when it makes its LoraConfig. Throws
@@ -172,15 +164,13 @@ inline void check(const LoraConfig& config) {
   expects(!config.lora_bias || !config.use_dora, "lora_bias: does not work together with use_dora");
   expects(config.init_lora_weights != "loftq" || config.loftq_config.has_value(),
           "init_lora_weights: loftq needs a loftq_config");
+  expects(!config.use_dora || std::holds_alternative<Lora>(config.method), "use_dora: works with LoRA only");
+  std::visit(
+      [&](const auto& method) {
+        if constexpr (detail::ChecksItself<std::remove_cvref_t<decltype(method)>>) method.check(config);
+      },
+      config.method);
 }
-
-/// What a module is, as far as "all-linear" asks.
-enum class ModuleKind {
-  linear,
-  output_head,  // the linear module that gives the logits, or the scores of classes: not part of all-linear
-  embedding,
-  other,
-};
 
 /// Decides which modules an adapter hits, and with which rank and alpha. Compiles the patterns once.
 ///

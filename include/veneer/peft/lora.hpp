@@ -19,6 +19,7 @@
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/pointwise.hpp"
+#include "veneer/peft/method.hpp"
 
 namespace veneer {
 
@@ -167,6 +168,59 @@ class LowRankEmbeddingAdapter {
 
   static constexpr auto fields = std::tuple{field("lora_embedding_A", &LowRankEmbeddingAdapter::down),
                                             field("lora_embedding_B", &LowRankEmbeddingAdapter::up)};
+};
+
+/// LoRA as a method.
+struct Lora {
+  static constexpr const char* peft_type = "LORA";
+  static constexpr const char* name = "LoRA";
+  static constexpr auto shares = all_of_lora;
+  static constexpr auto settings = std::tuple<>{};
+  template <Backend B, Real T>
+  using linear = LowRankAdapter<B, dyn, T>;
+  template <Backend B, Real T>
+  using embedding = LowRankEmbeddingAdapter<B, dyn, T>;
+  bool operator==(const Lora&) const = default;
+
+  static void describe(AdaptedModule& module, const auto& matcher) {
+    module.rank = matcher.rank_for(module.name);
+    module.alpha = matcher.alpha_for(module.name);
+    module.scaling = matcher.scaling_for(module.name);
+  }
+
+  /// The factors, as init_lora_weights says.
+  template <Real T, Backend B, class Config>
+  static linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) {
+    const index_t out = site.module.out, in = site.module.in, rank = site.module.rank;
+    const std::string& start = site.config.init_lora_weights;
+    const RandomStream second{site.source.seed, ~site.source.stream};
+    const auto even = [&](auto of, RandomStream source, index_t fan) {
+      const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(fan)));
+      return uniform<T>(of, source, -bound, bound, site.device);
+    };
+    const Shape<dyn, dyn> a(rank, in), b(out, rank);
+    linear<B, T> adapter;
+    adapter.down = site.parameter(a, [&] {
+      const double deviation = 1.0 / static_cast<double>(rank);
+      return start == "gaussian" ? normal<T>(a, site.source, deviation, site.device) : even(a, site.source, in);
+    });
+    adapter.up = site.parameter(b, [&] { return start == "false" ? even(b, second, rank) : zeros<T>(b, site.device); });
+    if (site.config.lora_bias)
+      adapter.bias = site.parameter(Shape<dyn>(out), [&] { return zeros<T>(Shape<dyn>(out), site.device); });
+    adapter.scaling = site.module.scaling;
+    adapter.dropout_probability = site.config.lora_dropout;
+    return adapter;
+  }
+
+  template <Real T, Backend B, class Config>
+  static embedding<B, T> make_embedding(const AdapterSite<T, B, Config>& site, const auto&) {
+    const Shape<dyn, dyn> a(site.module.rank, site.module.out), b(site.module.in, site.module.rank);
+    embedding<B, T> adapter;
+    adapter.down = site.parameter(a, [&] { return zeros<T>(a, site.device); });
+    adapter.up = site.parameter(b, [&] { return normal<T>(b, site.source, 1.0, site.device); });
+    adapter.scaling = site.module.scaling;
+    return adapter;
+  }
 };
 
 }  // namespace veneer

@@ -110,6 +110,13 @@ auto folded_values(const A& adapter, const W& weight, Rounding rounding) {
   });
 }
 
+/// An adapter that changes the bias of its layer, and a layer that may have one.
+template <class A, class Layer>
+concept MergesBias = requires(const Layer& layer) {
+  layer.bias.shape();
+  requires A::changes_bias;
+};
+
 /// A pass over the layers: with `apply` it puts values in place, without it only checks and reports them.
 struct FoldingPass {
   Rounding rounding = Rounding::once;
@@ -166,6 +173,11 @@ struct FoldingPass {
   /// Whether the adapter has a bias; it then goes into that of the layer.
   template <class Layer, class A>
   bool fold_bias(const std::string& name, Layer& layer, const A& adapter) {
+    if constexpr (MergesBias<A, Layer>) {
+      if (!present(layer.bias)) return false;
+      put(name + ".bias", layer.bias, adapter.merged_bias(dense_values(layer.bias)));
+      return true;
+    }
     if constexpr (requires { adapter.bias.value(); }) {
       if (!adapter.bias) return false;
       if constexpr (requires { layer.bias.shape(); }) {

@@ -25,6 +25,7 @@ struct AdaptedModule {
   double alpha = 0.0;
   double scaling = 0.0;
   index_t parameters = 0;
+  index_t untrained = 0;  // values that PEFT counts and does not train
 };
 
 /// A weight or bias of the base that trains itself.
@@ -48,7 +49,7 @@ struct AdapterPlan {
   }
   index_t all() const {
     index_t sum = base_parameters;
-    for (const AdaptedModule& m : modules) sum += m.parameters;
+    for (const AdaptedModule& m : modules) sum += m.parameters + m.untrained;
     for (const TrainedWeight& w : trained) sum += w.copied ? w.parameters : 0;
     return sum;
   }

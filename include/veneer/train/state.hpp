@@ -3,7 +3,8 @@
 /// Training states on disk: what a run needs to go on with the same bits as if it had not stopped.
 ///
 ///   trainer_state.json           the step, and the settings of the run as its program wrote them
-///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second
+///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second; with AdaLoRA
+///                                <module>.triplets, .sensitivity, .uncertainty, which the adapter's file has cut
 /// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
 /// functions of seed and
 /// step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
@@ -26,6 +27,7 @@ struct TrainingState {
   index_t step = 0;
   Json settings;
   std::vector<Moments> moments;
+  std::vector<TripletState> triplets;  // of AdaLoRA
 };
 
 /// Writes the two files into a folder that exists: part of a folder that is being built.
@@ -40,6 +42,14 @@ inline void write_training_state(const std::filesystem::path& folder, const Adam
     order.push_back(moments.name);
   }
   Json state = {{"step", optimizer.steps()}, {"settings", settings}, {"parameters", order}};
+  const std::vector<TripletState> triplets = optimizer.allocator().states();
+  for (const TripletState& each : triplets) {
+    const auto add = [&](const char* what, const std::vector<float>& values) {
+      views.push_back({each.module + what, Dtype::f32, {static_cast<std::int64_t>(values.size())}, values.data()});
+    };
+    add(".triplets", each.values), add(".sensitivity", each.sensitivity), add(".uncertainty", each.uncertainty);
+    state["kept"][each.module] = each.kept;
+  }
   write_safetensors(folder / "trainer_state.safetensors", views);
   write_atomically(folder / "trainer_state.json", state.dump(2) + "\n");
 }
@@ -57,20 +67,28 @@ inline TrainingState read_training_state(const std::filesystem::path& folder) {
       !json.contains("parameters") || !json["parameters"].is_array()) {
     throw FormatError(path.string() + ": expected an object with step, settings and parameters");
   }
-  TrainingState state{json["step"].get<index_t>(), json["settings"], {}};
+  TrainingState state{json["step"].get<index_t>(), json["settings"], {}, {}};
   const SafetensorsFile file(folder / "trainer_state.safetensors");
+  const auto read = [&](const std::string& key) {
+    const TensorEntry& entry = file.at(key);
+    std::vector<float> values(static_cast<std::size_t>(element_count(entry)));
+    read_floats(entry, values.data());
+    return values;
+  };
   for (const Json& name : json["parameters"]) {
     if (!name.is_string()) throw FormatError(path.string() + ": parameters: expected names");
     Moments moments{name.get<std::string>(), {}, {}};
-    const auto read = [&](const std::string& key) {
-      const TensorEntry& entry = file.at(key);
-      std::vector<float> values(static_cast<std::size_t>(element_count(entry)));
-      read_floats(entry, values.data());
-      return values;
-    };
     moments.first = read(moments.name + ".first");
     moments.second = read(moments.name + ".second");
     state.moments.push_back(std::move(moments));
+  }
+  if (const Json* kept = find_json(json, "kept")) {
+    expects<FormatError>(kept->is_object(), path.string() + ": kept: expected an object");
+    for (const auto& entry : kept->get_ref<const Json::object_t&>()) {
+      state.triplets.push_back({entry.first, json_as<std::vector<bool>>(entry.second, path.string() + ": kept"),
+                                read(entry.first + ".triplets"), read(entry.first + ".sensitivity"),
+                                read(entry.first + ".uncertainty")});
+    }
   }
   return state;
 }

@@ -4,7 +4,8 @@
 ///
 ///   loss of a step = sum over all micro-batches of -log p(target), divided by the number of targets in all of them
 ///   together
-/// (transformers' rule), so how a step is cut into micro-batches does not change what is learnt.
+/// (transformers' rule), so how a step is cut into micro-batches does not change what is learnt. AdaLoRA's
+/// orthogonality term is added once.
 #pragma once
 
 #include <cmath>
@@ -65,6 +66,7 @@ class Trainer {
       report.loss += static_cast<double>(item(loss.value()));
       backward(loss);
     }
+    report.loss += add_orthogonality(model_);
     report.learning_rate = options_.optimizer.learning_rate * options_.schedule.factor(optimizer_.steps());
     report.gradient_norm = clip_gradients(optimizer_, options_.max_gradient_norm);
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file gain.hpp
+/// Every column of a matrix, or every row, times a number of its own.
+///
+///   gain(x, g)[r, c]      = x[r, c] g[c]      x: (rows, columns)   g: columns values
+///   gain_rows(x, g)[r, c] = x[r, c] g[r]      x: (rows, columns)   g: rows values
+/// g may have any shape of that many values: (n), (n, 1), (1, n); a vector x is a row. DoRA, IA3, VeRA and AdaLoRA are
+/// made of this.
+#pragma once
+
+#include <string>
+#include <tuple>
+
+#include "veneer/ops/pointwise.hpp"
+
+namespace veneer {
+
+namespace ops {
+
+template <Real T, bool ByRow>
+struct GainBody {
+  T* y;
+  const T* x;
+  const T* g;
+  index_t columns;
+  VENEER_HD void operator()(index_t r) const {
+    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = x[r * columns + c] * g[ByRow ? r : c];
+  }
+};
+
+template <bool ByRow>
+struct Gain {
+  template <TensorLike X, TensorLike G>
+  X forward(const X& x, const G& g) const {
+    using T = typename X::scalar;
+    X y(x.shape(), x.device());
+    const index_t columns = x.extent(-1), rows = X::rank == 1 ? 1 : x.extent(0);
+    y.device().for_each(rows, GainBody<T, ByRow>{y.data(), x.data(), g.data(), columns}, columns);
+    return y;
+  }
+
+  template <TensorLike Dy, TensorLike G>
+  auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto&, const G& g) const {
+    return forward(dy, g);
+  }
+
+  template <TensorLike Dy, TensorLike X, TensorLike G>
+  auto pullback(Wrt<1>, const Dy& dy, const auto&, const X& x, const G& g) const {
+    using T = typename Dy::scalar;
+    if constexpr (ByRow) {
+      Tensor<T, typename G::shape_type, typename G::backend> dg(g.shape(), g.device());
+      dy.device().reduce_rows(Sum<T>{}, dy.extent(0), dy.extent(1), ProductLoad<T>{dy.data(), x.data(), dy.extent(1)},
+                              dg.data());
+      return dg;
+    } else {
+      Dy products(dy.shape(), dy.device());
+      products.device().for_each(products.count(),
+                                 BinaryBody<Multiply<T>, T>{{}, products.data(), dy.data(), x.data()});
+      if constexpr (X::rank == 1) {
+        return products.reshape(g.shape());
+      } else {
+        return column_sums(products).reshape(g.shape());
+      }
+    }
+  }
+
+  static constexpr Reads reads(const Wanted<2>& wanted) {
+    return Reads::operand(1).when(wanted[0]) | Reads::operand(0).when(wanted[1]);
+  }
+};
+
+template <ValueLike X, ValueLike G>
+void expect_gain(const char* call, const X& x, const G& g, int axis) {
+  static_assert(X::shape_type::rank == 1 || X::shape_type::rank == 2,
+                "veneer::gain(x, g): x must be a matrix or a row");
+  static_assert(std::same_as<typename X::scalar, typename G::scalar>,
+                "veneer::gain(x, g): x and g must hold the same element type");
+  if (x.extent(axis) != g.shape().count()) {
+    throw ShapeError(std::string("veneer::") + call + ": g must hold one value for each " +
+                     (axis == 0 ? "row" : "column") + " of x; they are " + to_string(g.shape()) + " and " +
+                     to_string(x.shape()));
+  }
+}
+
+}  // namespace ops
+
+/// x with column c times g[c].    x: (rows, columns)   g: columns values
+/// \throws ShapeError when g holds another number of values
+template <ValueLike X, ValueLike G>
+auto gain(const X& x, const G& g) {
+  ops::expect_gain("gain(x, g)", x, g, -1);
+  return apply(ops::Gain<false>{}, x, g);
+}
+
+/// x with row r times g[r].    x: (rows, columns)   g: rows values
+/// \throws ShapeError when g holds another number of values
+template <ValueLike X, ValueLike G>
+auto gain_rows(const X& x, const G& g) {
+  static_assert(X::shape_type::rank == 2, "veneer::gain_rows(x, g): x must be a matrix");
+  ops::expect_gain("gain_rows(x, g)", x, g, 0);
+  return apply(ops::Gain<true>{}, x, g);
+}
+
+}  // namespace veneer

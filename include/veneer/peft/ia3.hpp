@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file ia3.hpp
+/// ScalingAdapter: y = l * (w x + b), or in a feed-forward module y = w (l * x) + b, with w frozen.    (IA3)
+///
+///   w: (out, in)   b: (out)   l, `ia3_l`: (out, 1), feed-forward (1, in); starts at 1
+/// Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
+/// arXiv:2205.05638, section 3.3.
+#pragma once
+
+#include "veneer/ops/gain.hpp"
+#include "veneer/ops/linear.hpp"
+#include "veneer/peft/method.hpp"
+#include "veneer/peft/module_choice.hpp"
+
+namespace veneer {
+
+template <Backend B, Real T = float>
+struct ScalingAdapter {
+  Parameter<T, Shape<dyn, dyn>, B> gains;
+  bool feedforward = false;
+
+  auto operator()(const auto& w, const auto& x) const {
+    return feedforward ? linear(gain(x, gains), w) : gain(linear(x, w), gains);
+  }
+  auto merged(const auto& w) const {
+    const auto& dense = decode(value_of(w));
+    return feedforward ? gain(dense, gains.value()) : gain_rows(dense, gains.value());
+  }
+  /// y + l * b; the part of the law that a bias adds: add_row(0, merged_bias(b)) == add_bias(0, b).
+  auto add_bias(const auto& y, const auto& b) const {
+    if (feedforward) return add_row(y, b);
+    if constexpr (VariableLike<decltype(y)>) {
+      return add_row(y, gain(decode_frozen(b), on_tape(gains, y.tape())));
+    } else {
+      return add_row(y, merged_bias(decode(value_of(b))));
+    }
+  }
+  static constexpr bool changes_bias = true;
+  auto merged_bias(const auto& b) const { return feedforward ? scale(b, 1.0) : gain(b, gains.value()); }
+
+  static constexpr auto fields = std::tuple{field("ia3_l", &ScalingAdapter::gains)};
+};
+
+/// IA3 as a method.
+struct Ia3 {
+  ModuleChoice feedforward_modules{};  // not set: down_proj, as PEFT has it for Llama, Mistral and Qwen2
+  bool init_ia3_weights = true;        // start at 1, not at random
+
+  static constexpr const char *peft_type = "IA3", *name = "IA3";
+  static constexpr std::array<std::string_view, 1> shares{"exclude_modules"};
+  static constexpr auto settings = std::tuple{field("feedforward_modules", &Ia3::feedforward_modules),
+                                              field("init_ia3_weights", &Ia3::init_ia3_weights)};
+  template <Backend B, Real T>
+  using linear = ScalingAdapter<B, T>;
+  bool operator==(const Ia3&) const = default;
+
+  static ModuleChoice default_targets() { return {"k_proj", "v_proj", "down_proj"}; }
+  static void describe(AdaptedModule&, const auto&) {}  // no rank
+  template <Real T, Backend B, class Config>
+  linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
+    const bool set = feedforward_modules.kind != ModuleChoice::Kind::none;
+    const bool inside = ends_in(set ? feedforward_modules : ModuleChoice{"down_proj"}, site.module.name);
+    const Shape<dyn, dyn> of = inside ? Shape<dyn, dyn>(1, site.module.in) : Shape<dyn, dyn>(site.module.out, 1);
+    const auto first = [&] {
+      return init_ia3_weights ? full<T>(of, T(1), site.device) : normal<T>(of, site.source, 1.0, site.device);
+    };
+    return {site.parameter(of, first), inside};
+  }
+};
+
+}  // namespace veneer

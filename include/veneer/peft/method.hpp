@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file method.hpp
+/// What a method of adapting is to attach and to the files of PEFT: a plain struct of settings, in the adapter's file.
+///
+///   peft_type           its name in adapter_config.json
+///   shares              keys of LoRA's settings that its file has too, or all of them
+///   settings            its own keys, as fields
+///   linear<B, T>        the adapter of a linear module;   embedding<B, T>: of an embedding, where there is one
+///   starts_from_weights true where first values are computed from the weight; may be left out
+///   describe(m, match)  fills in rank, alpha and scaling of a module
+///   make_linear(site, w), make_embedding(site, table)
+/// Everything else follows: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "veneer/nn/module.hpp"
+#include "veneer/peft/plan.hpp"
+
+namespace veneer {
+
+/// One place where an adapter is to be made.
+template <Real T, Backend B, class Config>
+struct AdapterSite {
+  const Config& config;
+  const AdaptedModule& module;
+  index_t largest_out, largest_in;  // of all modules of the adapter
+  RandomStream source;              // of first values, named by seed and module
+  bool values;                      // false: shapes alone, for a reader to fill and for counting
+  std::shared_ptr<void>& common;    // what the modules of one adapter share, if they do
+  B device;
+
+  /// A parameter of the values that `first()` gives, or of none.
+  template <ShapeLike S, class F>
+  Parameter<T, S, B> parameter(S of, const F& first) const {
+    return Parameter<T, S, B>(values ? Tensor<T, S, B>(first()) : Tensor<T, S, B>(of, device, nullptr));
+  }
+};
+
+/// A method whose first values are computed from the weights.
+template <class Method>
+concept StartsFromWeights = requires { Method::starts_from_weights; };
+
+/// A method that shares all keys of LoRA's file.
+inline constexpr std::array<std::string_view, 1> all_of_lora{"*"};
+
+}  // namespace veneer

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file vera.hpp
+/// VeraAdapter: y = w x + b * B (d * A x), with w, A and B frozen.    (VeRA)
+///
+///   A: (rank, in)   B: (out, rank)   d, `vera_lambda_d`: (rank), from d_initial   b, `vera_lambda_b`: (out), from 0
+/// A and B are the first columns and rows of one random pair that all modules share. Dropout is before A.
+/// Kopiczko et al., "VeRA: Vector-based Random Matrix Adaptation", arXiv:2310.11454, eq. 2.
+#pragma once
+
+#include "veneer/ops/dropout.hpp"
+#include "veneer/ops/gain.hpp"
+#include "veneer/ops/linear.hpp"
+#include "veneer/peft/method.hpp"
+#include "veneer/peft/shared_projection.hpp"
+
+namespace veneer {
+
+template <Backend B, Real T = float>
+struct VeraAdapter {
+  Parameter<T, Shape<dyn>, B> d, b;
+  std::shared_ptr<SharedProjection<T, B>> projection;
+  double dropout_probability = 0.0;
+
+  auto operator()(const auto& w, const auto& x) const {
+    const auto z = veneer::linear(dropout(x, dropout_probability), projection->down(w.shape()[1]));  // (tokens, rank)
+    return add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
+  }
+  /// (b * B) (d * A), the change of the weight.    (out, in)
+  auto delta(index_t in) const {
+    const auto up = gain_rows(projection->up(b.count()), b.value()), down = gain_rows(projection->down(in), d.value());
+    Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), in), up.device());
+    ops::product<false, false>(change, up, down);
+    return change;
+  }
+  auto merged(const auto& w) const { return add(decode(value_of(w)), delta(w.shape()[1])); }
+
+  template <class F>
+  void visit_shared(const F& f) {
+    if (projection->saved) f("vera_A", projection->a), f("vera_B", projection->b);
+  }
+  static constexpr auto fields =
+      std::tuple{field("vera_lambda_b", &VeraAdapter::b), field("vera_lambda_d", &VeraAdapter::d)};
+};
+
+/// VeRA as a method.
+struct Vera {
+  index_t r = 256;
+  double d_initial = 0.1, vera_dropout = 0.0;
+  index_t projection_prng_key = 0;                   // of A and B
+  bool save_projection = true, init_weights = true;  // false: d is random and b is 1
+
+  static constexpr const char *peft_type = "VERA", *name = "VeRA";
+  static constexpr std::array<std::string_view, 3> shares{"bias", "layers_pattern", "layers_to_transform"};
+  static constexpr auto settings = std::tuple{field("r", &Vera::r),
+                                              field("d_initial", &Vera::d_initial),
+                                              field("vera_dropout", &Vera::vera_dropout),
+                                              field("projection_prng_key", &Vera::projection_prng_key),
+                                              field("save_projection", &Vera::save_projection),
+                                              field("init_weights", &Vera::init_weights)};
+  template <Backend B, Real T>
+  using linear = VeraAdapter<B, T>;
+  bool operator==(const Vera&) const = default;
+
+  void check(const auto&) const {
+    expects(r >= 1, "r: found " + std::to_string(r) + ", expected a rank of at least 1");
+    expects(vera_dropout >= 0 && vera_dropout < 1, "vera_dropout: expected a probability of at least 0 and below 1");
+  }
+  void describe(AdaptedModule& module, const auto&) const { module.rank = r; }
+  template <Real T, Backend B, class Config>
+  linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
+    using Projection = SharedProjection<T, B>;
+    if (!site.common) {
+      const bool values = site.values || !save_projection;
+      site.common = std::make_shared<Projection>(r, site.largest_out, site.largest_in, projection_prng_key,
+                                                 save_projection, values, site.device);
+    }
+    const Shape<dyn> rank(r), out(site.module.out);
+    linear<B, T> adapter{{}, {}, std::static_pointer_cast<Projection>(site.common), vera_dropout};
+    adapter.d = site.parameter(rank, [&] {
+      return init_weights ? full<T>(rank, static_cast<T>(d_initial), site.device)
+                          : normal<T>(rank, site.source, 1.0, site.device);
+    });
+    adapter.b = site.parameter(out, [&] { return full<T>(out, init_weights ? T(0) : T(1), site.device); });
+    return adapter;
+  }
+};
+
+}  // namespace veneer

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file slopes.hpp
+/// Whether gradients that were gathered in a Parameter are those of differences.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "veneer/autograd/tape.hpp"
+
+namespace veneer::testing {
+
+/// The largest distance of a parameter's gradient from central differences of `loss()`, relative to the largest slope.
+template <ParameterLike P, class F>
+double slope_error(P& parameter, const F& loss) {
+  std::vector<double> values = to_host(parameter.value());
+  std::vector<double> found(values.size(), 0.0);
+  if (parameter.gradient()) found = to_host(parameter.gradient());
+  double error = 0.0, widest = 1e-3;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double kept = values[i];
+    const auto at = [&](double value) {
+      values[i] = value;
+      parameter.device().copy_in(parameter.value().data(), values.data(), parameter.count());
+      return loss();
+    };
+    const double slope = (at(kept + 1e-5) - at(kept - 1e-5)) / 2e-5;
+    at(kept);
+    values[i] = kept;
+    widest = std::max(widest, std::abs(slope));
+    error = std::max(error, std::abs(slope - found[i]));
+  }
+  return error / widest;
+}
+
+}  // namespace veneer::testing
