@@ -52,6 +52,10 @@
 #include "veneer/ops/rms_norm.hpp"           // IWYU pragma: export
 #include "veneer/ops/rope.hpp"               // IWYU pragma: export
 #include "veneer/ops/softmax.hpp"            // IWYU pragma: export
+#include "veneer/quant/block_scales.hpp"     // IWYU pragma: export
+#include "veneer/quant/codebook.hpp"         // IWYU pragma: export
+#include "veneer/quant/nf4_kernels.hpp"      // IWYU pragma: export
+#include "veneer/quant/nf4_tensor.hpp"       // IWYU pragma: export
 #include "veneer/optim/adamw.hpp"            // IWYU pragma: export
 #include "veneer/optim/clip.hpp"             // IWYU pragma: export
 #include "veneer/optim/schedule.hpp"         // IWYU pragma: export
