@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/// 4-bit weights against bitsandbytes: codes, block maxima and decoded values, bit for bit.
+/// 4-bit weights against bitsandbytes: codes, maxima, decoded values and files, bit for bit; logits against double.
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "veneer/backend/cpu.hpp"
+#include "veneer/io/llama_folder.hpp"
 #include "veneer/quant/nf4_tensor.hpp"
 
 #include "golden/support.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace fs = std::filesystem;
 
 using namespace veneer;
 using namespace veneer::testing;
@@ -158,4 +165,134 @@ TEST_CASE("recorded weights are quantised and decoded to the recorded bits") {
   }
   CHECK(encoded >= 80);
   CHECK(decoded > encoded);
+}
+
+namespace {
+
+/// The largest distance of the logits of a recorded model from those computed in double on the decoded weights.
+double distance_from_double(const AnyLlama<>& model, const SafetensorsFile& expected) {
+  const TokenBatch batch = token_batch(expected.at("input_ids"), nullptr, nullptr);
+  const auto layout = AttentionLayout::packed(std::vector<index_t>(static_cast<std::size_t>(batch.rows), batch.length));
+  const auto ids = from_host(Shape<dyn>(static_cast<index_t>(batch.ids.size())), batch.ids, Cpu{});
+  const std::vector<float> logits = to_host(model(ids, layout));
+  std::vector<double> exact(logits.size());
+  REQUIRE(element_count(expected.at("logits_f64")) == static_cast<index_t>(exact.size()));
+  read_floats(expected.at("logits_f64"), exact.data());
+  double largest = 0.0;
+  for (std::size_t i = 0; i < exact.size(); ++i)
+    largest = std::max(largest, std::abs(exact[i] - static_cast<double>(logits[i])));
+  return largest;
+}
+
+const char* const quantised_folders[] = {"llama/nf4_f32",     "llama/nf4_dq_f32",  "llama/nf4_bf16",
+                                         "llama/nf4_dq_bf16", "llama_odd/nf4_f32", "llama_odd/nf4_dq_f32"};
+
+/// The bytes of all tensors of a file.
+std::map<std::string, std::string> contents(const fs::path& path) {
+  const SafetensorsFile file(path);
+  std::map<std::string, std::string> bytes;
+  for (const std::string& name : file.names()) {
+    const TensorEntry& entry = file.at(name);
+    bytes[name] = std::string(dtype_name(entry.dtype)) + shape_text(entry.shape) +
+                  std::string(reinterpret_cast<const char*>(entry.data), entry.bytes);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("4-bit models compute the logits that their decoded weights give in double") {
+  for (const std::string name : quantised_folders) {
+    const fs::path folder = test_data / "nf4" / name;
+    INFO(name);
+    const AnyLlama<> model = load_llama(folder);
+    const SafetensorsFile expected(folder / "expected.safetensors");
+    const double distance = distance_from_double(model, expected);
+    CAPTURE(distance);
+    // bfloat16 models: the recorded weights are rounded to bfloat16 once more, as that compute type asks for.
+    CHECK(distance < (name.find("bf16") == std::string::npos ? 1e-5 : 0.05));
+  }
+}
+
+TEST_CASE("decoded weights of 4-bit models are the recorded ones, bit for bit") {
+  for (const std::string name : quantised_folders) {
+    const fs::path folder = test_data / "nf4" / name;
+    const SafetensorsFile expected(folder / "expected.safetensors"), weights(folder / "model.safetensors");
+    int compared = 0;
+    for (const std::string& key : expected.names()) {
+      if (key.rfind("deq_", 0) != 0) continue;
+      INFO(name << ", " << key);
+      const std::string weight = key.substr(key.find('.') + 1);
+      const auto& shape = expected.at(key).shape;
+      const auto w = read_nf4(weights, weight, Shape<dyn, dyn>(shape[0], shape[1]), Cpu{});
+      if (expected.at(key).dtype == Dtype::f32)
+        CHECK(same(to_host(decode_as<float>(w)), raw_values<float>(expected.at(key))));
+      if (expected.at(key).dtype == Dtype::bf16)
+        CHECK(same(to_host(decode_as<bfloat16>(w)), raw_values<bfloat16>(expected.at(key))));
+      ++compared;
+    }
+    CHECK(compared >= 3);
+  }
+}
+
+TEST_CASE("a 4-bit model that is saved has the tensors and the config that transformers wrote") {
+  TemporaryFolder temporary;
+  for (const std::string name : quantised_folders) {
+    const fs::path folder = test_data / "nf4" / name;
+    INFO(name);
+    AnyLlama<> model = load_llama(folder);
+    const Json raw = read_json(folder / "config.json");
+    save_llama(model, temporary / "saved", raw);
+    const auto found = contents(temporary / "saved/model.safetensors"),
+               expected = contents(folder / "model.safetensors");
+    CHECK(found.size() == expected.size());
+    for (const auto& [key, bytes] : expected) {
+      INFO(key);
+      REQUIRE(found.contains(key));
+      CHECK(found.at(key) == bytes);
+    }
+    CHECK(read_json(temporary / "saved/config.json") == raw);
+  }
+}
+
+TEST_CASE("quantising while loading gives the tensors that transformers wrote") {
+  TemporaryFolder temporary;
+  for (const std::string family : {"llama", "llama_odd"}) {
+    for (const bool nested : {false, true}) {
+      INFO(family << (nested ? ", nested" : ""));
+      const fs::path base = test_data / "nf4" / family / "base";
+      AnyLlama<> model = load_llama(base, {.quantise = NF4Options{.double_quant = nested}});
+      save_llama(model, temporary / "saved", read_json(base / "config.json"));
+      const fs::path reference = test_data / "nf4" / family / (nested ? "nf4_dq_f32" : "nf4_f32");
+      const auto found = contents(temporary / "saved/model.safetensors"),
+                 expected = contents(reference / "model.safetensors");
+      CHECK(found.size() == expected.size());
+      for (const auto& [key, bytes] : expected) {
+        INFO(key);
+        REQUIRE(found.contains(key));
+        // bitsandbytes' 8-bit codes are not always the nearest ones, and its mean is summed in another order.
+        if (nested && (key.ends_with(".absmax") || key.find("quant_state") != std::string::npos)) continue;
+        if (nested && key.ends_with(".nested_absmax")) continue;
+        CHECK(found.at(key) == bytes);
+      }
+      CHECK(dump_python(read_json(temporary / "saved/config.json")) ==  // keys in the order of the alphabet
+            dump_python(read_json(reference / "config.json")));
+      // What comes out computes what the reference computes, up to the difference of a few 8-bit codes.
+      const double distance = distance_from_double(model, SafetensorsFile(reference / "expected.safetensors"));
+      CHECK(distance < (nested ? 0.05 : 1e-5));
+    }
+  }
+}
+
+TEST_CASE("every form of storage is read, and its state is written as it was") {
+  const CaseFiles files("storage");
+  for (const Json& one : files.cases) {
+    const auto name = one.at("name").get<std::string>();
+    INFO(name);
+    const auto w = read_nf4(files.tensors, name + ".weight", Shape<dyn, dyn>(32, 128), Cpu{});
+    CHECK(same(to_host(decode_as<bfloat16>(w)), raw_values<bfloat16>(files.tensors.at(name + ".expected_bf16")), true));
+    const TensorEntry& state = files.tensors.at(detail::quant_state_name(name + ".weight", w.parts().book));
+    CHECK(quant_state_text(w) == std::string(reinterpret_cast<const char*>(state.data), state.bytes));
+  }
+  CHECK(files.cases.size() >= 6);
 }

@@ -5,7 +5,7 @@
 ///
 ///   plain    scale[b] = absmax[b]                                         absmax: (blocks)
 ///   nested   scale[b] = map[code[b]] * nested[b / nested_block] + offset  code: (blocks)   nested: (blocks / 256, up)
-///   offset = mean(absmax),   code = the nearest of map to (absmax - offset) / nested; at the middle of two, the even one
+///   offset = mean(absmax),   code = the nearest of map to (absmax - offset) / nested; the even one when two are
 /// The product is rounded to float before the sum. 32 bits a block become 8.125.
 /// Dettmers et al., "QLoRA", arXiv:2305.14314, section 3, "Double Quantization".
 #pragma once

@@ -2,7 +2,7 @@
 /// \file codebook.hpp
 /// The values that codes stand for, as bitsandbytes has them, to the bit.
 ///
-///   NF4       16 values: quantiles of the normal distribution, scaled to [-1, 1], with an exact 0. Code 0 is -1, 7 is 0.
+///   NF4       16 values: quantiles of the normal distribution, scaled to [-1, 1], with an exact 0 (code 7)
 ///   FP4       16 values: a sign and one of 8 magnitudes / 12. Read, never written.
 ///   dynamic   256 values for the 8-bit codes of block maxima: +-10^(i-6) m_ik, i = 0..6, and 0 and 1, in order;
 ///             m_ik is the middle of step k of the 2^i equal steps from 0.1 to 1

@@ -4,9 +4,10 @@
 ///
 ///   encode   absmax[b] = max |x|;   code[i] = nf4_code(x[i] * (1 / max(absmax[b], 1e-38)))     i in block b
 ///   decode   y[i] = value[code[i]] * scale[i / blocksize], in float, then rounded to the type of y
-/// Blocks are runs of the flattened tensor and may cross its rows. Two codes a byte, the first in the high half. The last
-/// block, when it is not full, divides by its maximum and stores it as at least 1e-38; after an odd count the low half is
-/// the code of 0. A NaN makes all codes of its block 15; in a block with an infinity, finite values get 7, infinities 15.
+/// Blocks are runs of the flattened tensor and may cross its rows. Two codes a byte, the first in the high half. The
+/// last block, when it is not full, divides by its maximum and stores it as at least 1e-38; after an odd count the low
+/// half is the code of 0. A NaN makes all codes of its block 15; in a block with an infinity, finite values get 7 and
+/// infinities 15.
 /// Source: bitsandbytes 0.50, bitsandbytes/backends/default/ops.py.
 #pragma once
 
@@ -79,8 +80,8 @@ struct PackedView {
   }
 };
 
-/// Runs of 32 values of a part of the flattened tensor: rows of `width`, `stride` apart, the first beginning at `first`;
-/// `runs` to a row. y: (rows, width)
+/// Runs of 32 values of a part of the flattened tensor: rows of `width`, `stride` apart, the first beginning at
+/// `first`; `runs` to a row. y: (rows, width)
 template <Stored To>
 struct DecodeRunBody {
   static constexpr index_t run = 32;
