@@ -291,6 +291,12 @@ HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
   return out;
 }
 
+/// The values of a 4-bit weight: one tensor that any reader knows.
+template <ShapeLike S, Backend B, Real T>
+HostTensor host_tensor(std::string name, const NF4Tensor<S, B, T>& w) {
+  return host_tensor(std::move(name), decode(w));
+}
+
 /// x rounded to the element type that `dtype` names; F32 for all but the 16-bit ones.
 template <Real T, ShapeLike S, Backend B>
 HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtype) {
