@@ -2,8 +2,8 @@
 /// \file nf4.cpp
 /// veneer's side of nf4.py and of scripts/compare_with_bitsandbytes.
 ///
-///   peer_nf4 quantise IN OUT BLOCKSIZE   IN: tensors; OUT: their codes and maxima, and <name>.decoded in their own type
-///   peer_nf4 time ROWS COLUMNS THREADS   answers lines on stdin ("quantise float32", "dequantise bfloat16") with seconds
+///   peer_nf4 quantise IN OUT BLOCKSIZE   OUT: codes and maxima of the tensors of IN, <name>.decoded in their own type
+///   peer_nf4 time ROWS COLUMNS THREADS   answers lines such as "quantise float32", "dequantise bfloat16" with seconds
 #include <chrono>
 #include <cstdio>
 #include <iostream>
