@@ -29,6 +29,7 @@
 #include "veneer/io/llama_config.hpp"         // IWYU pragma: export
 #include "veneer/io/llama_folder.hpp"         // IWYU pragma: export
 #include "veneer/io/peft_config.hpp"          // IWYU pragma: export
+#include "veneer/io/quantization.hpp"         // IWYU pragma: export
 #include "veneer/io/safetensors.hpp"          // IWYU pragma: export
 #include "veneer/io/utf8.hpp"                 // IWYU pragma: export
 #include "veneer/nn/adapter.hpp"              // IWYU pragma: export
@@ -73,6 +74,10 @@
 #include "veneer/peft/plan.hpp"               // IWYU pragma: export
 #include "veneer/peft/shared_projection.hpp"  // IWYU pragma: export
 #include "veneer/peft/vera.hpp"               // IWYU pragma: export
+#include "veneer/quant/block_scales.hpp"      // IWYU pragma: export
+#include "veneer/quant/codebook.hpp"          // IWYU pragma: export
+#include "veneer/quant/nf4_kernels.hpp"       // IWYU pragma: export
+#include "veneer/quant/nf4_tensor.hpp"        // IWYU pragma: export
 #include "veneer/tensor/factory.hpp"          // IWYU pragma: export
 #include "veneer/tensor/print.hpp"            // IWYU pragma: export
 #include "veneer/tensor/tensor.hpp"           // IWYU pragma: export

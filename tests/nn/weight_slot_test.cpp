@@ -106,3 +106,27 @@ TEMPLATE_LIST_TEST_CASE("new values are stored as the old ones were", "", testin
   CHECK(testing::same_bits(Slot<TestType>(w).with_values(fresh).dense_copy(), v));
   CHECK(testing::same_bits(Slot<TestType>().with_values(fresh).dense_copy(), v));
 }
+
+TEMPLATE_LIST_TEST_CASE("a slot of matrices holds 4-bit weights too, trains their values, and stores new ones so", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  using Packed = NF4Tensor<Shape<dyn, dyn>, TestType>;
+  const auto w = testing::random_matrix<float, TestType>(6, 64, 1),
+             v = testing::random_matrix<float, TestType>(6, 64, 2);
+  const Packed packed(w, {.blocksize = 32, .double_quant = true});
+  Slot<TestType> other;  // of 3 columns
+  CHECK_THROWS_AS(other = Slot<TestType>(packed), ShapeError);
+  WeightSlot<float, Shape<dyn, dyn>, TestType> slot = packed;
+  CHECK(slot.shape() == Shape<6, 64>{});
+  CHECK(testing::same_bits(slot.dense_copy(), decode(packed)));
+  CHECK(slot.select([](const auto& kept) { return NF4TensorLike<decltype(kept)>; }));
+  slot.train();
+  CHECK(testing::same_bits(slot.parameter().value(), decode(packed)));
+  slot.freeze();
+  const auto renewed = slot.with_values(Matrix<float, TestType>(v));
+  const auto* stored = std::get_if<Packed>(&renewed.stored());
+  REQUIRE(stored != nullptr);
+  CHECK(stored->options().blocksize == 32);
+  CHECK(stored->options().double_quant);
+  CHECK(testing::same_bits(decode(*stored), decode(Packed(v, {.blocksize = 32, .double_quant = true}))));
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file scalar.hpp
-/// The element types of tensors: float, double, bfloat16, half, and integers for token ids.
+/// The element types of tensors: float, double, bfloat16, half, integers for token ids, and bytes for packed codes.
 ///
 /// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and
 /// 10.
@@ -58,29 +58,22 @@ struct half {
     const std::uint32_t wide = detail::bits_of_float(value);
     const std::uint32_t sign = (wide >> 16) & 0x8000u;
     const std::uint32_t magnitude = wide & 0x7fffffffu;
-    std::uint32_t out = 0;
-    if (magnitude >= 0x7f800000u) {  // infinity, NaN
-      out = 0x7c00u | (magnitude > 0x7f800000u ? 0x200u | ((magnitude >> 13) & 0x3ffu) : 0u);
-    } else if (magnitude >= 0x477ff000u) {  // rounds past 65504
-      out = 0x7c00u;
-    } else if (magnitude >= 0x38800000u) {  // normal
-      out = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-    } else {  // subnormal: adding 0.5 lets the float unit round at 2^-24, the step of the subnormals
-      const float shifted = detail::float_from_bits(magnitude) + 0.5f;
-      out = detail::bits_of_float(shifted) - 0x3f000000u;
-    }
+    // All cases are computed and one is picked: no branch, so that loops vectorise.
+    const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+    // Adding 0.5 lets the float unit round at 2^-24, the step of the subnormals.
+    const std::uint32_t subnormal = detail::bits_of_float(detail::float_from_bits(magnitude) + 0.5f) - 0x3f000000u;
+    const std::uint32_t nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
+    std::uint32_t out = magnitude >= 0x38800000u ? normal : subnormal;
+    out = magnitude >= 0x477ff000u ? 0x7c00u : out;  // rounds past 65504
+    out = magnitude > 0x7f800000u ? nan : out;
     bits = static_cast<std::uint16_t>(sign | out);
   }
   VENEER_HD operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
-    const std::uint32_t exponent = (bits >> 10) & 0x1fu;
-    const std::uint32_t fraction = bits & 0x3ffu;
-    if (exponent == 0x1fu) return detail::float_from_bits(sign | 0x7f800000u | (fraction << 13));
-    if (exponent == 0) {
-      const float magnitude = static_cast<float>(fraction) * 5.9604644775390625e-8f;  // 2^-24, exact
-      return sign != 0 ? -magnitude : magnitude;
-    }
-    return detail::float_from_bits(sign | ((exponent + 112u) << 23) | (fraction << 13));
+    const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7fffu) << 13;
+    const float scaled = detail::float_from_bits(magnitude) * 5.192296858534828e33f;  // 2^112, exact; no branch
+    const std::uint32_t top = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;            // infinity, NaN
+    return detail::float_from_bits(sign | detail::bits_of_float(scaled) | top);
   }
 };
 
@@ -88,8 +81,9 @@ static_assert(sizeof(bfloat16) == 2 && sizeof(half) == 2);
 
 /// What a tensor may hold.
 template <class T>
-concept Scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> ||
-                 std::same_as<T, half> || std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t>;
+concept Scalar =
+    std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
+    std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t>;
 
 /// What arithmetic is done in.
 template <class T>
@@ -112,6 +106,7 @@ constexpr const char* scalar_name() {
   if constexpr (std::same_as<T, half>) return "float16";
   if constexpr (std::same_as<T, std::int32_t>) return "int32";
   if constexpr (std::same_as<T, std::int64_t>) return "int64";
+  if constexpr (std::same_as<T, std::uint8_t>) return "uint8";
 }
 
 }  // namespace veneer

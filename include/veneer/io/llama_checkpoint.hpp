@@ -4,14 +4,17 @@
 /// save_llama is the way
 /// back.
 ///
-/// Weights stay in the type that the file has (F32, BF16, F16; F64 rounds to F32). Every tensor of the model must be in
-/// the files,
-/// with its shape, and every tensor of the files in the model: one error lists all that is missing, extra or misshapen.
-/// Nothing is
-/// allocated before all shapes have been compared.
+/// Weights stay in the type that the file has (F32, BF16, F16, 4 bits by bitsandbytes; F64 rounds to F32), or become
+/// 4-bit ones as they are read. Every tensor of the model must be in the files, with its shape, and every tensor of the
+/// files in the model: one error lists all that is missing, extra or misshapen. Nothing is allocated before all shapes
+/// have been compared.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -26,6 +29,12 @@
 
 namespace veneer {
 
+struct LoadLlamaOptions {
+  /// Quantises the weights of linear layers one by one as they are read. Embeddings, norms, biases and the head stay as
+  /// they are, and so does what the files hold in 4 bits.
+  std::optional<NF4Options> quantise{};
+};
+
 /// A Llama whose sizes, storage and adapters are decided at run time.
 template <Backend B = Cpu, Real T = float>
 using AnyLlama = Llama<LlamaExtents{}, B, stored<T>, AnyAdapter<B, T>, AnyEmbeddingAdapter<B, T>>;
@@ -33,8 +42,10 @@ using AnyLlama = Llama<LlamaExtents{}, B, stored<T>, AnyAdapter<B, T>, AnyEmbedd
 namespace detail {
 
 /// The dtype of files that holds a T.
-template <Stored T>
+template <Scalar T>
 constexpr Dtype dtype_of() {
+  static_assert(Stored<T> || std::same_as<T, std::uint8_t>);
+  if constexpr (std::same_as<T, std::uint8_t>) return Dtype::u8;
   if constexpr (std::same_as<T, float>) return Dtype::f32;
   if constexpr (std::same_as<T, double>) return Dtype::f64;
   if constexpr (std::same_as<T, bfloat16>) return Dtype::bf16;
@@ -88,6 +99,38 @@ void read_weight(W& weight, const TensorEntry& entry, const B& device) {
   weight = W(read_widened<T>(entry, shape, device));
 }
 
+/// A weight in 4 bits.
+/// \throws FormatError when a value is not finite
+template <Real T, Scalar U, ShapeLike S, Backend B>
+NF4Tensor<S, B, T> quantise_weight(const std::string& name, const Tensor<U, S, B>& w, const NF4Options& options) {
+  const NF4Tensor<S, B, T> plain(w, {.blocksize = options.blocksize});
+  for (const float value : to_host(plain.parts().scales.absmax())) {
+    expects<FormatError>(std::isfinite(value), "tensor \"" + printable(name) +
+                                                   "\": holds a value that is not finite, and no 4-bit code for it");
+  }
+  if (!options.double_quant) return plain;
+  PackedParts<B> parts = plain.parts();
+  parts.scales = nest(parts.scales.absmax());
+  return NF4Tensor<S, B, T>(w.shape(), std::move(parts));
+}
+
+/// Whether a weight may be in 4 bits.
+template <class W>
+concept HoldsPacked = WeightSlotLike<W> && W::shape_type::rank == 2;
+
+template <HoldsPacked W, Backend B>
+void read_quantised(W& weight, const TensorEntry& entry, const B& device, const NF4Options& options) {
+  using T = typename W::scalar;
+  const auto shape = weight.shape();
+  if (entry.dtype == Dtype::bf16) {
+    weight = W(quantise_weight<T>(entry.name, read_stored<bfloat16>(entry, shape, device), options));
+  } else if (entry.dtype == Dtype::f16) {
+    weight = W(quantise_weight<T>(entry.name, read_stored<half>(entry, shape, device), options));
+  } else {
+    weight = W(quantise_weight<T>(entry.name, read_widened<float>(entry, shape, device), options));
+  }
+}
+
 /// Collects what is wrong with a set of tensors: the first twenty, and how many more.
 class Complaints {
  public:
@@ -131,24 +174,56 @@ void visit_base(M& model, const F& f) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// What is wrong with the tensors of one weight, or nothing.
+template <class W>
+std::optional<std::string> weight_problem(const W& weight, const std::string& name, const ShardedCheckpoint& files) {
+  const TensorEntry* entry = files.find(name);
+  const auto expected = extents_of(weight.shape());
+  if (entry == nullptr) return name + ": missing; expected shape " + shape_text(expected);
+  std::vector<std::int64_t> shape = entry->shape;
+  try {
+    if (const auto state = find_quant_state(files, name)) {
+      if (!HoldsPacked<W>) return name + ": in 4 bits, which only linear layers may be here";
+      check_packed(files, name, *state);
+      if (state->shape == expected) return std::nullopt;
+      shape = state->shape;
+    }
+  } catch (const FormatError& error) {
+    return error.what();
+  }
+  if (shape != expected) return name + ": shape " + shape_text(shape) + ", expected " + shape_text(expected);
+  if (entry->dtype != Dtype::f32 && entry->dtype != Dtype::f16 && entry->dtype != Dtype::bf16 &&
+      entry->dtype != Dtype::f64)
+    return name + ": dtype " + std::string(dtype_name(entry->dtype)) + ", expected F32, F16 or BF16";
+  return std::nullopt;
+}
+
+/// The weights that quantising changes: of linear layers, not of the head.
+template <class Model>
+std::set<std::string> linear_weights(Model& model) {
+  std::set<std::string> names;
+  visit_adaptable(model, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
+    if (kind == ModuleKind::linear) names.insert(name + ".weight");
+  });
+  return names;
+}
+
+}  // namespace detail
+
 /// Fills the weights of an outlined model from an open checkpoint.
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen or of a type without fractions
 template <class Model>
-void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint) {
+void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint, const LoadLlamaOptions& options = {}) {
   detail::Complaints complaints;
   std::set<std::string> known;
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
     known.insert(name);
-    const TensorEntry* entry = checkpoint.find(name);
-    const auto expected = detail::extents_of(weight.shape());
-    if (entry == nullptr) {
-      complaints.add(name + ": missing; expected shape " + shape_text(expected));
-    } else if (entry->shape != expected) {
-      complaints.add(name + ": shape " + shape_text(entry->shape) + ", expected " + shape_text(expected));
-    } else if (entry->dtype != Dtype::f32 && entry->dtype != Dtype::f16 && entry->dtype != Dtype::bf16 &&
-               entry->dtype != Dtype::f64) {
-      complaints.add(name + ": dtype " + std::string(dtype_name(entry->dtype)) + ", expected F32, F16 or BF16");
+    if (detail::has_quant_state(checkpoint, name)) {
+      for (std::string& part : detail::packed_names(name)) known.insert(std::move(part));
     }
+    if (auto problem = detail::weight_problem(weight, name, checkpoint)) complaints.add(std::move(*problem));
   });
   const bool tied = model.config.tie_word_embeddings;
   for (const std::string& name : checkpoint.names()) {
@@ -159,19 +234,39 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint) {
   complaints.raise(
       checkpoint.where(),
       "The files belong to another config.json, or are incomplete: compare them with where they came from.");
+  const std::set<std::string> linear = detail::linear_weights(model);
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
-    detail::read_weight(weight, checkpoint.at(name), model.device);
+    using W = std::remove_cvref_t<decltype(weight)>;
+    const TensorEntry& entry = checkpoint.at(name);
+    if constexpr (detail::HoldsPacked<W>) {
+      using S = typename W::shape_type;
+      using B = typename W::backend;
+      if (detail::find_quant_state(checkpoint, name)) {
+        weight =
+            W(read_nf4<ShardedCheckpoint, S, B, typename W::scalar>(checkpoint, name, weight.shape(), model.device));
+        return;
+      }
+      if (options.quantise && linear.contains(name)) {
+        detail::read_quantised(weight, entry, model.device, *options.quantise);
+        return;
+      }
+    }
+    detail::read_weight(weight, entry, model.device);
   });
 }
 
 /// Reads a model.
 /// \throws FormatError, IoError; ArgumentError when config.json asks for what is not supported
 template <Backend B = Cpu, Real T = float>
-AnyLlama<B, T> load_llama(const std::filesystem::path& folder, B device = {}) {
+AnyLlama<B, T> load_llama(const std::filesystem::path& folder, const LoadLlamaOptions& options, B device = {}) {
   const LlamaConfigFile file = read_llama_config(folder / "config.json");
   AnyLlama<B, T> model(file.config, std::move(device));
-  read_llama_weights(model, ShardedCheckpoint(folder));
+  read_llama_weights(model, ShardedCheckpoint(folder), options);
   return model;
+}
+template <Backend B = Cpu, Real T = float>
+AnyLlama<B, T> load_llama(const std::filesystem::path& folder, B device = {}) {
+  return load_llama<B, T>(folder, LoadLlamaOptions{}, std::move(device));
 }
 
 namespace detail {
@@ -196,12 +291,43 @@ HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
   return out;
 }
 
+/// The values of a 4-bit weight: one tensor that any reader knows.
+template <ShapeLike S, Backend B, Real T>
+HostTensor host_tensor(std::string name, const NF4Tensor<S, B, T>& w) {
+  return host_tensor(std::move(name), decode(w));
+}
+
 /// x rounded to the element type that `dtype` names; F32 for all but the 16-bit ones.
 template <Real T, ShapeLike S, Backend B>
 HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtype) {
   if (dtype == Dtype::bf16) return host_tensor(std::move(name), convert<bfloat16>(x));
   if (dtype == Dtype::f16) return host_tensor(std::move(name), convert<half>(x));
   return host_tensor(std::move(name), convert<float>(x));
+}
+
+/// The tensors of one weight, under its name.
+template <Scalar U, ShapeLike S, Backend B>
+void append_tensors(std::vector<HostTensor>& out, const std::string& name, const Tensor<U, S, B>& x) {
+  out.push_back(host_tensor(name, x));
+}
+template <ShapeLike S, Backend B, Real T>
+void append_tensors(std::vector<HostTensor>& out, const std::string& name, const NF4Tensor<S, B, T>& w) {
+  const PackedParts<B>& parts = w.parts();
+  out.push_back(host_tensor(name, parts.codes.reshape(Shape<dyn, 1>(parts.codes.count()))));
+  const auto bytes = [&](std::string key, const auto& values, Dtype dtype) {
+    const auto kept = std::make_shared<std::remove_cvref_t<decltype(values)>>(values);
+    out.push_back({{std::move(key), dtype, {static_cast<std::int64_t>(values.size())}, kept->data()}, kept});
+  };
+  const BlockScales<B>& scales = parts.scales;
+  if (scales.nested()) {
+    out.push_back(host_tensor(name + ".absmax", scales.codes()));
+    out.push_back(host_tensor(name + ".nested_absmax", scales.nested_absmax()));
+    out.push_back(host_tensor(name + ".nested_quant_map", scales.map()));
+  } else {
+    out.push_back(host_tensor(name + ".absmax", scales.absmax()));
+  }
+  bytes(name + ".quant_map", parts.values, Dtype::f32);
+  bytes(quant_state_name(name, parts.book), quant_state_text(w), Dtype::u8);
 }
 
 inline std::vector<TensorView> views(const std::vector<HostTensor>& tensors) {
@@ -223,7 +349,7 @@ std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype 
       if constexpr (ParameterLike<decltype(w)>) {
         tensors.push_back(detail::host_tensor_as(name, w.value(), trained_dtype));
       } else {
-        tensors.push_back(detail::host_tensor(name, w));
+        detail::append_tensors(tensors, name, w);
       }
       return 0;
     });

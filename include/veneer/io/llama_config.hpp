@@ -4,7 +4,7 @@
 ///
 /// transformers 5 has `rope_parameters` in place of `rope_theta` and `rope_scaling`, and `dtype` in place of
 /// `torch_dtype`; `rope_scaling.type` is an old name of `rope_type`. What a model computes differently is refused by
-/// name: another architecture, activation, rope type, a quantised checkpoint. Defaults are those of the model type.
+/// name: another architecture, activation, rope type, quantisation. Defaults are those of the model type.
 /// Source: huggingface/transformers, src/transformers/models/{llama,mistral,qwen2}/configuration_*.py.
 #pragma once
 
@@ -20,6 +20,7 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/io/json.hpp"
+#include "veneer/io/quantization.hpp"
 #include "veneer/nn/llama_config.hpp"
 
 namespace veneer {
@@ -28,6 +29,7 @@ namespace veneer {
 struct LlamaConfigFile {
   LlamaConfig config;
   Json raw;  // for writing a copy of the file beside other weights
+  std::optional<QuantizationConfig> quantization{};
   std::vector<std::string> warnings;
 };
 
@@ -207,12 +209,6 @@ inline void refuse_options(const Json& raw, const std::string& where) {
   }
   expects<FormatError>(find_number(raw, "partial_rotary_factor", where).value_or(1) == 1,
                        where + ": \"partial_rotary_factor\" is not supported");
-  const Json* quantization = find_json(raw, "quantization_config");
-  if (quantization == nullptr || quantization->is_null()) return;
-  const Json* method = find_json(*quantization, "quant_method");
-  throw FormatError(where + ": \"quantization_config\": a checkpoint quantised with " +
-                    (method == nullptr ? std::string("an unnamed method") : describe_json(*method)) +
-                    " can't be read here: take the model in 16 or 32 bits");
 }
 
 inline void add_warnings(LlamaConfigFile& file, const std::string& where) {
@@ -240,6 +236,7 @@ inline LlamaConfigFile parse_llama_config(Json raw, const std::string& where) {
   config.model_type = family.model_type;
   config.architecture = family.architecture;
   detail::refuse_options(raw, where);
+  file.quantization = read_quantization(raw, where);
   detail::read_sizes(config, raw, family, where);
   detail::read_biases(config, raw, where);
   config.rms_norm_eps = find_number(raw, "rms_norm_eps", where).value_or(1e-6);

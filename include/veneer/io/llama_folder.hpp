@@ -14,9 +14,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "veneer/io/llama_checkpoint.hpp"
@@ -40,10 +43,20 @@ inline const char* torch_dtype_name(Dtype dtype) {
   }
 }
 
-/// The type that most values have: one name stands for all in config.json.
+/// The type that most values have, those in 4 bits apart: one name stands for all in config.json.
 inline Dtype main_dtype(const std::vector<HostTensor>& tensors) {
   std::map<Dtype, std::int64_t> counts;
+  std::set<std::string> packed;
   for (const HostTensor& tensor : tensors) {
+    const std::size_t at = tensor.view.name.find(".quant_state.");
+    if (at != std::string::npos) {
+      const std::string weight = tensor.view.name.substr(0, at);
+      packed.insert(weight);
+      for (std::string& part : packed_names(weight)) packed.insert(std::move(part));
+    }
+  }
+  for (const HostTensor& tensor : tensors) {
+    if (packed.contains(tensor.view.name)) continue;
     std::int64_t count = 1;
     for (const std::int64_t extent : tensor.view.shape) count *= extent;
     counts[tensor.view.dtype] += count;
@@ -53,8 +66,42 @@ inline Dtype main_dtype(const std::vector<HostTensor>& tensors) {
   return most == counts.end() ? Dtype::f32 : most->first;
 }
 
+/// How the linear layers of a model are quantised: as the first that is; and which of them are not.
+struct QuantizationFound {
+  std::optional<QuantizationConfig> config;
+  std::vector<std::string> dense;
+};
+template <class Model>
+QuantizationFound find_quantization(Model& model) {
+  QuantizationFound found;
+  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
+    if (kind != ModuleKind::linear) return;
+    const bool packed = with_weight(layer.weight, [&](const auto& w) {
+      if constexpr (NF4TensorLike<decltype(w)>) {
+        if (!found.config) found.config = QuantizationConfig{w.parts().book, w.parts().scales.nested(), ""};
+        return true;
+      }
+      return false;
+    });
+    if (!packed) found.dense.push_back(name);
+  });
+  return found;
+}
+
+/// What config.json says of the quantisation of the weights as they now are.
+inline void update_quantization(Json& config, QuantizationFound found, Dtype dtype) {
+  if (!found.config) {
+    config.erase("quantization_config");
+    return;
+  }
+  const auto before = read_quantization(config, "config.json");
+  found.config->compute_dtype = before ? before->compute_dtype : torch_dtype_name(dtype);
+  config["quantization_config"] = quantization_json(*found.config, found.dense);
+}
+
 /// config.json with what changed since it was read. transformers 5 says "dtype", 4 "torch_dtype".
-inline std::string saved_config(Json config, bool tied, Dtype dtype) {
+inline std::string saved_config(Json config, bool tied, Dtype dtype, QuantizationFound quantization) {
+  update_quantization(config, std::move(quantization), dtype);
   const char* key = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   config[key] = torch_dtype_name(dtype);
   if (find_boolean(config, "tie_word_embeddings", "config.json").value_or(false) != tied)
@@ -115,7 +162,8 @@ void save_llama(Model& model, const std::filesystem::path& folder, const Json& c
   const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);
   AtomicFolder out(folder);
   write_atomically(out.path() / "config.json",
-                   detail::saved_config(config, model.config.tie_word_embeddings, detail::main_dtype(tensors)));
+                   detail::saved_config(config, model.config.tie_word_embeddings, detail::main_dtype(tensors),
+                                        detail::find_quantization(model)));
   write_safetensors(out.path() / "model.safetensors", detail::views(tensors), {{"format", "pt"}});
   if (!options.base.empty()) detail::copy_along(options.base, out.path());
   out.commit();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file weight_slot.hpp
-/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, or
-/// nothing
-/// (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
+/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, a
+/// matrix in 4 bits, or nothing (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
 ///
 /// Where a program fixes its storage, a layer takes a Tensor instead and pays nothing.
 #pragma once
@@ -14,18 +13,27 @@
 
 #include "veneer/autograd/tape.hpp"
 #include "veneer/core/error.hpp"
-#include "veneer/ops/linear.hpp"
+#include "veneer/quant/nf4_tensor.hpp"
 
 namespace veneer {
 
 namespace detail {
-template <class T, class S, class B>
+template <class T, class S, class B, bool Matrix = S::rank == 2>
 struct StoredKinds {
   using type = std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>>;
 };
+template <class T, class S, class B>
+struct StoredKinds<T, S, B, true> {
+  using type =
+      std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>, NF4Tensor<S, B, T>>;
+};
 template <class S, class B>
-struct StoredKinds<double, S, B> {
+struct StoredKinds<double, S, B, false> {
   using type = std::variant<std::monostate, Tensor<double, S, B>>;
+};
+template <class S, class B>
+struct StoredKinds<double, S, B, true> {
+  using type = std::variant<std::monostate, Tensor<double, S, B>, NF4Tensor<S, B, double>>;
 };
 }  // namespace detail
 
@@ -43,6 +51,12 @@ class WeightSlot {
   WeightSlot(Tensor<U, Other, B> weight) : stored_(Tensor<U, S, B>(weight)) {
     static_assert(Stored<U> && std::is_same_v<compute_t<U>, T>,
                   "veneer::WeightSlot: a slot of float holds float, bfloat16 or half; a slot of double holds double");
+  }
+  /// Holds a frozen weight in 4 bits.
+  template <ShapeLike Other, Real U>
+  WeightSlot(NF4Tensor<Other, B, U> weight) : stored_(NF4Tensor<S, B, T>(weight)) {
+    static_assert(S::rank == 2 && std::is_same_v<U, T>,
+                  "veneer::WeightSlot: a slot holds an NF4Tensor that is a matrix and decodes to the slot's own type");
   }
 
   /// Whether there is a weight.
@@ -72,12 +86,14 @@ class WeightSlot {
   const stored_type& stored() const { return stored_; }
   stored_type& stored() { return stored_; }
 
-  /// A frozen weight of these values in the storage type of this one, rounded once.
+  /// A frozen weight of these values in the storage of this one, rounded once. In 4 bits that is far from exact.
   WeightSlot with_values(const Tensor<T, S, B>& values) const {
     return std::visit(
         [&](const auto& kept) {
           using Kept = std::remove_cvref_t<decltype(kept)>;
-          if constexpr (TensorLike<Kept>) {
+          if constexpr (NF4TensorLike<Kept>) {
+            return WeightSlot(Kept(values, kept.options()));
+          } else if constexpr (TensorLike<Kept>) {
             return WeightSlot(convert<typename Kept::scalar>(values));
           } else {
             return WeightSlot(values);
@@ -99,14 +115,7 @@ class WeightSlot {
   template <class F>
   auto select(const F& f) const {
     if (trained_) return f(*trained_);
-    if constexpr (std::variant_size_v<stored_type> == 2) {
-      if (const auto* w = std::get_if<1>(&stored_)) return f(*w);
-    } else {
-      if (const auto* w = std::get_if<2>(&stored_)) return f(*w);
-      if (const auto* w = std::get_if<3>(&stored_)) return f(*w);
-      if (const auto* w = std::get_if<1>(&stored_)) return f(*w);
-    }
-    throw ArgumentError("veneer::WeightSlot: the slot holds no weight");
+    return select_stored<1>(f);
   }
 
   /// For visit: the trainable copy, if there is one.
@@ -120,6 +129,13 @@ class WeightSlot {
   }
 
  private:
+  template <std::size_t I, class F>
+  auto select_stored(const F& f) const {
+    if (const auto* w = std::get_if<I>(&stored_)) return f(*w);
+    if constexpr (I + 1 < std::variant_size_v<stored_type>) return select_stored<I + 1>(f);
+    throw ArgumentError("veneer::WeightSlot: the slot holds no weight");
+  }
+
   stored_type stored_;
   std::optional<Parameter<T, S, B>> trained_;
 };

@@ -137,7 +137,7 @@ auto gather_columns(const X& x, const I& ids) {
 
 /// The vectors of tokens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens,
 /// features)
-template <ValueLike I, ValueLike W>
+template <ValueLike I, Weight W>
 auto embedding(const I& ids, const W& table) {
   return gather_rows(table, ids);
 }

@@ -7,8 +7,8 @@
 ///   Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685, eq. 3.
 ///
 /// A weight format is one function: decode(w) gives the dense weight. A tensor is its own; a 16-bit tensor widens,
-/// exactly,
-/// for the length of one product. The tape keeps w as it is stored and decodes again in the backward pass.
+/// exactly, for the length of one product. The tape keeps w as it is stored and decodes again in the backward pass. A
+/// format that also has decode_block is decoded a piece at a time where the backend works on pieces side by side.
 #pragma once
 
 #include <string>
@@ -77,6 +77,46 @@ void product(Y& y, const X& x, const W& w, double alpha = 1.0, double beta = 0.0
   y.device().gemm(gemm);
 }
 
+/// A format of which a part can be decoded alone: rows [row, row + rows), columns [column, column + columns).
+template <class W>
+concept DecodesInBlocks = requires(const W& w, typename W::scalar* to, index_t i) { w.decode_block(i, i, i, i, to); };
+
+/// Whether a backend has the refinement for pieces.
+template <class B>
+concept WorksSideBySide = requires(const B& device, index_t count) { device.concurrently(count, archetype::Body{}); };
+
+/// Columns [first, first + columns) of y = x wᵀ, or of y = x w, from the rows or columns of w that these need.
+template <bool TransposeW, class Y, class X, class W>
+void product_piece(Y& y, const X& x, const W& w, index_t first, index_t columns) {
+  using T = typename Y::scalar;
+  const index_t inner = x.extent(1);
+  const auto piece = y.device().template allocate<T>(columns * inner);
+  if constexpr (TransposeW) {
+    w.decode_block(first, columns, 0, inner, piece.get());
+  } else {
+    w.decode_block(0, inner, first, columns, piece.get());
+  }
+  Gemm<T> gemm{.transpose_b = TransposeW, .m = y.extent(0), .n = columns, .k = inner};
+  gemm.a = x.data(), gemm.lda = inner;
+  gemm.b = piece.get(), gemm.ldb = TransposeW ? inner : columns;
+  gemm.c = y.data() + first, gemm.ldc = y.extent(1);
+  y.device().gemm(gemm);
+}
+
+/// y = x wᵀ, or y = x w, for a weight of any format. No more than a few pieces of w are decoded at a time, where that
+/// can be; their extents, and so the bits, depend on the shapes alone.
+template <bool TransposeW, TensorLike Y, TensorLike X, class W>
+void weight_product(Y& y, const X& x, const W& w) {
+  if constexpr (DecodesInBlocks<W> && WorksSideBySide<typename Y::backend>) {
+    const index_t columns = y.extent(1), width = x.extent(0) <= 64 ? 32 : 128;
+    y.device().concurrently((columns + width - 1) / width, [&](index_t i) {
+      product_piece<TransposeW>(y, x, w, i * width, i * width + width < columns ? width : columns - i * width);
+    });
+  } else {
+    product<false, TransposeW>(y, x, decode(w));
+  }
+}
+
 /// A matrix of the rows of x and the columns of y, uninitialised.
 template <int RowAxis, int ColumnAxis, TensorLike X, class Y>
 auto empty_like(const X& x, const Y& y) {
@@ -88,12 +128,12 @@ auto empty_like(const X& x, const Y& y) {
 struct Linear {
   auto forward(const auto& x, const auto& w) const {
     auto y = empty_like<0, 0>(x, w);  // (tokens, out)
-    product<false, true>(y, x, decode(w));
+    weight_product<true>(y, x, w);
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&, const auto&, const auto& w) const {
     auto dx = empty_like<0, 1>(dy, w);  // (tokens, in)
-    product<false, false>(dx, dy, decode(w));
+    weight_product<false>(dx, dy, w);
     return dx;
   }
   auto pullback(Wrt<1>, const auto& dy, const auto&, const auto& x, const auto&) const {
@@ -114,7 +154,7 @@ struct LowRankLinear {
     auto z = empty_like<0, 0>(x, a);  // (tokens, rank)
     product<false, true>(z, x, a);
     auto y = empty_like<0, 0>(x, w);  // (tokens, out)
-    product<false, true>(y, x, decode(w));
+    weight_product<true>(y, x, w);
     product<false, true>(y, z, b, scale, 1.0);
     return Forward{y, z};
   }
@@ -130,7 +170,7 @@ struct LowRankLinear {
       product<false, false>(dz, dy, b, scale);
       if (wanted[0]) {
         dx = empty_like<0, 1>(dy, w);
-        product<false, false>(dx, dy, decode(w));
+        weight_product<false>(dx, dy, w);
         product<false, false>(dx, dz, a, 1.0, 1.0);
       }
       if (wanted[2]) {

@@ -20,7 +20,7 @@ std::ostream& operator<<(std::ostream& out, const Tensor<T, S, B>& x) {
   for (std::size_t i = 0; i < values.size() && i < shown; ++i) {
     if (i > 0) out << ", ";
     if constexpr (std::is_integral_v<T> || std::is_same_v<T, double>) {
-      out << values[i];
+      out << +values[i];  // a byte is a number
     } else {
       out << static_cast<float>(values[i]);
     }

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file block_scales.hpp
+/// BlockScales: the largest magnitude of every block of a 4-bit weight, as floats or, in double quantisation, as 8-bit
+/// codes.
+///
+///   plain    scale[b] = absmax[b]                                         absmax: (blocks)
+///   nested   scale[b] = map[code[b]] * nested[b / nested_block] + offset  code: (blocks)   nested: (blocks / 256, up)
+///   offset = mean(absmax),   code = the nearest of map to (absmax - offset) / nested; the even one when two are
+/// The product is rounded to float before the sum. 32 bits a block become 8.125.
+/// Dettmers et al., "QLoRA", arXiv:2305.14314, section 3, "Double Quantization".
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/quant/codebook.hpp"
+#include "veneer/tensor/factory.hpp"
+
+namespace veneer {
+
+/// Blocks of block maxima that share a scale when this library writes them.
+inline constexpr index_t nested_blocksize = 256;
+
+namespace ops {
+
+/// What a kernel needs of BlockScales.
+struct ScaleView {
+  const float* plain;
+  const std::uint8_t* codes;  // null: plain
+  const float* nested;
+  const float* map;
+  index_t nested_block;
+  float offset;
+
+  VENEER_HD float operator()(index_t block) const {
+    if (codes == nullptr) return plain[block];
+    // The product of two floats is exact in double: no compiler can fuse it with the sum.
+    const float centred =
+        static_cast<float>(static_cast<double>(map[codes[block]]) * static_cast<double>(nested[block / nested_block]));
+    return centred + offset;
+  }
+};
+
+/// One block of 256: nested[i] and the codes of absmax - offset.
+struct NestScalesBody {
+  std::uint8_t* codes;
+  float* nested;
+  const float* absmax;
+  const float* map;
+  index_t count;
+  float offset;
+
+  VENEER_HD std::uint8_t nearest(float s) const {
+    int low = 0, high = 255;  // the number of middles below s
+    while (low < high) {
+      const int half = (low + high) / 2;
+      const float middle = 0.5f * (map[half] + map[half + 1]);
+      if (middle < s || (middle == s && half % 2 == 1)) {
+        low = half + 1;
+      } else {
+        high = half;
+      }
+    }
+    return static_cast<std::uint8_t>(low);
+  }
+
+  VENEER_HD void operator()(index_t i) const {
+    const index_t begin = i * nested_blocksize;
+    const index_t end = begin + nested_blocksize < count ? begin + nested_blocksize : count;
+    float largest = 0.0f;
+    for (index_t b = begin; b < end; ++b) {
+      const float value = absmax[b] - offset, magnitude = value < 0.0f ? -value : value;
+      largest = magnitude > largest ? magnitude : largest;
+    }
+    nested[i] = largest;
+    const float inverse = largest > 0.0f ? 1.0f / largest : 0.0f;
+    for (index_t b = begin; b < end; ++b) codes[b] = nearest((absmax[b] - offset) * inverse);
+  }
+};
+
+struct PlainScalesBody {
+  float* y;
+  ScaleView scale;
+  VENEER_HD void operator()(index_t block) const { y[block] = scale(block); }
+};
+
+}  // namespace ops
+
+template <Backend B>
+class BlockScales {
+ public:
+  BlockScales() = default;
+  /// Plain ones.    absmax: (blocks)
+  explicit BlockScales(Vector<float, B> absmax) : plain_(std::move(absmax)) {}
+  /// Nested ones.    codes: (blocks)   nested: (blocks / nested_block, rounded up)   map: (256)
+  /// \throws ShapeError when these do not fit
+  BlockScales(Vector<std::uint8_t, B> codes, Vector<float, B> nested, Vector<float, B> map, float offset,
+              index_t nested_block = nested_blocksize)
+      : codes_(std::move(codes)),
+        nested_(std::move(nested)),
+        map_(std::move(map)),
+        offset_(offset),
+        nested_block_(nested_block) {
+    if (nested_block < 1 || map_.count() != 256 ||
+        nested_.count() != (codes_.count() + nested_block - 1) / nested_block) {
+      throw ShapeError("veneer::BlockScales: " + std::to_string(codes_.count()) + " codes in blocks of " +
+                       std::to_string(nested_block) + " have " + std::to_string(nested_.count()) +
+                       " scales and a map of " + std::to_string(map_.count()) + "; expected one a block, and 256");
+    }
+  }
+
+  index_t count() const { return nested() ? codes_.count() : plain_.count(); }
+  /// Whether the block maxima are quantised themselves.
+  bool nested() const { return static_cast<bool>(codes_); }
+  const Vector<float, B>& absmax() const { return plain_; }
+  const Vector<std::uint8_t, B>& codes() const { return codes_; }
+  const Vector<float, B>& nested_absmax() const { return nested_; }
+  const Vector<float, B>& map() const { return map_; }
+  float offset() const { return offset_; }
+  index_t nested_block() const { return nested_block_; }
+
+  ops::ScaleView view() const {
+    return {plain_.data(), codes_.data(), nested_.data(), map_.data(), nested_block_, offset_};
+  }
+
+  /// The block maxima that decoding uses, as floats.    (blocks)
+  Vector<float, B> decoded() const {
+    const B device = nested() ? codes_.device() : plain_.device();
+    Vector<float, B> y(Shape<dyn>(count()), device);
+    device.for_each(count(), ops::PlainScalesBody{y.data(), view()});
+    return y;
+  }
+
+ private:
+  Vector<float, B> plain_;
+  Vector<std::uint8_t, B> codes_;
+  Vector<float, B> nested_, map_;
+  float offset_ = 0.0f;
+  index_t nested_block_ = nested_blocksize;
+};
+
+/// Double quantisation of plain block maxima around a given offset.
+template <Backend B>
+BlockScales<B> nest(const Vector<float, B>& absmax, float offset) {
+  const B& device = absmax.device();
+  const std::array<float, 256> values = dynamic_map();
+  const auto map = from_host(Shape<dyn>(256), std::vector<float>(values.begin(), values.end()), device);
+  const index_t blocks = (absmax.count() + nested_blocksize - 1) / nested_blocksize;
+  Vector<std::uint8_t, B> codes(Shape<dyn>(absmax.count()), device);
+  Vector<float, B> nested(Shape<dyn>(blocks), device);
+  device.for_each(blocks,
+                  ops::NestScalesBody{codes.data(), nested.data(), absmax.data(), map.data(), absmax.count(), offset},
+                  nested_blocksize * 32);
+  return BlockScales<B>(codes, nested, map, offset);
+}
+
+/// Double quantisation around the mean, which is summed in double.
+/// \throws ArgumentError when a block maximum is not finite: it would spoil every block
+template <Backend B>
+BlockScales<B> nest(const Vector<float, B>& absmax) {
+  double sum = 0.0;
+  for (const float value : to_host(absmax)) sum += static_cast<double>(value);
+  const auto offset = static_cast<float>(absmax.count() == 0 ? 0.0 : sum / static_cast<double>(absmax.count()));
+  expects(
+      std::isfinite(offset),
+      "veneer::nest(absmax): a value of the weight is not finite, and double quantisation would carry it into every "
+      "block; look for it before, or quantise without double_quant");
+  return nest(absmax, offset);
+}
+
+}  // namespace veneer

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file nf4_kernels.hpp
+/// The loops of 4-bit weights: encode a block, decode a run. bitsandbytes' rule on a CPU, to the bit.
+///
+///   encode   absmax[b] = max |x|;   code[i] = nf4_code(x[i] * (1 / max(absmax[b], 1e-38)))     i in block b
+///   decode   y[i] = value[code[i]] * scale[i / blocksize], in float, then rounded to the type of y
+/// Blocks are runs of the flattened tensor and may cross its rows. Two codes a byte, the first in the high half. The
+/// last block, when it is not full, divides by its maximum and stores it as at least 1e-38; after an odd count the low
+/// half is the code of 0. A NaN makes all codes of its block 15; in a block with an infinity, finite values get 7 and
+/// infinities 15.
+/// Source: bitsandbytes 0.50, bitsandbytes/backends/default/ops.py.
+#pragma once
+
+#include <cstdint>
+
+#include "veneer/quant/block_scales.hpp"
+#include "veneer/quant/codebook.hpp"
+
+namespace veneer::ops {
+
+/// Number b of the blocks of x. Codes and absmax of that block are written.
+template <Stored From>
+struct EncodeNF4Body {
+  static constexpr index_t run = 32;  // the smallest block
+  std::uint8_t* codes;
+  float* absmax;
+  const From* x;
+  index_t count, blocksize;
+
+  VENEER_HD void operator()(index_t b) const {
+    const index_t begin = b * blocksize;
+    const index_t end = begin + blocksize < count ? begin + blocksize : count;
+    const bool full = end - begin == blocksize;
+    std::uint32_t largest = 0;  // magnitudes order as their bits do, a NaN above all
+    for (index_t i = begin; i < end; ++i) {
+      const std::uint32_t bits = detail::bits_of_float(static_cast<float>(x[i])) & 0x7fffffffu;
+      largest = bits > largest ? bits : largest;
+    }
+    constexpr std::uint32_t smallest = 0x006ce3eeu;  // 1e-38
+    const float bounded = detail::float_from_bits(largest > smallest ? largest : smallest);
+    absmax[b] = full ? detail::float_from_bits(largest) : bounded;
+    if (full && largest < 0x7f800000u) {
+      const float inverse = 1.0f / bounded;
+      for (index_t i = begin; i < end; i += run) encode_run(i, inverse);
+    } else {
+      for (index_t i = begin; i < end; i += 2) encode_pair(i, bounded, full);
+    }
+  }
+
+ private:
+  VENEER_HD void encode_run(index_t first, float inverse) const {
+    std::int32_t code[run];
+    for (int i = 0; i < run; ++i) code[i] = nf4_code(static_cast<float>(x[first + i]) * inverse);
+    std::uint8_t* to = codes + first / 2;
+    for (int i = 0; i < run / 2; ++i) to[i] = static_cast<std::uint8_t>(code[2 * i] << 4 | code[2 * i + 1]);
+  }
+
+  VENEER_HD void encode_pair(index_t i, float bounded, bool full) const {
+    const std::int32_t high = encode_one(i, bounded, full), low = i + 1 < count ? encode_one(i + 1, bounded, full) : 7;
+    codes[i / 2] = static_cast<std::uint8_t>(high << 4 | low);
+  }
+
+  VENEER_HD std::int32_t encode_one(index_t i, float bounded, bool full) const {
+    const float value = static_cast<float>(x[i]), s = full ? value * (1.0f / bounded) : value / bounded;
+    const bool nan = (detail::bits_of_float(s) & 0x7fffffffu) > 0x7f800000u;
+    return nan ? 15 : nf4_code(s);
+  }
+};
+
+/// What a kernel needs of a 4-bit weight.
+struct PackedView {
+  const std::uint8_t* codes;
+  const float* pairs;  // (256, 2): the values of the two halves of a byte
+  ScaleView scale;
+  int shift;  // log2 of the size of a block
+
+  /// Element i of the flattened tensor.
+  VENEER_HD float operator()(index_t i) const {
+    return pairs[2 * static_cast<index_t>(codes[i / 2]) + i % 2] * scale(i >> shift);
+  }
+};
+
+/// Runs of 32 values of a part of the flattened tensor: rows of `width`, `stride` apart, the first beginning at
+/// `first`; `runs` to a row. y: (rows, width)
+template <Stored To>
+struct DecodeRunBody {
+  static constexpr index_t run = 32;
+  To* y;
+  PackedView w;
+  index_t first, stride, width, runs;
+
+  VENEER_HD void operator()(index_t i) const {
+    const index_t row = i / runs, column = (i - row * runs) * run, from = first + row * stride + column;
+    const index_t count = width - column < run ? width - column : run;
+    To* to = y + row * width + column;
+    if (count == run && from % run == 0) {  // one block, whole bytes
+      const float scale = w.scale(from >> w.shift);
+      const std::uint8_t* byte = w.codes + from / 2;
+      float value[run];
+      for (int j = 0; j < run / 2; ++j) {
+        const float* pair = w.pairs + 2 * static_cast<index_t>(byte[j]);
+        value[2 * j] = pair[0];
+        value[2 * j + 1] = pair[1];
+      }
+      for (int j = 0; j < run; ++j) to[j] = static_cast<To>(value[j] * scale);
+    } else {
+      for (index_t j = 0; j < count; ++j) to[j] = static_cast<To>(w(from + j));
+    }
+  }
+};
+
+/// Row ids[i] of a table of (rows, columns).    y: (count, columns)
+template <Real T>
+struct DecodeRowsBody {
+  T* y;
+  PackedView w;
+  const std::int32_t* ids;
+  index_t columns;
+  VENEER_HD void operator()(index_t i) const {
+    const index_t from = static_cast<index_t>(ids[i]) * columns;
+    for (index_t c = 0; c < columns; ++c) y[i * columns + c] = static_cast<T>(w(from + c));
+  }
+};
+
+}  // namespace veneer::ops
