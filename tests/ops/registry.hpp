@@ -157,17 +157,17 @@ class Registry {
     binary("Add", [](const auto& x, const auto& y) { return add(x, y); });
     binary("Binary<Multiply>", [](const auto& x, const auto& y) { return multiply(x, y); });
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter("Binary<Divide>", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("Binary<Divide>", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         const auto below = full<T>(Shape<dyn, dyn>(rows, columns), 1.5, B{});
         return examine(
             [&](Tape&, const auto& x, const auto& y) { return weighed(divide(x, add(multiply(y, y), below))); },
             matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
       });
-      enter("Gain", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("Gain", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain(x, g)); },
                        matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
-      enter("Gain", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("Gain", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain_rows(x, g)); },
                        matrix(rows, columns, seed), matrix(rows, 1, seed + 100));
       });
@@ -221,7 +221,7 @@ class Registry {
 
   void losses() {
     for (const auto& [rows, columns] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {4, 5}, {5, 3}, {2, 19}}) {
-      enter("Orthogonality", text({rows, columns}), [rows = rows, columns = columns](std::uint64_t seed) {
+      enter("Orthogonality", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x) { return add(row_orthogonality(x), column_orthogonality(x)); },
                        matrix(rows, columns, seed));
       });
