@@ -37,6 +37,11 @@ TEST_CASE("what is written is what is read") {
     CHECK(mapped.text() == bytes);
     CHECK(mapped.size() == size);
     CHECK(mapped.bytes().size() == size);
+    mapped.forget(mapped.data(), size);
+    mapped.forget(mapped.data() + size / 3, size / 2);
+    mapped.forget(mapped.data(), size + 1);  // not a part of the file: nothing happens
+    mapped.forget(reinterpret_cast<const std::byte*>(bytes.data()), size);
+    CHECK(mapped.text() == bytes);
   }
   CHECK(folder.count() == 1);
 }

@@ -131,6 +131,25 @@ void read_quantised(W& weight, const TensorEntry& entry, const B& device, const 
   }
 }
 
+/// One weight, however it is stored; in 4 bits where it is or shall be.
+template <class W, Backend B>
+void read_any_weight(W& weight, const std::string& name, const ShardedCheckpoint& checkpoint, const B& device,
+                     const std::optional<NF4Options>& quantise) {
+  const TensorEntry& entry = checkpoint.at(name);
+  if constexpr (HoldsPacked<W>) {
+    using S = typename W::shape_type;
+    if (find_quant_state(checkpoint, name)) {
+      weight = W(read_nf4<ShardedCheckpoint, S, B, typename W::scalar>(checkpoint, name, weight.shape(), device));
+      return;
+    }
+    if (quantise) {
+      read_quantised(weight, entry, device, *quantise);
+      return;
+    }
+  }
+  read_weight(weight, entry, device);
+}
+
 /// Collects what is wrong with a set of tensors: the first twenty, and how many more.
 class Complaints {
  public:
@@ -236,22 +255,10 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint, const
       "The files belong to another config.json, or are incomplete: compare them with where they came from.");
   const std::set<std::string> linear = detail::linear_weights(model);
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
-    using W = std::remove_cvref_t<decltype(weight)>;
     const TensorEntry& entry = checkpoint.at(name);
-    if constexpr (detail::HoldsPacked<W>) {
-      using S = typename W::shape_type;
-      using B = typename W::backend;
-      if (detail::find_quant_state(checkpoint, name)) {
-        weight =
-            W(read_nf4<ShardedCheckpoint, S, B, typename W::scalar>(checkpoint, name, weight.shape(), model.device));
-        return;
-      }
-      if (options.quantise && linear.contains(name)) {
-        detail::read_quantised(weight, entry, model.device, *options.quantise);
-        return;
-      }
-    }
-    detail::read_weight(weight, entry, model.device);
+    detail::read_any_weight(weight, name, checkpoint, model.device,
+                            linear.contains(name) ? options.quantise : std::nullopt);
+    checkpoint.forget(entry);
   });
 }
 

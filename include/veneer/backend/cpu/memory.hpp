@@ -37,6 +37,32 @@ struct MemoryUse {
   std::size_t requests = 0;
 };
 
+/// Blocks from this size on are made of whole pages of it.
+inline constexpr std::size_t huge_page = std::size_t{1} << 21;
+
+/// What a block of a size counts as.
+struct SizeClass {
+  static constexpr std::size_t small_limit = 4096;
+  static constexpr std::size_t count = 64 + 4 * 52;
+
+  std::size_t index = 0;
+  std::size_t bytes = 0;
+  explicit SizeClass(std::size_t asked) {
+    if (asked <= small_limit) {
+      index = asked == 0 ? 0 : (asked - 1) / 64;
+      bytes = (index + 1) * 64;
+      return;
+    }
+    if (asked > (std::size_t{1} << 46))
+      throw MemoryError("veneer::cpu::Memory: asked for " + std::to_string(asked) + " bytes");
+    const auto octave = static_cast<std::size_t>(std::bit_width(asked - 1)) - 1;  // 2^octave < asked <= 2^(octave + 1)
+    const std::size_t step = std::size_t{1} << (octave - 2);
+    const std::size_t quarter = (asked - 1 - (std::size_t{1} << octave)) / step;
+    index = 64 + (octave - 12) * 4 + quarter;
+    bytes = (std::size_t{1} << octave) + (quarter + 1) * step;
+  }
+};
+
 class Memory {
  public:
   /// The arena of the process. It is never destroyed: a tensor of static storage may outlive everything else.
@@ -89,30 +115,6 @@ class Memory {
   }
 
  private:
-  static constexpr std::size_t huge = std::size_t{1} << 21;
-  static constexpr std::size_t small_limit = 4096;
-  static constexpr std::size_t class_count = 64 + 4 * 52;
-
-  struct SizeClass {
-    std::size_t index = 0;
-    std::size_t bytes = 0;
-    explicit SizeClass(std::size_t asked) {
-      if (asked <= small_limit) {
-        index = asked == 0 ? 0 : (asked - 1) / 64;
-        bytes = (index + 1) * 64;
-        return;
-      }
-      if (asked > (std::size_t{1} << 46))
-        throw MemoryError("veneer::cpu::Memory: asked for " + std::to_string(asked) + " bytes");
-      const auto octave =
-          static_cast<std::size_t>(std::bit_width(asked - 1)) - 1;  // 2^octave < asked <= 2^(octave + 1)
-      const std::size_t step = std::size_t{1} << (octave - 2);
-      const std::size_t quarter = (asked - 1 - (std::size_t{1} << octave)) / step;
-      index = 64 + (octave - 12) * 4 + quarter;
-      bytes = (std::size_t{1} << octave) + (quarter + 1) * step;
-    }
-  };
-
   void* request(const SizeClass& size) {
     void* block = from_system(size.bytes);
     if (block == nullptr) {
@@ -133,9 +135,9 @@ class Memory {
   }
 
   static void* from_system(std::size_t bytes) {
-    if (bytes < huge) return std::aligned_alloc(64, bytes);
-    const std::size_t whole = (bytes + huge - 1) / huge * huge;
-    void* block = std::aligned_alloc(huge, whole);
+    if (bytes < huge_page) return std::aligned_alloc(64, bytes);
+    const std::size_t whole = (bytes + huge_page - 1) / huge_page * huge_page;
+    void* block = std::aligned_alloc(huge_page, whole);
     if (block != nullptr) ::madvise(block, whole, MADV_HUGEPAGE);
     return block;
   }
@@ -158,8 +160,8 @@ class Memory {
   }
 
   mutable std::mutex mutex_;
-  std::array<std::vector<void*>, class_count> free_;
-  std::array<std::size_t, class_count> total_{};
+  std::array<std::vector<void*>, SizeClass::count> free_;
+  std::array<std::size_t, SizeClass::count> total_{};
   MemoryUse use_;
   std::atomic<bool> poison_{false};
 };

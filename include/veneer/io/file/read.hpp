@@ -145,6 +145,17 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
+  /// Gives the memory of the pages within a range of the file back to the system; they are read again when they are
+  /// looked at. Who copies a large file part by part so holds one part of it at a time.
+  void forget(const std::byte* begin, std::size_t bytes) const {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto at = reinterpret_cast<std::uintptr_t>(begin), start = reinterpret_cast<std::uintptr_t>(data_);
+    if (data_ == nullptr || at < start || at - start > size_ || bytes > size_ - (at - start)) return;
+    const std::size_t offset = at - start;
+    const std::size_t first = (offset + page - 1) / page * page, end = (offset + bytes) / page * page;
+    if (first < end) ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
+  }
+
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;

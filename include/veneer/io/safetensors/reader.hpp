@@ -81,6 +81,11 @@ class SafetensorsFile {
   /// What is odd but legal: keys of a tensor that no version knows (the first 20).
   const std::vector<std::string>& warnings() const { return warnings_; }
 
+  /// Gives the memory that holds a tensor's pages back, once its values have been copied.
+  void forget(const TensorEntry& entry) const {
+    if (mapping_) mapping_->forget(entry.data, entry.bytes);
+  }
+
   /// Holds the mapping open for whoever keeps a pointer into it; null for a file in memory.
   std::shared_ptr<const void> keep_alive() const { return mapping_; }
 

@@ -119,6 +119,11 @@ class ShardedCheckpoint {
         where_ + ": no tensor \"" + printable(name) + "\" among the " + std::to_string(size()) + " of this model");
   }
 
+  /// Gives the memory that holds a tensor's pages back, once its values have been copied.
+  void forget(const TensorEntry& entry) const {
+    for (const SafetensorsFile& file : files_) file.forget(entry);  // the others find that it is not theirs
+  }
+
   /// The files, in the order of their names.
   const std::deque<SafetensorsFile>& files() const { return files_; }
 
