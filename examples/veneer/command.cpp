@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <string_view>
 
 #include "veneer/core/error.hpp"
@@ -156,6 +158,14 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   config.method = method_of(*this, total_steps);
   check(config);
   return config;
+}
+
+std::int64_t peak_memory_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("VmHWM:")) return std::atoll(line.c_str() + 6) * 1024;
+  }
+  return 0;
 }
 
 std::string readable_bytes(double bytes) {

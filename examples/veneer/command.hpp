@@ -66,6 +66,9 @@ struct AdapterFlags {
   LoraConfig config(index_t total_steps = 0) const;
 };
 
+/// The most memory that this process has had at one time, VmHWM of /proc/self/status; 0 where that cannot be read.
+std::int64_t peak_memory_bytes();
+
 /// "1,024 x" readable numbers for stderr and tables.
 std::string readable_bytes(double bytes);
 

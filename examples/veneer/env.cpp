@@ -116,6 +116,7 @@ Json environment() {
           {"threads", std::to_string(Cpu::threads())},
           {"memory", memory_value("MemTotal")},
           {"memory available", memory_value("MemAvailable")},
+          {"memory of the program", readable_bytes(static_cast<double>(peak_memory_bytes()))},
           {"CUDA", "not compiled in"},
           {"PCRE2", pcre2_version()},
           {"nlohmann-json", nlohmann},
@@ -123,8 +124,9 @@ Json environment() {
 }
 
 int run_env(bool json) {
-  const Json found = environment();
+  Json found = environment();
   if (json) {
+    found["peak_memory_bytes"] = peak_memory_bytes();
     print(dump_python(found, {.indent = -1, .sort_keys = false}) + "\n");
   } else {
     for (const auto& item : found.items())

@@ -2,21 +2,15 @@
 /// \file plan.cpp
 /// veneer plan: what an adapter would change about a model, and the memory that training it takes. Reads config.json,
 /// and the headers of weights where they are there; allocates no weight.
-///
-///   weights    of the base, in the types of their files
-///   trained    4 bytes a parameter that trains (float32)
-///   gradients  4 bytes a parameter that trains
-///   optimizer  8 bytes a parameter that trains: AdamW's two moments
-/// Activations come on top: they grow with the tokens of a batch.
 #include <memory>
-#include <optional>
 #include <sstream>
 
 #include "veneer/io/json.hpp"
 #include "veneer/io/llama_config.hpp"
-#include "veneer/io/safetensors.hpp"
+#include "veneer/io/quantization.hpp"
 
 #include "command.hpp"
+#include "memory.hpp"
 #include "session.hpp"
 
 namespace veneer::program {
@@ -26,30 +20,10 @@ namespace {
 struct PlanFlags {
   std::string model, config;
   AdapterFlags adapter;
+  MemoryRequest memory;
+  std::string quant = "none", dtype = "float32";
   bool json = false;
 };
-
-double bytes_of_dtype(const std::string& dtype) {
-  if (dtype == "bfloat16" || dtype == "float16") return 2.0;
-  return 4.0;  // float64 is rounded to float32
-}
-
-/// Bytes of the base: of the tensors where a folder has them, of the type that config.json names otherwise.
-double weight_bytes(const PlanFlags& flags, const LlamaConfig& config) {
-  const double named = static_cast<double>(parameter_count(config)) * bytes_of_dtype(config.dtype);
-  std::error_code error;
-  const std::filesystem::path folder = flags.model;
-  const bool there = !flags.model.empty() && (std::filesystem::exists(folder / "model.safetensors", error) ||
-                                              std::filesystem::exists(folder / "model.safetensors.index.json", error));
-  if (!there) return named;
-  const ShardedCheckpoint checkpoint(folder);
-  double sum = 0.0;
-  for (const std::string& name : checkpoint.names()) {
-    const TensorEntry& entry = checkpoint.at(name);
-    sum += static_cast<double>(entry.bytes) * (entry.dtype == Dtype::f64 ? 0.5 : 1.0);
-  }
-  return sum;
-}
 
 /// Every weight trains, in its own place.
 AdapterPlan full_plan(const LlamaConfig& config) {
@@ -66,15 +40,19 @@ int run_plan(const PlanFlags& flags) {
   const LlamaConfigFile file = read_llama_config(path);
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   const bool full = flags.adapter.method == "full";
+  expects(flags.quant == "none" || flags.quant == "nf4",
+          "plan: --quant " + flags.quant + " is not supported; none and nf4 are");
+  expects(flags.quant == "none" || !full, "plan: --quant nf4: a weight in 4 bits cannot train with --method full");
+  expects(flags.dtype == "float32", "plan: --dtype " + flags.dtype + " is not supported yet; float32 is");
   const LoraConfig adapter = flags.adapter.config();
   const AdapterPlan plan = full ? full_plan(file.config) : plan_of(file.config, adapter);
-  const auto trained = static_cast<double>(plan.trainable());
-  const double weights = full ? 0.0 : weight_bytes(flags, file.config);
-  const Json memory = {{"weights", weights},
-                       {"trained", 4.0 * trained},
-                       {"gradients", 4.0 * trained},
-                       {"optimizer", 8.0 * trained},
-                       {"sum", weights + 16.0 * trained}};
+  MemoryRequest request = flags.memory;
+  request.model = flags.model;
+  if (!full) request.adapter = adapter;
+  request.packed = flags.quant == "nf4";
+  if (const auto stored = read_quantization(file.raw, path.string()); stored && flags.model.empty())
+    request.packed = true, request.double_quant = stored->double_quant;
+  const Json memory = plan_bytes(file.config, request);
   if (flags.json) {
     Json modules = Json::array();
     for (const AdaptedModule& m : plan.modules) {
@@ -86,25 +64,14 @@ int run_plan(const PlanFlags& flags) {
                          {"scaling", m.scaling},
                          {"parameters", m.parameters}});
     }
-    const Json result = {{"trainable_parameters", plan.trainable()},
-                         {"all_parameters", plan.all()},
-                         {"modules", modules},
-                         {"bytes", memory}};
+    Json result = {{"trainable_parameters", plan.trainable()}, {"all_parameters", plan.all()}, {"modules", modules}};
+    result.update(memory);
     print(dump_python(result, {.indent = -1, .sort_keys = false}) + "\n");
     flush();
     return done;
   }
   std::ostringstream text;
-  text << plan << '\n';
-  const auto row = [&](const char* name, const char* key) {
-    text << name << readable_bytes(memory[key].get<double>()) << '\n';
-  };
-  row("frozen weights   ", "weights");
-  row("trained weights  ", "trained");
-  row("gradients        ", "gradients");
-  row("optimizer        ", "optimizer");
-  row("together         ", "sum");
-  text << "activations come on top and grow with the tokens of a batch\n";
+  text << plan << '\n' << memory_text(memory);
   print(text.str());
   flush();
   return done;
@@ -118,8 +85,22 @@ void add_plan(CLI::App& app, Run& run) {
   command->add_option("--model", flags->model, "folder of a Hugging Face model");
   command->add_option("--config", flags->config, "a config.json alone");
   flags->adapter.add_to(*command);
+  MemoryRequest& memory = flags->memory;
+  command->add_option("--quant", flags->quant, "storage of the base: none, or nf4: linear layers in 4 bits");
+  command->add_flag("--double-quant", memory.double_quant, "with --quant nf4: 8-bit scales");
+  command->add_option("--dtype", flags->dtype, "compute type: float32");
+  command->add_flag("--checkpointing", memory.checkpointing, "recompute blocks in the backward pass: less memory");
+  command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);
+  command->add_option("--seq", memory.seq, "tokens of each sequence")->check(CLI::Range(2, 1 << 24));
+  command->add_option("--grad-accum", memory.grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
+  command->add_option("--threads", memory.threads, "threads to compute with; one a core by default")
+      ->check(CLI::Range(1, 1024));
   command->add_flag("--json", flags->json, "print one JSON object");
-  command->callback([flags, &run] { run = [flags] { return run_plan(*flags); }; });
+  command->callback([flags, command, &run] {
+    if (flags->adapter.method == "ia3" && command->count("--targets") == 0)
+      flags->adapter.targets = "k_proj,v_proj,down_proj";
+    run = [flags] { return run_plan(*flags); };
+  });
 }
 
 }  // namespace veneer::program

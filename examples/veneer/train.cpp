@@ -14,6 +14,7 @@
 #include "veneer/train/order.hpp"
 #include "veneer/train/state.hpp"
 
+#include "memory.hpp"
 #include "progress.hpp"
 #include "train_settings.hpp"
 
@@ -47,6 +48,7 @@ class TrainRun {
     read_data();
     plan_order();
     load_model();
+    peak_loading_ = peak_memory_bytes();
     if (!settings_.quiet) std::cerr << plan_;
     prepare_trainer();
     if (settings_.shipped) before_ = showcase();
@@ -82,8 +84,20 @@ class TrainRun {
     AnyLlama<> outline(config_file_.config);
     plan_ = settings_.full() ? train_everything_outline(outline)
                              : plan_adapter(outline, settings_.adapter_flags.config(settings_.steps));
-    std::cout << settings_.to_yaml() << plan_;
+    std::cout << settings_.to_yaml() << plan_ << '\n' << memory_text(plan_bytes(config_file_.config, request()));
     return done;
+  }
+
+  MemoryRequest request() const {
+    MemoryRequest request;
+    request.model = settings_.model;
+    if (!settings_.full()) request.adapter = settings_.adapter_flags.config(settings_.steps);
+    request.packed = settings_.quant == "nf4";
+    request.double_quant = settings_.double_quant;
+    request.checkpointing = settings_.checkpointing;
+    request.batch = settings_.batch, request.seq = settings_.seq, request.grad_accum = settings_.grad_accum;
+    request.threads = settings_.threads;
+    return request;
   }
 
   static AdapterPlan train_everything_outline(AnyLlama<>& outline) {
@@ -144,7 +158,9 @@ class TrainRun {
       plan_ = train_everything(model_);
       return;
     }
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model));
+    LoadLlamaOptions options;
+    if (settings_.quant == "nf4") options.quantise = NF4Options{.double_quant = settings_.double_quant};
+    read_llama_weights(model_, ShardedCheckpoint(settings_.model), options);
     if (state_ && !state_->triplets.empty()) {
       attach_whole();
     } else if (state_ || !settings_.adapter.empty()) {
@@ -262,6 +278,7 @@ class TrainRun {
       }
     }
     seconds_ = progress.elapsed();
+    peak_memory_ = peak_memory_bytes();
     return done;
   }
 
@@ -341,6 +358,8 @@ class TrainRun {
     write_atomically(fs::path(settings_.out) / "loss.svg", loss_svg(curve_, evaluations_));
     Json json = {
         {"steps", total_}, {"seconds", seconds_}, {"out", settings_.out}, {"trainable_parameters", plan_.trainable()}};
+    json["peak_memory_bytes"] = peak_memory_;
+    json["peak_memory_bytes_loading"] = peak_loading_;
     if (!curve_.empty()) json["loss"] = curve_.back().value;
     if (!evaluations_.empty()) json["eval_loss"] = evaluations_.back().value;
     if (settings_.shipped) {
@@ -406,6 +425,7 @@ class TrainRun {
   Showcase before_;
   std::vector<Completion> sample_before_;
   double seconds_ = 0.0;
+  std::int64_t peak_memory_ = 0, peak_loading_ = 0;
 };
 
 }  // namespace

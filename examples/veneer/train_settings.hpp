@@ -34,6 +34,7 @@ struct TrainSettings {
   index_t eval_every = 0, save_every = 0;
   bool checkpointing = false;
   std::string dtype = "float32", device = "cpu", quant = "none";
+  bool double_quant = false;
   int threads = 0;
   bool dry_run = false, json = false, quiet = false, packing = false;
   bool shipped = false;  // no --model: the model and the task that come with the program

@@ -12,6 +12,7 @@
 #include "veneer/autograd/tape.hpp"           // IWYU pragma: export
 #include "veneer/backend/concept.hpp"         // IWYU pragma: export
 #include "veneer/backend/cpu.hpp"             // IWYU pragma: export
+#include "veneer/backend/meter.hpp"           // IWYU pragma: export
 #include "veneer/core/checked.hpp"            // IWYU pragma: export
 #include "veneer/core/error.hpp"              // IWYU pragma: export
 #include "veneer/core/label.hpp"              // IWYU pragma: export
@@ -104,6 +105,7 @@
 #include "veneer/text/vocabulary.hpp"         // IWYU pragma: export
 #include "veneer/train/batch.hpp"             // IWYU pragma: export
 #include "veneer/train/exact_match.hpp"       // IWYU pragma: export
+#include "veneer/train/memory_plan.hpp"       // IWYU pragma: export
 #include "veneer/train/metrics.hpp"           // IWYU pragma: export
 #include "veneer/train/order.hpp"             // IWYU pragma: export
 #include "veneer/train/state.hpp"             // IWYU pragma: export

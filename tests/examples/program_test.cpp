@@ -112,6 +112,8 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"dance"}, "subcommand"},
       {{"plan", "--colour", "red"}, "--colour"},
       {{"plan"}, "--model"},
+      {{"plan", "--model", model, "--quant", "int8"}, "--quant"},
+      {{"plan", "--model", model, "--quant", "nf4", "--method", "full"}, "full"},
       {{"plan", "--model", model, "--rank", "0"}, "--rank"},
       {{"plan", "--model", model, "--rank", "many"}, "--rank"},
       {{"plan", "--model", model, "--method", "loha"}, "loha"},
@@ -244,6 +246,19 @@ TEST_CASE("program: plan counts as PEFT does, for models of billions of paramete
   const Json full = parse_json(run({"plan", "--config", llama2, "--method", "full", "--json"}).out, "stdout");
   CHECK(full["trainable_parameters"] == 6738415616);
   CHECK(full["all_parameters"] == 6738415616);
+  CHECK(full["bytes"]["optimizer"] == 8 * index_t{6738415616});
+
+  const Result packed = run({"plan", "--config", llama2, "--quant", "nf4", "--double-quant", "--batch", "1", "--seq",
+                             "64", "--checkpointing", "--json"});
+  const Json small = parse_json(packed.out, "stdout"), bytes = small["bytes"];
+  CHECK(bytes == small["bytes_with_checkpointing"]);
+  CHECK(bytes["weights"].get<double>() < 4e9);
+  CHECK(bytes["activations"].get<double>() < small["bytes_without_checkpointing"]["activations"].get<double>() / 4);
+  index_t sum = -bytes["reused"].get<index_t>();
+  for (const char* part : {"weights", "adapters", "gradients", "optimizer", "activations", "scratch"})
+    sum += bytes[part].get<index_t>();
+  CHECK(sum == bytes["training"]);
+  CHECK(bytes["peak"] >= bytes["training"]);
 }
 
 TEST_CASE("program: tokenize gives the recorded ids, and texts come back") {

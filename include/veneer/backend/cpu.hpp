@@ -73,6 +73,9 @@ struct Cpu {
   /// Returns when all work handed out before is done. On the CPU it always is.
   void synchronize() const {}
 
+  /// Refinement: gives memory that was let go of, and is kept to be used again, back to the system.
+  void trim() const { cpu::Memory::instance().trim(); }
+
   /// Threads of the process that work for this backend.
   static int threads() { return cpu::Pool::instance().size(); }
   static void set_threads(int count) { cpu::Pool::instance().resize(count); }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file meter.hpp
-/// Meter: a backend that computes nothing and counts what Cpu would allocate. A training step on it says what the step
+/// Meter: a backend that computes nothing and counts what Cpu would take. A training step on it says what the step
 /// takes, from the same code and for a model of any size, before anything is allocated.
 ///
-/// Its addresses lead nowhere and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
-/// classes, and blocks that are kept and used again. What is left out is what a product packs, at most 0.6 MiB a
-/// thread.
+/// Its addresses lead nowhere, and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
+/// classes, blocks that are kept and used again, whole pages; and what products pack on each thread (cpu/kernel.hpp).
+/// Not counted are the host's own containers: ids, layouts, names, the tape.
 #pragma once
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 
 #include "veneer/backend/concept.hpp"
 #include "veneer/backend/cpu/memory.hpp"
+#include "veneer/backend/cpu/product.hpp"
 
 namespace veneer {
 
@@ -29,27 +30,36 @@ class MemoryMeter {
     return meter;
   }
 
-  /// In use now.
-  std::size_t used() const { return used_; }
-  /// In memory: pages of all blocks, free ones too, that somebody has written to.
-  std::size_t resident() const { return resident_; }
-  void reset() { *this = {}; }
+  /// \param threads  that Cpu is taken to have
+  explicit MemoryMeter(int threads = 1) : threads_(std::max(1, threads)) {}
 
-  /// A block, by its address and how much of it has been written to at some time.
+  /// In use now, as it was asked for.
+  std::size_t used() const { return used_; }
+  /// In memory: the pages that somebody has written to, of blocks in use and of free ones that are kept.
+  std::size_t resident() const { return resident_; }
+  /// The largest `resident` so far.
+  std::size_t peak() const { return peak_; }
+  /// What Cpu's arena would have asked the system for, and not returned: its `reserved`.
+  std::size_t reserved() const { return reserved_; }
+
+  /// A block, by its address, how much of it has been written to at some time, and its size.
   struct Block {
     std::uintptr_t address = 0;
-    std::size_t touched = 0;
+    std::size_t touched = 0, bytes = 0;
   };
 
   Block take(std::size_t bytes) {
     const cpu::SizeClass size(bytes);
     std::vector<Block>& free = free_[size.index];
-    if (free.empty()) free.push_back({next_ += size.bytes, 0});
+    if (free.empty()) {
+      free.push_back({next_ += size.bytes, 0, size.bytes});
+      reserved_ += size.bytes;
+    }
     Block block = free.back();
     free.pop_back();
-    const std::size_t page = size.bytes < cpu::huge_page ? 1 : cpu::huge_page;
-    const std::size_t touched = std::max(block.touched, (bytes + page - 1) / page * page);
+    const std::size_t touched = std::max(block.touched, pages_of(bytes));
     resident_ += touched - block.touched;
+    peak_ = std::max(peak_, resident_);
     used_ += bytes;
     block.touched = touched;
     return block;
@@ -58,19 +68,56 @@ class MemoryMeter {
     free_[cpu::SizeClass(bytes).index].push_back(block);
     used_ -= bytes;
   }
+  void trim() {
+    for (std::vector<Block>& free : free_) {
+      for (const Block& block : free) resident_ -= block.touched, reserved_ -= block.bytes;
+      free.clear();
+    }
+  }
+
+  /// Runs f with every block taken as often as there are threads at work on `tasks` tasks, since each of them takes
+  /// one. Inside of that, as in Cpu's pool, there is no more to share out.
+  template <class F>
+  void side_by_side(index_t tasks, const F& f) {
+    const int before = copies_;
+    if (before == 1) copies_ = static_cast<int>(std::clamp<index_t>(tasks, 1, threads_));
+    f();
+    copies_ = before;
+  }
+  int copies() const { return copies_; }
 
  private:
-  std::size_t used_ = 0, resident_ = 0;
+  static std::size_t pages_of(std::size_t bytes) {
+    // From 128 KiB on malloc maps pages for each block; smaller ones share them.
+    const std::size_t page = bytes >= cpu::huge_page ? cpu::huge_page : bytes >= 131072 ? 4096 : 64;
+    return (bytes + page - 1) / page * page;
+  }
+
+  std::size_t used_ = 0, resident_ = 0, peak_ = 0, reserved_ = 0;
   std::array<std::vector<Block>, cpu::SizeClass::count> free_;
   std::uintptr_t next_ = 4096;  // an address that nobody owns
+  int threads_, copies_ = 1;
+};
+
+/// A meter at zero in the place of this thread's, until the end of a scope. No tensor may outlive the scope.
+class FreshMeter {
+ public:
+  explicit FreshMeter(int threads) : before_(std::exchange(MemoryMeter::instance(), MemoryMeter(threads))) {}
+  ~FreshMeter() { MemoryMeter::instance() = std::move(before_); }
+  FreshMeter(const FreshMeter&) = delete;
+  FreshMeter& operator=(const FreshMeter&) = delete;
+
+ private:
+  MemoryMeter before_;
 };
 
 struct Meter {
   template <Scalar T>
   std::shared_ptr<T> allocate(index_t count) const {
     const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-    std::vector<MemoryMeter::Block> blocks;  // one for each of those that run side by side
-    for (int i = 0; i < side_by_side(); ++i) blocks.push_back(MemoryMeter::instance().take(bytes));
+    MemoryMeter& meter = MemoryMeter::instance();
+    std::vector<MemoryMeter::Block> blocks;
+    for (int i = 0; i < meter.copies(); ++i) blocks.push_back(meter.take(bytes));
     T* address = reinterpret_cast<T*>(blocks.front().address);
     return std::shared_ptr<T>(address, [bytes, blocks = std::move(blocks)](T*) {
       for (const MemoryMeter::Block& block : blocks) MemoryMeter::instance().give_back(block, bytes);
@@ -88,31 +135,35 @@ struct Meter {
   void for_each(index_t, const Body&, index_t = 1) const {}
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t, index_t, const Load&, typename Monoid::value_type*) const {}
-  template <Real T>
-  void gemm(const Gemm<T>&) const {}
 
-  /// One of them stands for all that run at a time.
+  template <Real T>
+  void gemm(const Gemm<T>& g) const {
+    if (g.m == 0 || g.n == 0 || g.batch == 0) return;
+    const cpu::TileShape shape = cpu::tile_shape(g.m, g.n, g.k);
+    const index_t down = (g.m + shape.rows - 1) / shape.rows, across = (g.n + shape.columns - 1) / shape.columns;
+    const index_t rows = std::min(shape.rows, g.m), columns = std::min(shape.columns, g.n);
+    MemoryMeter::instance().side_by_side(g.batch * down * across, [&] {
+      for (const index_t r : {rows, g.m - (down - 1) * shape.rows}) {  // a tile, and those at the ends
+        for (const index_t c : {columns, g.n - (across - 1) * shape.columns}) pack<T>(cpu::tile_packing(g, r, c));
+      }
+    });
+  }
+
+  /// f(0) stands for all that run at a time.
   template <class F>
   void concurrently(index_t count, const F& f) const {
-    if (count == 0) return;
-    const int before = side_by_side();
-    side_by_side() = static_cast<int>(std::min<index_t>(count, threads()));
-    f(index_t{0});
-    side_by_side() = before;
+    if (count > 0) MemoryMeter::instance().side_by_side(count, [&] { f(index_t{0}); });
   }
 
+  void trim() const { MemoryMeter::instance().trim(); }
   void synchronize() const {}
 
-  /// As many threads as Cpu is assumed to have.
-  static int& threads() {
-    thread_local int count = 2;
-    return count;
-  }
-
  private:
-  static int& side_by_side() {
-    thread_local int copies = 1;
-    return copies;
+  template <Real T>
+  void pack(const cpu::Packing& values) const {
+    std::shared_ptr<T> b, a;
+    if (values.b > 0) b = allocate<T>(values.b);
+    if (values.a > 0) a = allocate<T>(values.a);
   }
 };
 

@@ -96,7 +96,25 @@ void read_weight(W& weight, const TensorEntry& entry, const B& device) {
       return;
     }
   }
+  if constexpr (std::same_as<T, float>) {
+    if (entry.dtype == Dtype::f32) {
+      weight = W(read_stored<float>(entry, shape, device));
+      return;
+    }
+  }
   weight = W(read_widened<T>(entry, shape, device));
+}
+
+/// A tensor of a file, to be read once: on the host in place, which is the mapped file, elsewhere a copy.
+template <Scalar U, ShapeLike S, Backend B>
+Tensor<U, S, B> view_stored(const TensorEntry& entry, S shape, const B& device) {
+  if constexpr (std::same_as<B, Cpu>) {
+    if (reinterpret_cast<std::uintptr_t>(entry.data) % alignof(U) == 0) {
+      U* values = const_cast<U*>(reinterpret_cast<const U*>(entry.data));  // nobody writes: the handles are let go of
+      return Tensor<U, S, B>(shape, device, std::shared_ptr<U>(std::shared_ptr<void>(), values));
+    }
+  }
+  return read_stored<U>(entry, shape, device);
 }
 
 /// A weight in 4 bits.
@@ -104,10 +122,10 @@ void read_weight(W& weight, const TensorEntry& entry, const B& device) {
 template <Real T, Scalar U, ShapeLike S, Backend B>
 NF4Tensor<S, B, T> quantise_weight(const std::string& name, const Tensor<U, S, B>& w, const NF4Options& options) {
   const NF4Tensor<S, B, T> plain(w, {.blocksize = options.blocksize});
-  for (const float value : to_host(plain.parts().scales.absmax())) {
-    expects<FormatError>(std::isfinite(value), "tensor \"" + printable(name) +
-                                                   "\": holds a value that is not finite, and no 4-bit code for it");
-  }
+  const std::vector<float> largest = to_host(plain.parts().scales.absmax());
+  const bool finite = std::all_of(largest.begin(), largest.end(), [](float value) { return std::isfinite(value); });
+  expects<FormatError>(
+      finite, "tensor \"" + printable(name) + "\": holds a value that is not finite, and no 4-bit code for it");
   if (!options.double_quant) return plain;
   PackedParts<B> parts = plain.parts();
   parts.scales = nest(parts.scales.absmax());
@@ -122,10 +140,15 @@ template <HoldsPacked W, Backend B>
 void read_quantised(W& weight, const TensorEntry& entry, const B& device, const NF4Options& options) {
   using T = typename W::scalar;
   const auto shape = weight.shape();
+  const auto quantise = [&]<class U>(U) {
+    weight = W(quantise_weight<T>(entry.name, view_stored<U>(entry, shape, device), options));
+  };
   if (entry.dtype == Dtype::bf16) {
-    weight = W(quantise_weight<T>(entry.name, read_stored<bfloat16>(entry, shape, device), options));
+    quantise(bfloat16{});
   } else if (entry.dtype == Dtype::f16) {
-    weight = W(quantise_weight<T>(entry.name, read_stored<half>(entry, shape, device), options));
+    quantise(half{});
+  } else if (entry.dtype == Dtype::f32) {
+    quantise(float{});
   } else {
     weight = W(quantise_weight<T>(entry.name, read_widened<float>(entry, shape, device), options));
   }

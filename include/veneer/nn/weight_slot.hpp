@@ -106,7 +106,13 @@ class WeightSlot {
   Tensor<T, S, B> dense_copy() const {
     return select([](const auto& w) {
       const auto& kept = value_of(w);
-      return kept ? Tensor<T, S, B>(copy(decode(kept))) : Tensor<T, S, B>(kept.shape(), kept.device(), nullptr);
+      if (!kept) return Tensor<T, S, B>(kept.shape(), kept.device(), nullptr);
+      if constexpr (TensorLike<decltype(kept)> &&
+                    std::is_same_v<typename std::remove_cvref_t<decltype(kept)>::scalar, T>) {
+        return Tensor<T, S, B>(copy(kept));
+      } else {
+        return Tensor<T, S, B>(decode(kept));  // in memory of its own already
+      }
     });
   }
 

@@ -2,18 +2,25 @@
 /// \file memory_plan.hpp
 /// plan_memory: what training a Llama takes, by part, before anything is allocated.
 ///
-///   weights      of the base, as they are stored: float32, 16 bits, or NF4
-///   adapters     what trains beside the base, 4 bytes a parameter
+///   weights      of the base, as they are held: float32, 16 bits, or 4 bits; float32 where all of them train
+///   adapters     what stands beside the base: adapters, and copies of modules that train in full
 ///   gradients    4 bytes a parameter that trains
-///   optimizer    8 bytes a parameter that trains: AdamW's two moments
+///   optimizer    8 bytes a parameter that trains, AdamW's two moments; AdaLoRA's two averages as much again
 ///   activations  what the forward pass keeps for the backward pass
-///   scratch      the rest of the peak
-/// There is no formula behind it: two steps of training run on the backend Meter, which computes nothing and counts.
+///   scratch      the rest: results on their way, weights widened for one product, packed operands, ends of pages
+///   training = weights + adapters + gradients + optimizer + activations + scratch - reused
+///   peak = max(training, loading)
+/// `reused` is above 0 where gradients grow in the memory that activations leave. There is no formula behind it: two
+/// steps of training run on the backend Meter, which computes nothing and counts. Every token is taken to have a
+/// target.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "veneer/backend/meter.hpp"
@@ -25,80 +32,160 @@ namespace veneer {
 
 struct MemoryPlanOptions {
   std::optional<LoraConfig> adapter{};   // none: every weight trains
-  std::optional<NF4Options> quantise{};  // of the linear layers
-  bool half_weights = true;              // 16 bits a weight, else 32
+  std::optional<NF4Options> quantise{};  // of the linear layers, as they are read
   bool checkpointing = false;
-  index_t batch = 1, length = 512;  // sequences, and tokens of each
+  index_t batch = 1, length = 512;  // sequences of a micro-batch, and tokens of each
   index_t micro_batches = 1;
+  int threads = 0;                           // 0: one a core
+  const ShardedCheckpoint* files = nullptr;  // weights are held as these store them; without, as config.dtype says
 };
 
-/// Bytes. The parts add up to the peak.
+/// Bytes.
 struct MemoryPlan {
-  double weights = 0, adapters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0;
-  double peak() const { return weights + adapters + gradients + optimizer + activations + scratch; }
+  index_t weights = 0, adapters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0, reused = 0;
+  index_t loading = 0;  // while weights are read: what is held of them, and the largest tensor of a file
+  index_t training = 0;
+  index_t reserved = 0;  // what Cpu's arena then says of itself: whole size classes, touched or not
+  index_t peak() const { return std::max(loading, training); }
 };
 
 namespace detail {
 
+/// How a reader would hold one weight.
+struct PlannedStorage {
+  Dtype dtype = Dtype::f32;  // of the file
+  std::optional<NF4Options> packed{};
+};
+
+inline PlannedStorage planned_storage(const std::string& name, bool linear, const std::string& dtype,
+                                      const MemoryPlanOptions& options) {
+  PlannedStorage storage;
+  if (options.files == nullptr) {
+    storage.dtype = dtype == "bfloat16" ? Dtype::bf16 : dtype == "float16" ? Dtype::f16 : Dtype::f32;
+  } else {
+    storage.dtype = options.files->at(name).dtype;
+    if (const auto state = find_quant_state(*options.files, name))
+      storage.packed = NF4Options{.blocksize = state->blocksize, .double_quant = state->nested};
+  }
+  if (!storage.packed && linear) storage.packed = options.quantise;
+  return storage;
+}
+
+/// A 4-bit weight of that shape, of no values: walks no block on the host, as quantising does.
+template <Real T, ShapeLike S, Backend B>
+NF4Tensor<S, B, T> packed_for_plan(const S& shape, const NF4Options& options, const B& device) {
+  const index_t count = shape.count(), blocks = (count + options.blocksize - 1) / options.blocksize;
+  PackedParts<B> parts;
+  parts.blocksize = options.blocksize;
+  parts.codes = Vector<std::uint8_t, B>(Shape<dyn>((count + 1) / 2), device);
+  if (options.double_quant) {
+    const Shape<dyn> nested((blocks + nested_blocksize - 1) / nested_blocksize);
+    parts.scales = BlockScales<B>(Vector<std::uint8_t, B>(Shape<dyn>(blocks), device), Vector<float, B>(nested, device),
+                                  Vector<float, B>(Shape<dyn>(256), device), 0.0f);
+  } else {
+    parts.scales = BlockScales<B>(Vector<float, B>(Shape<dyn>(blocks), device));
+  }
+  return NF4Tensor<S, B, T>(shape, std::move(parts));
+}
+
 /// Gives every weight of an outline the storage that a reader would give it.
-inline void fill_for_plan(AnyLlama<Meter>& model, const MemoryPlanOptions& options) {
+/// \returns bytes of the largest tensor of the files
+template <class Model>
+index_t fill_for_plan(Model& model, const MemoryPlanOptions& options) {
   const std::set<std::string> linear = linear_weights(model);
+  index_t largest = 0;
   visit_base(model, [&](const std::string& name, auto& weight) {
     using W = std::remove_cvref_t<decltype(weight)>;
+    const PlannedStorage storage = planned_storage(name, linear.contains(name), model.config.dtype, options);
     const auto fill = [&]<class U>(U) {
-      const Tensor<U, typename W::shape_type, Meter> stored(weight.shape(), model.device);
+      using Dense = Tensor<U, typename W::shape_type, typename W::backend>;
       if constexpr (HoldsPacked<W>) {
-        if (options.quantise && linear.contains(name)) {
-          weight = W(quantise_weight<float>(name, stored, *options.quantise));
+        if (storage.packed) {
+          weight = W(packed_for_plan<typename W::scalar>(weight.shape(), *storage.packed, model.device));
           return;
         }
       }
-      weight = W(stored);
+      weight = W(Dense(weight.shape(), model.device));
     };
-    if (options.half_weights) {
+    const bool narrow = storage.dtype == Dtype::bf16 || storage.dtype == Dtype::f16;
+    const index_t values = weight.shape().count(), width = narrow ? 2 : storage.dtype == Dtype::f64 ? 8 : 4;
+    largest = std::max(largest,
+                       options.files != nullptr ? static_cast<index_t>(options.files->at(name).bytes) : values * width);
+    if (narrow) {
       fill(bfloat16{});
     } else {
       fill(0.0f);
     }
   });
+  return largest;
+}
+
+/// A micro-batch of the size that is planned for.
+inline Batch planned_batch(const MemoryPlanOptions& options) {
+  struct Sequence {
+    std::vector<std::int32_t> ids, labels;
+  };
+  const std::vector<std::int32_t> tokens(static_cast<std::size_t>(options.length), 0);
+  Batch batch;
+  for (index_t i = 0; i < options.batch; ++i) batch.add(Sequence{tokens, tokens});
+  return batch;
+}
+
+/// The adapter as it is in the middle of a run: AdaLoRA then keeps its averages.
+inline LoraConfig planned_adapter(LoraConfig config) {
+  if (auto* budget = std::get_if<AdaLora>(&config.method))
+    budget->total_step = std::max(budget->total_step, budget->tinit + budget->tfinal + 4);
+  return config;
 }
 
 }  // namespace detail
 
-/// \throws ArgumentError as attach
-inline MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& options) {
-  MemoryMeter& meter = MemoryMeter::instance();
-  meter.reset();
+/// A template, so that a file that does not call it does not compile it.
+/// \throws ArgumentError as attach, or where there is nothing in a batch; FormatError where a file lacks a weight
+template <class Model = AnyLlama<Meter>>
+MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& options) {
+  static_assert(std::same_as<typename Model::backend, Meter>, "veneer::plan_memory<Model>: counting is done on Meter");
+  expects(options.batch >= 1 && options.length >= 2 && options.micro_batches >= 1,
+          "veneer::plan_memory: a batch has at least one sequence of at least 2 tokens, a step one micro-batch");
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const FreshMeter fresh(options.threads > 0 ? options.threads : cores);
+  const MemoryMeter& meter = MemoryMeter::instance();
+  const auto used = [&] { return static_cast<index_t>(meter.used()); };
   MemoryPlan plan;
-  AnyLlama<Meter> model(config);
+  Model model(config);
   model.checkpointing = options.checkpointing;
-  detail::fill_for_plan(model, options);
-  const auto used = [&] { return static_cast<double>(meter.used()); };
+  const index_t largest = detail::fill_for_plan(model, options);
+  plan.loading = static_cast<index_t>(meter.resident()) + largest;
   plan.weights = used();
-  const AdapterPlan trained = options.adapter ? attach(model, *options.adapter) : train_everything(model);
-  plan.adapters = used() - plan.weights;
-  plan.gradients = 4.0 * static_cast<double>(trained.trainable());
-  const double before = used();
-  Trainer trainer(model);
-  Batch batch;
-  struct Example {
-    std::vector<std::int32_t> ids, labels;
-  };
-  const std::vector<std::int32_t> tokens(static_cast<std::size_t>(options.length), 0);
-  for (index_t i = 0; i < options.batch; ++i) batch.add(Example{tokens, tokens});
-  const std::vector<Batch> batches(static_cast<std::size_t>(options.micro_batches), batch);
-  trainer.step(batches);
-  plan.optimizer = 8.0 * static_cast<double>(trained.trainable());
-  {
-    const double idle = used();
-    Tape tape;
-    const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
-    const auto loss = model.loss(tape.input(ids), batch.layout(), batch.targets, 1.0);
-    plan.activations = used() - idle;
+  AdapterPlan trained;
+  if (options.adapter) {
+    trained = attach(model, detail::planned_adapter(*options.adapter));
+  } else {
+    trained = train_everything(model);
+    plan.weights = used();
   }
+  plan.loading = std::max(plan.loading, static_cast<index_t>(meter.peak()));
+  plan.gradients = 4 * trained.trainable();
+
+  const std::vector<Batch> batches(static_cast<std::size_t>(options.micro_batches), detail::planned_batch(options));
+  {
+    Tape tape;
+    const auto ids = from_host(Shape<dyn>(batches[0].tokens()), batches[0].ids, model.device);
+    const auto loss = model.loss(tape.input(ids), batches[0].layout(), batches[0].targets, 1.0);
+    plan.activations = used();
+  }
+  const index_t idle = used();  // adapters may keep something of a pass: DoRA its norms
+  plan.adapters = idle - plan.weights;
+  plan.activations -= idle;
+  Trainer trainer(model);
   trainer.step(batches);
-  const double parts = before + plan.gradients + plan.optimizer + plan.activations;
-  plan.scratch = std::max(0.0, static_cast<double>(meter.resident()) - parts);
+  plan.optimizer = used() - idle;
+  trainer.step(batches);
+  plan.training = static_cast<index_t>(meter.resident());
+  plan.reserved = static_cast<index_t>(meter.reserved());
+  const index_t parts = idle + plan.gradients + plan.optimizer + plan.activations;
+  plan.scratch = std::max<index_t>(0, plan.training - parts);
+  plan.reused = std::max<index_t>(0, parts - plan.training);
   return plan;
 }
 

@@ -44,7 +44,10 @@ class Trainer {
   /// \throws ArgumentError when nothing is trainable
   explicit Trainer(Model& model, TrainerOptions options = {},
                    const std::function<ParameterGroup(const std::string&, int)>& group = {})
-      : model_(model), options_(options), optimizer_(model, options.optimizer, group) {}
+      : model_(model), options_(options), optimizer_(model, options.optimizer, group) {
+    // What loading left behind, the 16-bit weights of a model that trains in full for one, no step would use.
+    if constexpr (requires { model.device.trim(); }) model.device.trim();
+  }
 
   /// One optimizer step over its micro-batches.
   /// \throws DivergedError when loss or gradients leave the finite numbers; parameters and moments are then unchanged

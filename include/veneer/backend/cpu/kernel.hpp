@@ -93,6 +93,11 @@ void pack_columns(const T* b, index_t across, index_t down, index_t steps, index
   }
 }
 
+/// Values that one thread packs at a time: of B, and of A where it is read across.
+struct Packing {
+  index_t b = 0, a = 0;
+};
+
 /// The slabs of up to 256 columns and 256 steps of one tile, NV vectors wide each.
 template <Real T, int NV>
 class TileWalk {
@@ -106,12 +111,18 @@ class TileWalk {
         column_(column),
         columns_(columns),
         strips_((rows + mr - 1) / mr),
-        pack_a_(problem.transpose_a && columns > 2 * width),
+        pack_a_(packing(problem, rows, columns).a > 0),
         pack_b_(problem.transpose_b || rows > 4 * mr) {
-    const index_t steps = std::min(block_steps, g_.k),
+    const Packing values = packing(problem, rows, columns);
+    packed_b_ = allocate<T>(values.b);
+    if (pack_a_) packed_a_ = allocate<T>(values.a);
+  }
+
+  static Packing packing(const Gemm<T>& problem, index_t rows, index_t columns) {
+    const index_t steps = std::min(block_steps, problem.k),
                   together = (std::min(block_columns, columns) + width - 1) / width * width;
-    packed_b_ = allocate<T>(steps * together);
-    if (pack_a_) packed_a_ = allocate<T>(strips_ * mr * steps);
+    const bool across = problem.transpose_a && columns > 2 * width;
+    return {steps * together, across ? (rows + mr - 1) / mr * mr * steps : 0};
   }
 
   void run() const {
@@ -171,6 +182,14 @@ class TileWalk {
   bool pack_a_, pack_b_;
   std::shared_ptr<T> packed_a_, packed_b_;
 };
+
+/// What tile_product packs for a tile of this size.
+template <Real T>
+Packing tile_packing(const Gemm<T>& g, index_t rows, index_t columns) {
+  if (g.k == 0 || g.alpha == T(0) || prefers_dots(g, rows)) return {};
+  return columns <= vector_lanes<T> ? TileWalk<T, 1>::packing(g, rows, columns)
+                                    : TileWalk<T, 2>::packing(g, rows, columns);
+}
 
 /// C[row.., column..] of one product, rows by columns.
 template <Real T>
