@@ -21,7 +21,7 @@ struct MemoryRequest {
   int threads = 0;
 };
 
-/// {"bytes": {...}, "bytes_without_checkpointing": {...}, "bytes_with_checkpointing": {...}, "batch": ..., ...}: weights,
+/// {"bytes": {...}, "bytes_without_checkpointing": {...}, "bytes_with_checkpointing": {...}, "batch": ...}: weights,
 /// adapters, gradients, optimizer, activations, scratch, reused, training (their sum, less reused), loading, peak. The
 /// first is of the request.
 /// \throws ArgumentError, FormatError
