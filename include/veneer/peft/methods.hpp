@@ -10,6 +10,8 @@
 #include "veneer/peft/dora.hpp"
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/lora.hpp"
+#include "veneer/peft/mixed_adapter.hpp"
+#include "veneer/peft/sum_adapter.hpp"
 #include "veneer/peft/vera.hpp"
 
 namespace veneer {
@@ -19,9 +21,14 @@ using AdapterMethod = std::variant<Lora, AdaLora, Ia3, Vera>;
 
 namespace detail {
 
+/// A slot for one of some adapters, for a sum with one of `Learner`, and for a choice among them by rows.
+template <class None, Backend B, Real T, class Learner, class... Adapters>
+using SlotOfSeveral = BasicAdapterSlot<None, Adapters..., SumAdapter<None, B, T, Learner>,
+                                       MixedAdapter<None, B, T, BasicAdapterSlot<None, Adapters...>>>;
+
 template <Backend B, Real T, class... Methods>
 struct Slots {
-  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
+  using linear = SlotOfSeveral<NoAdapter, B, T, LowRankAdapter<B, dyn, T>, typename Methods::template linear<B, T>...>;
 };
 
 template <class Method, class B, class T>
@@ -33,7 +40,9 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 template <Backend B, Real T = float>
 using AnyAdapter = typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear;
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter = EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>;
+using AnyEmbeddingAdapter =
+    detail::SlotOfSeveral<NoEmbeddingAdapter, B, T, LowRankEmbeddingAdapter<B, dyn, T>,
+                          typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>
