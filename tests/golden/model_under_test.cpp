@@ -208,6 +208,7 @@ SeveralUnderTest::SeveralUnderTest(const std::filesystem::path& folder, bool fou
   parts_ = std::make_unique<Parts>(Parts{NamedAdapters(load_llama(folder, options))});
 }
 SeveralUnderTest::~SeveralUnderTest() = default;
+SeveralUnderTest::SeveralUnderTest(SeveralUnderTest&&) noexcept = default;
 
 void SeveralUnderTest::load(const std::string& name, const std::filesystem::path& folder) {
   load_adapter(parts_->adapters, name, folder);
@@ -229,9 +230,11 @@ std::map<std::string, LoraFactors> SeveralUnderTest::factors(const std::string& 
   std::map<std::string, LoraFactors> all;
   auto model = parts_->adapters.with(name);
   detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-    if (const auto* adapter = layer.adapter.template get<LowRankAdapter<Cpu>>()) {
-      all[module] = {adapter->rank(), adapter->scaling, to_host(adapter->down.value()), to_host(adapter->up.value())};
-    }
+    layer.adapter.look([&](const auto& adapter) {
+      if constexpr (std::is_same_v<decltype(adapter), const LowRankAdapter<Cpu>&>) {
+        all[module] = {adapter.rank(), adapter.scaling, to_host(adapter.down.value()), to_host(adapter.up.value())};
+      }
+    });
   });
   return all;
 }

@@ -108,6 +108,7 @@ class SeveralUnderTest {
   /// \param four_bits  the linear layers as NF4
   explicit SeveralUnderTest(const std::filesystem::path& folder, bool four_bits = false);
   ~SeveralUnderTest();
+  SeveralUnderTest(SeveralUnderTest&&) noexcept;
 
   void load(const std::string& name, const std::filesystem::path& folder);
   AdapterPlan combine(const std::string& name, const std::vector<WeightedAdapter>& parts,

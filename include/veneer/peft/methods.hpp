@@ -21,14 +21,17 @@ using AdapterMethod = std::variant<Lora, AdaLora, Ia3, Vera>;
 
 namespace detail {
 
-/// A slot for one of some adapters, for a sum with one of `Learner`, and for a choice among them by rows.
-template <class None, Backend B, Real T, class Learner, class... Adapters>
-using SlotOfSeveral = BasicAdapterSlot<None, Adapters..., SumAdapter<None, B, T, Learner>,
-                                       MixedAdapter<None, B, T, BasicAdapterSlot<None, Adapters...>>>;
+/// A slot for one of some adapters, for a sum of them in which Low may learn, and for a choice among them by rows, in
+/// which Whole is no low-rank term.
+template <class None, Backend B, Real T, class Low, class Whole, class... Adapters>
+struct SlotOfSeveral {
+  using type =
+      BasicAdapterSlot<None, Low, Whole, Adapters..., SumAdapter<None, B, T, Low>, MixedAdapter<None, B, T, Whole>>;
+};
 
 template <Backend B, Real T, class... Methods>
 struct Slots {
-  using linear = SlotOfSeveral<NoAdapter, B, T, LowRankAdapter<B, dyn, T>, typename Methods::template linear<B, T>...>;
+  using linear = typename SlotOfSeveral<NoAdapter, B, T, typename Methods::template linear<B, T>...>::type;
 };
 
 template <class Method, class B, class T>
@@ -40,9 +43,8 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 template <Backend B, Real T = float>
 using AnyAdapter = typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear;
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter =
-    detail::SlotOfSeveral<NoEmbeddingAdapter, B, T, LowRankEmbeddingAdapter<B, dyn, T>,
-                          typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>;
+using AnyEmbeddingAdapter = typename detail::SlotOfSeveral<NoEmbeddingAdapter, B, T, typename Lora::embedding<B, T>,
+                                                           typename Dora::embedding<B, T>>::type;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>

@@ -10,6 +10,7 @@
 
 #include <concepts>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -77,15 +78,15 @@ class RowChoice {
 };
 
 /// \tparam None   what the layer does without adapters: NoAdapter, NoEmbeddingAdapter
-/// \tparam Whole  a slot of adapters that compute their rows whole
+/// \tparam Whole  an adapter that is no low-rank term and computes its rows whole: DoRA
 template <class None, Backend B, Real T, class Whole>
 class MixedAdapter {
  public:
-  /// What one adapter of the choice does in this layer: a term, or, where `whole` is filled, all of it.
+  /// What one adapter of the choice does in this layer: a term, or, where there is a `whole`, all of it.
   struct Part {
     index_t adapter = 0;
     LowRankFactors<T, B> term;
-    Whole whole;
+    std::optional<Whole> whole;
   };
 
   MixedAdapter() = default;
@@ -127,7 +128,7 @@ class MixedAdapter {
   }
 
   auto compute(const Part& part, const auto& w, const auto& x, const auto& y, const auto& rows) const {
-    if (part.whole) return Matrix<T, B>(part.whole(w, x));
+    if (part.whole) return Matrix<T, B>((*part.whole)(w, x));
     return part.term.added_to(Matrix<T, B>(picked(y, rows)), x);
   }
 

@@ -163,7 +163,7 @@ class NamedAdapters {
   }
 
   /// The model with an adapter a sequence, "__base__" for none. Inference only.
-  /// \throws ArgumentError for an unknown name; for an adapter with trained weights, or one that changes biases (IA3)
+  /// \throws ArgumentError for an unknown name; for an adapter with trained weights, or of IA3
   MixedBatch<Model> mixed(const std::vector<std::string>& of_sequence) const {
     using B = typename Model::backend;
     std::vector<std::string> names;
@@ -314,9 +314,10 @@ class NamedAdapters {
       using A = std::remove_cvref_t<decltype(adapter)>;
       if constexpr (FoldsToLowRank<A, W>) {
         part.term = adapter.factors(weight);
-      } else if constexpr (requires { A::changes_bias; } || !std::is_assignable_v<decltype(part.whole)&, const A&>) {
+      } else if constexpr (!std::is_assignable_v<decltype(part.whole)&, const A&>) {
         throw ArgumentError("veneer::NamedAdapters::mixed: \"" + name +
-                            "\" changes biases too (IA3), which all rows of a batch share: run its rows alone");
+                            "\" is no low-rank term and not the adapter that a mixed batch computes whole (DoRA is, IA3 is "
+                            "not): run its rows alone, by with(name)");
       } else {
         part.whole = adapter;
       }
