@@ -14,6 +14,9 @@ using namespace veneer::testing;
 namespace {
 
 constexpr double tolerance = 1e-5;
+// A product of few rows adds in another order than one of many (dot_kernel.hpp, kernel.hpp), so the rows of an adapter
+// are those of the whole batch up to roundings of float.
+constexpr double rounding = 2e-6;
 
 struct Recorded {
   fs::path folder;
@@ -130,10 +133,12 @@ TEST_CASE("several adapters: a row of a mixed batch is what it is alone") {
       INFO(rows[row] << " in row " << row << (four_bits ? ", 4 bits" : ""));
       const auto at = static_cast<index_t>(row), count = static_cast<index_t>(rows.size());
       const std::vector<float> together = row_of(model.logits(rows[row], recorded.batch), at, count);
-      CHECK(row_of(mixed, at, count) == together);
+      CHECK(relative_distance(row_of(mixed, at, count), together) < rounding);
       const std::vector<float> alone = model.logits(rows[row], row_of(recorded.batch, at));
-      CHECK(row_of(mixed, at, count) == alone);
+      CHECK(relative_distance(row_of(mixed, at, count), alone) < rounding);
     }
+    // Where all rows ask for one, every product is the one that it would be.
+    CHECK(model.mixed(std::vector<std::string>(5, "second"), recorded.batch) == model.logits("second", recorded.batch));
   }
 }
 
@@ -267,8 +272,8 @@ TEST_CASE("several adapters: DoRA has rows of its own in a mixed batch, and is n
   SeveralUnderTest model(test_data / json_text(facts, "base", "dora"));
   model.load("dora", adapters / "dora");
   const std::vector<float> mixed = model.mixed({"__base__", "dora"}, batch);
-  CHECK(row_of(mixed, 0, 2) == row_of(model.logits("__base__", batch), 0, 2));
-  CHECK(row_of(mixed, 1, 2) == row_of(model.logits("dora", batch), 1, 2));
+  CHECK(relative_distance(row_of(mixed, 0, 2), row_of(model.logits("__base__", batch), 0, 2)) < rounding);
+  CHECK(relative_distance(row_of(mixed, 1, 2), row_of(model.logits("dora", batch), 1, 2)) < rounding);
   CHECK(relative_distance(row_of(mixed, 1, 2), row_of(floats(tensors.at("logits")), 1, 2)) < tolerance);
   CHECK_THROWS_WITH(model.sum({"dora"}, batch), Catch::Contains("no term of a sum"));
   CHECK_THROWS_WITH(model.combine("new", {{"dora"}}, {}), Catch::Contains("DoRA"));

@@ -81,7 +81,7 @@ namespace detail {
 /// One adapter's part in one module, on the host.
 struct WeightedTerm {
   double weight, scaling;
-  HostMatrix up, down;
+  DenseMatrix up, down;
 };
 
 struct CombinationKind {
@@ -108,7 +108,7 @@ inline CombinationKind kind_of(Combination type) {
 inline TruncatedSvd concatenated(const std::vector<WeightedTerm>& terms) {
   index_t rank = 0;
   for (const WeightedTerm& term : terms) rank += term.down.rows;
-  TruncatedSvd sum{HostMatrix(terms[0].up.rows, rank), HostMatrix(rank, terms[0].down.columns), {}};
+  TruncatedSvd sum{DenseMatrix(terms[0].up.rows, rank), DenseMatrix(rank, terms[0].down.columns), {}};
   index_t first = 0;
   for (const WeightedTerm& term : terms) {
     for (index_t k = 0; k < term.down.rows; ++k) {
@@ -130,13 +130,13 @@ inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const 
     const TruncatedSvd sum = concatenated(terms);
     return truncated_svd(sum.up, sum.down, rank);
   }
-  const HostMatrix &first_up = terms[0].up, &first_down = terms[0].down;
+  const DenseMatrix &first_up = terms[0].up, &first_down = terms[0].down;
   std::vector<std::vector<double>> ups, downs;
   std::vector<double> up_weights, down_weights;
   for (const WeightedTerm& term : terms) {
     const double factor = term.weight * term.scaling, root = std::sqrt(std::abs(factor));
     if (kind.svd) {
-      HostMatrix change = matrix_product(term.up, term.down);
+      DenseMatrix change = matrix_product(term.up, term.down);
       for (double& value : change.values) value *= term.scaling;
       ups.push_back(std::move(change.values));
       up_weights.push_back(term.weight);
@@ -151,21 +151,21 @@ inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const 
                          {source.seed, source.stream + stream});
   };
   if (kind.svd) {
-    return truncated_svd(HostMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)), rank);
+    return truncated_svd(DenseMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)), rank);
   }
-  return {HostMatrix(first_up.rows, first_up.columns, apply_rule(std::move(ups), up_weights, 0)),
-          HostMatrix(first_down.rows, first_down.columns, apply_rule(std::move(downs), down_weights, terms.size())),
+  return {DenseMatrix(first_up.rows, first_up.columns, apply_rule(std::move(ups), up_weights, 0)),
+          DenseMatrix(first_down.rows, first_down.columns, apply_rule(std::move(downs), down_weights, terms.size())),
           {}};
 }
 
 template <Real T, Backend B>
-HostMatrix on_host(const Matrix<T, B>& x) {
+DenseMatrix on_host(const Matrix<T, B>& x) {
   const std::vector<T> values = to_host(x);
   return {x.extent(0), x.extent(1), std::vector<double>(values.begin(), values.end())};
 }
 
 template <Real T, Backend B>
-Matrix<T, B> on_device(const HostMatrix& x, const B& device) {
+Matrix<T, B> on_device(const DenseMatrix& x, const B& device) {
   return from_host(Shape<dyn, dyn>(x.rows, x.columns), std::vector<T>(x.values.begin(), x.values.end()), device);
 }
 

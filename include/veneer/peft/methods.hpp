@@ -10,8 +10,7 @@
 #include "veneer/peft/dora.hpp"
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/lora.hpp"
-#include "veneer/peft/mixed_adapter.hpp"
-#include "veneer/peft/sum_adapter.hpp"
+#include "veneer/peft/several_slot.hpp"
 #include "veneer/peft/vera.hpp"
 
 namespace veneer {
@@ -21,17 +20,9 @@ using AdapterMethod = std::variant<Lora, AdaLora, Ia3, Vera>;
 
 namespace detail {
 
-/// A slot for one of some adapters, for a sum of them in which Low may learn, and for a choice among them by rows, in
-/// which Whole is no low-rank term.
-template <class None, Backend B, Real T, class Low, class Whole, class... Adapters>
-struct SlotOfSeveral {
-  using type =
-      BasicAdapterSlot<None, Low, Whole, Adapters..., SumAdapter<None, B, T, Low>, MixedAdapter<None, B, T, Whole>>;
-};
-
 template <Backend B, Real T, class... Methods>
 struct Slots {
-  using linear = typename SlotOfSeveral<NoAdapter, B, T, typename Methods::template linear<B, T>...>::type;
+  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
 };
 
 template <class Method, class B, class T>
@@ -39,12 +30,12 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 
 }  // namespace detail
 
-/// The slot of a linear layer that takes the adapter of any method.
+/// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
 template <Backend B, Real T = float>
-using AnyAdapter = typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear;
+using AnyAdapter = SeveralSlot<typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear, B, T>;
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter = typename detail::SlotOfSeveral<NoEmbeddingAdapter, B, T, typename Lora::embedding<B, T>,
-                                                           typename Dora::embedding<B, T>>::type;
+using AnyEmbeddingAdapter =
+    SeveralSlot<EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>, B, T>;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>

@@ -20,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "veneer/peft/merge.hpp"
@@ -53,6 +54,36 @@ template <class None, class B, class T, class W, class... Rest>
 struct FirstMixed<MixedAdapter<None, B, T, W>, Rest...> {
   using type = MixedAdapter<None, B, T, W>;
 };
+
+/// Where the values of a frozen weight lie.
+template <class W>
+const void* place_of(const W& weight) {
+  if constexpr (WeightSlotLike<W>) {
+    return std::visit(
+        [](const auto& stored) -> const void* {
+          using Stored = std::remove_cvref_t<decltype(stored)>;
+          if constexpr (NF4TensorLike<Stored>) {
+            return stored.parts().codes.data();
+          } else if constexpr (TensorLike<Stored>) {
+            return stored.data();
+          } else {
+            return nullptr;
+          }
+        },
+        weight.stored());
+  } else {
+    return weight.data();
+  }
+}
+
+/// Whether two frozen weights are one, or have the same values.
+template <class W>
+bool same_weight(W mine, W other) {
+  if (!present(mine) || place_of(mine) == place_of(other)) return true;
+  if constexpr (WeightSlotLike<W>) mine.freeze(), other.freeze();
+  const auto values = dense_values(mine), old = dense_values(other);
+  return !values || !old || largest_distance(values, old) == 0.0;
+}
 
 template <class Slot>
 struct SeveralOf;
@@ -254,25 +285,20 @@ class NamedAdapters {
     });
   }
 
-  /// The name of a frozen weight of an embedding or head that is not the base's.
+  /// The name of a frozen weight that is not the base's: one that a file brought, or that first values changed.
   std::string replaced_weight(Model& adapted) const {
     Model reference = base_;
     if constexpr (detail::HasHead<Model>) {
       if (present(adapted.output_head().weight)) reference.untie();
     }
     std::map<std::string, std::any> weights;
-    detail::visit_adaptable(reference, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-      if (kind != ModuleKind::linear) weights.emplace(name, layer.weight);
+    detail::visit_adaptable(reference, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
+      weights.emplace(name, layer.weight);
     });
     std::string replaced;
-    detail::visit_adaptable(adapted, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
+    detail::visit_adaptable(adapted, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
       using Weight = std::remove_cvref_t<decltype(layer.weight)>;
-      if (kind == ModuleKind::linear || !present(layer.weight)) return;
-      Weight now = layer.weight;
-      if constexpr (WeightSlotLike<Weight>) now.freeze();
-      const auto mine = detail::dense_values(now), old = detail::dense_values(std::any_cast<Weight&>(weights.at(name)));
-      const bool same = mine.data() == old.data() || !mine || !old || detail::largest_distance(mine, old) == 0.0;
-      if (!same) replaced = name + ".weight";
+      if (!detail::same_weight(layer.weight, std::any_cast<const Weight&>(weights.at(name)))) replaced = name + ".weight";
     });
     return replaced;
   }
