@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Several adapters of one model as PEFT computes them: sums, mixed batches, combinations, and the export to plain LoRA.
+/// Several adapters of one model as PEFT computes them: sums, mixed batches, combinations; export to plain LoRA.
 #include <filesystem>
 #include <map>
 #include <set>
@@ -259,7 +259,8 @@ TEST_CASE("export: every folder that is a low-rank term becomes plain LoRA with 
   }
   CHECK(refused == std::set<std::string>{"dora", "dora-qwen2-bias", "dora-rslora-embedding", "ia3"});
   CHECK(exported == 28);
-  for (const char* one : {"adalora", "adalora-unpruned", "rslora", "rslora-patterns", "lora-all-linear-patterns", "vera"})
+  for (const char* one :
+       {"adalora", "adalora-unpruned", "rslora", "rslora-patterns", "lora-all-linear-patterns", "vera"})
     CHECK(rewritten.count(one) == 1);
   CHECK(rewritten.count("lora-qv") == 0);
 }

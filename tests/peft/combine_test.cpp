@@ -92,8 +92,8 @@ TEST_CASE("dare drops values by seed and module, and keeps the mean") {
     combine(adapters, name, {{"a", 1.0}, {"b", 1.0}}, {.type = type, .rank = 8, .density = 0.5, .seed = seed});
     return to_host(change(adapters, name));
   };
-  for (const Combination type : {Combination::dare_linear, Combination::dare_ties, Combination::dare_linear_svd,
-                                Combination::dare_ties_svd}) {
+  for (const Combination type :
+       {Combination::dare_linear, Combination::dare_ties, Combination::dare_linear_svd, Combination::dare_ties_svd}) {
     const std::string name(combination_name(type));
     INFO(name);
     const auto one = made(name + "1", 1, type);

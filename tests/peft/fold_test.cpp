@@ -78,11 +78,11 @@ TEST_CASE("rsLoRA, patterns, VeRA and AdaLoRA become LoRA of one rank with a sca
   vera.method = Vera{.r = 5, .vera_dropout = 0.25, .init_weights = false};
   AdaLora schedule;
   schedule.init_r = 4, schedule.target_r = 2, schedule.total_step = 10;
-  schedule.rank_pattern = RankMasks{{"first.lora_E", {true, false, true, true}},
-                                    {"second.lora_E", {false, false, false, false}}};
+  schedule.rank_pattern =
+      RankMasks{{"first.lora_E", {true, false, true, true}}, {"second.lora_E", {false, false, false, false}}};
   adalora.method = schedule;
-  for (const auto& [settings, rank] : {std::pair<LoraConfig, index_t>{stabilised, 2}, {patterns, 3}, {vera, 5},
-                                      {adalora, 3}}) {
+  for (const auto& [settings, rank] :
+       {std::pair<LoraConfig, index_t>{stabilised, 2}, {patterns, 3}, {vera, 5}, {adalora, 3}}) {
     const FoldedAdapter<Own> done = folded(settings, rank);
     CHECK(done.rewritten);
     CHECK(done.config.lora_alpha == static_cast<double>(rank));

@@ -38,8 +38,10 @@ TEMPLATE_LIST_TEST_CASE("every row of a mixed batch goes through its adapter, wh
   const Mixed<TestType> mixed(
       choice, {{0, first.factors(w), {}}, {1, second.factors(w), {}}, {2, {}, std::optional<Whole<TestType>>(dora)}});
   constexpr index_t base = RowChoice<TestType>::base;
-  for (const std::vector<index_t>& of_row : {std::vector<index_t>{0, base, 1, 2, 0, 2}, {2, 2, 2, 2, 2, 1},
-                                            {base, base, base, base, base, base}, {1, 1, 1, 1, 1, 1}}) {
+  for (const std::vector<index_t>& of_row : {std::vector<index_t>{0, base, 1, 2, 0, 2},
+                                             {2, 2, 2, 2, 2, 1},
+                                             {base, base, base, base, base, base},
+                                             {1, 1, 1, 1, 1, 1}}) {
     choice->set(of_row);
     const auto y = mixed(w, x);
     for (index_t row = 0; row < tokens; ++row) {

@@ -103,7 +103,8 @@ TEST_CASE("one adapter of a sum learns, and nothing else moves a bit") {
     CHECK(values("b") == b);
     CHECK(values("c") != c);
     CHECK(to_host(adapters.base()(x())) == base);
-    CHECK(to_host(adapters.sum({"a", "c", "b"})(x())) == to_host(model(x())));  // one set of values, wherever it is seen
+    CHECK(to_host(adapters.sum({"a", "c", "b"})(x())) ==
+          to_host(model(x())));  // one set of values, wherever it is seen
   }
 }
 
@@ -166,8 +167,8 @@ TEST_CASE("biases that trained come from one adapter at most, and are frozen whe
   trained.second.bias.parameter().value() = testing::random_vector<float, Cpu>(6, 8);
   adapters.erase("biased");
   adapters.add("biased", trained, biased, attach(trained = adapters.base(), biased));
-  CHECK_THROWS_WITH(adapters.sum({"biased", "other"}), Catch::Contains("\"biased\"") && Catch::Contains("\"other\"") &&
-                                                           Catch::Contains("second.bias"));
+  CHECK_THROWS_WITH(adapters.sum({"biased", "other"}),
+                    Catch::Contains("\"biased\"") && Catch::Contains("\"other\"") && Catch::Contains("second.bias"));
   Own sum = adapters.sum({"biased", "plain"}, "plain");
   CHECK(trainable_count(sum) == adapters.at("plain").plan.trainable());
   CHECK(testing::same_bits(sum.second.bias.dense_copy(), adapters.with("biased").second.bias.dense_copy()));

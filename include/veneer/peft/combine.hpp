@@ -46,9 +46,17 @@ enum class Combination {
 };
 
 /// PEFT's names, in the order of Combination.
-inline constexpr std::array<std::string_view, 11> combination_names{
-    "linear",          "cat",       "svd",           "ties",            "ties_svd",           "dare_linear",
-    "dare_linear_svd", "dare_ties", "dare_ties_svd", "magnitude_prune", "magnitude_prune_svd"};
+inline constexpr std::array<std::string_view, 11> combination_names{"linear",
+                                                                    "cat",
+                                                                    "svd",
+                                                                    "ties",
+                                                                    "ties_svd",
+                                                                    "dare_linear",
+                                                                    "dare_linear_svd",
+                                                                    "dare_ties",
+                                                                    "dare_ties_svd",
+                                                                    "magnitude_prune",
+                                                                    "magnitude_prune_svd"};
 
 inline std::string_view combination_name(Combination type) { return combination_names[static_cast<std::size_t>(type)]; }
 
@@ -85,7 +93,7 @@ struct WeightedTerm {
 };
 
 struct CombinationKind {
-  bool svd = false;       // the rule is applied to whole changes
+  bool svd = false;  // the rule is applied to whole changes
   TaskRule rule = TaskRule::linear;
 };
 
@@ -151,7 +159,8 @@ inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const 
                          {source.seed, source.stream + stream});
   };
   if (kind.svd) {
-    return truncated_svd(DenseMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)), rank);
+    return truncated_svd(DenseMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)),
+                         rank);
   }
   return {DenseMatrix(first_up.rows, first_up.columns, apply_rule(std::move(ups), up_weights, 0)),
           DenseMatrix(first_down.rows, first_down.columns, apply_rule(std::move(downs), down_weights, terms.size())),
@@ -188,7 +197,8 @@ void check_combination(const NamedAdapters<Model>& adapters, const std::vector<W
     expects(!entry.config.lora_bias, "veneer::combine: lora_B of \"" + part.name +
                                          "\" has a bias, for which there is no rule: add the outputs, by sum(names)");
     expects(entry.plan.trained.empty() && entry.own_base.empty(),
-            "veneer::combine: \"" + part.name + "\" brings weights of the base (modules_to_save, biases, embeddings), " +
+            "veneer::combine: \"" + part.name +
+                "\" brings weights of the base (modules_to_save, biases, embeddings), " +
                 "for which there is no rule: combine adapters without them");
   }
 }
@@ -258,10 +268,10 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
   detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
     if (!layer.adapter) return;
     using T = detail::layer_scalar<decltype(layer)>;
-    const TruncatedSvd made = detail::combined_term(terms.at(module), options, rank,
-                                                             {options.seed, detail::name_hash(module)});
-    const LowRankFactors<T, typename Model::backend> term{detail::on_device<T>(made.down, model.device),
-                                                          detail::on_device<T>(made.up, model.device), 1.0, {}};
+    const TruncatedSvd made =
+        detail::combined_term(terms.at(module), options, rank, {options.seed, detail::name_hash(module)});
+    const LowRankFactors<T, typename Model::backend> term{
+        detail::on_device<T>(made.down, model.device), detail::on_device<T>(made.up, model.device), 1.0, {}};
     detail::place_lora(layer, term, rank, config.lora_dropout);
   });
   adapters.add(name, std::move(model), config, plan);

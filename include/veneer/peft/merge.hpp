@@ -184,8 +184,7 @@ struct FoldingPass {
       if constexpr (requires { layer.bias.shape(); }) {
         if (present(layer.bias)) {
           const auto before = dense_values(layer.bias);
-          put(name + ".bias", layer.bias,
-              std::remove_const_t<decltype(before)>(add(before, change)));
+          put(name + ".bias", layer.bias, std::remove_const_t<decltype(before)>(add(before, change)));
           return true;
         }
       }

@@ -47,7 +47,8 @@ class RowChoice {
 
   RowChoice() = default;
   /// \param count  how many adapters there are
-  explicit RowChoice(index_t count, B device = {}) : device_(std::move(device)), rows_(static_cast<std::size_t>(count)) {}
+  explicit RowChoice(index_t count, B device = {})
+      : device_(std::move(device)), rows_(static_cast<std::size_t>(count)) {}
 
   /// \param adapter_of_row  a row each: a number in [0, count), or `base`
   /// \throws ArgumentError for another number; the choice is then as it was
@@ -123,8 +124,9 @@ class MixedAdapter {
 
  private:
   static void refuse_merging() {
-    throw ArgumentError("veneer::MixedAdapter: rows of a mixed batch have adapters of their own, so there is no one "
-                        "weight to merge into: merge NamedAdapters::with(name)");
+    throw ArgumentError(
+        "veneer::MixedAdapter: rows of a mixed batch have adapters of their own, so there is no one "
+        "weight to merge into: merge NamedAdapters::with(name)");
   }
 
   auto compute(const Part& part, const auto& w, const auto& x, const auto& y, const auto& rows) const {

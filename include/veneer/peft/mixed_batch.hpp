@@ -62,9 +62,9 @@ class MixedBatch : private Model {
   void choose(const Context<T, backend>& batch, index_t tokens) const {
     const std::vector<Span>& spans = batch.layout->spans;
     const std::size_t sequences = batch.cache == nullptr ? spans.size() : batch.cache->lengths.size();
-    expects(sequences == of_sequence_.size(),
-            "veneer::MixedBatch: adapters were named for " + std::to_string(of_sequence_.size()) +
-                " sequences, and the batch has " + std::to_string(sequences));
+    expects(sequences == of_sequence_.size(), "veneer::MixedBatch: adapters were named for " +
+                                                  std::to_string(of_sequence_.size()) +
+                                                  " sequences, and the batch has " + std::to_string(sequences));
     std::vector<index_t> of_row(static_cast<std::size_t>(tokens), RowChoice<backend>::base);
     of_span_->clear();
     for (std::size_t i = 0; i < spans.size(); ++i) {

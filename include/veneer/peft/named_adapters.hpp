@@ -103,7 +103,7 @@ class NamedAdapters {
     Model model;  // with this adapter alone
     LoraConfig config;
     AdapterPlan plan;
-    std::any file;  // what a reader keeps for the writer
+    std::any file;                            // what a reader keeps for the writer
     std::map<std::string, std::any> slots{};  // of `model`, by module
     std::string own_base{};                   // a weight of the base that it replaces, if it does
   };
@@ -235,7 +235,8 @@ class NamedAdapters {
   void check_mixed(const std::string& name) const {
     const Entry& entry = at(name);
     if (entry.plan.trained.empty()) return;
-    throw ArgumentError("veneer::NamedAdapters::mixed: \"" + name + "\" brings a trained " + entry.plan.trained[0].name +
+    throw ArgumentError("veneer::NamedAdapters::mixed: \"" + name + "\" brings a trained " +
+                        entry.plan.trained[0].name +
                         ", which all rows of a batch would share: run its rows alone, by with(name)");
   }
 
@@ -258,8 +259,9 @@ class NamedAdapters {
                                           " than the model has: it can be used alone, by with(name)");
       if (entry.plan.trained.empty()) continue;
       if (trained != nullptr) {
-        throw ArgumentError("veneer::NamedAdapters: \"" + trains + "\" brings a trained " + trained->plan.trained[0].name +
-                            " and \"" + name + "\" a trained " + entry.plan.trained[0].name +
+        throw ArgumentError("veneer::NamedAdapters: \"" + trains + "\" brings a trained " +
+                            trained->plan.trained[0].name + " and \"" + name + "\" a trained " +
+                            entry.plan.trained[0].name +
                             ": only one active adapter may have modules_to_save or biases");
       }
       trained = &entry, trains = name;
@@ -298,7 +300,8 @@ class NamedAdapters {
     std::string replaced;
     detail::visit_adaptable(adapted, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
       using Weight = std::remove_cvref_t<decltype(layer.weight)>;
-      if (!detail::same_weight(layer.weight, std::any_cast<const Weight&>(weights.at(name)))) replaced = name + ".weight";
+      if (!detail::same_weight(layer.weight, std::any_cast<const Weight&>(weights.at(name))))
+        replaced = name + ".weight";
     });
     return replaced;
   }
@@ -341,9 +344,10 @@ class NamedAdapters {
       if constexpr (FoldsToLowRank<A, W>) {
         part.term = adapter.factors(weight);
       } else if constexpr (!std::is_assignable_v<decltype(part.whole)&, const A&>) {
-        throw ArgumentError("veneer::NamedAdapters::mixed: \"" + name +
-                            "\" is no low-rank term and not the adapter that a mixed batch computes whole (DoRA is, IA3 is "
-                            "not): run its rows alone, by with(name)");
+        throw ArgumentError(
+            "veneer::NamedAdapters::mixed: \"" + name +
+            "\" is no low-rank term and not the adapter that a mixed batch computes whole (DoRA is, IA3 is "
+            "not): run its rows alone, by with(name)");
       } else {
         part.whole = adapter;
       }

@@ -4,9 +4,9 @@
 ///
 ///   M: (rows, columns)   up = U_r S_r: (rows, rank)   down = V_rᵀ: (rank, columns)
 /// Eckart and Young, Psychometrika 1 (1936). One-sided Jacobi rotations in double: Golub and Van Loan, "Matrix
-/// Computations", 4th edition, section 8.6.3. A product B A of small inner extent R is decomposed without forming it, in
-/// O((rows + columns) R²); a matrix that is given whole takes O(rows columns min(rows, columns)) a sweep, and some ten
-/// sweeps. On the host, in one thread: the same bits everywhere.
+/// Computations", 4th edition, section 8.6.3. A product B A of small inner extent R is decomposed without forming it,
+/// in O((rows + columns) R²); a matrix that is given whole takes O(rows columns min(rows, columns)) a sweep, and some
+/// ten sweeps. On the host, in one thread.
 #pragma once
 
 #include <algorithm>

@@ -28,7 +28,8 @@ struct VeraAdapter {
   }
   /// d * A and b * B, as they are now.
   LowRankFactors<T, B> factors(const auto& w) const {
-    return {gain_rows(projection->down(w.shape()[1]), d.value()), gain_rows(projection->up(b.count()), b.value()), 1.0, {}};
+    return {
+        gain_rows(projection->down(w.shape()[1]), d.value()), gain_rows(projection->up(b.count()), b.value()), 1.0, {}};
   }
 
   /// (b * B) (d * A), the change of the weight.    (out, in)
