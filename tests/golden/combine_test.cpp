@@ -87,15 +87,17 @@ std::vector<WeightedAdapter> parts_of(const Json& combination) {
 int check_combination(const Recorded& recorded, const SeveralUnderTest& model, const Json& combination) {
   const auto name = combination["name"].get<std::string>();
   int compared = 0;
-  for (const auto& [module, found] : model.factors(name)) {
+  for (const auto& entry : model.factors(name)) {
+    const std::string& module = entry.first;
+    const LoraFactors& found = entry.second;
     INFO(name << " " << module);
     CHECK(found.rank == combination["new_rank"].get<index_t>());
     CHECK(found.scaling == 1.0);
     const auto compare = [&](const std::string& what, const std::vector<float>& values) {
-      const TensorEntry* entry = recorded.tensors.find(name + "." + what + "." + module);
-      if (entry == nullptr) return;
+      const TensorEntry* tensor = recorded.tensors.find(name + "." + what + "." + module);
+      if (tensor == nullptr) return;
       INFO(what);
-      CHECK(relative_distance(values, floats(*entry)) < tolerance);
+      CHECK(relative_distance(values, floats(*tensor)) < tolerance);
       ++compared;
     };
     compare("lora_A", found.down);

@@ -2,11 +2,11 @@
 /// \file fold.hpp
 /// fold_to_lora(model, config, plan): the same function as plain LoRA, with one rank and one alpha in all modules.
 ///
-///   s B A = B' A'      A': A with rows of zeros below, (r, in)      B': s B with columns of zeros at its right, (out, r)
-/// r is the largest rank of a module and alpha = r, so the scale is 1 by whatever rule a tool computes it: alpha / r of
-/// the file, of the module, or alpha / sqrt(r) that it knows nothing of. So rsLoRA, rank and alpha patterns, AdaLoRA and
-/// VeRA can be read by tools that know LoRA alone. Where all that is plain already no value is touched. Each value of B'
-/// is rounded once. Hu et al., arXiv:2106.09685, eq. 3.
+///   s B A = B' A'      A': A with rows of zeros below, (r, in)      B': s B with columns of zeros beside, (out, r)
+/// r is the largest rank of a module and alpha = r, so the scale is 1 whether a tool divides alpha by the r of the file
+/// or by the rank of the tensors, and knows patterns or not. So rsLoRA, rank and alpha patterns, AdaLoRA and VeRA can
+/// be read by tools that know LoRA alone. Where all is plain already, no value is touched. Each value of B' is rounded
+/// once. Hu et al., arXiv:2106.09685, eq. 3.
 #pragma once
 
 #include <algorithm>

@@ -2,9 +2,9 @@
 /// \file mixed_adapter.hpp
 /// MixedAdapter: every row of a batch goes through the adapter that was chosen for it, or through none.
 ///
-///   y_i = a_{c(i)}(w, x_i)      x: (rows, in)   w: (out, in)   y: (rows, out)   c(i): the adapter of row i, base for none
-/// The product with w is done once for all rows. Then the rows of each adapter are picked, its small pair of products is
-/// added, and they are put back: PEFT's mixed batches. An adapter that is no low-rank term, DoRA, computes its rows
+///   y_i = a_{c(i)}(w, x_i)      x: (rows, in)   w: (out, in)   y: (rows, out)   c(i): the adapter of row i, or none
+/// The product with w is done once for all rows. Then the rows of each adapter are picked, its small pair of products
+/// is added, and they are put back: PEFT's mixed batches. An adapter that is no low-rank term, DoRA, computes its rows
 /// whole. Which rows are whose is a RowChoice, shared by all layers and made before each batch. Inference only.
 #pragma once
 

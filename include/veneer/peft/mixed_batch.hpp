@@ -6,8 +6,8 @@
 ///   model(ids, AttentionLayout::packed(lengths));                         // three sequences
 ///   generate(model, {prompt, prompt, prompt});
 /// Layers see rows and no sequences. Which rows are whose follows from the spans of the layout, or, with a cache, from
-/// where a span's keys lie in it, and is handed to all layers before the first one runs. So one MixedBatch does one batch
-/// at a time; make one for each thread, at the price of handles.
+/// where a span's keys lie in it, and is handed to all layers before the first one runs. So one MixedBatch does one
+/// batch at a time; make one for each thread, at the price of handles.
 #pragma once
 
 #include <memory>

@@ -10,8 +10,8 @@
 ///   auto base = adapters.base();
 /// Each of these is a model of its own, made of handles: weights and factors are shared, nothing is copied, and whoever
 /// holds one model need not know of the others. Switching is an assignment. Training one changes its factors for all.
-/// What is frozen is so by type: an optimiser over `with(name)` sees the parameters of that adapter, over a sum those of
-/// the one that `learning` names, over anything else none.
+/// What is frozen is so by type: an optimiser over `with(name)` sees the parameters of that adapter, over a sum those
+/// of the one that `learning` names, over anything else none.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file several_slot.hpp
-/// SeveralSlot<Slot>: a slot that takes, beside what Slot takes, a sum of these adapters and a choice among them by rows.
+/// SeveralSlot<Slot>: a slot that takes, beside what Slot takes, a sum of these and a choice among them by rows.
 ///
 ///   SeveralSlot<AdapterSlot<Low, Whole, ...>>   Low: the low-rank adapter, which may learn in a sum
 ///                                               Whole: the one that is no low-rank term, and computes its rows whole
