@@ -173,6 +173,19 @@ TEST_CASE("several adapters: there and back gives the same bits, and none gives 
   CHECK(without.logits("__base__", recorded.batch) == base);
 }
 
+TEST_CASE("several adapters: each is written as the folder that it was read from") {
+  const TemporaryFolder temporary;
+  const Recorded recorded("three");
+  const SeveralUnderTest model = recorded.model();
+  for (const std::string& name : recorded.names) {
+    model.save(name, temporary / name);
+    for (const char* file : {"adapter_model.safetensors", "adapter_config.json"}) {
+      INFO(name << " " << file);
+      CHECK(file_bytes(temporary / name / file) == file_bytes(recorded.folder / name / file));
+    }
+  }
+}
+
 TEST_CASE("several adapters: in a sum only the one that is named learns, under the names it has alone") {
   const Recorded recorded("three");
   const SeveralUnderTest model = recorded.model();

@@ -214,6 +214,10 @@ void SeveralUnderTest::load(const std::string& name, const std::filesystem::path
   load_adapter(parts_->adapters, name, folder);
 }
 
+void SeveralUnderTest::save(const std::string& name, const std::filesystem::path& folder) const {
+  veneer::save_adapter(parts_->adapters, name, folder);
+}
+
 AdapterPlan SeveralUnderTest::combine(const std::string& name, const std::vector<WeightedAdapter>& parts,
                                       const CombineOptions& options) {
   return veneer::combine(parts_->adapters, name, parts, options);

@@ -111,6 +111,7 @@ class SeveralUnderTest {
   SeveralUnderTest(SeveralUnderTest&&) noexcept;
 
   void load(const std::string& name, const std::filesystem::path& folder);
+  void save(const std::string& name, const std::filesystem::path& folder) const;
   AdapterPlan combine(const std::string& name, const std::vector<WeightedAdapter>& parts,
                       const CombineOptions& options);
   /// Writes an adapter folded into plain LoRA; whether its factors were rewritten.
