@@ -13,7 +13,8 @@ namespace veneer::program {
 
 void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   command.add_option("--model", model, "folder of a Hugging Face model")->required();
-  auto* adapter = command.add_option("--adapter", adapters, "folder of a PEFT adapter");
+  auto* adapter =
+      command.add_option("--adapter", adapters, "folder of a PEFT adapter; given several times, their outputs add");
   if (adapter_needed) adapter->required();
   command.add_option("--threads", threads, "threads to compute with; one a core by default")
       ->check(CLI::Range(1, 1024));
@@ -31,11 +32,13 @@ void ModelFlags::apply() const {
                         ": this program computes on the cpu. The library runs on CUDA devices in programs that nvcc "
                         "compiles: configure with -DVENEER_CUDA=ON and link veneer::cuda");
   }
-  if (adapters.size() > 1) {
-    throw ArgumentError("--adapter: given " + std::to_string(adapters.size()) +
-                        " times; one adapter is supported. Merge the others first with veneer merge");
-  }
   if (threads > 0) Cpu::set_threads(threads);
+}
+
+std::filesystem::path ModelFlags::only_adapter() const {
+  expects(adapters.size() == 1, "--adapter: given " + std::to_string(adapters.size()) +
+                                    " times; expected one. veneer combine makes one of several");
+  return adapters.front();
 }
 
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder) {

@@ -27,11 +27,12 @@ struct ModelFlags {
   void add_to(CLI::App& command, bool adapter_needed = false);
 
   /// Sets the number of threads.
-  /// \throws ArgumentError for a type, a device or a number of adapters that is not supported, with the flag's name
+  /// \throws ArgumentError for a type or a device that is not supported, with the flag's name
   void apply() const;
 
-  /// The adapter's folder, or an empty path.
-  std::filesystem::path adapter() const { return adapters.empty() ? "" : adapters.front(); }
+  /// The one adapter's folder.
+  /// \throws ArgumentError when there are several
+  std::filesystem::path only_adapter() const;
 };
 
 /// The tokenizer of a model's folder, or nothing where it has none.

@@ -6,6 +6,8 @@
 
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
+#include "veneer/io/named_adapters.hpp"
+#include "veneer/peft/combine.hpp"
 #include "veneer/peft/merge.hpp"
 #include "veneer/train/batch.hpp"
 #include "veneer/train/exact_match.hpp"
@@ -27,8 +29,16 @@ Session::Session(const ModelFlags& flags) : parts_(std::make_unique<Parts>()) {
   parts_->model = AnyLlama<>(parts_->file.config);
   read_llama_weights(parts_->model, ShardedCheckpoint(parts_->folder));
   if (flags.adapters.empty()) return;
-  const LoadedAdapter loaded = load_adapter(parts_->model, flags.adapter());
-  for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
+  const auto warn = [](const LoadedAdapter& loaded) {
+    for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
+  };
+  if (flags.adapters.size() == 1) {
+    warn(load_adapter(parts_->model, flags.adapters.front()));
+    return;
+  }
+  NamedAdapters adapters(parts_->model);
+  for (const std::string& folder : flags.adapters) warn(load_adapter(adapters, folder, folder));
+  parts_->model = adapters.sum(flags.adapters);
 }
 
 Session::~Session() = default;
@@ -87,6 +97,65 @@ std::vector<ModuleChange> Session::merge() {
 
 void Session::save(const std::filesystem::path& folder) {
   save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder});
+}
+
+namespace {
+
+/// Whether an adapter is about to be written with a weight of the base that was not read.
+bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& plan) {
+  bool lacks = false;
+  detail::visit_adapter_tensors(model, config, plan, [&](const std::string&, auto& part) {
+    if constexpr (WeightSlotLike<decltype(part)>) {
+      lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+    }
+  });
+  return lacks;
+}
+
+/// Calls f with a model of shapes alone; once more with its weights where f says that it needs them.
+template <class F>
+void with_outline(const ModelFlags& flags, const F& f) {
+  flags.apply();
+  const std::filesystem::path folder = flags.model;
+  AnyLlama<> model(read_llama_config(folder / "config.json").config);
+  if (f(model)) return;
+  read_llama_weights(model, ShardedCheckpoint(folder));
+  f(model);
+}
+
+}  // namespace
+
+AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::filesystem::path& out) {
+  AdapterChange change;
+  with_outline(flags, [&](AnyLlama<> model) {
+    LoadedAdapter loaded = load_adapter(model, flags.only_adapter());
+    if (lacks_base(model, loaded.file.config, loaded.plan)) return false;
+    for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
+    change = {loaded.file.config, loaded.plan, false};
+    if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
+    auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
+    save_adapter(folded.model, out, folded.config, folded.plan);
+    change = {folded.config, folded.plan, folded.rewritten};
+    return true;
+  });
+  return change;
+}
+
+AdapterChange combine_adapters(const ModelFlags& flags, const std::vector<WeightedAdapter>& parts,
+                               const CombineOptions& options, const std::filesystem::path& out) {
+  AdapterChange change;
+  with_outline(flags, [&](AnyLlama<> model) {
+    NamedAdapters adapters(std::move(model));
+    for (const WeightedAdapter& part : parts) load_adapter(adapters, part.name, part.name);
+    combine(adapters, "combined", parts, options);
+    const auto& entry = adapters.at("combined");
+    AnyLlama<> made = entry.model;
+    if (lacks_base(made, entry.config, entry.plan)) return false;
+    save_adapter(made, out, entry.config, entry.plan);
+    change = {entry.config, entry.plan, true};
+    return true;
+  });
+  return change;
 }
 
 AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter) {

@@ -19,8 +19,10 @@
 #include "model_flags.hpp"
 
 namespace veneer {
+struct CombineOptions;   // peft/combine.hpp
 struct GenerateOptions;  // nn/generate.hpp
-}
+struct WeightedAdapter;  // peft/combine.hpp
+}  // namespace veneer
 
 namespace veneer::program {
 
@@ -45,7 +47,7 @@ struct ModuleChange {
 
 class Session {
  public:
-  /// Loads the model and the adapter that the flags name; warnings go to stderr.
+  /// Loads the model and the adapter that the flags name, or the sum of several; warnings go to stderr.
   /// \throws ArgumentError, FormatError, IoError
   explicit Session(const ModelFlags& flags);
   ~Session();
@@ -77,6 +79,23 @@ class Session {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
+
+/// An adapter that was written.
+struct AdapterChange {
+  LoraConfig config;
+  AdapterPlan plan;
+  bool rewritten = false;  // its factors are not those that were read
+};
+
+/// Writes the flags' one adapter as a PEFT folder, or folded into plain LoRA. Reads no weights of the model, unless the
+/// folder is to hold some.
+/// \throws ArgumentError, FormatError, IoError
+AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::filesystem::path& out);
+
+/// Writes a combination of adapters, each named by its folder, as a PEFT folder.
+/// \throws ArgumentError, FormatError, IoError
+AdapterChange combine_adapters(const ModelFlags& flags, const std::vector<WeightedAdapter>& parts,
+                               const CombineOptions& options, const std::filesystem::path& out);
 
 /// What an adapter of this config would change about a model; no weight is allocated.
 AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter);

@@ -124,7 +124,11 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--dtype", "bfloat16"}, "--dtype bfloat16"},
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--device", "cuda"}, "VENEER_CUDA"},
       {{"generate", "--model", model, "--prompt", "a", "--chat"}, "--chat"},
-      {{"generate", "--model", model, "--prompt", "a", "--adapter", "x", "--adapter", "y"}, "--adapter"},
+      {{"export", "--model", model, "--adapter", "x", "--adapter", "y", "--to", "lora", "--out", "o"}, "2 times"},
+      {{"export", "--model", model, "--adapter", "x", "--to", "gguf", "--out", "o"}, "--to gguf: not there yet"},
+      {{"export", "--model", model, "--adapter", "x", "--to", "onnx", "--out", "o"}, "--to"},
+      {{"combine", "--model", model, "--adapter", "x", "--weight", "1", "--weight", "2", "--out", "o"}, "--weight"},
+      {{"combine", "--model", model, "--adapter", "x", "--type", "slerp", "--out", "o"}, "dare_ties_svd"},
       {{"generate", "--model", model, "--prompt", "a", "--temperature", "-1"}, "--temperature"},
       {{"merge", "--model", model, "--out", "o"}, "--adapter"}};
   for (const auto& [arguments, word] : cases) {
@@ -216,6 +220,58 @@ TEST_CASE("program: merging an adapter leaves the logits") {
   CHECK(relative_distance(logits({merged}, "after"), adapted) < 1e-5);
   CHECK(relative_distance(logits({model}, "base"), adapted) > 1e-3);
   CHECK(run({"merge", "--model", model, "--adapter", adapter, "--out", model}).code == 2);
+}
+
+TEST_CASE("program: several adapters add up, combine into one, and are exported for other tools") {
+  const TemporaryFolder folder;
+  const fs::path data = test_data / "combine" / "three";
+  const std::string model = model_path("llama-gqa-llama3rope-sharded");
+  const SafetensorsFile recorded(data / "expected.safetensors");
+  const std::string ids = (folder / "ids").string();
+  const TensorEntry& tokens = recorded.at("input_ids");
+  write_safetensors(ids, {{"input_ids", tokens.dtype, tokens.shape, tokens.data}});
+  const auto logits = [&](const std::vector<std::string>& adapters, const std::string& of) {
+    const std::string out = (folder / "logits").string();
+    std::vector<std::string> arguments{"logits", "--model", of, "--ids", ids, "--out", out};
+    for (const std::string& adapter : adapters) arguments.insert(arguments.end(), {"--adapter", adapter});
+    const Result result = run(arguments);
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return floats(SafetensorsFile(out).at("logits"));
+  };
+  std::vector<std::string> all;
+  std::vector<std::string> combine{"combine", "--model", model, "--out", (folder / "cat").string()};
+  for (const std::string name : {"first", "second", "third"}) {
+    all.push_back((data / name).string());
+    combine.insert(combine.end(), {"--adapter", all.back()});
+  }
+  const std::vector<float> sum = floats(recorded.at("logits.sum_of_all"));
+  CHECK(relative_distance(logits(all, model), sum) < 1e-5);
+  const Result combined = run(combine);
+  INFO(combined.err);
+  REQUIRE(combined.code == 0);
+  CHECK_THAT(combined.err, Catch::Contains("rank 10"));
+  CHECK(relative_distance(logits({(folder / "cat").string()}, model), sum) < 1e-5);
+
+  const std::vector<std::string> common{"export", "--model", model, "--adapter", (folder / "cat").string()};
+  for (const std::string to : {"lora", "peft", "merged"}) {
+    INFO(to);
+    std::vector<std::string> arguments = common;
+    const std::string out = (folder / to).string();
+    arguments.insert(arguments.end(), {"--to", to, "--out", out});
+    const Result exported = run(arguments);
+    INFO(exported.err);
+    REQUIRE(exported.code == 0);
+    CHECK(relative_distance(to == "merged" ? logits({}, out) : logits({out}, model), sum) < 1e-5);
+  }
+  std::vector<std::string> over = common;
+  over.insert(over.end(), {"--to", "lora", "--out", (folder / "cat").string()});
+  CHECK(run(over).code == 2);
+  const Result dora = run({"export", "--model", model, "--adapter", (test_data / "adapters" / "dora").string(), "--to",
+                           "lora", "--out", (folder / "dora").string()});
+  CHECK(dora.code == 2);
+  CHECK_THAT(dora.err, Catch::Contains("merge"));
+  CHECK_FALSE(fs::exists(folder / "dora"));
 }
 
 TEST_CASE("program: plan counts as PEFT does, for models of billions of parameters") {

@@ -7,6 +7,8 @@
 #include "veneer/backend/cpu.hpp"
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
+#include "veneer/io/named_adapters.hpp"
+#include "veneer/nn/generate.hpp"
 #include "veneer/optim/clip.hpp"
 
 namespace veneer::testing {
@@ -193,6 +195,88 @@ StepResult ModelUnderTest::step(const std::vector<TokenBatch>& micro_batches, do
   clip_gradients(*parts_->optimiser, max_norm);
   parts_->optimiser->step(learning_rate);
   return result;
+}
+
+struct SeveralUnderTest::Parts {
+  NamedAdapters<AnyLlama<Cpu>> adapters;
+};
+
+SeveralUnderTest::SeveralUnderTest(const std::filesystem::path& folder, bool four_bits) {
+  cpu::Memory::instance().poison(true);
+  LoadLlamaOptions options;
+  if (four_bits) options.quantise = NF4Options{};
+  parts_ = std::make_unique<Parts>(Parts{NamedAdapters(load_llama(folder, options))});
+}
+SeveralUnderTest::~SeveralUnderTest() = default;
+SeveralUnderTest::SeveralUnderTest(SeveralUnderTest&&) noexcept = default;
+
+void SeveralUnderTest::load(const std::string& name, const std::filesystem::path& folder) {
+  load_adapter(parts_->adapters, name, folder);
+}
+
+void SeveralUnderTest::save(const std::string& name, const std::filesystem::path& folder) const {
+  veneer::save_adapter(parts_->adapters, name, folder);
+}
+
+AdapterPlan SeveralUnderTest::combine(const std::string& name, const std::vector<WeightedAdapter>& parts,
+                                      const CombineOptions& options) {
+  return veneer::combine(parts_->adapters, name, parts, options);
+}
+
+bool SeveralUnderTest::export_lora(const std::string& name, const std::filesystem::path& folder) {
+  const auto& entry = parts_->adapters.at(name);
+  auto folded = fold_to_lora(entry.model, entry.config, entry.plan);
+  veneer::save_adapter(folded.model, folder, folded.config, folded.plan);
+  return folded.rewritten;
+}
+
+std::map<std::string, LoraFactors> SeveralUnderTest::factors(const std::string& name) const {
+  std::map<std::string, LoraFactors> all;
+  auto model = parts_->adapters.with(name);
+  detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
+    layer.adapter.look([&](const auto& adapter) {
+      if constexpr (std::is_same_v<decltype(adapter), const LowRankAdapter<Cpu>&>) {
+        all[module] = {adapter.rank(), adapter.scaling, to_host(adapter.down.value()), to_host(adapter.up.value())};
+      }
+    });
+  });
+  return all;
+}
+
+std::vector<float> SeveralUnderTest::logits(const std::string& name, const TokenBatch& batch) const {
+  return to_host(parts_->adapters.with(name)(token_ids(batch), layout_of(batch)));
+}
+
+std::vector<float> SeveralUnderTest::sum(const std::vector<std::string>& names, const TokenBatch& batch) const {
+  return to_host(parts_->adapters.sum(names)(token_ids(batch), layout_of(batch)));
+}
+
+std::vector<float> SeveralUnderTest::mixed(const std::vector<std::string>& names, const TokenBatch& batch) const {
+  return to_host(parts_->adapters.mixed(names)(token_ids(batch), layout_of(batch)));
+}
+
+std::vector<std::vector<std::int32_t>> SeveralUnderTest::generate(
+    const std::vector<std::string>& names, const std::vector<std::vector<std::int32_t>>& prompts) const {
+  const GenerateOptions options{.max_new_tokens = 6};
+  if (names.size() == 1) return veneer::generate(parts_->adapters.with(names[0]), prompts, options);
+  return veneer::generate(parts_->adapters.mixed(names), prompts, options);
+}
+
+std::vector<std::string> SeveralUnderTest::learning(const std::vector<std::string>& names,
+                                                    const std::string& one) const {
+  auto model = names.empty() ? parts_->adapters.with(one) : parts_->adapters.sum(names, one);
+  std::vector<std::string> found;
+  visit_parameters(model, [&](const std::string& name, auto&) { found.push_back(name); });
+  return found;
+}
+
+NamedValues SeveralUnderTest::merged(const std::vector<std::string>& names) const {
+  auto model = parts_->adapters.sum(names);
+  veneer::merge(model);
+  NamedValues values;
+  detail::visit_base(model,
+                     [&](const std::string& name, auto& weight) { values[name] = to_host(weight.dense_copy()); });
+  return values;
 }
 
 }  // namespace veneer::testing

@@ -15,6 +15,7 @@
 
 #include "veneer/nn/llama_config.hpp"
 #include "veneer/optim/adamw.hpp"
+#include "veneer/peft/combine.hpp"
 #include "veneer/peft/merge.hpp"
 #include "veneer/peft/plan.hpp"
 
@@ -88,6 +89,46 @@ class ModelUnderTest {
   StepResult step(const std::vector<TokenBatch>& micro_batches, double learning_rate, double max_norm = 0.0);
   /// The gradient of a step without the update.
   StepResult gather(const std::vector<TokenBatch>& micro_batches);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// A module of a plain LoRA adapter.
+struct LoraFactors {
+  index_t rank = 0;
+  double scaling = 0.0;
+  std::vector<float> down, up;  // A: (rank, in), B: (out, rank)
+};
+
+/// One model with adapters under names.
+class SeveralUnderTest {
+ public:
+  /// \param four_bits  the linear layers as NF4
+  explicit SeveralUnderTest(const std::filesystem::path& folder, bool four_bits = false);
+  ~SeveralUnderTest();
+  SeveralUnderTest(SeveralUnderTest&&) noexcept;
+
+  void load(const std::string& name, const std::filesystem::path& folder);
+  void save(const std::string& name, const std::filesystem::path& folder) const;
+  AdapterPlan combine(const std::string& name, const std::vector<WeightedAdapter>& parts,
+                      const CombineOptions& options);
+  /// Writes an adapter folded into plain LoRA; whether its factors were rewritten.
+  bool export_lora(const std::string& name, const std::filesystem::path& folder);
+  std::map<std::string, LoraFactors> factors(const std::string& name) const;
+
+  /// (rows * length, vocabulary): of one adapter, of a sum, of an adapter a row.
+  std::vector<float> logits(const std::string& name, const TokenBatch& batch) const;
+  std::vector<float> sum(const std::vector<std::string>& names, const TokenBatch& batch) const;
+  std::vector<float> mixed(const std::vector<std::string>& names, const TokenBatch& batch) const;
+  /// Greedy tokens behind a prompt a row, an adapter a row.
+  std::vector<std::vector<std::int32_t>> generate(const std::vector<std::string>& names,
+                                                  const std::vector<std::vector<std::int32_t>>& prompts) const;
+  /// Names of what learns in a sum, and what the same parameters are called when their adapter is alone.
+  std::vector<std::string> learning(const std::vector<std::string>& names, const std::string& one) const;
+  /// The merged weights of a sum, by name.
+  NamedValues merged(const std::vector<std::string>& names) const;
 
  private:
   struct Parts;

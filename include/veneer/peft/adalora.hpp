@@ -20,6 +20,7 @@
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/gain.hpp"
 #include "veneer/ops/linear.hpp"
+#include "veneer/peft/low_rank_factors.hpp"
 #include "veneer/peft/method.hpp"
 
 namespace veneer {
@@ -78,6 +79,12 @@ class AdaLoraAdapter {
     } else {
       return low_rank_linear(x, w, gain_rows(down.value(), singular.value()), up, factor());
     }
+  }
+
+  /// E * A, B and s / n, as they are now.
+  LowRankFactors<T, B> factors(const auto&) const {
+    if (rank() == 0) return {down.value(), up.value(), factor(), {}};
+    return {gain_rows(down.value(), singular.value()), up.value(), factor(), {}};
   }
 
   /// The change of the weight.    (out, in)

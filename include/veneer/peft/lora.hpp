@@ -19,6 +19,7 @@
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/pointwise.hpp"
+#include "veneer/peft/low_rank_factors.hpp"
 #include "veneer/peft/method.hpp"
 
 namespace veneer {
@@ -94,6 +95,12 @@ class LowRankAdapter {
     }
   }
 
+  /// A, B and s as constants: handles on the same values.
+  LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, bias.value()}; }
+
+  /// s b_B, the change of the layer's bias; hollow where B has none.    (out)
+  Vector<T, B> bias_change() const { return bias ? Vector<T, B>(scale(bias.value(), scaling)) : Vector<T, B>(); }
+
   /// s B A, the change of the weight.    (out, in)
   auto delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
@@ -147,6 +154,9 @@ class LowRankEmbeddingAdapter {
     const auto low = gather_columns(down, ids);  // (tokens, rank)
     return add(embedding(ids, table), scale(linear(low, up), scaling));
   }
+
+  /// A, B and s as constants: handles on the same values.
+  LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, {}}; }
 
   /// s (B A)ᵀ, the change of the table.    (vocabulary, features)
   auto delta() const {

@@ -178,13 +178,13 @@ struct FoldingPass {
       put(name + ".bias", layer.bias, adapter.merged_bias(dense_values(layer.bias)));
       return true;
     }
-    if constexpr (requires { adapter.bias.value(); }) {
-      if (!adapter.bias) return false;
+    if constexpr (requires { adapter.bias_change(); }) {
+      const auto change = adapter.bias_change();
+      if (!change) return false;
       if constexpr (requires { layer.bias.shape(); }) {
         if (present(layer.bias)) {
           const auto before = dense_values(layer.bias);
-          put(name + ".bias", layer.bias,
-              std::remove_const_t<decltype(before)>(add(before, scale(adapter.bias.value(), adapter.scaling))));
+          put(name + ".bias", layer.bias, std::remove_const_t<decltype(before)>(add(before, change)));
           return true;
         }
       }

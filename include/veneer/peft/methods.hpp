@@ -10,6 +10,7 @@
 #include "veneer/peft/dora.hpp"
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/lora.hpp"
+#include "veneer/peft/several_slot.hpp"
 #include "veneer/peft/vera.hpp"
 
 namespace veneer {
@@ -29,11 +30,12 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 
 }  // namespace detail
 
-/// The slot of a linear layer that takes the adapter of any method.
+/// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
 template <Backend B, Real T = float>
-using AnyAdapter = typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear;
+using AnyAdapter = SeveralSlot<typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear, B, T>;
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter = EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>;
+using AnyEmbeddingAdapter =
+    SeveralSlot<EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>, B, T>;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>

@@ -10,6 +10,7 @@
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/gain.hpp"
 #include "veneer/ops/linear.hpp"
+#include "veneer/peft/low_rank_factors.hpp"
 #include "veneer/peft/method.hpp"
 #include "veneer/peft/shared_projection.hpp"
 
@@ -25,6 +26,12 @@ struct VeraAdapter {
     const auto z = veneer::linear(dropout(x, dropout_probability), projection->down(w.shape()[1]));  // (tokens, rank)
     return add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
   }
+  /// d * A and b * B, as they are now.
+  LowRankFactors<T, B> factors(const auto& w) const {
+    return {
+        gain_rows(projection->down(w.shape()[1]), d.value()), gain_rows(projection->up(b.count()), b.value()), 1.0, {}};
+  }
+
   /// (b * B) (d * A), the change of the weight.    (out, in)
   auto delta(index_t in) const {
     const auto up = gain_rows(projection->up(b.count()), b.value()), down = gain_rows(projection->down(in), d.value());

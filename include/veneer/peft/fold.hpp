@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file fold.hpp
+/// fold_to_lora(model, config, plan): the same function as plain LoRA, with one rank and one alpha in all modules.
+///
+///   s B A = B' A'      A': A with rows of zeros below, (r, in)      B': s B with columns of zeros beside, (out, r)
+/// r is the largest rank of a module and alpha = r, so the scale is 1 whether a tool divides alpha by the r of the file
+/// or by the rank of the tensors, and knows patterns or not. So rsLoRA, rank and alpha patterns, AdaLoRA and VeRA can
+/// be read by tools that know LoRA alone. Where all is plain already, no value is touched. Each value of B' is rounded
+/// once. Hu et al., arXiv:2106.09685, eq. 3.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "veneer/peft/attach.hpp"
+
+namespace veneer {
+
+/// A model whose adapter is plain LoRA, with what save_adapter wants to know of it.
+template <class Model>
+struct FoldedAdapter {
+  Model model;
+  LoraConfig config;
+  AdapterPlan plan;
+  bool rewritten = false;  // false: it was plain, and the factors are the very same ones
+};
+
+namespace detail {
+
+/// values: (rows, columns) in the first rows and columns of a larger matrix of zeros, times a factor.
+template <Real T, Backend B>
+Matrix<T, B> padded(const Matrix<T, B>& values, index_t rows, index_t columns, double factor) {
+  const std::vector<T> from = to_host(values);
+  std::vector<T> to(static_cast<std::size_t>(rows * columns), T(0));
+  for (index_t r = 0; r < values.extent(0); ++r) {
+    for (index_t c = 0; c < values.extent(1); ++c) {
+      const T value = from[static_cast<std::size_t>(r * values.extent(1) + c)];
+      to[static_cast<std::size_t>(r * columns + c)] = static_cast<T>(factor * static_cast<double>(value));
+    }
+  }
+  return from_host(Shape<dyn, dyn>(rows, columns), to, values.device());
+}
+
+/// Puts a term into a slot as LoRA of this rank with a scale of 1.
+template <class Layer, Real T, Backend B>
+void place_lora(Layer& layer, const LowRankFactors<T, B>& term, index_t rank, double dropout) {
+  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+  const auto fill = [&](auto adapter) {
+    adapter.down = Parameter<T, Shape<dyn, dyn>, B>(padded(term.down, rank, term.down.extent(1), 1.0));
+    adapter.up = Parameter<T, Shape<dyn, dyn>, B>(padded(term.up, term.up.extent(0), rank, term.scaling));
+    if constexpr (requires { adapter.bias; }) {
+      adapter.dropout_probability = dropout;
+      if (term.bias) adapter.bias = Parameter<T, Shape<dyn>, B>(Vector<T, B>(scale(term.bias, term.scaling)));
+    }
+    layer.adapter = adapter;
+  };
+  if constexpr (IsEmbeddingSlot<Slot>::value) {
+    fill(LowRankEmbeddingAdapter<B, dyn, T>());
+  } else {
+    fill(LowRankAdapter<B, dyn, T>());
+  }
+}
+
+/// The settings of plain LoRA with one rank and alpha, the rest as it was.
+inline LoraConfig plain_config(LoraConfig config, index_t rank, double alpha) {
+  if (const Vera* vera = std::get_if<Vera>(&config.method)) config.lora_dropout = vera->vera_dropout;
+  config.r = rank, config.lora_alpha = alpha;
+  config.use_rslora = config.use_dora = false;
+  config.rank_pattern.clear(), config.alpha_pattern.clear();
+  config.loftq_config.reset();
+  config.init_lora_weights = "true";
+  config.method = Lora{};
+  return config;
+}
+
+/// The term of a filled slot.
+/// \throws ArgumentError, in the words of `refusal`, when the adapter is no such term
+template <class Slot, class W>
+auto low_rank_term(const Slot& slot, const W& weight, const std::string& refusal) {
+  LowRankFactors<compute_t<typename W::scalar>, typename W::backend> term;
+  slot.look([&](const auto& adapter) {
+    if constexpr (FoldsToLowRank<std::remove_cvref_t<decltype(adapter)>, W>) {
+      term = adapter.factors(weight);
+    } else {
+      throw ArgumentError(refusal);
+    }
+  });
+  return term;
+}
+
+}  // namespace detail
+
+/// \param adapted  a model with an adapter, by attach or load_adapter, with its settings and plan
+/// \throws ArgumentError for an adapter that is no low-rank term: DoRA, IA3
+template <class Model>
+FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config, const AdapterPlan& plan) {
+  FoldedAdapter<Model> folded{adapted, config, plan, false};
+  expects(!plan.modules.empty(), "veneer::fold_to_lora: the plan names no module: there is no adapter to fold");
+  const AdaptedModule& first = plan.modules.front();
+  index_t rank = 1;
+  bool plain = std::holds_alternative<Lora>(config.method) && !config.use_rslora && !config.use_dora;
+  for (const AdaptedModule& module : plan.modules) {
+    rank = std::max(rank, module.rank);
+    plain = plain && module.rank == first.rank && module.alpha == first.alpha;
+  }
+  folded.rewritten = !plain;
+  folded.config = detail::plain_config(config, rank, plain ? first.alpha : static_cast<double>(rank));
+  detail::visit_adaptable(folded.model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
+    if (!layer.adapter) return;
+    const auto term = detail::low_rank_term(
+        layer.adapter, layer.weight,
+        "veneer::fold_to_lora: the adapter of " + name +
+            " scales the weight itself (DoRA, IA3), which no LoRA can say: merge it into the model instead");
+    if (!plain) detail::place_lora(layer, term, rank, folded.config.lora_dropout);
+  });
+  folded.plan = plan_adapter(folded.model, folded.config, false);
+  return folded;
+}
+
+}  // namespace veneer

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file low_rank_factors.hpp
+/// LowRankFactors: the change s B A of a weight as constants, whatever method it came from.
+///
+///   y + s B A x            of a linear module    A: (rank, in)           B: (out, rank)       x: (tokens, in)
+///   y + s B A[:, ids]      of an embedding       A: (rank, vocabulary)   B: (features, rank)  ids: (tokens)
+/// Hu et al., arXiv:2106.09685, eq. 3. An adapter that is such a term, LoRA, AdaLoRA, VeRA, has `factors(weight)`: what
+/// sums, mixed batches, combinations and exports are made of. DoRA and IA3 scale the weight too: they are no such term.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include "veneer/ops/gather.hpp"
+#include "veneer/ops/linear.hpp"
+#include "veneer/ops/pointwise.hpp"
+
+namespace veneer {
+
+template <Real T, Backend B>
+struct LowRankFactors {
+  Matrix<T, B> down;     // A
+  Matrix<T, B> up;       // B
+  double scaling = 1.0;  // s
+  Vector<T, B> bias;     // b_B: s b_B is added to y; usually hollow
+
+  index_t rank() const { return down.extent(0); }
+
+  /// y with the change added. Values of a tensor y are used up: no other handle may look at them.
+  template <class Y>
+  Y added_to(Y y, const auto& x) const {
+    constexpr bool ids = std::same_as<typename std::remove_cvref_t<decltype(x)>::scalar, std::int32_t>;
+    if (rank() == 0) return y;
+    if constexpr (ids) {
+      y = Y(add(y, scale(linear(gather_columns(down, x), up), scaling)));
+    } else if constexpr (TensorLike<Y>) {
+      ops::product<false, true>(y, linear(x, down), up, scaling, 1.0);
+    } else {
+      y = Y(add(y, scale(linear(linear(x, down), up), scaling)));
+    }
+    if (bias) y = Y(add_row(y, scale(bias, scaling)));
+    return y;
+  }
+
+  /// Adds s B A, or for an embedding its transpose, to a matrix in place.
+  template <bool Table>
+  void add_to(Matrix<T, B>& sum) const {
+    if (rank() == 0) return;
+    if constexpr (Table) {
+      ops::product<true, true>(sum, down, up, scaling, 1.0);
+    } else {
+      ops::product<false, false>(sum, up, down, scaling, 1.0);
+    }
+  }
+};
+
+/// An adapter whose change is one low-rank term.
+template <class A, class W>
+concept FoldsToLowRank = requires(const A& adapter, const W& weight) { adapter.factors(weight); };
+
+}  // namespace veneer

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file mixed_adapter.hpp
+/// MixedAdapter: every row of a batch goes through the adapter that was chosen for it, or through none.
+///
+///   y_i = a_{c(i)}(w, x_i)      x: (rows, in)   w: (out, in)   y: (rows, out)   c(i): the adapter of row i, or none
+/// The product with w is done once for all rows. Then the rows of each adapter are picked, its small pair of products
+/// is added, and they are put back: PEFT's mixed batches. An adapter that is no low-rank term, DoRA, computes its rows
+/// whole. Which rows are whose is a RowChoice, shared by all layers and made before each batch. Inference only.
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "veneer/nn/adapter.hpp"
+#include "veneer/nn/attention.hpp"
+#include "veneer/peft/low_rank_factors.hpp"
+
+namespace veneer {
+
+namespace ops {
+
+template <Scalar T>
+struct PickRowsBody {
+  T* to;
+  const T* from;
+  const std::int32_t* rows;
+  index_t width;
+  VENEER_HD void operator()(index_t i) const {
+    const T* row = from + static_cast<index_t>(rows[i]) * width;
+    for (index_t c = 0; c < width; ++c) to[i * width + c] = row[c];
+  }
+};
+
+}  // namespace ops
+
+/// Which rows of a batch belong to which adapter. Layers hold handles on one choice: one batch at a time.
+template <Backend B>
+class RowChoice {
+ public:
+  static constexpr index_t base = -1;  // no adapter
+
+  RowChoice() = default;
+  /// \param count  how many adapters there are
+  explicit RowChoice(index_t count, B device = {})
+      : device_(std::move(device)), rows_(static_cast<std::size_t>(count)) {}
+
+  /// \param adapter_of_row  a row each: a number in [0, count), or `base`
+  /// \throws ArgumentError for another number; the choice is then as it was
+  void set(const std::vector<index_t>& adapter_of_row) {
+    std::vector<std::vector<std::int32_t>> of(rows_.size());
+    for (std::size_t row = 0; row < adapter_of_row.size(); ++row) {
+      const index_t adapter = adapter_of_row[row];
+      expects(adapter >= base && adapter < static_cast<index_t>(of.size()),
+              "veneer::RowChoice::set: row " + std::to_string(row) + " asks for adapter " + std::to_string(adapter) +
+                  "; there are " + std::to_string(of.size()) + ", and RowChoice::base is none");
+      if (adapter != base) of[static_cast<std::size_t>(adapter)].push_back(static_cast<std::int32_t>(row));
+    }
+    for (std::size_t i = 0; i < of.size(); ++i)
+      rows_[i] = from_host(Shape<dyn>(static_cast<index_t>(of[i].size())), of[i], device_);
+    count_ = static_cast<index_t>(adapter_of_row.size());
+  }
+
+  /// The rows of the batch.
+  index_t count() const { return count_; }
+  index_t adapters() const { return static_cast<index_t>(rows_.size()); }
+  /// The rows of one adapter, from the first to the last.
+  const Vector<std::int32_t, B>& rows(index_t adapter) const { return rows_.at(static_cast<std::size_t>(adapter)); }
+
+ private:
+  B device_{};
+  std::vector<Vector<std::int32_t, B>> rows_;
+  index_t count_ = 0;
+};
+
+/// \tparam None   what the layer does without adapters: NoAdapter, NoEmbeddingAdapter
+/// \tparam Whole  an adapter that is no low-rank term and computes its rows whole: DoRA
+template <class None, Backend B, Real T, class Whole>
+class MixedAdapter {
+ public:
+  /// What one adapter of the choice does in this layer: a term, or, where there is a `whole`, all of it.
+  struct Part {
+    index_t adapter = 0;
+    LowRankFactors<T, B> term;
+    std::optional<Whole> whole;
+  };
+
+  MixedAdapter() = default;
+  MixedAdapter(std::shared_ptr<const RowChoice<B>> of, std::vector<Part> adapters)
+      : choice(std::move(of)), parts(std::move(adapters)) {}
+
+  /// \throws ArgumentError when the choice was made for another number of rows, and on a tape
+  auto operator()(const auto& w, const auto& x) const {
+    auto y = None{}(w, x);
+    if constexpr (VariableLike<decltype(x)>) {
+      throw ArgumentError(
+          "veneer::MixedAdapter: a mixed batch is inference only: train on NamedAdapters::with(names, learning)");
+    } else {
+      expects(choice->count() == x.extent(0),
+              "veneer::MixedAdapter: the rows were chosen for a batch of " + std::to_string(choice->count()) +
+                  " rows, and this one has " + std::to_string(x.extent(0)) + ": call RowChoice::set before each batch");
+      for (const Part& part : parts) {
+        const auto& rows = choice->rows(part.adapter);
+        if (rows.count() > 0) put(y, compute(part, w, picked(x, rows), y, rows), rows);
+      }
+    }
+    return y;
+  }
+
+  /// \throws ArgumentError always
+  auto merged(const auto& w) const {
+    refuse_merging();
+    return None{}.merged(w);
+  }
+
+  std::shared_ptr<const RowChoice<B>> choice;
+  std::vector<Part> parts;
+  static constexpr auto fields = std::tuple<>{};  // nothing in it learns
+
+ private:
+  static void refuse_merging() {
+    throw ArgumentError(
+        "veneer::MixedAdapter: rows of a mixed batch have adapters of their own, so there is no one "
+        "weight to merge into: merge NamedAdapters::with(name)");
+  }
+
+  auto compute(const Part& part, const auto& w, const auto& x, const auto& y, const auto& rows) const {
+    if (part.whole) return Matrix<T, B>((*part.whole)(w, x));
+    return part.term.added_to(Matrix<T, B>(picked(y, rows)), x);
+  }
+
+  /// Rows of a matrix, or entries of a vector.
+  template <TensorLike X>
+  static auto picked(const X& x, const Vector<std::int32_t, B>& rows) {
+    using U = typename X::scalar;
+    const index_t width = X::rank == 1 ? 1 : x.extent(-1);
+    if constexpr (X::rank == 1) {
+      Vector<U, B> some(Shape<dyn>(rows.count()), x.device());
+      some.device().for_each(rows.count(), ops::PickRowsBody<U>{some.data(), x.data(), rows.data(), width});
+      return some;
+    } else {
+      using S = Shape<dyn, extent_of<typename X::shape_type, -1>>;
+      Tensor<U, S, B> some(shape_of<S>(rows.count(), width), x.device());
+      some.device().for_each(rows.count(), ops::PickRowsBody<U>{some.data(), x.data(), rows.data(), width}, width);
+      return some;
+    }
+  }
+
+  static void put(auto& y, const Matrix<T, B>& some, const Vector<std::int32_t, B>& rows) {
+    y.device().for_each(rows.count(), ops::CopyRowsBody<T>{y.data(), some.data(), rows.data(), some.extent(1)},
+                        some.extent(1));
+  }
+};
+
+}  // namespace veneer
