@@ -24,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr index_t lines_a_step = 32;
 constexpr std::size_t lines_of_training_loss = 512;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -100,7 +99,7 @@ class Training {
         model_(std::move(base)),
         fresh_(fresh),
         replayed_(replayed),
-        order_(static_cast<index_t>(fresh.size()), lines_a_step, true, setting.seed,
+        order_(static_cast<index_t>(fresh.size()), setting.batch, true, setting.seed,
                static_cast<index_t>(replayed.size()), setting.replay) {
     if (setting.method == Method::full) {
       plan_ = train_everything(model_);

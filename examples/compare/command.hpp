@@ -15,11 +15,16 @@ namespace veneer::compare {
 
 struct Flags {
   std::filesystem::path data = VENEER_SHIPPED_DATA, out = "out/compare";
-  index_t steps = 300;
+  index_t steps = 300, batch = 32;
   std::size_t seeds = 3;
   std::size_t lines = 0;     // of each held-out file; 0: all
   std::string what = "all";  // of tune
 
+  /// The setting with the steps and lines a step that the flags ask for.
+  Setting sized(Setting setting, std::uint64_t seed = 1) const {
+    setting.steps = steps, setting.batch = batch, setting.seed = seed;
+    return setting;
+  }
   Scope scope() const { return {.lines = lines}; }
 };
 
@@ -42,7 +47,7 @@ inline std::vector<Group> over_seeds(const Bed& bed, const std::vector<Setting>&
   std::vector<std::vector<Outcome>> by_setting(settings.size());
   for (std::uint64_t seed = first_seed; seed < first_seed + flags.seeds; ++seed) {
     std::vector<Setting> seeded = settings;
-    for (Setting& setting : seeded) setting.seed = seed, setting.steps = flags.steps;
+    for (Setting& setting : seeded) setting = flags.sized(setting, seed);
     const std::vector<Outcome> outcomes = bed.run(seeded, flags.scope());
     for (std::size_t i = 0; i < settings.size(); ++i) by_setting[i].push_back(outcomes[i]);
   }

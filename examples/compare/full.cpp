@@ -34,7 +34,7 @@ void report_full(const Flags& flags) {
   ChartSeries task{"task shell", {}}, old{"old skills", {}}, loss{"", {}};
   for (std::size_t i = 0; i < settings.size(); ++i) {
     const Group& group = groups[i];
-    const Footprint footprint = bed.footprint(settings[i], std::min<index_t>(12, flags.steps));
+    const Footprint footprint = bed.footprint(flags.sized(settings[i]), std::min<index_t>(12, flags.steps));
     table.add({names[i], with_commas(group.trainable), shown(group.exact, 1), shown(group.old_skills, 1),
                shown(group.prose, 3), shown(group.time, 2), mebibytes(footprint.peak), mebibytes(footprint.file)});
     const auto x = static_cast<double>(i);

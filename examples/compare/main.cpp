@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   const auto add = [&](const char* name, const char* what, void (*report)(const Flags&)) {
     CLI::App* command = app.add_subcommand(name, what);
     command->add_option("--steps", flags.steps, "optimizer steps of each run")->check(CLI::PositiveNumber);
+    command->add_option("--batch", flags.batch, "lines a step")->check(CLI::PositiveNumber);
     command->add_option("--seeds", flags.seeds, "runs of each setting")->check(CLI::PositiveNumber);
     command->add_option("--lines", flags.lines, "held-out lines of each file; 0: all");
     command->add_option("--data", flags.data, "the folder examples/data");

@@ -23,7 +23,7 @@ inline const char* name_of(Method method) {
   }
 }
 
-/// All seven linear modules of a block, AdamW without decay, 20 steps of warm-up, then linear to 0, 32 lines a step.
+/// All seven linear modules of a block, AdamW without decay, 20 steps of warm-up, then linear to 0.
 struct Setting {
   Method method = Method::lora;
   double rate = 5e-3;
@@ -33,6 +33,7 @@ struct Setting {
   double replay = 0;           // share of every batch that comes from replay.jsonl
   std::string task = "shell";
   index_t steps = 300;
+  index_t batch = 32;  // lines a step
   std::uint64_t seed = 1;
 };
 

@@ -7,9 +7,9 @@ namespace veneer::compare {
 
 void report_swap(const Flags& flags) {
   const Bed bed(flags.data);
-  Setting iso = chosen(Method::lora), shell = chosen(Method::lora);
+  const Setting shell = flags.sized(chosen(Method::lora));
+  Setting iso = shell;
   iso.task = "iso";
-  iso.steps = shell.steps = flags.steps;
   const SwapReport report = bed.swap(iso, shell, flags.scope());
   const std::vector<std::string> rows{"no adapter", "adapter iso", "adapter shell"};
   Table table({"in the slots", "iso, %", "shell, %"});

@@ -12,12 +12,11 @@ constexpr std::uint64_t first_seed = 101;
 
 /// Trains a grid side by side and prints it.
 void search(const Bed& bed, const std::string& name, const std::vector<Setting>& grid, const Flags& flags) {
-  Flags own = flags;
   std::vector<std::vector<double>> exact(grid.size());
-  for (std::uint64_t seed = first_seed; seed < first_seed + own.seeds; ++seed) {
+  for (std::uint64_t seed = first_seed; seed < first_seed + flags.seeds; ++seed) {
     std::vector<Setting> seeded = grid;
-    for (Setting& setting : seeded) setting.seed = seed, setting.steps = own.steps;
-    const Scope scope{.split = "valid", .lines = own.lines, .others = false};
+    for (Setting& setting : seeded) setting = flags.sized(setting, seed);
+    const Scope scope{.split = "valid", .lines = flags.lines, .others = false};
     const std::vector<Outcome> outcomes = bed.run(seeded, scope);
     for (std::size_t i = 0; i < grid.size(); ++i) exact[i].push_back(100 * outcomes[i].scores.exact);
   }

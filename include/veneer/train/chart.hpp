@@ -149,6 +149,13 @@ class ChartPanel {
     out_ += chart_escape(text) + "</text>\n";
   }
 
+  /// A value that is not finite, or has no logarithm where the axis wants one, is left out.
+  bool drawable(const ChartPoint& point) const {
+    if (chart_.log2_x && !(point.x > 0)) return false;
+    if (chart_.log10_y && !(point.y > 0)) return false;
+    return std::isfinite(point.x) && std::isfinite(point.y) && std::isfinite(point.error);
+  }
+
   bool has_legend() const { return chart_.series.size() > 1 || (chart_.series.size() == 1 && !name(0).empty()); }
   const std::string& name(std::size_t i) const { return chart_.series[i].name; }
 
@@ -168,8 +175,8 @@ class ChartPanel {
     double low = 1e300, high = -1e300;
     for (const ChartSeries& series : chart_.series) {
       for (const ChartPoint& point : series.points) {
+        if (!drawable(point)) continue;
         const double up = point.y + point.error, down = point.y - point.error;
-        if (!std::isfinite(up) || (chart_.log10_y && !(point.y > 0))) continue;
         high = std::max(high, up);
         low = std::min(low, chart_.log10_y && down <= 0 ? point.y : down);
       }
@@ -193,7 +200,7 @@ class ChartPanel {
     double low = chart_.log2_x ? 1e300 : 0.0, high = -1e300;
     for (const ChartSeries& series : chart_.series) {
       for (const ChartPoint& point : series.points) {
-        low = std::min(low, x_.scaled(point.x)), high = std::max(high, x_.scaled(point.x));
+        if (drawable(point)) low = std::min(low, x_.scaled(point.x)), high = std::max(high, x_.scaled(point.x));
       }
     }
     x_.low = high < low ? 0.0 : low;
@@ -230,7 +237,7 @@ class ChartPanel {
   }
 
   void error_bar(double x, const ChartPoint& point) {
-    if (!(point.error > 0) || !std::isfinite(point.error)) return;
+    if (!(point.error > 0)) return;
     const double down =
         chart_.log10_y ? std::max(point.y - point.error, std::pow(10.0, y_.low)) : point.y - point.error;
     const double high = y_.at(point.y + point.error), low = y_.at(std::max(down, chart_.log10_y ? down : y_.low));
@@ -243,12 +250,14 @@ class ChartPanel {
     std::string path;
     char text[64];
     for (const ChartPoint& point : series.points) {
+      if (!drawable(point)) continue;
       std::snprintf(text, sizeof text, "%s%.1f %.1f", path.empty() ? "M" : "L", x_.at(point.x), y_.at(point.y));
       path += text;
     }
     if (series.mark != ChartMark::dots && !path.empty())
       out_ += "<path d=\"" + path + "\" fill=\"none\" stroke=\"" + colour(i) + "\" stroke-width=\"2\"/>\n";
     for (const ChartPoint& point : series.points) {
+      if (!drawable(point)) continue;
       error_bar(x_.at(point.x), point);
       if (series.mark == ChartMark::line) continue;
       add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" fill=\"%s\"/>\n", x_.at(point.x), y_.at(point.y),
@@ -262,7 +271,7 @@ class ChartPanel {
     const double width = 0.78 * slot / static_cast<double>(chart_.series.size());
     const double floor = y_.from;
     for (const ChartPoint& point : chart_.series[i].points) {
-      if (!std::isfinite(point.y) || (chart_.log10_y && !(point.y > 0))) continue;
+      if (!drawable(point)) continue;
       const double left = x_.at(point.x) - 0.39 * slot + width * static_cast<double>(i);
       const double top = std::min(floor, y_.at(point.y));
       add("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", left, top, 0.92 * width,
