@@ -60,7 +60,7 @@ std::vector<Setting> grid_of(Method method) {
 std::vector<Setting> grid_of(index_t rank) {
   std::vector<Setting> grid;
   const double least = rank < 8 ? 5e-3 : 2.5e-3;
-  for (const double factor : {1.0, 2.0, 4.0}) {
+  for (const double factor : {1.0, 2.0, 4.0, 8.0}) {
     Setting setting = chosen(rank);
     setting.rate = least * factor;
     grid.push_back(setting);
