@@ -236,13 +236,8 @@ class TrainRun {
 
   std::vector<Batch> batches(index_t step) {  // step from 0
     std::vector<Batch> all;
-    for (index_t i = 0; i < settings_.grad_accum; ++i) {
-      Batch batch;
-      for (const Pick& pick : order_->batch(step * settings_.grad_accum + i)) {
-        batch.add((pick.replayed ? replay_ : examples_)[static_cast<std::size_t>(pick.line)]);
-      }
-      all.push_back(std::move(batch));
-    }
+    for (index_t i = 0; i < settings_.grad_accum; ++i)
+      all.push_back(batch_of(*order_, step * settings_.grad_accum + i, examples_, replay_));
     return all;
   }
 
@@ -284,14 +279,7 @@ class TrainRun {
 
   void evaluate(index_t step, const Progress* progress = nullptr) {
     if (evaluation_.empty()) return;
-    double sum = 0.0, counted = 0.0;
-    for (std::size_t begin = 0; begin < evaluation_.size(); begin += 32) {
-      Batch batch;
-      for (std::size_t i = begin; i < std::min(evaluation_.size(), begin + 32); ++i) batch.add(evaluation_[i]);
-      sum += evaluate_loss(model_, batch);
-      counted += static_cast<double>(batch.counted);
-    }
-    const double loss = counted > 0 ? sum / counted : 0.0;
+    const double loss = mean_loss(model_, evaluation_);
     evaluations_.push_back({step, loss});
     metrics_ << metrics_line(step, loss) << std::endl;
     if (progress != nullptr) progress->interrupt();

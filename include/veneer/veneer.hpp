@@ -115,6 +115,7 @@
 #include "veneer/text/unicode.hpp"            // IWYU pragma: export
 #include "veneer/text/vocabulary.hpp"         // IWYU pragma: export
 #include "veneer/train/batch.hpp"             // IWYU pragma: export
+#include "veneer/train/chart.hpp"             // IWYU pragma: export
 #include "veneer/train/exact_match.hpp"       // IWYU pragma: export
 #include "veneer/train/memory_plan.hpp"       // IWYU pragma: export
 #include "veneer/train/metrics.hpp"           // IWYU pragma: export

@@ -56,6 +56,26 @@ TEST_CASE("Without shuffling, line order is batch order") {
   CHECK(order.batch(2)[1].line == 0);
 }
 
+TEST_CASE("A batch of an order holds the lines that the order picks, replayed ones from the second data set") {
+  struct Example {
+    std::vector<std::int32_t> ids, labels;
+  };
+  std::vector<Example> fresh, replayed;
+  for (std::int32_t i = 0; i < 9; ++i) fresh.push_back({{i, i}, {i, i}});
+  for (std::int32_t i = 100; i < 103; ++i) replayed.push_back({{i}, {i}});
+  DataOrder order(9, 4, true, 5, 3, 0.25), again(9, 4, true, 5, 3, 0.25);
+  for (index_t number = 0; number < 12; ++number) {
+    std::vector<std::int32_t> expected;
+    for (const Pick& pick : again.batch(number)) {
+      if (!pick.replayed) expected.push_back(static_cast<std::int32_t>(pick.line));
+      expected.push_back(static_cast<std::int32_t>(pick.line + (pick.replayed ? 100 : 0)));
+    }
+    CHECK(batch_of(order, number, fresh, replayed).ids == expected);
+  }
+  DataOrder alone(9, 4, false, 5);
+  CHECK(batch_of(alone, 1, fresh).ids == std::vector<std::int32_t>{4, 4, 5, 5, 6, 6, 7, 7});
+}
+
 TEST_CASE("Impossible orders are refused") {
   CHECK_THROWS_AS(DataOrder(0, 1, true, 0), ArgumentError);
   CHECK_THROWS_AS(DataOrder(1, 0, true, 0), ArgumentError);

@@ -109,3 +109,14 @@ TEST_CASE("a step that leaves the finite numbers is an error, and leaves paramet
   CHECK(to_host(model.table.value()) == values);
   CHECK(fresh.optimizer().steps() == 0);
 }
+
+TEST_CASE("the mean loss counts targets, not lines, however many lines are taken at a time") {
+  const Bigrams model;
+  double sum = 0.0;
+  index_t counted = 0;
+  for (const Batch& batch : cut_into(1)) sum += evaluate_loss(model, batch), counted += batch.counted;
+  REQUIRE(counted == 6);
+  for (const std::size_t at_once : {1u, 2u, 3u, 32u})
+    CHECK(std::abs(mean_loss(model, examples, at_once) - sum / 6.0) < 1e-6);  // floats are summed in another order
+  CHECK(mean_loss(model, std::vector<Labelled>{{{1, 2}, {-100, -100}}}) == 0.0);
+}

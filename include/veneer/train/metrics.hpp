@@ -8,12 +8,11 @@
 ///   {"step":50,"eval_loss":1.23456789}
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "veneer/train/chart.hpp"
 #include "veneer/train/trainer.hpp"
 
 namespace veneer {
@@ -41,52 +40,19 @@ struct CurvePoint {
   double value = 0.0;
 };
 
-/// A picture of the training loss, smoothed, with evaluations as dots. Plain SVG, readable on light and dark paper.
+/// A picture of the training loss, smoothed, with evaluations as dots.
 inline std::string loss_svg(const std::vector<CurvePoint>& training, const std::vector<CurvePoint>& evaluation) {
-  constexpr double width = 720, height = 360, left = 60, right = 20, top = 30, bottom = 40;
-  double high = 0.0, low = 0.0;
-  index_t last = 1;
-  for (const auto* points : {&training, &evaluation}) {
-    for (const CurvePoint& point : *points) {
-      high = std::max(high, point.value);
-      last = std::max(last, point.step);
-    }
-  }
-  if (!(high > low)) high = low + 1.0;
-  const auto x = [&](index_t step) {
-    return left + (width - left - right) * static_cast<double>(step) / static_cast<double>(last);
-  };
-  const auto y = [&](double value) { return top + (height - top - bottom) * (high - value) / (high - low); };
-  char text[256];
-  std::string svg =
-      R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 360" font-family="sans-serif" font-size="12">)"
-      "\n<rect width=\"720\" height=\"360\" fill=\"white\"/>\n<text x=\"60\" y=\"18\">loss per token against optimizer "
-      "steps</text>\n";
-  for (int i = 0; i <= 4; ++i) {
-    const double value = low + (high - low) * i / 4.0;
-    std::snprintf(
-        text, sizeof text,
-        "<path d=\"M60 %.1fH700\" stroke=\"#ddd\"/><text x=\"54\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n",
-        y(value), y(value) + 4, value);
-    svg += text;
-    std::snprintf(text, sizeof text, "<text x=\"%.1f\" y=\"338\" text-anchor=\"middle\">%lld</text>\n", x(last * i / 4),
-                  static_cast<long long>(last * i / 4));
-    svg += text;
-  }
-  std::string path;
+  ChartSeries curve{"training, smoothed", {}, ChartMark::line}, dots{"held out", {}, ChartMark::dots};
   double smooth = 0.0;
   for (std::size_t i = 0; i < training.size(); ++i) {
     smooth = i == 0 ? training[i].value : 0.9 * smooth + 0.1 * training[i].value;
-    std::snprintf(text, sizeof text, "%s%.1f %.1f", i == 0 ? "M" : "L", x(training[i].step), y(smooth));
-    path += text;
+    curve.points.push_back({static_cast<double>(training[i].step), smooth});
   }
-  svg += "<path d=\"" + path + "\" fill=\"none\" stroke=\"#1764ab\" stroke-width=\"2\"/>\n";
-  for (const CurvePoint& point : evaluation) {
-    std::snprintf(text, sizeof text, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"#d9480f\"/>\n", x(point.step),
-                  y(point.value));
-    svg += text;
-  }
-  return svg + "</svg>\n";
+  for (const CurvePoint& point : evaluation) dots.points.push_back({static_cast<double>(point.step), point.value});
+  Chart chart{"Loss per token", "optimizer steps", "nats per token"};
+  chart.series.push_back(curve);
+  if (!evaluation.empty()) chart.series.push_back(dots);
+  return chart_svg({chart}, {720, 360});
 }
 
 }  // namespace veneer

@@ -18,6 +18,7 @@
 #include "veneer/core/error.hpp"
 #include "veneer/core/random.hpp"
 #include "veneer/core/shape.hpp"
+#include "veneer/train/batch.hpp"
 
 namespace veneer {
 
@@ -91,5 +92,15 @@ class DataOrder {
   index_t batch_, replayed_ = 0;
   EpochWalk fresh_, replay_;
 };
+
+/// The lines of a micro-batch as a batch.
+/// \param fresh, replayed  the data, and the second data set; as many lines as the order was made for
+template <class E>
+Batch batch_of(DataOrder& order, index_t number, const std::vector<E>& fresh, const std::vector<E>& replayed = {}) {
+  Batch batch;
+  for (const Pick& pick : order.batch(number))
+    batch.add((pick.replayed ? replayed : fresh)[static_cast<std::size_t>(pick.line)]);
+  return batch;
+}
 
 }  // namespace veneer

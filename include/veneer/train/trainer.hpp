@@ -8,6 +8,7 @@
 /// orthogonality term is added once.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -98,6 +99,20 @@ double evaluate_loss(const Model& model, const Batch& batch) {
   if (batch.counted == 0) return 0.0;
   const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
   return static_cast<double>(item(model.loss(ids, batch.layout(), batch.targets, 1.0)));
+}
+
+/// Mean -log p over the targets of sequences, some of them at a time; 0 where nothing counts.
+template <class Model, LabelledSequence E>
+double mean_loss(const Model& model, const std::vector<E>& examples, std::size_t at_once = 32) {
+  double sum = 0.0;
+  index_t counted = 0;
+  for (std::size_t begin = 0; begin < examples.size(); begin += at_once) {
+    Batch batch;
+    for (std::size_t i = begin; i < std::min(examples.size(), begin + at_once); ++i) batch.add(examples[i]);
+    sum += evaluate_loss(model, batch);
+    counted += batch.counted;
+  }
+  return counted > 0 ? sum / static_cast<double>(counted) : 0.0;
 }
 
 }  // namespace veneer

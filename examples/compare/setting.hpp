@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file setting.hpp
+/// One way to train the shipped model, and the learning rates that the reports use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "veneer/core/shape.hpp"
+
+namespace veneer::compare {
+
+enum class Method { lora, qlora, dora, adalora, full };
+
+inline const char* name_of(Method method) {
+  switch (method) {
+    case Method::lora: return "LoRA";
+    case Method::qlora: return "QLoRA";
+    case Method::dora: return "DoRA";
+    case Method::adalora: return "AdaLoRA";
+    default: return "full";
+  }
+}
+
+/// All seven linear modules of a block, AdamW without decay, 20 steps of warm-up, then linear to 0.
+struct Setting {
+  Method method = Method::lora;
+  double rate = 5e-3;
+  index_t rank = 8;            // AdaLoRA: mean rank at the end; it starts with half as many again
+  double alpha = 16;           // AdaLoRA divides it by the rank at the start
+  double orthogonality = 0.5;  // AdaLoRA
+  double replay = 0;           // share of every batch that comes from replay.jsonl
+  std::string task = "shell";
+  index_t steps = 300;
+  index_t batch = 32;  // lines a step
+  std::uint64_t seed = 1;
+};
+
+inline index_t rank_at_start(const Setting& setting) { return setting.rank + (setting.rank + 1) / 2; }
+
+/// The setting of a method at rank 8.
+inline Setting chosen(Method method) {
+  Setting setting;
+  setting.method = method;
+  switch (method) {
+    case Method::lora: setting.rate = 5e-3; break;
+    case Method::qlora: setting.rate = 5e-3; break;
+    case Method::dora: setting.rate = 5e-3; break;
+    case Method::adalora: setting.rate = 1e-2, setting.alpha = 24; break;
+    case Method::full: setting.rate = 5e-4; break;
+  }
+  return setting;
+}
+
+/// LoRA of a rank, with alpha = 2 rank.
+inline Setting chosen(index_t rank) {
+  Setting setting;
+  setting.rank = rank;
+  setting.alpha = 2.0 * static_cast<double>(rank);
+  setting.rate = 5e-3;
+  return setting;
+}
+
+}  // namespace veneer::compare
