@@ -34,6 +34,7 @@ void add_evaluate(CLI::App& app, Run& run);
 void add_logits(CLI::App& app, Run& run);
 void add_plan(CLI::App& app, Run& run);
 void add_merge(CLI::App& app, Run& run);
+void add_quantize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_tokenize(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   add_logits(app, run);
   add_plan(app, run);
   add_merge(app, run);
+  add_quantize(app, run);
   add_inspect(app, run);
   add_tokenize(app, run);
   add_env(app, run);

@@ -144,7 +144,7 @@ class TrainRun {
       plan_ = train_everything(model_);
       return;
     }
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model));
+    read_llama_weights(model_, ShardedCheckpoint(settings_.model), {.quantise = settings_.quant.options()});
     if (state_ && !state_->triplets.empty()) {
       attach_whole();
     } else if (state_ || !settings_.adapter.empty()) {

@@ -194,6 +194,7 @@ class DoraEmbeddingAdapter {
 /// DoRA as a method: LoRA's file with use_dora.
 struct Dora : Lora {
   static constexpr const char* name = "DoRA";
+  using in_file_of = Lora;
   static constexpr bool starts_from_weights = true;
   template <Backend B, Real T>
   using linear = DoraAdapter<B, dyn, T>;
