@@ -7,6 +7,7 @@
 ///   columns: w: (vocabulary, features) A: (rank, vocabulary)   B: (features, rank)   n: (features)
 /// Constants to autograd: DoRA holds them so (Liu et al., arXiv:2402.09353, section 4.3). The three terms are added in
 /// double. Where they nearly cancel, n^2 < (||w_o||^2 + ||s B_o A||^2) / 10, a row is summed element by element.
+/// w may be of any format; one that can be decoded in pieces is never decoded as a whole.
 #pragma once
 
 #include <cmath>
@@ -17,22 +18,39 @@ namespace veneer {
 
 namespace ops {
 
-template <Real T, bool Columns>
+/// The elements of a matrix by their flat index.
+template <Scalar T>
+struct Elements {
+  const T* x;
+  VENEER_HD double operator()(index_t i) const { return static_cast<double>(static_cast<compute_t<T>>(x[i])); }
+};
+
+/// Those of a tensor, or of a format that says them one by one.
+template <class W>
+auto elements(const W& w) {
+  if constexpr (TensorLike<W>) {
+    return Elements<typename W::scalar>{w.data()};
+  } else {
+    return w.view();
+  }
+}
+
+template <class W, bool Columns>
 struct SquaresLoad {
-  const T* w;
+  W w;
   index_t columns;  // of w as stored
   VENEER_HD double operator()(index_t o, index_t i) const {
-    const double x = static_cast<double>(Columns ? w[i * columns + o] : w[o * columns + i]);
+    const double x = static_cast<double>(w(Columns ? i * columns + o : o * columns + i));
     return x * x;
   }
 };
 
-template <Real T, bool Columns>
+template <Real T, class W, bool Columns>
 struct LowRankNormBody {
   T* norm;
   const double* squares;  // ||w_o||^2
-  const T* w;
-  const T* wa;  // w Aᵀ, or wᵀ Aᵀ
+  W w;
+  const T* aw;  // A wᵀ, or A w: (rank, out)
   const T* a;
   const T* b;
   const T* ba;  // B (A Aᵀ)
@@ -42,7 +60,7 @@ struct LowRankNormBody {
     double mixed = 0.0, change = 0.0;
     for (index_t k = 0; k < rank; ++k) {
       const double factor = static_cast<double>(b[o * rank + k]);
-      mixed += factor * static_cast<double>(wa[o * rank + k]);
+      mixed += factor * static_cast<double>(aw[k * out + o]);
       change += factor * static_cast<double>(ba[o * rank + k]);
     }
     change *= scale * scale;
@@ -55,40 +73,40 @@ struct LowRankNormBody {
     for (index_t i = 0; i < in; ++i) {
       double x = 0.0;
       for (index_t k = 0; k < rank; ++k) x += static_cast<double>(b[o * rank + k]) * static_cast<double>(a[k * in + i]);
-      x = static_cast<double>(Columns ? w[i * out + o] : w[o * in + i]) + scale * x;
+      x = static_cast<double>(w(Columns ? i * out + o : o * in + i)) + scale * x;
       sum += x * x;
     }
     return sum;
   }
 };
 
-/// ||w_o||^2 of each row, or column, of a dense matrix.
-template <bool Columns, TensorLike W>
+/// ||w_o||^2 of each row, or column, of a matrix.
+template <bool Columns, class W>
 auto squared_norms(const W& w) {
   const index_t out = w.extent(Columns ? 1 : 0), in = w.extent(Columns ? 0 : 1);
   Tensor<double, Shape<dyn>, typename W::backend> squares(Shape<dyn>(out), w.device());
-  w.device().reduce_rows(Sum<double>{}, out, in, SquaresLoad<typename W::scalar, Columns>{w.data(), w.extent(1)},
-                         squares.data());
+  const SquaresLoad<decltype(elements(w)), Columns> load{elements(w), w.extent(1)};
+  w.device().reduce_rows(Sum<double>{}, out, in, load, squares.data());
   return squares;
 }
 
 }  // namespace ops
 
-/// The norms of the rows of w + s B A; with Columns of the columns of w + s (B A)ᵀ. w is dense.
+/// The norms of the rows of w + s B A; with Columns of the columns of w + s (B A)ᵀ.
 /// \param squares  ops::squared_norms<Columns>(w), which only w decides
-template <bool Columns, TensorLike W, TensorLike N, TensorLike A, TensorLike C>
+template <bool Columns, class W, TensorLike N, TensorLike A, TensorLike C>
 auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double scale) {
-  using T = typename W::scalar;
+  using T = typename A::scalar;
   using B = typename W::backend;
   const index_t out = b.extent(0), in = a.extent(1), rank = a.extent(0);
   Matrix<T, B> gram(Shape<dyn, dyn>(rank, rank), w.device()), ba(Shape<dyn, dyn>(out, rank), w.device()),
-      wa(Shape<dyn, dyn>(out, rank), w.device());
+      aw(Shape<dyn, dyn>(rank, out), w.device());
   ops::product<false, true>(gram, a, a);
   ops::product<false, false>(ba, b, gram);
-  ops::product<Columns, true>(wa, w, a);
+  ops::weight_product<!Columns>(aw, a, w);
   Tensor<T, Shape<dyn>, B> norms(Shape<dyn>(out), w.device());
-  const ops::LowRankNormBody<T, Columns> body{
-      norms.data(), squares.data(), w.data(), wa.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};
+  const ops::LowRankNormBody<T, decltype(ops::elements(w)), Columns> body{
+      norms.data(), squares.data(), ops::elements(w), aw.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};
   w.device().for_each(out, body, 4 * rank);
   return norms;
 }
