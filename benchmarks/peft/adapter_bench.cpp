@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter_bench.cpp
-/// What each method costs on one linear layer, over a dense weight and over the same in 4 bits: forward and backward, as
+/// What each method costs on one linear layer, dense and in 4 bits: forward and backward, as
 /// in the middle of a model, after a step of an optimizer.
 ///
 ///   x: (512, 4096)   w: (4096, 4096)   rank 16

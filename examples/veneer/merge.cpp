@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file merge.cpp
 /// veneer merge: an adapter folded into its model, as a Hugging Face folder of its own.
+#include "veneer/peft/merge.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
-
-#include "veneer/peft/merge.hpp"
 
 #include "command.hpp"
 #include "session.hpp"
@@ -21,9 +21,8 @@ struct MergeFlags {
   MergeOptions options;
 };
 
-const std::map<std::string, QuantizedFrom> dense_types{{"float32", QuantizedFrom::float32},
-                                                       {"float16", QuantizedFrom::float16},
-                                                       {"bfloat16", QuantizedFrom::bfloat16}};
+const std::map<std::string, QuantizedFrom> dense_types{
+    {"float32", QuantizedFrom::float32}, {"float16", QuantizedFrom::float16}, {"bfloat16", QuantizedFrom::bfloat16}};
 
 /// Name, largest change, and for a weight in 4 bits its relative error.
 void print_weight(const MergedWeight& weight, std::size_t width) {

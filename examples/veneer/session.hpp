@@ -22,7 +22,7 @@ namespace veneer {
 struct GenerateOptions;  // nn/generate.hpp
 struct MergeOptions;     // peft/merge.hpp
 struct MergedWeight;     // peft/merge.hpp
-}
+}  // namespace veneer
 
 namespace veneer::program {
 

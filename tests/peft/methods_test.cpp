@@ -23,9 +23,9 @@ template <Real T, Backend B>
 auto adapters(const auto& w, double dropout) {
   const LowRankAdapter<B, dyn, T> lora(testing::random_matrix<T, B>(rank, in, 1),
                                        testing::random_matrix<T, B>(out, rank, 2, 0.3), 7.0 / 3.0, dropout);
-  DoraAdapter<B, dyn, T> dora(w, LowRankAdapter<B, dyn, T>(testing::random_matrix<T, B>(rank, in, 3),
-                                                           testing::random_matrix<T, B>(out, rank, 4, 0.3), 7.0 / 3.0,
-                                                           dropout));
+  DoraAdapter<B, dyn, T> dora(
+      w, LowRankAdapter<B, dyn, T>(testing::random_matrix<T, B>(rank, in, 3),
+                                   testing::random_matrix<T, B>(out, rank, 4, 0.3), 7.0 / 3.0, dropout));
   dora.magnitude.value = Parameter(testing::random_vector<T, B>(out, 5));
   AdaLoraAdapter<B, T> adalora;
   adalora.down = Parameter(testing::random_matrix<T, B>(rank, in, 6));
@@ -35,7 +35,10 @@ auto adapters(const auto& w, double dropout) {
   const VeraAdapter<B, T> vera{
       Parameter(testing::random_vector<T, B>(rank, 9)), Parameter(testing::random_vector<T, B>(out, 10)),
       std::make_shared<SharedProjection<T, B>>(rank, out + 3, in + 5, 11, true, true, B{}), dropout};
-  return std::tuple{lora, dora, adalora, vera,
+  return std::tuple{lora,
+                    dora,
+                    adalora,
+                    vera,
                     ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(out, 1, 12)), false},
                     ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(1, in, 13)), true}};
 }
@@ -111,7 +114,8 @@ TEMPLATE_LIST_TEST_CASE("an adapter over 4 bits is the adapter over their dense 
 }
 
 TEST_CASE("every method has the same bits at 1 to 4 threads, with dropout, over dense values and over 4 bits") {
-  const auto w = testing::random_matrix<float, Cpu>(out, in, 20), x = testing::random_matrix<float, Cpu>(tokens, in, 21);
+  const auto w = testing::random_matrix<float, Cpu>(out, in, 20),
+             x = testing::random_matrix<float, Cpu>(tokens, in, 21);
   const int before = Cpu::threads();
   const auto check = [&](const auto& weight) {
     Cpu::set_threads(1);

@@ -290,8 +290,10 @@ struct FoldingPass {
     }
     if (worst == nullptr) return;
     throw ArgumentError("veneer::merge(model): " + worst->name + " would lose " +
-                        std::to_string(worst->relative_error) + " of its size (root mean square) by going back to 4 "
-                        "bits" + (count > 1 ? ", and " + std::to_string(count - 1) + " more weights too much" : "") +
+                        std::to_string(worst->relative_error) +
+                        " of its size (root mean square) by going back to 4 "
+                        "bits" +
+                        (count > 1 ? ", and " + std::to_string(count - 1) + " more weights too much" : "") +
                         "; max_error allows " + std::to_string(options.max_error) +
                         ": merge into the base in 16 or 32 bits, set dequantize to keep the sums dense, or allow "
                         "more. The model is unchanged");

@@ -46,9 +46,8 @@ struct AdapterSite {
   /// One that starts at `value`, or, where that is not wanted, at standard normal values.
   template <ShapeLike S>
   Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
-    return parameter(of, [&] {
-      return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device);
-    });
+    return parameter(
+        of, [&] { return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device); });
   }
   /// What the modules of one adapter share, made for the first of them.
   template <class Shared, class... Arguments>

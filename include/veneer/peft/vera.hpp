@@ -67,9 +67,9 @@ struct Vera {
   void describe(AdaptedModule& module, const auto&) const { module.rank = r; }
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
-    const auto projection = site.template shared<SharedProjection<T, B>>(
-        r, site.largest_out, site.largest_in, projection_prng_key, save_projection, site.values || !save_projection,
-        site.device);
+    const auto projection =
+        site.template shared<SharedProjection<T, B>>(r, site.largest_out, site.largest_in, projection_prng_key,
+                                                     save_projection, site.values || !save_projection, site.device);
     return {site.constant(Shape<dyn>(r), d_initial, init_weights),
             site.constant(Shape<dyn>(site.module.out), init_weights ? 0.0 : 1.0), projection, vera_dropout};
   }
