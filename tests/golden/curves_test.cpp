@@ -183,14 +183,12 @@ TEST_CASE("training over a base in 4 bits follows the recorded losses and gradie
       const double loss = recorded[i].at("loss").get<double>(), norm = recorded[i].at("grad_norm").get<double>();
       CHECK(std::abs(steps[i].loss / loss - 1.0) < allowed("loss_rel_max"));
       CHECK(std::abs(steps[i].gradient_norm / norm - 1.0) < allowed("grad_norm_rel_max"));
-      std::fprintf(stderr, "%s %zu: f32 %.3g %.3g  f64 %.3g %.3g\n", name.c_str(), i, steps[i].loss / loss - 1,
-                   steps[i].gradient_norm / norm - 1, steps[i].loss / exact[i].at("loss").get<double>() - 1,
-                   steps[i].gradient_norm / exact[i].at("grad_norm").get<double>() - 1);
+      // The products are in float, whatever the recorded run computed in: the run in double is nearer.
+      CHECK(steps[i].loss == Approx(exact[i].at("loss").get<double>()).epsilon(1e-6));
+      CHECK(steps[i].gradient_norm == Approx(exact[i].at("grad_norm").get<double>()).epsilon(2e-6));
     }
     const NamedValues end = read_all(final_weights(curve)), found = model.parameters();
     CHECK(distance(start, end) > 1.0);
-    std::fprintf(stderr, "moved %g apart %g of moved, %g of size\n", distance(start, end),
-                 distance(found, end) / distance(start, end), distance(found, end) / magnitude(end));
     CHECK(distance(found, end) < allowed("adapter_update_rel") * distance(start, end));
   }
 }
