@@ -50,7 +50,7 @@ struct LowRankNormBody {
   T* norm;
   const double* squares;  // ||w_o||^2
   W w;
-  const T* aw;  // A wᵀ, or A w: (rank, out)
+  const T* wa;  // w Aᵀ, or wᵀ Aᵀ
   const T* a;
   const T* b;
   const T* ba;  // B (A Aᵀ)
@@ -60,7 +60,7 @@ struct LowRankNormBody {
     double mixed = 0.0, change = 0.0;
     for (index_t k = 0; k < rank; ++k) {
       const double factor = static_cast<double>(b[o * rank + k]);
-      mixed += factor * static_cast<double>(aw[k * out + o]);
+      mixed += factor * static_cast<double>(wa[o * rank + k]);
       change += factor * static_cast<double>(ba[o * rank + k]);
     }
     change *= scale * scale;
@@ -79,6 +79,48 @@ struct LowRankNormBody {
     return sum;
   }
 };
+
+template <Real T>
+struct TransposeBody {
+  T* y;  // (columns, rows)
+  const T* x;
+  index_t rows, columns;
+  VENEER_HD void operator()(index_t c) const {
+    for (index_t r = 0; r < rows; ++r) y[c * rows + r] = x[r * columns + c];
+  }
+};
+
+/// Rows [first, first + rows) of y = w a, or of y = wᵀ a, from the rows or columns of w that these need.
+template <bool Columns, class Y, class W, class A>
+void product_from_left_piece(Y& y, const W& w, const A& a, index_t first, index_t rows) {
+  using T = typename Y::scalar;
+  const index_t in = a.extent(0), rank = a.extent(1);
+  const auto piece = y.device().template allocate<T>(rows * in);
+  if constexpr (Columns) {
+    w.decode_block(0, in, first, rows, piece.get());
+  } else {
+    w.decode_block(first, rows, 0, in, piece.get());
+  }
+  Gemm<T> gemm{.transpose_a = Columns, .m = rows, .n = rank, .k = in};
+  gemm.a = piece.get(), gemm.lda = Columns ? rows : in;
+  gemm.b = a.data(), gemm.ldb = rank;
+  gemm.c = y.data() + first * rank, gemm.ldc = rank;
+  y.device().gemm(gemm);
+}
+
+/// y = w a, with Columns y = wᵀ a, for a weight of any format: on the left, as weight_product has it on the right.
+template <bool Columns, TensorLike Y, class W, TensorLike A>
+void product_from_left(Y& y, const W& w, const A& a) {
+  if constexpr (DecodesInBlocks<W> && WorksSideBySide<typename Y::backend>) {
+    constexpr index_t height = 32;
+    const index_t rows = y.extent(0);
+    y.device().concurrently((rows + height - 1) / height, [&](index_t i) {
+      product_from_left_piece<Columns>(y, w, a, i * height, i * height + height < rows ? height : rows - i * height);
+    });
+  } else {
+    product<Columns, false>(y, decode(w), a);
+  }
+}
 
 /// ||w_o||^2 of each row, or column, of a matrix.
 template <bool Columns, class W>
@@ -100,13 +142,14 @@ auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double
   using B = typename W::backend;
   const index_t out = b.extent(0), in = a.extent(1), rank = a.extent(0);
   Matrix<T, B> gram(Shape<dyn, dyn>(rank, rank), w.device()), ba(Shape<dyn, dyn>(out, rank), w.device()),
-      aw(Shape<dyn, dyn>(rank, out), w.device());
+      wa(Shape<dyn, dyn>(out, rank), w.device()), turned(Shape<dyn, dyn>(in, rank), w.device());
   ops::product<false, true>(gram, a, a);
   ops::product<false, false>(ba, b, gram);
-  ops::weight_product<!Columns>(aw, a, w);
+  turned.device().for_each(in, ops::TransposeBody<T>{turned.data(), a.data(), rank, in}, rank);
+  ops::product_from_left<Columns>(wa, w, turned);  // nothing is packed then
   Tensor<T, Shape<dyn>, B> norms(Shape<dyn>(out), w.device());
   const ops::LowRankNormBody<T, decltype(ops::elements(w)), Columns> body{
-      norms.data(), squares.data(), ops::elements(w), aw.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};
+      norms.data(), squares.data(), ops::elements(w), wa.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};
   w.device().for_each(out, body, 4 * rank);
   return norms;
 }

@@ -127,7 +127,7 @@ void fill_with(const Method& method, Layer& layer, const Site& site) {
   using B = layer_backend<Layer>;
   using T = layer_scalar<Layer>;
   const auto refuse = [&](const std::string& why) {
-    throw ArgumentError("veneer::attach: " + site.module.name + ": " + detail::method_name<Method>() + " " + why);
+    throw ArgumentError("veneer::attach: " + site.module.name + ": " + Method::name + " " + why);
   };
   if constexpr (!IsEmbeddingSlot<Slot>::value) {
     if constexpr (SlotTakes<Slot, typename Method::template linear<B, T>>) {

@@ -36,7 +36,7 @@ struct Ia3 {
   ModuleChoice feedforward_modules{};  // not set: down_proj, as PEFT has it for Llama, Mistral and Qwen2
   bool init_ia3_weights = true;        // start at 1, not at random
 
-  static constexpr const char* peft_type = "IA3";
+  static constexpr const char *peft_type = "IA3", *name = "IA3";
   static constexpr std::array<std::string_view, 1> shares{"exclude_modules"};
   static constexpr auto settings = std::tuple{field("feedforward_modules", &Ia3::feedforward_modules),
                                               field("init_ia3_weights", &Ia3::init_ia3_weights)};

@@ -2,13 +2,12 @@
 /// \file method.hpp
 /// What a method of adapting is to attach and to the files of PEFT: a plain struct of settings, in the adapter's file.
 ///
-///   peft_type           its name in adapter_config.json
+///   peft_type, name     what adapter_config.json and people call it
 ///   shares              keys of LoRA's settings that its file has too, or all of them
 ///   settings            its own keys, as fields
 ///   linear<B, T>        the adapter of a linear module
 ///   make_linear(site, w)
 /// and where there is something to say
-///   name                if people call it otherwise than its peft_type
 ///   describe(m, match)  fills in rank, alpha and scaling of a module
 ///   check(config)       refuses settings that do not go together;   default_targets(): modules that it adapts
 ///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
@@ -58,12 +57,6 @@ struct AdapterSite {
 };
 
 namespace detail {
-
-template <class Method>
-constexpr const char* method_name() {
-  if constexpr (requires { Method::name; }) return Method::name;
-  return Method::peft_type;
-}
 
 /// Fills in what a method says of a module.
 template <class Method>
