@@ -7,7 +7,7 @@
 ///   columns: w: (vocabulary, features) A: (rank, vocabulary)   B: (features, rank)   n: (features)
 /// Constants to autograd: DoRA holds them so (Liu et al., arXiv:2402.09353, section 4.3). The three terms are added in
 /// double. Where they nearly cancel, n^2 < (||w_o||^2 + ||s B_o A||^2) / 10, a row is summed element by element.
-/// w may be of any format; one that can be decoded in pieces is never decoded as a whole.
+/// w may be of any format; one that can be decoded in pieces is not decoded as a whole.
 #pragma once
 
 #include <cmath>
@@ -35,12 +35,12 @@ auto elements(const W& w) {
   }
 }
 
-template <class W, bool Columns>
+template <Real T, bool Columns>
 struct SquaresLoad {
-  W w;
+  const T* w;
   index_t columns;  // of w as stored
   VENEER_HD double operator()(index_t o, index_t i) const {
-    const double x = static_cast<double>(w(Columns ? i * columns + o : o * columns + i));
+    const double x = static_cast<double>(Columns ? w[i * columns + o] : w[o * columns + i]);
     return x * x;
   }
 };
@@ -122,20 +122,20 @@ void product_from_left(Y& y, const W& w, const A& a) {
   }
 }
 
-/// ||w_o||^2 of each row, or column, of a matrix.
-template <bool Columns, class W>
+/// ||w_o||^2 of each row, or column, of a dense matrix.
+template <bool Columns, TensorLike W>
 auto squared_norms(const W& w) {
   const index_t out = w.extent(Columns ? 1 : 0), in = w.extent(Columns ? 0 : 1);
   Tensor<double, Shape<dyn>, typename W::backend> squares(Shape<dyn>(out), w.device());
-  const SquaresLoad<decltype(elements(w)), Columns> load{elements(w), w.extent(1)};
-  w.device().reduce_rows(Sum<double>{}, out, in, load, squares.data());
+  w.device().reduce_rows(Sum<double>{}, out, in, SquaresLoad<typename W::scalar, Columns>{w.data(), w.extent(1)},
+                         squares.data());
   return squares;
 }
 
 }  // namespace ops
 
 /// The norms of the rows of w + s B A; with Columns of the columns of w + s (B A)ᵀ.
-/// \param squares  ops::squared_norms<Columns>(w), which only w decides
+/// \param squares  ops::squared_norms<Columns>(decode(w)), which only w decides
 template <bool Columns, class W, TensorLike N, TensorLike A, TensorLike C>
 auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double scale) {
   using T = typename A::scalar;
