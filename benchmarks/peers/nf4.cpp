@@ -3,6 +3,7 @@
 /// veneer's side of nf4.py and of scripts/compare_with_bitsandbytes.
 ///
 ///   peer_nf4 quantise IN OUT BLOCKSIZE   OUT: codes and maxima of the tensors of IN, <name>.decoded in their own type
+///   peer_nf4 decode IN OUT               the 4-bit weights of a checkpoint IN, as float32
 ///   peer_nf4 time ROWS COLUMNS THREADS   answers lines such as "quantise float32", "dequantise bfloat16" with seconds
 #include <chrono>
 #include <cstdio>
@@ -33,6 +34,20 @@ int quantise(const std::string& in, const std::string& to, index_t blocksize) {
     if (entry.dtype == Dtype::f32) quantise_one<float>(entry, blocksize, tensors);
     if (entry.dtype == Dtype::f16) quantise_one<half>(entry, blocksize, tensors);
     if (entry.dtype == Dtype::bf16) quantise_one<bfloat16>(entry, blocksize, tensors);
+  }
+  write_safetensors(to, detail::views(tensors));
+  return 0;
+}
+
+int decode_all(const std::string& in, const std::string& to) {
+  const SafetensorsFile file(in);
+  std::vector<detail::HostTensor> tensors;
+  for (const std::string& name : file.names()) {
+    const auto state = detail::find_quant_state(file, name);
+    if (!state) continue;
+    expects<FormatError>(state->shape.size() == 2, name + ": expected a matrix");
+    const Shape<dyn, dyn> shape(state->shape[0], state->shape[1]);
+    tensors.push_back(detail::host_tensor(name, decode_as<float>(read_nf4(file, name, shape, Cpu{}))));
   }
   write_safetensors(to, detail::views(tensors));
   return 0;
@@ -76,12 +91,13 @@ int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   try {
     if (words.size() == 4 && words[0] == "quantise") return quantise(words[1], words[2], std::stoll(words[3]));
+    if (words.size() == 3 && words[0] == "decode") return decode_all(words[1], words[2]);
     if (words.size() == 4 && words[0] == "time")
       return time_lines(std::stoll(words[1]), std::stoll(words[2]), std::stoi(words[3]));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }
-  std::fprintf(stderr, "peer_nf4 quantise IN OUT BLOCKSIZE | time ROWS COLUMNS THREADS\n");
+  std::fprintf(stderr, "peer_nf4 quantise IN OUT BLOCKSIZE | decode IN OUT | time ROWS COLUMNS THREADS\n");
   return 2;
 }

@@ -36,6 +36,7 @@ void add_plan(CLI::App& app, Run& run);
 void add_merge(CLI::App& app, Run& run);
 void add_export(CLI::App& app, Run& run);
 void add_combine(CLI::App& app, Run& run);
+void add_quantize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_tokenize(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);

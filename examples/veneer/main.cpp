@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   add_merge(app, run);
   add_export(app, run);
   add_combine(app, run);
+  add_quantize(app, run);
   add_inspect(app, run);
   add_tokenize(app, run);
   add_env(app, run);

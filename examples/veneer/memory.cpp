@@ -27,7 +27,7 @@ bool has_weights(const std::filesystem::path& folder) {
 
 const char* storage_of(const LlamaConfig& config, const MemoryRequest& request) {
   if (!request.adapter) return "float32, since they train";
-  if (request.packed) return "linear layers in 4 bits, widened to float32 in pieces for a product";
+  if (request.quantise) return "linear layers in 4 bits, widened to float32 in pieces for a product";
   if (has_weights(request.model)) return "in the types of their files, widened to float32 one at a time for a product";
   const bool narrow = config.dtype == "bfloat16" || config.dtype == "float16";
   return narrow ? "in 16 bits, widened to float32 one at a time for a product" : "float32";
@@ -40,7 +40,7 @@ Json plan_bytes(const LlamaConfig& config, const MemoryRequest& request) {
   if (has_weights(request.model)) files.emplace(request.model);
   MemoryPlanOptions options;
   options.adapter = request.adapter;
-  if (request.packed) options.quantise = NF4Options{.double_quant = request.double_quant};
+  options.quantise = request.quantise;
   options.batch = request.batch, options.length = request.seq, options.micro_batches = request.grad_accum;
   options.threads = request.threads;
   options.files = files ? &*files : nullptr;

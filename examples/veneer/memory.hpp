@@ -10,13 +10,15 @@
 #include "veneer/io/json.hpp"
 #include "veneer/nn/llama_config.hpp"
 #include "veneer/peft/config.hpp"
+#include "veneer/quant/nf4_tensor.hpp"
 
 namespace veneer::program {
 
 struct MemoryRequest {
   std::filesystem::path model;        // whose files say how weights are stored; empty or without files: config.json
   std::optional<LoraConfig> adapter;  // none: every weight trains
-  bool packed = false, double_quant = false, checkpointing = false;
+  std::optional<NF4Options> quantise;  // of the linear layers
+  bool checkpointing = false;
   index_t batch = 8, seq = 512, grad_accum = 1;
   int threads = 0;
 };

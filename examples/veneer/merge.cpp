@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file merge.cpp
 /// veneer merge: an adapter folded into its model, as a Hugging Face folder of its own.
+#include "veneer/peft/merge.hpp"
+
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "command.hpp"
@@ -14,24 +17,53 @@ namespace {
 
 struct MergeFlags {
   ModelFlags model;
-  std::string out;
+  std::string out, dequantize;
+  MergeOptions options;
 };
 
+const std::map<std::string, QuantizedFrom> dense_types{
+    {"float32", QuantizedFrom::float32}, {"float16", QuantizedFrom::float16}, {"bfloat16", QuantizedFrom::bfloat16}};
+
+/// Name, largest change, and for a weight in 4 bits its relative error.
+void print_weight(const MergedWeight& weight, std::size_t width) {
+  char numbers[64];
+  std::snprintf(numbers, sizeof numbers, weight.packed ? "  %-12.6g  %.4f\n" : "  %.6g\n", weight.largest_change,
+                weight.relative_error);
+  print(weight.name + std::string(width - weight.name.size(), ' ') + numbers);
+}
+
+void warn_of_errors(const std::vector<MergedWeight>& weights) {
+  double worst = 0.0;
+  std::size_t packed = 0;
+  for (const MergedWeight& weight : weights) {
+    packed += weight.packed ? 1u : 0u;
+    worst = std::max(worst, weight.packed ? weight.relative_error : 0.0);
+  }
+  if (packed == 0) return;
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "warning: %s went back to 4 bits, at a loss of up to %.4f of its size (root mean square, the second "
+                "number): --dequantize writes the sums in 16 bits",
+                counted(packed, "weight").c_str(), worst);
+  note(text);
+}
+
 int run_merge(const MergeFlags& flags) {
+  MergeOptions options = flags.options;
+  if (!flags.dequantize.empty()) options.dequantize = dense_types.at(flags.dequantize);
   Session session(flags.model);
-  const std::vector<ModuleChange> changes = session.merge();
+  const std::vector<MergedWeight> weights = session.merge(options);
   session.save(flags.out);
   std::size_t width = 0;
-  for (const ModuleChange& change : changes) width = std::max(width, change.name.size());
-  for (const ModuleChange& change : changes) {
-    char number[32];
-    std::snprintf(number, sizeof number, "  %.6g\n", change.largest_change);
-    print(change.name + std::string(width - change.name.size(), ' ') + number);
-    if (change.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings)
+  for (const MergedWeight& weight : weights) width = std::max(width, weight.name.size());
+  for (const MergedWeight& weight : weights) {
+    print_weight(weight, width);
+    if (weight.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings)
       note("warning: embedding and head are one weight: the head has changed too");
   }
   flush();
-  note(flags.out + ": " + counted(changes.size(), "weight") +
+  warn_of_errors(weights);
+  note(flags.out + ": " + counted(weights.size(), "weight") +
        " changed, each by at most the number that is printed; transformers and veneer load it");
   return done;
 }
@@ -43,6 +75,17 @@ void add_merge(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("merge", "fold an adapter into its model");
   flags->model.add_to(*command, true);
   command->add_option("--out", flags->out, "folder to write")->required();
+  command
+      ->add_option("--max-error", flags->options.max_error,
+                   "largest relative error of a weight that goes back to 4 bits; more is refused")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--dequantize", flags->dequantize,
+                   "write weights in 4 bits as bfloat16 (the default), float16 or float32")
+      ->expected(0, 1)
+      ->default_str("bfloat16")
+      ->check(CLI::IsMember({"bfloat16", "float16", "float32"}));
   command->callback([flags, &run] { run = [flags] { return run_merge(*flags); }; });
 }
 

@@ -11,6 +11,19 @@
 
 namespace veneer::program {
 
+void QuantFlags::add_to(CLI::App& command) {
+  command.add_option("--quant", quant, "storage of linear layers: none (as in the files), or nf4")
+      ->check(CLI::IsMember({"none", "nf4"}))
+      ->capture_default_str();
+  command.add_flag("--double-quant", double_quant, "with --quant nf4: 8-bit scales");
+}
+
+std::optional<NF4Options> QuantFlags::options() const {
+  expects(quant == "nf4" || !double_quant, "--double-quant: is for --quant nf4, which was not given");
+  if (quant != "nf4") return std::nullopt;
+  return NF4Options{.double_quant = double_quant};
+}
+
 void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   command.add_option("--model", model, "folder of a Hugging Face model")->required();
   auto* adapter =
@@ -20,6 +33,7 @@ void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
       ->check(CLI::Range(1, 1024));
   command.add_option("--dtype", dtype, "type to compute in: float32")->capture_default_str();
   command.add_option("--device", device, "where to compute: cpu")->capture_default_str();
+  quant.add_to(command);
 }
 
 void ModelFlags::apply() const {

@@ -13,16 +13,29 @@
 #include <CLI/CLI.hpp>
 
 #include "veneer/nn/llama_config.hpp"
+#include "veneer/quant/nf4_tensor.hpp"
 #include "veneer/text/tokenizer.hpp"
 
 namespace veneer::program {
 
-/// --model, --adapter, --threads, --dtype, --device.
+/// --quant and --double-quant: linear layers in 4 bits as they are read.
+struct QuantFlags {
+  std::string quant = "none";
+  bool double_quant = false;
+
+  void add_to(CLI::App& command);
+  /// What to quantise with, or nothing.
+  /// \throws ArgumentError for --double-quant without --quant nf4
+  std::optional<NF4Options> options() const;
+};
+
+/// --model, --adapter, --threads, --dtype, --device, --quant, --double-quant.
 struct ModelFlags {
   std::string model;
   std::vector<std::string> adapters;
   int threads = 0;  // 0: one a core
   std::string dtype = "float32", device = "cpu";
+  QuantFlags quant;
 
   void add_to(CLI::App& command, bool adapter_needed = false);
 

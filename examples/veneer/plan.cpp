@@ -11,6 +11,7 @@
 
 #include "command.hpp"
 #include "memory.hpp"
+#include "model_flags.hpp"
 #include "session.hpp"
 
 namespace veneer::program {
@@ -21,7 +22,8 @@ struct PlanFlags {
   std::string model, config;
   AdapterFlags adapter;
   MemoryRequest memory;
-  std::string quant = "none", dtype = "float32";
+  QuantFlags quant;
+  std::string dtype = "float32";
   bool json = false;
 };
 
@@ -40,18 +42,17 @@ int run_plan(const PlanFlags& flags) {
   const LlamaConfigFile file = read_llama_config(path);
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   const bool full = flags.adapter.method == "full";
-  expects(flags.quant == "none" || flags.quant == "nf4",
-          "plan: --quant " + flags.quant + " is not supported; none and nf4 are");
-  expects(flags.quant == "none" || !full, "plan: --quant nf4: a weight in 4 bits cannot train with --method full");
+  const std::optional<NF4Options> quantise = flags.quant.options();
+  expects(!quantise || !full, "--quant nf4: a weight in 4 bits does not train; choose another --method than full");
   expects(flags.dtype == "float32", "plan: --dtype " + flags.dtype + " is not supported yet; float32 is");
   const LoraConfig adapter = flags.adapter.config();
   const AdapterPlan plan = full ? full_plan(file.config) : plan_of(file.config, adapter);
   MemoryRequest request = flags.memory;
   request.model = flags.model;
   if (!full) request.adapter = adapter;
-  request.packed = flags.quant == "nf4";
+  request.quantise = quantise;
   if (const auto stored = read_quantization(file.raw, path.string()); stored && flags.model.empty())
-    request.packed = true, request.double_quant = stored->double_quant;
+    request.quantise = NF4Options{.double_quant = stored->double_quant};
   const Json memory = plan_bytes(file.config, request);
   if (flags.json) {
     Json modules = Json::array();
@@ -86,8 +87,7 @@ void add_plan(CLI::App& app, Run& run) {
   command->add_option("--config", flags->config, "a config.json alone");
   flags->adapter.add_to(*command);
   MemoryRequest& memory = flags->memory;
-  command->add_option("--quant", flags->quant, "storage of the base: none, or nf4: linear layers in 4 bits");
-  command->add_flag("--double-quant", memory.double_quant, "with --quant nf4: 8-bit scales");
+  flags->quant.add_to(*command);
   command->add_option("--dtype", flags->dtype, "compute type: float32");
   command->add_flag("--checkpointing", memory.checkpointing, "recompute blocks in the backward pass: less memory");
   command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);

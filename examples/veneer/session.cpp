@@ -21,13 +21,14 @@ struct Session::Parts {
   AnyLlama<> model;
 };
 
-Session::Session(const ModelFlags& flags) : parts_(std::make_unique<Parts>()) {
+Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quantise)
+    : parts_(std::make_unique<Parts>()) {
   flags.apply();
   parts_->folder = flags.model;
   parts_->file = read_llama_config(parts_->folder / "config.json");
   for (const std::string& warning : parts_->file.warnings) note("warning: " + warning);
   parts_->model = AnyLlama<>(parts_->file.config);
-  read_llama_weights(parts_->model, ShardedCheckpoint(parts_->folder));
+  read_llama_weights(parts_->model, ShardedCheckpoint(parts_->folder), {.quantise = quantise});
   if (flags.adapters.empty()) return;
   const auto warn = [](const LoadedAdapter& loaded) {
     for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
@@ -88,11 +89,23 @@ SummedLoss Session::loss(const std::vector<Example>& examples, std::size_t begin
   return {evaluate_loss(parts_->model, batch), batch.counted};
 }
 
-std::vector<ModuleChange> Session::merge() {
-  std::vector<ModuleChange> changes;
-  for (const MergedWeight& merged : veneer::merge(parts_->model).weights)
-    changes.push_back({merged.name, merged.largest_change});
-  return changes;
+std::vector<MergedWeight> Session::merge(const MergeOptions& options) {
+  return veneer::merge(parts_->model, options).weights;
+}
+
+std::vector<QuantisedWeight> Session::quantise_errors() const {
+  const ShardedCheckpoint files(parts_->folder);
+  std::vector<QuantisedWeight> errors;
+  detail::visit_base(parts_->model, [&](const std::string& name, const auto& weight) {
+    if constexpr (WeightSlotLike<decltype(weight)>) {
+      if (weight.packed() == nullptr || detail::find_quant_state(files, name)) return;
+      const auto before = detail::read_widened<float>(files.at(name), weight.shape(), parts_->model.device);
+      const double size = detail::distance_norm(before, decltype(before){});
+      errors.push_back({name, size > 0 ? detail::distance_norm(before, weight.dense_copy()) / size : 0.0});
+      files.forget(files.at(name));
+    }
+  });
+  return errors;
 }
 
 void Session::save(const std::filesystem::path& folder) {

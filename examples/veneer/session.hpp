@@ -21,6 +21,8 @@
 namespace veneer {
 struct CombineOptions;   // peft/combine.hpp
 struct GenerateOptions;  // nn/generate.hpp
+struct MergedWeight;     // peft/merge.hpp
+struct MergeOptions;     // peft/merge.hpp
 struct WeightedAdapter;  // peft/combine.hpp
 }  // namespace veneer
 
@@ -39,17 +41,19 @@ struct SummedLoss {
   index_t targets = 0;
 };
 
-/// What merging did to one weight or bias.
-struct ModuleChange {
+/// What 4 bits cost one weight: || decoded - read || / || read ||.
+struct QuantisedWeight {
   std::string name;
-  double largest_change = 0.0;
+  double relative_error = 0.0;
 };
 
 class Session {
  public:
   /// Loads the model and the adapter that the flags name, or the sum of several; warnings go to stderr.
   /// \throws ArgumentError, FormatError, IoError
-  explicit Session(const ModelFlags& flags);
+  explicit Session(const ModelFlags& flags) : Session(flags, flags.quant.options()) {}
+  /// Linear layers become 4-bit ones of these options as they are read.
+  Session(const ModelFlags& flags, const std::optional<NF4Options>& quantise);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -70,7 +74,10 @@ class Session {
   SummedLoss loss(const std::vector<Example>& examples, std::size_t begin, std::size_t end) const;
 
   /// Folds the adapter into the weights; the session then holds a plain model.
-  std::vector<ModuleChange> merge();
+  std::vector<MergedWeight> merge(const MergeOptions& options);
+
+  /// The weights that became 4-bit ones as they were read. Each is read again for this, one at a time.
+  std::vector<QuantisedWeight> quantise_errors() const;
 
   /// Writes the model as a Hugging Face folder.
   void save(const std::filesystem::path& folder);

@@ -92,8 +92,7 @@ class TrainRun {
     MemoryRequest request;
     request.model = settings_.model;
     if (!settings_.full()) request.adapter = settings_.adapter_flags.config(settings_.steps);
-    request.packed = settings_.quant == "nf4";
-    request.double_quant = settings_.double_quant;
+    request.quantise = settings_.quant.options();
     request.checkpointing = settings_.checkpointing;
     request.batch = settings_.batch, request.seq = settings_.seq, request.grad_accum = settings_.grad_accum;
     request.threads = settings_.threads;
@@ -158,9 +157,7 @@ class TrainRun {
       plan_ = train_everything(model_);
       return;
     }
-    LoadLlamaOptions options;
-    if (settings_.quant == "nf4") options.quantise = NF4Options{.double_quant = settings_.double_quant};
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model), options);
+    read_llama_weights(model_, ShardedCheckpoint(settings_.model), {.quantise = settings_.quant.options()});
     if (state_ && !state_->triplets.empty()) {
       attach_whole();
     } else if (state_ || !settings_.adapter.empty()) {

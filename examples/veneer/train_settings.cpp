@@ -31,8 +31,8 @@ void each_setting(S& s, const F& f) {
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
   f("lora-plus-ratio", s.lora_plus_ratio), f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
-  f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("quant", s.quant);
-  f("double-quant", s.double_quant), f("shipped", s.shipped);
+  f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("shipped", s.shipped);
+  f("quant", s.quant.quant), f("double-quant", s.quant.double_quant);
 }
 
 }  // namespace
@@ -81,8 +81,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--resume", resume, "go on with a run, from its folder or one of its checkpoints");
   command.add_option("--dtype", dtype, "compute type: float32");
   command.add_option("--device", device, "cpu");
-  command.add_option("--quant", quant, "storage of the base: none, or nf4: linear layers in 4 bits, as they are read");
-  command.add_flag("--double-quant", double_quant, "with --quant nf4: 8-bit scales");
+  quant.add_to(command);
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
   command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
   command.add_flag("--packing", packing,
@@ -99,9 +98,9 @@ void TrainSettings::settle(const CLI::App& command) {
   };
   if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
-  if (quant != "none" && quant != "nf4") refuse("--quant", quant, "none and nf4 are");
-  if (quant != "none" && full()) throw ArgumentError("--quant nf4: a weight in 4 bits cannot train with --method full");
   if (!resume.empty()) return;
+  if (quant.options() && full())
+    throw ArgumentError("--quant nf4: a weight in 4 bits does not train; choose another --method than full");
   if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {
     shipped = true;

@@ -10,6 +10,7 @@
 #include "veneer/train/trainer.hpp"
 
 #include "command.hpp"
+#include "model_flags.hpp"
 
 namespace veneer::program {
 
@@ -33,8 +34,8 @@ struct TrainSettings {
   double eval_split = 0;
   index_t eval_every = 0, save_every = 0;
   bool checkpointing = false;
-  std::string dtype = "float32", device = "cpu", quant = "none";
-  bool double_quant = false;
+  std::string dtype = "float32", device = "cpu";
+  QuantFlags quant;
   int threads = 0;
   bool dry_run = false, json = false, quiet = false, packing = false;
   bool shipped = false;  // no --model: the model and the task that come with the program

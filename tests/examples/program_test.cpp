@@ -120,6 +120,7 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"plan", "--model", model, "--method", "adalora", "--target-rank", "12"}, "target_r"},
       {{"plan", "--model", model, "--rank-pattern", "q_proj"}, "--rank-pattern"},
       {{"plan", "--model", model, "--targets", "q_proj,,v_proj"}, "--targets"},
+      {{"logits", "--model", model, "--ids", "x", "--out", "y", "--double-quant"}, "--quant nf4"},
       {{"plan", "--model", model, "--targets", "nothing"}, "q_proj"},
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--dtype", "bfloat16"}, "--dtype bfloat16"},
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--device", "cuda"}, "VENEER_CUDA"},
@@ -407,6 +408,59 @@ TEST_CASE("program: the shipped model completes prompts, one at a time and many 
   };
   CHECK(drawn("1") == drawn("1"));
   CHECK(drawn("1") != drawn("2"));
+}
+
+TEST_CASE("program: a model is put into 4 bits, and an adapter merged there says what it costs, or is written dense") {
+  const TemporaryFolder folder;
+  const fs::path nf4 = test_data / "nf4";
+  const std::string base = (nf4 / "llama/base").string(), packed = (nf4 / "llama/nf4_f32").string(),
+                    adapter = (nf4 / "qlora/dora/final").string(), ids = (folder / "ids").string();
+  const SafetensorsFile recorded(nf4 / "merge/dora/expected.safetensors");
+  const TensorEntry& entry = recorded.at("input_ids");
+  write_safetensors(ids, {{"input_ids", entry.dtype, entry.shape, entry.data}});
+  const auto at = [&](const char* name) { return (folder / name).string(); };
+  const auto logits = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"logits", "--ids", ids, "--out", at("logits")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Result result = run(arguments);
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return floats(SafetensorsFile(at("logits")).at("logits"));
+  };
+  const Result quantised = run({"quantize", "--model", base, "--out", at("quantised")});
+  INFO(quantised.err);
+  REQUIRE(quantised.code == 0);
+  CHECK(lines_of(quantised.out).size() == 14);
+  CHECK_THAT(quantised.out, Catch::Contains("model.layers.0.mlp.down_proj.weight     0.09"));
+  CHECK(logits({"--model", at("quantised")}) == logits({"--model", base, "--quant", "nf4"}));
+  CHECK(logits({"--model", at("quantised")}) == logits({"--model", packed}));
+  CHECK(run({"quantize", "--model", packed, "--out", at("again")}).code == 3);
+  CHECK(run({"quantize", "--model", base, "--out", at("again"), "--blocksize", "48"}).code == 2);
+
+  const std::vector<std::string> merge{"merge", "--model", packed, "--adapter", adapter, "--out"};
+  const auto merged = [&](const char* name, std::vector<std::string> more) {
+    std::vector<std::string> arguments = merge;
+    arguments.push_back(at(name));
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  const Result refused = merged("refused", {"--max-error", "0.05"});
+  CHECK(refused.code == 2);
+  CHECK_THAT(refused.err, Catch::Contains("max_error allows 0.05") && Catch::Contains("dequantize"));
+  CHECK_FALSE(fs::exists(at("refused")));
+  const Result lossy = merged("lossy", {});
+  CHECK(lossy.code == 0);
+  CHECK_THAT(lossy.err, Catch::Contains("14 weights went back to 4 bits, at a loss of up to 0.09"));
+  CHECK(relative_distance(logits({"--model", at("lossy")}), floats(recorded.at("logits_requantised_merge"))) < 0.02);
+  const std::vector<float> adapted = logits({"--model", packed, "--adapter", adapter});
+  CHECK(merged("dense", {"--dequantize"}).code == 0);
+  CHECK(relative_distance(logits({"--model", at("dense")}), adapted) < 0.02);
+  const Json config = read_json(folder / "dense" / "config.json");
+  CHECK_FALSE(config.contains("quantization_config"));
+  CHECK(SafetensorsFile(folder / "dense/model.safetensors").at("model.layers.0.mlp.up_proj.weight").dtype ==
+        Dtype::bf16);
+  CHECK(merged("wide", {"--dequantize", "float32"}).code == 0);
+  CHECK(relative_distance(logits({"--model", at("wide")}), adapted) < 1e-5);
 }
 
 TEST_CASE("program: inspect says what a path holds, env what the machine is") {

@@ -146,10 +146,11 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
                             " --lr 0.01 --seed 5 --save-every 1 --no-shuffle ";
   const auto quoted = [&](const std::string& name) { return "'" + (folder / name).string() + "' "; };
   const std::vector<std::pair<std::string, std::string>> methods{
-      {"dora", "--rank 3 --targets all-linear --dropout 0.1"},
+      {"lora", "--rank 3 --targets all-linear --dropout 0.1 --quant nf4 --double-quant"},
+      {"dora", "--rank 3 --targets all-linear --dropout 0.1 --quant nf4"},
       {"adalora", "--init-rank 4 --target-rank 2 --tinit 2 --tfinal 2 --delta-t 2 --targets all-linear --dropout 0.1"},
       {"ia3", ""},
-      {"vera", "--rank 6 --targets q_proj,down_proj --projection-key 3"}};
+      {"vera", "--rank 6 --targets q_proj,down_proj --projection-key 3 --dropout 0.1"}};
   for (const auto& [method, own] : methods) {
     INFO(method);
     const std::string words = flags + "--method " + method + " " + own;
@@ -158,9 +159,11 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
     const std::vector<double> losses = losses_of(folder / method);
     REQUIRE(losses.size() == 9);
     CHECK(losses.back() < losses.front());
-    REQUIRE(train(words + " --threads 2 --out " + quoted(method + "-again"), folder / "err") == 0);
-    CHECK(bytes(method + "-again") == bytes(method));
-    for (const int step : {1, 5, 7, 8}) {
+    for (const char* threads : {"2", "3", "4"}) {
+      REQUIRE(train(words + " --threads " + threads + " --out " + quoted(method + "-again"), folder / "err") == 0);
+      CHECK(bytes(method + "-again") == bytes(method));
+    }
+    for (const int step : {1, 5, 8}) {
       INFO("resumed after step " << step);
       const std::string name = method + std::to_string(step);
       fs::create_directories(folder / name);
@@ -198,6 +201,10 @@ TEST_CASE("train: exit codes and messages") {
   const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
   CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);
   CHECK(error().find("--steps") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--double-quant", folder / "err") == 2);
+  CHECK(error().find("--quant nf4") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--method full --quant nf4", folder / "err") == 2);
+  CHECK(error().find("4 bits") != std::string::npos);
   CHECK(train(model + out + data(good) + "--targets nothing_proj", folder / "err") == 2);
   CHECK(error().find("q_proj") != std::string::npos);
   CHECK(train(model + out + data(good + "{\"input_ids\":[1,2,"), folder / "err") == 3);

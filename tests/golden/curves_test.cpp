@@ -15,14 +15,17 @@ using namespace veneer::testing;
 namespace {
 
 struct Curve {
-  fs::path folder;
+  fs::path folder, initial;
   Json settings, losses;
   SafetensorsFile batches;
   std::size_t steps, micro_batches;
 
   explicit Curve(const std::string& name)
-      : folder(test_data / "curves" / name),
-        settings(read_json(folder / "settings.json")),
+      : Curve(test_data / "curves" / name, "initial", read_json(test_data / "curves" / name / "settings.json")) {}
+  Curve(const fs::path& run, const char* start, Json of_run)
+      : folder(run),
+        initial(folder / start),
+        settings(std::move(of_run)),
         losses(read_json(folder / "losses.json")),
         batches(folder / "batches.safetensors"),
         steps(static_cast<std::size_t>(integer("steps"))),
@@ -41,7 +44,7 @@ struct Curve {
     if (json_text(settings, "method", folder.string()) == "full") {
       start.train_everything();
     } else {
-      start.load_adapter(folder / "initial");
+      start.load_adapter(initial);
     }
     const auto betas = json_get<std::vector<double>>(settings, "betas", folder.string());
     const double ratio = find_number(settings, "loraplus_lr_ratio", folder.string()).value_or(1.0);
@@ -59,9 +62,11 @@ struct Curve {
 
   std::vector<TokenBatch> step_batches(std::size_t step) const {
     std::vector<TokenBatch> micro;
+    const bool alone = batches.contains("batches");  // every token is the label of the one before it
+    const TensorEntry &ids = batches.at(alone ? "batches" : "input_ids"), &labels = alone ? ids : batches.at("labels");
     for (std::size_t k = 0; k < micro_batches; ++k) {
       const auto entry = static_cast<index_t>(step * micro_batches + k);
-      micro.push_back(token_batch(batches.at("input_ids"), &batches.at("labels"), nullptr, entry));
+      micro.push_back(token_batch(ids, &labels, nullptr, entry));
     }
     return micro;
   }
@@ -141,6 +146,50 @@ TEST_CASE("training follows the recorded losses and gradient norms, and ends at 
                                        "parameters_apart_over_parameters_moved", where);
     CHECK(moved > 0.1);
     CHECK(apart / moved < 10.0 * allowed);
+  }
+}
+
+namespace {
+
+/// A run over a base in 4 bits; its settings in the form of the others.
+Curve quantised_curve(const std::string& name) {
+  const fs::path folder = test_data / "nf4/qlora" / name;
+  Json settings = read_json(folder / "settings.json");
+  const Json optimizer = settings.at("optimizer");
+  for (const char* key : {"betas", "eps", "weight_decay"}) settings[key] = optimizer.at(key);
+  settings["learning_rate"] = optimizer.at("lr");
+  settings["learning_rates"] = std::vector<double>(settings.at("steps").get<std::size_t>(), optimizer.at("lr"));
+  settings["base"] = "nf4/" + settings.at("base").get<std::string>();
+  settings["method"] = settings.at("adapter");
+  settings["micro_batches"] = 1;
+  return Curve(folder, "init", std::move(settings));
+}
+
+}  // namespace
+
+TEST_CASE("training over a base in 4 bits follows the recorded losses and gradient norms to the recorded adapter") {
+  for (const std::string name : {"lora", "dora", "lora_bf16"}) {
+    INFO(name);
+    const Curve curve = quantised_curve(name);
+    const Json& apart = curve.settings.at("divergence_at_last_step");  // of the recorded run from one in double
+    const auto allowed = [&](const char* what) { return 10.0 * apart.at(what).get<double>(); };
+    ModelUnderTest model = curve.model();
+    const NamedValues start = model.parameters();
+    const std::vector<StepResult> steps = curve.run(model, curve.steps);
+    const Json &recorded = curve.losses.at("float32"), &exact = curve.losses.at("float64");
+    REQUIRE(recorded.size() == steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      INFO("step " << i + 1);
+      const double loss = recorded[i].at("loss").get<double>(), norm = recorded[i].at("grad_norm").get<double>();
+      CHECK(std::abs(steps[i].loss / loss - 1.0) < allowed("loss_rel_max"));
+      CHECK(std::abs(steps[i].gradient_norm / norm - 1.0) < allowed("grad_norm_rel_max"));
+      // The products are in float, whatever the recorded run computed in: the run in double is nearer.
+      CHECK(steps[i].loss == Approx(exact[i].at("loss").get<double>()).epsilon(1e-6));
+      CHECK(steps[i].gradient_norm == Approx(exact[i].at("grad_norm").get<double>()).epsilon(2e-6));
+    }
+    const NamedValues end = read_all(final_weights(curve)), found = model.parameters();
+    CHECK(distance(start, end) > 1.0);
+    CHECK(distance(found, end) < allowed("adapter_update_rel") * distance(start, end));
   }
 }
 

@@ -74,7 +74,12 @@ void ModelUnderTest::detach() {
 }
 
 const std::vector<MergedWeight>& ModelUnderTest::merge(Rounding rounding) {
-  parts_->merged = veneer::merge(parts_->model, {.rounding = rounding, .keep = true});
+  return merge(MergeOptions{.rounding = rounding});
+}
+
+const std::vector<MergedWeight>& ModelUnderTest::merge(MergeOptions options) {
+  options.keep = true;
+  parts_->merged = veneer::merge(parts_->model, options);
   return parts_->merged->weights;
 }
 
@@ -164,6 +169,18 @@ std::map<std::string, std::string> ModelUnderTest::stored() const {
         },
         weight.stored());
   });
+  return bytes;
+}
+
+std::map<std::string, std::string> ModelUnderTest::tensors() {
+  std::map<std::string, std::string> bytes;
+  for (const detail::HostTensor& tensor : llama_tensors(parts_->model)) {
+    const TensorView& view = tensor.view;
+    std::size_t size = dtype_bytes(view.dtype);
+    for (const std::int64_t extent : view.shape) size *= static_cast<std::size_t>(extent);
+    bytes[view.name] = std::string(dtype_name(view.dtype)) + shape_text(view.shape) +
+                       std::string(static_cast<const char*>(view.data), size);
+  }
   return bytes;
 }
 

@@ -61,6 +61,7 @@ class ModelUnderTest {
 
   /// Merges, keeping what is needed to go back.
   const std::vector<MergedWeight>& merge(Rounding rounding = Rounding::once);
+  const std::vector<MergedWeight>& merge(MergeOptions options);
   void unmerge();
   /// Writes the model with the config.json of the folder it came from.
   void save(const std::filesystem::path& folder, bool with_base_files = true);
@@ -81,6 +82,8 @@ class ModelUnderTest {
   NamedValues weights() const;
   /// The bytes of a stored weight, a letter of its type before them; empty when nothing is stored.
   std::map<std::string, std::string> stored() const;
+  /// Dtype, shape and bytes of all tensors of a checkpoint of the base, 4-bit weights in their parts.
+  std::map<std::string, std::string> tensors();
 
   void optimise(const AdamWOptions& options, const std::function<ParameterGroup(const std::string&, int)>& group = {});
   /// Which triplets of each AdaLoRA module stay; empty lists before the first mask.

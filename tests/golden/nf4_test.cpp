@@ -296,3 +296,159 @@ TEST_CASE("every form of storage is read, and its state is written as it was") {
   }
   CHECK(files.cases.size() >= 6);
 }
+
+namespace {
+
+/// A recorded merge of an adapter into a base in 4 bits.
+struct RecordedMerge {
+  fs::path folder;
+  Json report;
+  SafetensorsFile tensors, expected;
+  bool nested;
+
+  explicit RecordedMerge(const std::string& name)
+      : folder(test_data / "nf4/merge" / name),
+        report(read_json(folder / "report.json")),
+        tensors(folder / "merged.safetensors"),
+        expected(folder / "expected.safetensors"),
+        nested(report.at("base").get<std::string>().find("_dq_") != std::string::npos) {}
+
+  /// The base with the adapter attached.
+  ModelUnderTest model() const {
+    ModelUnderTest adapted(test_data / "nf4" / report.at("base").get<std::string>());
+    adapted.load_adapter(test_data / "nf4" / report.at("adapter").get<std::string>());
+    return adapted;
+  }
+  std::vector<float> logits(const char* which) const { return floats(expected.at(which)); }
+  TokenBatch batch() const { return token_batch(expected.at("input_ids"), nullptr, nullptr); }
+};
+
+const char* const recorded_merges[] = {"lora", "dora", "lora_bf16"};
+
+/// How many 4-bit codes differ, and by how much at most.
+std::pair<int, int> code_distance(const std::string& found, const std::string& expected) {
+  REQUIRE(found.size() == expected.size());
+  int count = 0, farthest = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const auto a = static_cast<unsigned char>(found[i]), b = static_cast<unsigned char>(expected[i]);
+    for (const int shift : {0, 4}) {
+      const int apart = std::abs((a >> shift & 15) - (b >> shift & 15));
+      count += apart != 0 ? 1 : 0;
+      farthest = std::max(farthest, apart);
+    }
+  }
+  return {count, farthest};
+}
+
+/// What a checkpoint says of a weight, without what double quantisation rounds in a way of its own.
+Json comparable_state(const std::string& bytes) {
+  Json state = parse_json(bytes.substr(bytes.find('{')), "quant_state");
+  state.erase("nested_offset");
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("the recorded sums of base and adapter are quantised to the recorded bytes") {
+  for (const std::string name : recorded_merges) {
+    const RecordedMerge recorded(name);
+    const auto expected = contents(recorded.folder / "merged.safetensors");
+    int compared = 0;
+    for (const std::string& key : recorded.tensors.names()) {
+      if (key.rfind("sum_f32.", 0) != 0) continue;
+      INFO(name << ": " << key);
+      const std::string weight = key.substr(8);
+      const TensorEntry& entry = recorded.tensors.at(key);
+      const auto sum = detail::read_stored<float>(entry, Shape<dyn, dyn>(entry.shape[0], entry.shape[1]), Cpu{});
+      const NF4Tensor packed(sum, {.double_quant = recorded.nested});
+      CHECK(same(to_host(packed.parts().codes), raw_values<std::uint8_t>(recorded.tensors.at(weight))));
+      const std::string state = detail::quant_state_name(weight, CodeBook::nf4);
+      CHECK(comparable_state(quant_state_text(packed)) == comparable_state(expected.at(state)));
+      const std::vector<float> found = to_host(decode(packed)),
+                               decoded = floats(recorded.tensors.at("deq_" + key.substr(4)));
+      CHECK(relative_distance(found, decoded) < 1e-6);  // torch adds up the mean of nested maxima in another order
+      if (!recorded.nested) {
+        const auto absmax = raw_values<float>(recorded.tensors.at(weight + ".absmax"));
+        CHECK(same(to_host(packed.parts().scales.absmax()), absmax));
+        CHECK(same(found, decoded));
+      }
+      ++compared;
+    }
+    CHECK(compared == 3);
+  }
+}
+
+TEST_CASE("merging into 4 bits gives PEFT's codes, says what it costs, and gives every bit back") {
+  for (const std::string name : recorded_merges) {
+    INFO(name);
+    const RecordedMerge recorded(name);
+    ModelUnderTest model = recorded.model();
+    const auto before = model.tensors();
+    const TokenBatch batch = recorded.batch();
+    const std::vector<float> adapted = model.logits(batch);
+    const std::vector<MergedWeight> report = model.merge(MergeOptions{});
+    const auto after = model.tensors(), expected = contents(recorded.folder / "merged.safetensors");
+    const Json& layers = recorded.report.at("layers");
+    REQUIRE(report.size() == layers.size());
+    int differing = 0;
+    for (const MergedWeight& weight : report) {
+      INFO(weight.name);
+      const auto [count, farthest] = code_distance(after.at(weight.name), expected.at(weight.name));
+      differing += count;
+      CHECK(farthest <= 1);  // a sum that lies within its rounding of the bound between two codes
+      const std::string state = detail::quant_state_name(weight.name, CodeBook::nf4);
+      CHECK(comparable_state(after.at(state)) == comparable_state(expected.at(state)));
+      const Json& layer = layers.at(weight.name.substr(0, weight.name.size() - 7));
+      CHECK(weight.packed);
+      CHECK(weight.relative_error == Approx(layer.at("requantise_error_rel").get<double>()).epsilon(2e-3));
+      CHECK(weight.largest_rounding == Approx(layer.at("requantise_error_max").get<double>()).epsilon(0.02));
+    }
+    CHECK(differing < 20);  // of 98304
+    // In bfloat16 the recorded models multiply by weights that are rounded to it once more.
+    const bool wide = name != "lora_bf16";
+    CHECK(relative_distance(adapted, recorded.logits("logits_unquantised_merge")) < (wide ? 1e-5 : 0.02));
+    CHECK(relative_distance(model.logits(batch), recorded.logits("logits_requantised_merge")) < (wide ? 1e-4 : 0.02));
+    model.unmerge();
+    CHECK(model.tensors() == before);
+    CHECK(model.logits(batch) == adapted);
+  }
+}
+
+TEST_CASE("a merge that would lose too much is refused with the way out, and a dense one loses its last bits only") {
+  const RecordedMerge recorded("dora");
+  ModelUnderTest model = recorded.model();
+  const auto before = model.tensors();
+  const TokenBatch batch = recorded.batch();
+  const std::vector<float> adapted = model.logits(batch);
+  CHECK_THROWS_AS(model.merge(MergeOptions{.max_error = 0.05}), ArgumentError);
+  CHECK_THROWS_WITH(model.merge(MergeOptions{.max_error = 0.092}),
+                    Catch::Contains("_proj.weight would lose 0.09") && Catch::Contains("dequantize"));
+  CHECK(model.tensors() == before);
+  CHECK(model.logits(batch) == adapted);
+
+  for (const QuantizedFrom type : {QuantizedFrom::float32, QuantizedFrom::bfloat16}) {
+    const bool wide = type == QuantizedFrom::float32;
+    INFO((wide ? "float32" : "bfloat16"));
+    for (const MergedWeight& weight : model.merge(MergeOptions{.max_error = 0.0, .dequantize = type})) {
+      CHECK_FALSE(weight.packed);
+      CHECK(weight.relative_error < (wide ? 1e-12 : 0.003));  // 8 bits: at most 2^-8 of an element
+    }
+    int compared = 0;
+    const NamedValues merged = model.weights();
+    for (const std::string& key : recorded.tensors.names()) {
+      if (key.rfind("sum_f32.", 0) != 0) continue;
+      INFO(key);
+      CHECK(relative_distance(merged.at(key.substr(8)), floats(recorded.tensors.at(key))) < (wide ? 1e-6 : 0.004));
+      ++compared;
+    }
+    CHECK(compared == 3);
+    const double moved = relative_distance(model.logits(batch), adapted);
+    CHECK(moved < (wide ? 1e-5 : 0.02));
+    const TemporaryFolder temporary;
+    model.save(temporary / "dense", false);
+    CHECK_FALSE(read_json(temporary / "dense/config.json").contains("quantization_config"));
+    CHECK(ModelUnderTest(temporary / "dense").logits(batch) == model.logits(batch));
+    model.unmerge();
+    CHECK(model.tensors() == before);
+  }
+}

@@ -12,10 +12,11 @@ using namespace veneer;
 namespace {
 
 /// The largest relative error of the factored norms, with the sum formed in double.
-template <bool Columns, Real T, Backend B>
-double error(const Matrix<T, B>& w, const Matrix<T, B>& a, const Matrix<T, B>& b, double s) {
-  const auto found = to_host(low_rank_norms<Columns>(w, ops::squared_norms<Columns>(w), a, b, s));
-  const auto vw = to_host(w), va = to_host(a), vb = to_host(b);
+template <bool Columns, Real T, Backend B, Scalar U = T>
+double error(const Matrix<U, B>& w, const Matrix<T, B>& a, const Matrix<T, B>& b, double s) {
+  const auto found = to_host(low_rank_norms<Columns>(w, ops::squared_norms<Columns>(decode(w)), a, b, s));
+  const auto va = to_host(a), vb = to_host(b);
+  const auto vw = to_host(decode(w));
   const auto out = static_cast<std::size_t>(b.extent(0)), in = static_cast<std::size_t>(a.extent(1)),
              rank = static_cast<std::size_t>(a.extent(0));
   double worst = 0.0;
@@ -47,6 +48,7 @@ TEMPLATE_LIST_TEST_CASE("norms without the sum are the norms of the sum", "", te
       CHECK(error<false>(w, a, b, s) < 2e-6);
       const auto table = testing::random_matrix<float, TestType>(70, 33, 1);
       CHECK(error<true>(table, a, b, s) < 2e-6);
+      CHECK(error<false>(convert<bfloat16>(w), a, b, s) < 2e-6);
       const auto wide = testing::random_matrix<double, TestType>(33, 70, 1);
       CHECK(error<false>(wide, convert<double>(a), convert<double>(b), s) < 1e-14);
     }

@@ -168,6 +168,10 @@ TEMPLATE_LIST_TEST_CASE("norms that are kept follow every change of A, B, the sc
   CHECK(agrees(w));  // from what was kept
   CHECK(agrees(other));
   CHECK(agrees(convert<bfloat16>(w)));
+  const NF4Tensor packed(w);
+  CHECK(agrees(packed));
+  CHECK(agrees(NF4Tensor(other)));
+  CHECK(agrees(packed));
   CHECK(agrees(w));
   fill(adapter.direction.up.value(), 0.125f);
   CHECK(agrees(w));

@@ -30,7 +30,7 @@ TEMPLATE_LIST_TEST_CASE("merging IA3 changes no result, with a bias or without",
   for (const bool feedforward : {false, true}) {
     const auto adapter = trained<double, TestType>(feedforward);
     CHECK(testing::largest_difference(adapter(w, x), linear(x, adapter.merged(w))) < 1e-13);
-    const auto apart = adapter.add_bias(adapter(w, x), b);
+    const auto apart = detail::add_bias(adapter, adapter(w, x), b);
     const auto together = add_row(linear(x, adapter.merged(w)), adapter.merged_bias(b));
     CHECK(testing::largest_difference(apart, together) < 1e-13);
   }
@@ -60,7 +60,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of IA3 are those of differences, also through
   const auto b = testing::random_vector<double, TestType>(out, 5);
   for (const bool feedforward : {false, true}) {
     auto adapter = trained<double, TestType>(feedforward);
-    const auto loss = [&](Tape& tape) { return inner(adapter.add_bias(adapter(w, tape.input(x)), b), c); };
+    const auto loss = [&](Tape& tape) { return inner(detail::add_bias(adapter, adapter(w, tape.input(x)), b), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {

@@ -153,3 +153,85 @@ TEST_CASE("merging twice is merging once, and a model without adapters has nothi
   CHECK(same_bits(to_host(model.up.weight), merged));
   CHECK_THROWS_AS(unmerge(model, again), ArgumentError);
 }
+
+namespace {
+
+/// Two layers in 4 bits, blocks that cross rows; an adapter on the first.
+struct PackedPair {
+  using Layer = Linear<WeightSlot<float, Shape<dyn, dyn>, Cpu>, AdapterSlot<LowRankAdapter<Cpu>>>;
+  Layer up, down;
+  static constexpr auto fields = std::tuple{field("up", &PackedPair::up), field("down", &PackedPair::down)};
+};
+
+PackedPair packed_pair(const NF4Options& options = {}) {
+  PackedPair model;
+  model.up.weight = NF4Tensor(normal<float>(Shape<dyn, dyn>(30, 50), {60, 1}, 1.0, Cpu{}), options);
+  model.down.weight = NF4Tensor(normal<float>(Shape<dyn, dyn>(20, 30), {60, 2}, 1.0, Cpu{}), options);
+  model.up.adapter = adapter<float>(30, 50, 61);
+  return model;
+}
+
+std::vector<float> values_of(const PackedPair::Layer& layer) { return to_host(layer.weight.dense_copy()); }
+
+}  // namespace
+
+TEST_CASE("a merge into 4 bits keeps block size and nesting, and reports the error that it makes") {
+  for (const NF4Options& options : {NF4Options{}, NF4Options{.blocksize = 128, .double_quant = true}}) {
+    auto model = packed_pair(options);
+    const auto before = values_of(model.up), other = values_of(model.down);
+    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+    auto done = merge(model, {.keep = true});
+    REQUIRE(done.weights.size() == 1);
+    REQUIRE(model.up.weight.packed() != nullptr);
+    CHECK(model.up.weight.packed()->options().blocksize == options.blocksize);
+    CHECK(model.up.weight.packed()->options().double_quant == options.double_quant);
+    const auto after = values_of(model.up);
+    double error = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      const double sum = static_cast<double>(before[i] + change[i]);
+      error += (static_cast<double>(after[i]) - sum) * (static_cast<double>(after[i]) - sum);
+      size += sum * sum;
+    }
+    CHECK(done.weights[0].packed);
+    CHECK(done.weights[0].relative_error == Approx(std::sqrt(error / size)).epsilon(1e-6));
+    CHECK(done.weights[0].relative_error > 0.05);
+    CHECK(same_bits(values_of(model.down), other));
+    unmerge(model, done);
+    CHECK(same_bits(values_of(model.up), before));
+
+    CHECK_THROWS_WITH(merge(model, {.max_error = 0.01}), Catch::Contains("up.weight would lose"));
+    CHECK(model.up.adapter);
+    CHECK(same_bits(values_of(model.up), before));
+  }
+}
+
+TEST_CASE("a merge that makes weights dense rounds the sums once, and leaves nothing in 4 bits") {
+  for (const QuantizedFrom type : {QuantizedFrom::float32, QuantizedFrom::float16, QuantizedFrom::bfloat16}) {
+    auto model = packed_pair();
+    const auto before = values_of(model.up), other = values_of(model.down);
+    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+    const auto done = merge(model, {.max_error = 0.0, .dequantize = type});
+    REQUIRE(done.weights.size() == 2);
+    CHECK_FALSE((done.weights[0].packed || done.weights[1].packed));
+    CHECK(model.up.weight.packed() == nullptr);
+    CHECK(model.down.weight.packed() == nullptr);
+    const auto rounded = [type](float x) {
+      if (type == QuantizedFrom::float16) return static_cast<float>(half(x));
+      return type == QuantizedFrom::bfloat16 ? static_cast<float>(bfloat16(x)) : x;
+    };
+    const auto up = values_of(model.up), down = values_of(model.down);
+    for (std::size_t i = 0; i < up.size(); ++i) CHECK(up[i] == rounded(before[i] + change[i]));
+    for (std::size_t i = 0; i < down.size(); ++i) CHECK(down[i] == rounded(other[i]));
+  }
+}
+
+TEST_CASE("a weight in FP4 is not written: its merge is refused unless it is to be dense") {
+  auto model = packed_pair();
+  PackedParts<Cpu> parts = model.up.weight.packed()->parts();
+  parts.book = CodeBook::fp4;
+  parts.values.assign(fp4_values.begin(), fp4_values.end());
+  model.up.weight = NF4Tensor<Shape<dyn, dyn>, Cpu>(Shape<dyn, dyn>(30, 50), parts);
+  CHECK_THROWS_AS(merge(model), ArgumentError);
+  CHECK_THROWS_WITH(merge(model), Catch::Contains("up.weight is in FP4") && Catch::Contains("dequantize"));
+  CHECK_NOTHROW(merge(model, {.dequantize = QuantizedFrom::bfloat16}));
+}

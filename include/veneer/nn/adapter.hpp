@@ -4,7 +4,7 @@
 ///
 ///   linear(x, adapter.merged(w)) == adapter(w, x)
 ///
-/// The bias of a layer is added behind it, unless the adapter has an add_bias(y, b), and a merged_bias(b) beside it.
+/// The bias of a layer is added behind it; an adapter that changes that too has a merged_bias(b).
 /// NoAdapter is linear itself. AdapterSlot<A, B, ...> is an adapter that starts as NoAdapter and may be filled at run
 /// time with one
 /// of the listed kinds: layers never ask whether they are adapted, attach() fills slots.
@@ -37,14 +37,28 @@ struct NoEmbeddingAdapter {
 namespace detail {
 
 /// An adapter that changes the bias of its layer too.
-template <class A, class Y, class C>
-concept ShapesBias = requires(const A& adapter, const Y& y, const C& b) { adapter.add_bias(y, b); };
+template <class A, class C>
+concept ChangesBias = requires(const A& adapter, const C& b) { adapter.merged_bias(b); };
+
+/// The bias of a layer in the compute type, beside y: on the tape of y, if y is on one.
+template <class Y, class C>
+auto bias_beside(const Y& y, const C& b) {
+  if constexpr (!VariableLike<Y>) {
+    return decode(value_of(b));
+  } else if constexpr (ParameterLike<C>) {
+    return on_tape(b, y.tape());
+  } else {
+    return y.tape().input(decode(b));
+  }
+}
 
 /// y + b, or what the adapter makes of b.
 template <class A, class Y, class C>
 auto add_bias(const A& adapter, const Y& y, const C& b) {
-  if constexpr (ShapesBias<A, Y, C>) {
-    return adapter.add_bias(y, b);
+  if constexpr (requires { adapter.add_bias(y, b); }) {
+    return adapter.add_bias(y, b);  // a slot
+  } else if constexpr (ChangesBias<A, decltype(bias_beside(y, b))>) {
+    return add_row(y, adapter.merged_bias(bias_beside(y, b)));
   } else {
     return add_row(y, b);
   }

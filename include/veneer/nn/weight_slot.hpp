@@ -85,6 +85,11 @@ class WeightSlot {
 
   const stored_type& stored() const { return stored_; }
   stored_type& stored() { return stored_; }
+  /// The weight in 4 bits that is stored, or nothing.
+  const NF4Tensor<S, B, T>* packed() const {
+    if constexpr (S::rank == 2) return std::get_if<NF4Tensor<S, B, T>>(&stored_);
+    return nullptr;
+  }
 
   /// A frozen weight of these values in the storage of this one, rounded once. In 4 bits that is far from exact.
   WeightSlot with_values(const Tensor<T, S, B>& values) const {

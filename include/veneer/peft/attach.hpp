@@ -243,7 +243,7 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
     if (!matcher.targets(name, kind)) return;
     adapted.push_back(name);
     AdaptedModule module{.name = name, .out = shape[0], .in = shape[1]};
-    with_method(config, [&](const auto& method) { method.describe(module, matcher); });
+    with_method(config, [&](const auto& method) { detail::describe_module(method, module, matcher); });
     auto trial = layer;  // handles, and a slot to fill with shapes
     std::shared_ptr<void> nothing;
     detail::fill_slot(trial, config, module, {.initialise = false}, nothing);

@@ -44,14 +44,15 @@ class NormCache {
  public:
   auto norms(const auto& w, const auto& direction) {
     const std::scoped_lock lock(mutex_);
-    const auto &down = direction.down, &up = direction.up;
+    const auto& down = direction.down;
+    const auto& up = direction.up;
     const bool known = same_weight(w);
     const bool fresh = known && norms_ && down_ == down.slot() && up_ == up.slot() && scaling_ == direction.scaling &&
                        down_version_ == down.slot()->version && up_version_ == up.slot()->version;
     if (fresh) return norms_;
-    const auto& dense = decode(value_of(w));
-    if (!known) squares_ = ops::squared_norms<Columns>(dense), remember(w);
-    norms_ = low_rank_norms<Columns>(dense, squares_, down.value(), up.value(), direction.scaling);
+    const auto& values = value_of(w);
+    if (!known) squares_ = ops::squared_norms<Columns>(decode(values)), remember(w);
+    norms_ = low_rank_norms<Columns>(values, squares_, down.value(), up.value(), direction.scaling);
     norms_.device().for_each(norms_.count(), ops::NonZeroBody<T>{norms_.data()});
     down_ = down.slot(), up_ = up.slot(), scaling_ = direction.scaling;
     down_version_ = down_->version, up_version_ = up_->version;
@@ -90,8 +91,8 @@ class Magnitude {
  public:
   /// m = n: the start.
   void reset(const auto& w, const Direction& direction) {
-    const auto& dense = decode(value_of(w));
-    value = Parameter(low_rank_norms<Columns>(dense, ops::squared_norms<Columns>(dense), direction.down.value(),
+    const auto& values = value_of(w);
+    value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(decode(values)), direction.down.value(),
                                               direction.up.value(), direction.scaling));
   }
 
@@ -194,6 +195,7 @@ class DoraEmbeddingAdapter {
 /// DoRA as a method: LoRA's file with use_dora.
 struct Dora : Lora {
   static constexpr const char* name = "DoRA";
+  using in_file_of = Lora;
   static constexpr bool starts_from_weights = true;
   template <Backend B, Real T>
   using linear = DoraAdapter<B, dyn, T>;

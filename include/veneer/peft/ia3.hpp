@@ -24,19 +24,9 @@ struct ScalingAdapter {
   }
   auto merged(const auto& w) const {
     const auto& dense = decode(value_of(w));
-    return feedforward ? gain(dense, gains.value()) : gain_rows(dense, gains.value());
+    return feedforward ? gain(dense, gains) : gain_rows(dense, gains);
   }
-  /// y + l * b; the part of the law that a bias adds: add_row(0, merged_bias(b)) == add_bias(0, b).
-  auto add_bias(const auto& y, const auto& b) const {
-    if (feedforward) return add_row(y, b);
-    if constexpr (VariableLike<decltype(y)>) {
-      return add_row(y, gain(decode_frozen(b), on_tape(gains, y.tape())));
-    } else {
-      return add_row(y, merged_bias(decode(value_of(b))));
-    }
-  }
-  static constexpr bool changes_bias = true;
-  auto merged_bias(const auto& b) const { return feedforward ? scale(b, 1.0) : gain(b, gains.value()); }
+  auto merged_bias(const auto& b) const { return feedforward ? scale(b, 1.0) : gain(b, gains); }
 
   static constexpr auto fields = std::tuple{field("ia3_l", &ScalingAdapter::gains)};
 };
@@ -55,16 +45,12 @@ struct Ia3 {
   bool operator==(const Ia3&) const = default;
 
   static ModuleChoice default_targets() { return {"k_proj", "v_proj", "down_proj"}; }
-  static void describe(AdaptedModule&, const auto&) {}  // no rank
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
     const bool set = feedforward_modules.kind != ModuleChoice::Kind::none;
     const bool inside = ends_in(set ? feedforward_modules : ModuleChoice{"down_proj"}, site.module.name);
-    const Shape<dyn, dyn> of = inside ? Shape<dyn, dyn>(1, site.module.in) : Shape<dyn, dyn>(site.module.out, 1);
-    const auto first = [&] {
-      return init_ia3_weights ? full<T>(of, T(1), site.device) : normal<T>(of, site.source, 1.0, site.device);
-    };
-    return {site.parameter(of, first), inside};
+    const auto of = inside ? Shape<dyn, dyn>(1, site.module.in) : Shape<dyn, dyn>(site.module.out, 1);
+    return {site.constant(of, 1.0, init_ia3_weights), inside};
   }
 };
 

@@ -6,6 +6,10 @@
 /// Rounding is to the storage type of w, which is kept; float weights are not rounded. Weights and biases that were
 /// trained themselves take the place of the stored ones. Hu et al., arXiv:2106.09685, section 4.1.
 ///
+/// In 4 bits rounding is far from exact: w is decoded to the type that it was quantised from, as PEFT does, and the sum
+/// is quantised again with the block size and the nesting of w. Each weight's error is reported, more than `max_error`
+/// is refused, and `dequantize` keeps the sums in 16 or 32 bits instead.
+///
 /// A tied model has one weight at both ends. Merging an adapter of the embedding moves the head too, as in PEFT: the
 /// merged model then computes another function than the adapted one. A head that has an adapter of its own, or that
 /// trained, gets a weight of its own, and the configuration says so.
@@ -17,6 +21,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -34,7 +39,9 @@ enum class Rounding {
 
 struct MergeOptions {
   Rounding rounding = Rounding::once;
-  bool keep = false;  // keep the weights as they were, in memory, for unmerge
+  bool keep = false;        // keep the weights as they were, in memory, for unmerge
+  double max_error = 0.15;  // largest relative_error of a weight in 4 bits; normal values have 0.09 in blocks of 64
+  std::optional<QuantizedFrom> dequantize{};  // weights in 4 bits become dense ones of this type, adapted or not
 };
 
 /// One weight or bias that merging replaced.
@@ -42,6 +49,8 @@ struct MergedWeight {
   std::string name;
   double largest_change = 0.0;    // of an element, as it is stored
   double largest_rounding = 0.0;  // distance of an element from the sum that was to be stored
+  double relative_error = 0.0;    // || stored - sum || / || sum ||
+  bool packed = false;            // in 4 bits
 };
 
 /// What merge did, and the way back.
@@ -67,9 +76,34 @@ struct DistanceLoad {
   }
 };
 
+/// (x - y)^2, or x^2 without y, in double.
+template <Real T>
+struct SquaredDistanceLoad {
+  const T* x;
+  const T* y;
+  index_t columns;
+  VENEER_HD double operator()(index_t r, index_t c) const {
+    const double of_y = y == nullptr ? 0.0 : static_cast<double>(y[r * columns + c]);
+    const double difference = static_cast<double>(x[r * columns + c]) - of_y;
+    return difference * difference;
+  }
+};
+
 }  // namespace ops
 
 namespace detail {
+
+/// || x - y ||, or || x || where y has no values.
+template <Real T, ShapeLike S, Backend B>
+double distance_norm(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
+  if (x.count() == 0) return 0.0;
+  const index_t rows = S::rank == 1 ? 1 : x.extent(0), columns = x.count() / rows;
+  Tensor<double, Shape<dyn>, B> of_rows(Shape<dyn>(rows), x.device());
+  const ops::SquaredDistanceLoad<T> load{x.data(), y.data(), columns};
+  x.device().reduce_rows(Sum<double>{}, rows, columns, load, of_rows.data());
+  const std::vector<double> squares = to_host(of_rows);
+  return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+}
 
 /// The largest |x - y|; infinity when one is not a number.
 template <Real T, ShapeLike S, Backend B>
@@ -93,48 +127,85 @@ auto dense_values(const W& weight) {
   });
 }
 
+/// What a change is added to: the dense values; of 4 bits in the type that they were quantised from, where they go back
+/// to 4 bits.
+template <class W>
+decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
+  if constexpr (NF4TensorLike<W>) {
+    using T = typename W::scalar;
+    if (stays_packed && w.parts().from == QuantizedFrom::bfloat16) return convert<T>(decode_as<bfloat16>(w));
+    if (stays_packed && w.parts().from == QuantizedFrom::float16) return convert<T>(decode_as<half>(w));
+    return decode(w);
+  } else {
+    return decode(value_of(w));
+  }
+}
+
 /// weight + change of the adapter, in the compute type.
 template <class A, class W>
-auto folded_values(const A& adapter, const W& weight, Rounding rounding) {
+auto folded_values(const A& adapter, const W& weight, const MergeOptions& options) {
   return with_weight(weight, [&](const auto& w) {
-    const auto& base = decode(value_of(w));
+    const auto& base = merge_base(w, !options.dequantize);
     using Sum =
         Tensor<typename std::remove_cvref_t<decltype(base)>::scalar, typename W::shape_type, typename W::backend>;
     if constexpr (requires { adapter.delta(); }) {
       using Stored = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
       const auto change = adapter.delta();
-      return Sum(add(base, rounding == Rounding::twice ? decode(convert<Stored>(change)) : change));
+      return Sum(add(base, options.rounding == Rounding::twice ? decode(convert<Stored>(change)) : change));
+    } else if constexpr (NF4TensorLike<decltype(w)>) {
+      return Sum(adapter.merged(base));
     } else {
       return Sum(adapter.merged(w));
     }
   });
 }
 
+/// Values as a frozen dense weight of this type.
+template <WeightSlotLike W, TensorLike X>
+W dense_weight(const X& values, QuantizedFrom type) {
+  using T = typename W::scalar;
+  if constexpr (std::is_same_v<T, float>) {
+    if (type == QuantizedFrom::bfloat16) return W(convert<bfloat16>(values));
+    if (type == QuantizedFrom::float16) return W(convert<half>(values));
+  }
+  return W(convert<T>(values));
+}
+
 /// An adapter that changes the bias of its layer, and a layer that may have one.
 template <class A, class Layer>
 concept MergesBias = requires(const Layer& layer) {
   layer.bias.shape();
-  requires A::changes_bias;
+  requires ChangesBias<A, decltype(dense_values(layer.bias))>;
 };
 
 /// A pass over the layers: with `apply` it puts values in place, without it only checks and reports them.
 struct FoldingPass {
-  Rounding rounding = Rounding::once;
+  MergeOptions options{};
   bool apply = false;
   std::vector<MergedWeight> weights{};
 
   /// Puts `sum` in the place of `weight`, in the storage of that.
   template <class W, class X>
   void put(const std::string& name, W& weight, const X& sum) {
-    const W fresh = [&] {
-      if constexpr (WeightSlotLike<W>) {
-        return weight.with_values(sum);
-      } else {
-        return convert<typename W::scalar>(sum);
-      }
-    }();
+    const W fresh = stored_as(name, weight, sum);
     if (!apply) weights.push_back(report(name, weight, fresh, sum));
     if (apply) weight = fresh;
+  }
+
+  template <class W, class X>
+  W stored_as(const std::string& name, const W& weight, const X& sum) const {
+    if constexpr (WeightSlotLike<W>) {
+      if (const auto* packed = weight.packed()) {
+        if (options.dequantize) return dense_weight<W>(sum, *options.dequantize);
+        expects(packed->parts().book == CodeBook::nf4,
+                "veneer::merge(model): " + name +
+                    " is in FP4, which is read and not written: set dequantize, or merge into the base in 16 or 32 "
+                    "bits. The model is unchanged");
+      }
+      return weight.with_values(sum);
+    } else {
+      return convert<typename W::scalar>(sum);
+    }
   }
 
   template <class W, class X>
@@ -142,12 +213,17 @@ struct FoldingPass {
     const auto stored = dense_values(fresh);
     W before = weight;
     if constexpr (WeightSlotLike<W>) before.freeze();
-    const MergedWeight merged{name, largest_distance(stored, dense_values(before)), largest_distance(stored, sum)};
-    if (std::isfinite(merged.largest_change) && std::isfinite(merged.largest_rounding)) return merged;
-    throw DivergedError("veneer::merge(model): " + name +
-                        " would not be finite, or was not: look for such values in the adapter, and for a storage type "
-                        "that cannot hold the sum (float16 ends at 65504; bfloat16 and float32 hold more). The model "
-                        "is unchanged");
+    MergedWeight merged{name, largest_distance(stored, dense_values(before)), largest_distance(stored, sum)};
+    if (!std::isfinite(merged.largest_change) || !std::isfinite(merged.largest_rounding)) {
+      throw DivergedError("veneer::merge(model): " + name +
+                          " would not be finite, or was not: look for such values in the adapter, and for a storage "
+                          "type that cannot hold the sum (float16 ends at 65504; bfloat16 and float32 hold more). The "
+                          "model is unchanged");
+    }
+    const double size = distance_norm(sum, X{});
+    merged.relative_error = size > 0.0 ? distance_norm(stored, sum) / size : 0.0;
+    if constexpr (WeightSlotLike<W>) merged.packed = fresh.packed() != nullptr;
+    return merged;
   }
 
   /// Folds the adapter of a slot that is filled, or settles a weight and a bias that trained.
@@ -159,7 +235,7 @@ struct FoldingPass {
         if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>) {
           adapted = true;
           biased = fold_bias(name, layer, adapter);
-          put(name + ".weight", layer.weight, folded_values(adapter, layer.weight, rounding));
+          put(name + ".weight", layer.weight, folded_values(adapter, layer.weight, options));
         }
       });
       if (apply) layer.adapter.clear();
@@ -195,12 +271,32 @@ struct FoldingPass {
     return false;
   }
 
-  /// Freezes values that trained.
+  /// Freezes values that trained, and decodes what shall be dense.
   template <class W>
   void settle(const std::string& name, W& weight) {
     if constexpr (WeightSlotLike<W>) {
-      if (weight.trainable()) put(name, weight, weight.dense_copy());
+      if (weight.trainable() || (options.dequantize && weight.packed())) put(name, weight, weight.dense_copy());
     }
+  }
+
+  /// \throws ArgumentError when a weight in 4 bits would lose more than it may
+  void expect_small_errors() const {
+    const MergedWeight* worst = nullptr;
+    int count = 0;
+    for (const MergedWeight& weight : weights) {
+      if (!weight.packed || weight.relative_error <= options.max_error) continue;
+      ++count;
+      if (worst == nullptr || weight.relative_error > worst->relative_error) worst = &weight;
+    }
+    if (worst == nullptr) return;
+    throw ArgumentError("veneer::merge(model): " + worst->name + " would lose " +
+                        std::to_string(worst->relative_error) +
+                        " of its size (root mean square) by going back to 4 "
+                        "bits" +
+                        (count > 1 ? ", and " + std::to_string(count - 1) + " more weights too much" : "") +
+                        "; max_error allows " + std::to_string(options.max_error) +
+                        ": merge into the base in 16 or 32 bits, set dequantize to keep the sums dense, or allow "
+                        "more. The model is unchanged");
   }
 
   template <class M>
@@ -220,19 +316,20 @@ struct FoldingPass {
 /// these there is `adapter.merged(weight)`. Two passes: nothing changes before all merged values were found to be
 /// finite. An optimiser made before holds on to the old values.
 /// \returns one entry a weight or bias that changed; none when there was nothing to merge
-/// \throws DivergedError when a merged value is not finite, ArgumentError when lora_B has a bias and its layer none;
-///         the model is then unchanged
+/// \throws DivergedError when a merged value is not finite; ArgumentError when lora_B has a bias and its layer none, or
+///         when a weight in 4 bits would lose more than max_error; the model is then unchanged
 template <class M>
 Merge<M> merge(M& model, const MergeOptions& options = {}) {
   Merge<M> done;
   {
     M trial = model;  // handles
-    detail::FoldingPass check{.rounding = options.rounding};
+    detail::FoldingPass check{.options = options};
     check.run(trial);
+    check.expect_small_errors();
     done.weights = std::move(check.weights);
   }
   if (options.keep) done.before = model;
-  detail::FoldingPass{.rounding = options.rounding, .apply = true}.run(model);
+  detail::FoldingPass{.options = options, .apply = true}.run(model);
   if constexpr (requires { model.config.tie_word_embeddings = present(model.output_head().weight); }) {
     if (present(model.output_head().weight)) model.config.tie_word_embeddings = false;
   }

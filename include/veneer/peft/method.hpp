@@ -2,13 +2,17 @@
 /// \file method.hpp
 /// What a method of adapting is to attach and to the files of PEFT: a plain struct of settings, in the adapter's file.
 ///
-///   peft_type           its name in adapter_config.json
+///   peft_type, name     what adapter_config.json and people call it
 ///   shares              keys of LoRA's settings that its file has too, or all of them
 ///   settings            its own keys, as fields
-///   linear<B, T>        the adapter of a linear module;   embedding<B, T>: of an embedding, where there is one
-///   starts_from_weights true where first values are computed from the weight; may be left out
+///   linear<B, T>        the adapter of a linear module
+///   make_linear(site, w)
+/// and where there is something to say
 ///   describe(m, match)  fills in rank, alpha and scaling of a module
-///   make_linear(site, w), make_embedding(site, table)
+///   check(config)       refuses settings that do not go together;   default_targets(): modules that it adapts
+///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
+///   starts_from_weights true where first values are computed from the weight
+///   in_file_of          the method whose file it is in, as DoRA's is LoRA's
 /// Everything else follows: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
 #pragma once
 
@@ -38,7 +42,29 @@ struct AdapterSite {
   Parameter<T, S, B> parameter(S of, const F& first) const {
     return Parameter<T, S, B>(values ? Tensor<T, S, B>(first()) : Tensor<T, S, B>(of, device, nullptr));
   }
+  /// One that starts at `value`, or, where that is not wanted, at standard normal values.
+  template <ShapeLike S>
+  Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
+    return parameter(
+        of, [&] { return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device); });
+  }
+  /// What the modules of one adapter share, made for the first of them.
+  template <class Shared, class... Arguments>
+  std::shared_ptr<Shared> shared(const Arguments&... arguments) const {
+    if (!common) common = std::make_shared<Shared>(arguments...);
+    return std::static_pointer_cast<Shared>(common);
+  }
 };
+
+namespace detail {
+
+/// Fills in what a method says of a module.
+template <class Method>
+void describe_module(const Method& method, AdaptedModule& module, const auto& matcher) {
+  if constexpr (requires { method.describe(module, matcher); }) method.describe(module, matcher);
+}
+
+}  // namespace detail
 
 /// A method whose first values are computed from the weights.
 template <class Method>

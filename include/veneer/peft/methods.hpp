@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file methods.hpp
-/// The list of methods. A new one is a file of its own and its name in the two lists here.
+/// The list of methods. A new one is a file of its own and its name here.
 #pragma once
 
+#include <type_traits>
 #include <variant>
 
 #include "veneer/nn/adapter.hpp"
@@ -15,27 +16,57 @@
 
 namespace veneer {
 
-/// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
-using AdapterMethod = std::variant<Lora, AdaLora, Ia3, Vera>;
-
 namespace detail {
-
-template <Backend B, Real T, class... Methods>
-struct Slots {
-  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
-};
 
 template <class Method, class B, class T>
 concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>; };
+template <class Method>
+concept InFileOfAnother = requires { typename Method::in_file_of; };
+
+template <class... T>
+struct Types {
+  template <class... More>
+  Types<T..., More...> operator+(Types<More...>) const;
+  template <template <class...> class To>
+  using in = To<T...>;
+};
+
+/// The parts of a list of methods, each in the order of the list.
+template <class... Methods>
+struct MethodList {
+  template <class Method, bool Keep>
+  using If = std::conditional_t<Keep, Types<Method>, Types<>>;
+  /// Those with a file, and so with settings, of their own.
+  using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
+
+  template <Backend B, Real T>
+  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
+
+  template <Backend B, Real T, class Method>
+  static auto embedding_of() {
+    if constexpr (AdaptsEmbeddings<Method, B, T>) {
+      return Types<typename Method::template embedding<B, T>>();
+    } else {
+      return Types<>();
+    }
+  }
+  template <Backend B, Real T>
+  using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()));
+};
+
+using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera>;
 
 }  // namespace detail
 
+/// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
+using AdapterMethod = detail::AllMethods::settings::in<std::variant>;
+
 /// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
 template <Backend B, Real T = float>
-using AnyAdapter = SeveralSlot<typename detail::Slots<B, T, Lora, Dora, AdaLora, Ia3, Vera>::linear, B, T>;
+using AnyAdapter = SeveralSlot<detail::AllMethods::linear<B, T>, B, T>;
 template <Backend B, Real T = float>
 using AnyEmbeddingAdapter =
-    SeveralSlot<EmbeddingAdapterSlot<typename Lora::embedding<B, T>, typename Dora::embedding<B, T>>, B, T>;
+    SeveralSlot<typename detail::AllMethods::embeddings<B, T>::template in<EmbeddingAdapterSlot>, B, T>;
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>

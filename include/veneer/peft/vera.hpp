@@ -28,18 +28,15 @@ struct VeraAdapter {
   }
   /// d * A and b * B, as they are now.
   LowRankFactors<T, B> factors(const auto& w) const {
-    return {
-        gain_rows(projection->down(w.shape()[1]), d.value()), gain_rows(projection->up(b.count()), b.value()), 1.0, {}};
+    return {gain_rows(projection->down(w.shape()[1]), d), gain_rows(projection->up(b.count()), b), 1.0, {}};
   }
-
-  /// (b * B) (d * A), the change of the weight.    (out, in)
-  auto delta(index_t in) const {
-    const auto up = gain_rows(projection->up(b.count()), b.value()), down = gain_rows(projection->down(in), d.value());
-    Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), in), up.device());
-    ops::product<false, false>(change, up, down);
-    return change;
+  /// w + (b * B) (d * A).    (out, in)
+  auto merged(const auto& w) const {
+    auto sum = copy(decode(value_of(w)));
+    const auto change = factors(w);
+    ops::product<false, false>(sum, change.up, change.down, 1.0, 1.0);
+    return sum;
   }
-  auto merged(const auto& w) const { return add(decode(value_of(w)), delta(w.shape()[1])); }
 
   template <class F>
   void visit_shared(const F& f) {
@@ -75,20 +72,11 @@ struct Vera {
   void describe(AdaptedModule& module, const auto&) const { module.rank = r; }
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
-    using Projection = SharedProjection<T, B>;
-    if (!site.common) {
-      const bool values = site.values || !save_projection;
-      site.common = std::make_shared<Projection>(r, site.largest_out, site.largest_in, projection_prng_key,
-                                                 save_projection, values, site.device);
-    }
-    const Shape<dyn> rank(r), out(site.module.out);
-    linear<B, T> adapter{{}, {}, std::static_pointer_cast<Projection>(site.common), vera_dropout};
-    adapter.d = site.parameter(rank, [&] {
-      return init_weights ? full<T>(rank, static_cast<T>(d_initial), site.device)
-                          : normal<T>(rank, site.source, 1.0, site.device);
-    });
-    adapter.b = site.parameter(out, [&] { return full<T>(out, init_weights ? T(0) : T(1), site.device); });
-    return adapter;
+    const auto projection =
+        site.template shared<SharedProjection<T, B>>(r, site.largest_out, site.largest_in, projection_prng_key,
+                                                     save_projection, site.values || !save_projection, site.device);
+    return {site.constant(Shape<dyn>(r), d_initial, init_weights),
+            site.constant(Shape<dyn>(site.module.out), init_weights ? 0.0 : 1.0), projection, vera_dropout};
   }
 };
 

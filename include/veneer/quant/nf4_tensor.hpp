@@ -105,6 +105,8 @@ class NF4Tensor {
   index_t count() const { return shape_.count(); }
   const B& device() const { return pairs_.device(); }
   explicit operator bool() const { return static_cast<bool>(pairs_); }
+  /// The memory of the codes, by which handles of one weight are known.
+  const std::shared_ptr<std::uint8_t>& share() const { return parts_.codes.share(); }
 
   const PackedParts<B>& parts() const { return parts_; }
   const Vector<float, B>& pairs() const { return pairs_; }

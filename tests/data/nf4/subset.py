@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies what the tests read of the output of make_nf4.py: subset.py FROM TO.
 
-All of it but most of the random cases (four of fifteen stay) and the training runs."""
+All of it but most of the random cases: four of fifteen stay."""
 import json
 import pathlib
 import shutil
@@ -25,3 +25,5 @@ for family in ["llama", "llama_odd"]:
         to.mkdir(parents=True, exist_ok=True)
         for name in ["config.json", "model.safetensors", "expected.safetensors"]:
             shutil.copyfile(folder / name, to / name)
+for runs in ["qlora", "merge"]:
+    shutil.copytree(source / runs, target / runs, dirs_exist_ok=True)
