@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <set>
 
+#include "veneer/peft/init.hpp"
+
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -17,12 +19,12 @@ constexpr double weight_tolerance = 1e-6;
 
 /// Methods and options that are refused, and the word that the message must have.
 const std::map<std::string, std::string> refused{
-    {"loftq", "loftq"},
     {"lora-trainable-tokens", "trainable_token_indices"},
-    {"olora-raw", "olora"},
-    {"pissa-raw", "pissa"},
-    {"pissa-rslora-raw", "pissa"},
 };
+
+/// Adapters that change the base when they are read. PEFT recorded them over a base in float: over one in 16 bits what
+/// is left of it is rounded again.
+bool changes_base(const std::string& name) { return name == "loftq" || name.ends_with("-raw"); }
 
 struct Recorded {
   fs::path folder;
@@ -83,13 +85,15 @@ int check_weights(const ModelUnderTest& model, const SafetensorsFile& tensors, c
 
 TEST_CASE("every recorded adapter gives the recorded logits, modules and parameter line") {
   const std::vector<std::string> names = supported();
-  REQUIRE(names.size() == 32);
+  REQUIRE(names.size() == 36);
   for (const std::string& name : names) {
     INFO(name);
     const Recorded recorded(name);
     ModelUnderTest model(recorded.base());
+    if (changes_base(name)) model.widen();
     const AdapterPlan plan = model.load_adapter(recorded.folder);
     CHECK(relative_distance(model.logits(recorded.batch), recorded.logits()) < logit_tolerance);
+    if (changes_base(name)) CHECK(check_weights(model, recorded.tensors, "residual.", weight_tolerance) >= 1);
     CHECK(parameter_line(plan.trainable(), plan.all()) == json_text(recorded.facts, "printed", name));
     CHECK(plan.warnings.empty());
     check_modules(plan, json_member(recorded.facts, "modules", name), name);
@@ -124,6 +128,7 @@ TEST_CASE("merging gives the recorded weights and logits, and unmerging every bi
     model.widen();
     const bool tied = model.config().tie_word_embeddings;
     model.load_adapter(recorded.folder);
+    if (name == "loftq") model.widen();  // PEFT merges into the values of the 4 bits
     const std::vector<float> adapted = model.logits(recorded.batch);
     const auto before = model.stored();
     const std::vector<MergedWeight> report = model.merge();

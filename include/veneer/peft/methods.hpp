@@ -9,6 +9,7 @@
 #include "veneer/peft/adalora.hpp"
 #include "veneer/peft/dora.hpp"
 #include "veneer/peft/ia3.hpp"
+#include "veneer/peft/init/observer.hpp"
 #include "veneer/peft/lora.hpp"
 #include "veneer/peft/vera.hpp"
 
@@ -21,7 +22,7 @@ namespace detail {
 
 template <Backend B, Real T, class... Methods>
 struct Slots {
-  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
+  using linear = AdapterSlot<typename Methods::template linear<B, T>..., InputObserver<B, T>>;
 };
 
 template <class Method, class B, class T>
