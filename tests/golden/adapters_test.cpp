@@ -22,6 +22,13 @@ const std::map<std::string, std::string> refused{
     {"lora-trainable-tokens", "trainable_token_indices"},
 };
 
+/// PEFT decomposes in float: its singular vectors are off by 1.2e-7 s_1 / (s_4 - s_5), up to 2e-5 here. Its residuals lie
+/// up to 4.7e-6 from those of numpy's float64 decomposition, which is what ours are.
+constexpr double float_svd_tolerance = 1e-5;
+double tolerance_of(const std::string& name) {
+  return name.starts_with("pissa") && name.ends_with("-raw") ? float_svd_tolerance : weight_tolerance;
+}
+
 /// Adapters that change the base when they are read. PEFT recorded them over a base in float: over one in 16 bits what
 /// is left of it is rounded again.
 bool changes_base(const std::string& name) { return name == "loftq" || name.ends_with("-raw"); }
@@ -93,7 +100,7 @@ TEST_CASE("every recorded adapter gives the recorded logits, modules and paramet
     if (changes_base(name)) model.widen();
     const AdapterPlan plan = model.load_adapter(recorded.folder);
     CHECK(relative_distance(model.logits(recorded.batch), recorded.logits()) < logit_tolerance);
-    if (changes_base(name)) CHECK(check_weights(model, recorded.tensors, "residual.", weight_tolerance) >= 1);
+    if (changes_base(name)) CHECK(check_weights(model, recorded.tensors, "residual.", tolerance_of(name)) >= 1);
     CHECK(parameter_line(plan.trainable(), plan.all()) == json_text(recorded.facts, "printed", name));
     CHECK(plan.warnings.empty());
     check_modules(plan, json_member(recorded.facts, "modules", name), name);
@@ -133,7 +140,7 @@ TEST_CASE("merging gives the recorded weights and logits, and unmerging every bi
     const auto before = model.stored();
     const std::vector<MergedWeight> report = model.merge();
 
-    CHECK(check_weights(model, recorded.tensors, "merged.", weight_tolerance) >= 1);
+    CHECK(check_weights(model, recorded.tensors, "merged.", tolerance_of(name)) >= 1);
     CHECK(relative_distance(model.logits(recorded.batch), recorded.merged_logits()) < logit_tolerance);
     CHECK(model.parameters().empty());
     CHECK(model.config().tie_word_embeddings == (tied && name.rfind("lora-tied", 0) != 0));

@@ -177,7 +177,7 @@ TEST_CASE("PiSSA and OLoRA: the first output is the base's, and what was taken o
 }
 
 TEST_CASE("A base that is kept comes back to the bit, on detach and when another adapter comes") {
-  for (const std::string& init : {"pissa", "olora", "loftq"}) {
+  for (const std::string init : {"pissa", "olora", "loftq"}) {
     CAPTURE(init);
     for (const bool again : {false, true}) {
       Model model = model_of<bfloat16>();
