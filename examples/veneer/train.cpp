@@ -211,18 +211,19 @@ class TrainRun {
     const index_t lines = settings_.batch, known = static_cast<index_t>(examples_.size());
     for (index_t i = 0; i < std::min(settings_.eva_batches, std::max<index_t>(1, known / lines)); ++i)
       looked_at.push_back(micro_batch(i));
-    const auto found = explained_variance(
-        model_, lora_, looked_at,
-        [](const AnyLlama<>& model, const Batch& batch) {
-          model.hidden(from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device), batch.layout());
-        },
-        {[](const Batch& batch) {
-          std::vector<index_t> rows;
-          for (index_t i = 0; i < batch.tokens(); ++i) {
-            if (batch.targets[static_cast<std::size_t>(i)] != ignored_label) rows.push_back(i);
-          }
-          return rows;
-        }});
+    const auto found = explained_variance(model_, lora_, looked_at,
+                                          [](const AnyLlama<>& model, const Batch& batch) {
+                                            model.hidden(from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device),
+                                                         batch.layout());
+                                          },
+                                          {[](const Batch& batch) {
+                                            std::vector<index_t> rows;
+                                            for (index_t i = 0; i < batch.tokens(); ++i) {
+                                              if (batch.targets[static_cast<std::size_t>(i)] != ignored_label)
+                                                rows.push_back(i);
+                                            }
+                                            return rows;
+                                          }});
     say("EVA: looked at " + std::to_string(found.batches) + " batches; the directions have " +
         (found.settled ? "settled" : "not settled: more --eva-batches may give better ones"));
     lora_ = found.config;

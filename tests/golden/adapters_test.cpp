@@ -22,8 +22,8 @@ const std::map<std::string, std::string> refused{
     {"lora-trainable-tokens", "trainable_token_indices"},
 };
 
-/// PEFT decomposes in float: its singular vectors are off by 1.2e-7 s_1 / (s_4 - s_5), up to 2e-5 here. Its residuals lie
-/// up to 4.7e-6 from those of numpy's float64 decomposition, which is what ours are.
+/// PEFT decomposes in float: its singular vectors are off by 1.2e-7 s_1 / (s_4 - s_5), up to 2e-5 here. Its residuals
+/// lie up to 4.7e-6 from those of numpy's float64 decomposition, which is what ours are.
 constexpr double float_svd_tolerance = 1e-5;
 double tolerance_of(const std::string& name) {
   return name.starts_with("pissa") && name.ends_with("-raw") ? float_svd_tolerance : weight_tolerance;

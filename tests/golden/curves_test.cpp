@@ -48,13 +48,12 @@ struct Curve {
     std::function<ParameterGroup(const std::string&, int)> groups;
     if (const auto ratio = find_number(settings, "loraplus_lr_ratio", folder.string()))
       groups = LoraPlus{.ratio = *ratio, .learning_rate = number("learning_rate")};
-    start.optimise(
-        {.learning_rate = number("learning_rate"),
-         .beta1 = betas[0],
-         .beta2 = betas[1],
-         .epsilon = number("eps"),
-         .weight_decay = number("weight_decay")},
-        groups);
+    start.optimise({.learning_rate = number("learning_rate"),
+                    .beta1 = betas[0],
+                    .beta2 = betas[1],
+                    .epsilon = number("eps"),
+                    .weight_decay = number("weight_decay")},
+                   groups);
     return start;
   }
 

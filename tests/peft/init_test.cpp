@@ -154,9 +154,10 @@ void check_start(const std::string& init, double tolerance) {
       config.use_rslora = rslora, config.use_dora = dora;
       attach(model, config, {.seed = 1});
       CHECK(difference(model(x), before) <= tolerance);
-      if (!dora) CHECK(difference(model.up.adapter.merged(*std::get_if<Tensor<U, Shape<dyn, dyn>, Cpu>>(
-                                      &model.up.weight.stored())),
-                                  w) <= tolerance);
+      if (!dora)
+        CHECK(difference(
+                  model.up.adapter.merged(*std::get_if<Tensor<U, Shape<dyn, dyn>, Cpu>>(&model.up.weight.stored())),
+                  w) <= tolerance);
       CHECK(difference(model.up.weight.dense_copy(), w) > 0.01);
       CHECK(difference(model.gate.weight.dense_copy(), model_of<U>().gate.weight.dense_copy()) == 0.0);
       detach(model);
@@ -170,8 +171,8 @@ void check_start(const std::string& init, double tolerance) {
 
 TEST_CASE("PiSSA and OLoRA: the first output is the base's, and what was taken out is put back") {
   for (const std::string& init : taking) {
-    check_start<float>(init, 2e-6);   // sums of 20 to 32 products of numbers below 2
-    check_start<half>(init, 4e-3);    // what is left is rounded to 11 bits
+    check_start<float>(init, 2e-6);     // sums of 20 to 32 products of numbers below 2
+    check_start<half>(init, 4e-3);      // what is left is rounded to 11 bits
     check_start<bfloat16>(init, 3e-2);  // to 8
   }
 }
@@ -249,8 +250,7 @@ TEST_CASE("LoftQ: nearer to the weight than 4 bits alone, nearer still with iter
       attach(model, config);
       CHECK(detail::packed(model.up.weight));
       CHECK_FALSE(detail::packed(model.gate.weight));
-      const double found =
-          lost(add(model.up.weight.dense_copy(), model.up.adapter.get<Factors>()->delta()));
+      const double found = lost(add(model.up.weight.dense_copy(), model.up.adapter.get<Factors>()->delta()));
       if (iterations == 1) {
         CHECK(to_host(model.up.weight.dense_copy()) == to_host(decode(NF4Tensor(w))));
         CHECK(found < 0.85 * plain);  // four directions of twenty

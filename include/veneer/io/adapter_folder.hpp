@@ -290,8 +290,10 @@ AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& fo
   bool fits = found.init_lora_weights == "true" && plan.modules.size() == loaded.plan.modules.size();
   for (std::size_t i = 0; fits && i < plan.modules.size(); ++i)
     fits = loaded.plan.modules[i].rank == 2 * plan.modules[i].rank;
-  expects<FormatError>(fits, (folder / "adapter_config.json").string() + ": expected an adapter of twice the ranks of "
-                             "the run (r " + std::to_string(plain.r) + "), found r " + std::to_string(found.r));
+  expects<FormatError>(fits, (folder / "adapter_config.json").string() +
+                                 ": expected an adapter of twice the ranks of "
+                                 "the run (r " +
+                                 std::to_string(plain.r) + "), found r " + std::to_string(found.r));
   detail::make_split(model, false);
   return plan;
 }

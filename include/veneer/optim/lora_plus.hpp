@@ -27,8 +27,7 @@ struct LoraPlus {
   /// What differs for a parameter.
   ParameterGroup operator()(const std::string& name, int rank) const {
     const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
-    if (has("lora_embedding_"))
-      return {learning_rate > 0.0 ? embedding_rate / learning_rate : 0.0, 1.0};
+    if (has("lora_embedding_")) return {learning_rate > 0.0 ? embedding_rate / learning_rate : 0.0, 1.0};
     if (!has("lora_B") && rank != 1) return {};
     const bool plain_vector = has("bias") || (rank == 1 && has("norm") && !has("lora_"));
     return {ratio, plain_vector ? 0.0 : 1.0};

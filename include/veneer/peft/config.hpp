@@ -40,7 +40,7 @@ struct LoftqConfig {
 
 /// Settings of the EVA initialisation (Paischer et al., arXiv:2410.07170).
 struct EvaConfig {
-  double rho = 2.0;  // a layer gets at most rho times its rank
+  double rho = 2.0;   // a layer gets at most rho times its rank
   double tau = 0.99;  // cosine from which on a direction counts as settled
   bool use_label_mask = true;
   index_t label_mask_value = -100;

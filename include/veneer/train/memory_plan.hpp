@@ -75,7 +75,11 @@ inline MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions
   detail::fill_for_plan(model, options);
   const auto used = [&] { return static_cast<double>(meter.used()); };
   plan.weights = used();
-  const AdapterPlan trained = options.adapter ? attach(model, *options.adapter) : train_everything(model);
+  const auto drawn = [](LoraConfig adapter) {  // the base has no values to start from, and the sizes are the same
+    adapter.init_lora_weights = "true";
+    return adapter;
+  };
+  const AdapterPlan trained = options.adapter ? attach(model, drawn(*options.adapter)) : train_everything(model);
   plan.adapters = used() - plan.weights;
   plan.gradients = 4.0 * static_cast<double>(trained.trainable());
   const double before = used();

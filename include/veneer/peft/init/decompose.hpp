@@ -21,9 +21,7 @@ namespace veneer::detail {
 
 using HostEigen = cpu::EigenMatrix<double>;
 
-inline HostEigen to_eigen(const HostMatrix& x) {
-  return cpu::as_eigen(x.values.data(), x.rows, x.columns, x.columns);
-}
+inline HostEigen to_eigen(const HostMatrix& x) { return cpu::as_eigen(x.values.data(), x.rows, x.columns, x.columns); }
 
 inline HostMatrix from_eigen(const HostEigen& x) { return {x.rows(), x.cols(), {x.data(), x.data() + x.size()}}; }
 

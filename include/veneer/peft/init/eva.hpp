@@ -49,8 +49,9 @@ struct EvaSearch {
     bool settled = false;
   };
   std::map<std::string, Site> sites;
-  std::vector<std::string> order;      // of the first batch
-  std::shared_ptr<const void> last{};  // the values of the last input: while this handle lives, no other has its address
+  std::vector<std::string> order;  // of the first batch
+  std::shared_ptr<const void>
+      last{};  // the values of the last input: while this handle lives, no other has its address
   std::string last_name{};
   std::vector<index_t> rows{};  // that count; empty: all
   index_t budget = 0;
@@ -135,7 +136,8 @@ M observed(const M& model, const AdapterPlan& plan, const F& f) {
     if constexpr (SlotTakes<decltype(layer.adapter), Observer>) {
       layer.adapter = Observer{[f, name](const auto& x) { f(name, x); }};
     } else {
-      throw ArgumentError("veneer::explained_variance: the slot of " + name + " does not take an InputObserver: list "
+      throw ArgumentError("veneer::explained_variance: the slot of " + name +
+                          " does not take an InputObserver: list "
                           "it in its AdapterSlot");
     }
   });
@@ -204,8 +206,7 @@ ExplainedVariance explained_variance(const M& model, const LoraConfig& config, c
     const auto own = static_cast<index_t>(std::lround(eva.rho * static_cast<double>(site.module.rank)));
     most[site.same_as] = std::max(most[site.same_as], std::min(own, site.module.in));
   }
-  for (const auto& [name, components] : most)
-    search.sites.at(name).inputs = detail::InputDirections(components);
+  for (const auto& [name, components] : most) search.sites.at(name).inputs = detail::InputDirections(components);
 
   index_t looked = 0;
   bool settled = false, complete = false;
@@ -220,8 +221,9 @@ ExplainedVariance explained_variance(const M& model, const LoraConfig& config, c
     complete = search.distribute();
     settled = complete && looked > 1 && search.all_settled(eva.tau);
   }
-  expects(complete, "veneer::explained_variance: no batch has as many tokens that count as a layer may get directions "
-                    "(rho * rank): give longer batches, or lower the rank");
+  expects(complete,
+          "veneer::explained_variance: no batch has as many tokens that count as a layer may get directions "
+          "(rho * rank): give longer batches, or lower the rank");
   ExplainedVariance found = detail::eva_result(config, plan, search);
   found.batches = looked, found.settled = settled;
   return found;

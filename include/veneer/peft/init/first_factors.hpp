@@ -56,8 +56,9 @@ inline Initialization initialization_named(std::string_view name) {
     return iterations == 0 ? Initialization{InitKind::unsupported, 0} : Initialization{InitKind::pissa, iterations};
   }
   constexpr std::pair<std::string_view, InitKind> known[]{
-      {"true", InitKind::uniform},       {"gaussian", InitKind::gaussian}, {"false", InitKind::uniform_both},
-      {"pissa", InitKind::pissa},        {"olora", InitKind::olora},       {"loftq", InitKind::loftq},
+      {"true", InitKind::uniform},          {"gaussian", InitKind::gaussian},
+      {"false", InitKind::uniform_both},    {"pissa", InitKind::pissa},
+      {"olora", InitKind::olora},           {"loftq", InitKind::loftq},
       {"orthogonal", InitKind::orthogonal}, {"eva", InitKind::eva}};
   for (const auto& [known_name, kind] : known) {
     if (known_name == name) return {kind, 0};

@@ -28,9 +28,7 @@ class InputDirections {
   const std::vector<double>& similarity() const { return similarity_; }
 
   /// The share of the variance of all rows that lies in direction k.
-  double ratio(std::size_t k) const {
-    return spread_ > 0.0 ? values_[k] * values_[k] / spread_ : 0.0;
-  }
+  double ratio(std::size_t k) const { return spread_ > 0.0 ? values_[k] * values_[k] / spread_ : 0.0; }
 
   /// \param x  at least as many rows as components, else it does nothing
   void add(const HostMatrix& x) {
@@ -73,8 +71,8 @@ class InputDirections {
   void decompose(const HostMatrix& stack) {
     const Decomposer& way = needed_decomposer("eva");
     const index_t rank = std::min({wanted_, stack.rows, stack.columns}), less = std::min(stack.rows, stack.columns);
-    Decomposition found = less <= 512 || 2 * rank >= less ? way.svd(stack, rank)
-                                                          : way.fast_svd(stack, 2 * rank, 4, RandomStream{42, 0});
+    Decomposition found =
+        less <= 512 || 2 * rank >= less ? way.svd(stack, rank) : way.fast_svd(stack, 2 * rank, 4, RandomStream{42, 0});
     found.right.rows = rank;
     found.right.values.resize(static_cast<std::size_t>(rank * stack.columns));
     found.values.resize(static_cast<std::size_t>(rank));

@@ -65,9 +65,8 @@ FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const Adapted
     return first;
   }
   const auto values = own_values(weight);
-  first = init.kind == InitKind::pissa
-              ? pissa_factors(values, module.rank, module.scaling, init.iterations, source)
-              : olora_factors(values, module.rank);
+  first = init.kind == InitKind::pissa ? pissa_factors(values, module.rank, module.scaling, init.iterations, source)
+                                       : olora_factors(values, module.rank);
   take_out(weight, first, module.scaling, options.keep_base);
   return first;
 }
@@ -84,26 +83,29 @@ inline void check_start(const LoraConfig& config, const StartOptions& options) {
   const std::string &name = config.init_lora_weights, where = "veneer::attach: init_lora_weights \"" + name + "\" ";
   const Initialization init = initialization_named(name);
   if (options.initialise)
-    expects(init.kind != InitKind::unsupported, where + "is not supported; true, false, gaussian, orthogonal, pissa, "
-                                                        "pissa_niter_N with N from 1 on, olora, loftq and eva are");
+    expects(init.kind != InitKind::unsupported, where +
+                                                    "is not supported; true, false, gaussian, orthogonal, pissa, "
+                                                    "pissa_niter_N with N from 1 on, olora, loftq and eva are");
   if (!starts_apart(config, options)) return;
   expects(std::holds_alternative<Lora>(config.method), where + "is for LoRA and DoRA");
   if (init.kind != InitKind::eva) needed_decomposer(name);
   if (init.kind == InitKind::eva)
-    expects(options.directions != nullptr, where + "starts from the inputs of the layers: let explained_variance of "
-                                                   "veneer/peft/init.hpp find them, and attach with its config and "
-                                                   "AttachOptions::directions");
+    expects(options.directions != nullptr, where +
+                                               "starts from the inputs of the layers: let explained_variance of "
+                                               "veneer/peft/init.hpp find them, and attach with its config and "
+                                               "AttachOptions::directions");
   if (init.kind != InitKind::loftq) return;
-  expects(config.loftq_config->loftq_bits == 4, where + "is there for loftq_bits 4; found " +
-                                                    std::to_string(config.loftq_config->loftq_bits));
+  expects(config.loftq_config->loftq_bits == 4,
+          where + "is there for loftq_bits 4; found " + std::to_string(config.loftq_config->loftq_bits));
   expects(config.loftq_config->loftq_iter >= 1, where + "needs a loftq_iter of at least 1");
 }
 
 /// What must hold of one module's shape and settings.
 inline void check_start_shape(const LoraConfig& config, const AdaptedModule& module, const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
-  const std::string where = "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights +
-                            "\" ", rank = std::to_string(module.rank);
+  const std::string where =
+                        "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights + "\" ",
+                    rank = std::to_string(module.rank);
   const index_t most = std::min(module.out, module.in);
   if (init.changes_base()) {
     expects(module.rank <= most, where + "finds at most " + std::to_string(most) + " directions in a weight of (" +
@@ -114,8 +116,7 @@ inline void check_start_shape(const LoraConfig& config, const AdaptedModule& mod
   expects(init.kind != InitKind::orthogonal || module.rank % 2 == 0, where + "needs an even rank; it is " + rank);
   if (init.kind != InitKind::eva || !options.initialise) return;
   const auto found = options.directions->find(module.name);
-  expects(found != options.directions->end() && found->second.rows == module.rank &&
-              found->second.columns == module.in,
+  expects(found != options.directions->end() && found->second.rows == module.rank && found->second.columns == module.in,
           where + "needs directions of (" + rank + ", " + std::to_string(module.in) +
               "); attach with the config that explained_variance returned");
 }
@@ -125,8 +126,8 @@ template <class W>
 void check_start_weight(const W& weight, const LoraConfig& config, const AdaptedModule& module,
                         const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
-  const std::string where = "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights +
-                            "\" ";
+  const std::string where =
+      "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights + "\" ";
   if (!init.changes_base() || !present(weight)) return;
   expects(init.kind != InitKind::pissa || !packed(weight),
           where + "needs a weight of 16 or 32 bits, and this one is held in 4: load the base without quantising it");
@@ -136,8 +137,9 @@ void check_start_weight(const W& weight, const LoraConfig& config, const Adapted
             where + "quantises the base itself, and this weight is held in 4 bits already: load the base in 16 or 32");
   }
   with_weight(weight, [&](const auto& w) {
-    expects(static_cast<bool>(value_of(w)), where + "starts from values, and the model has shapes only: load its "
-                                                    "weights first");
+    expects(static_cast<bool>(value_of(w)), where +
+                                                "starts from values, and the model has shapes only: load its "
+                                                "weights first");
     const auto values = to_host(decode(value_of(w)));
     expects(std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); }),
             where + "needs finite weights, and one is not");
