@@ -245,7 +245,7 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + data(good) + "--init best", folder / "err") == 2);
   CHECK(error().find("--init") != std::string::npos);
   CHECK(train(model + out + data(good) + "--init pissa --rank 33", folder / "err") == 2);
-  CHECK(error().find("at most 16 directions") != std::string::npos);
+  CHECK(error().find("at most 32 directions") != std::string::npos);
   CHECK(train(model + out + data(good) + "--init pissa --quant nf4", folder / "err") == 2);
   CHECK(error().find("loftq") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out"));

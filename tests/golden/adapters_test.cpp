@@ -291,6 +291,58 @@ TEST_CASE("detaching leaves the base alone, also where weights were trained in f
   }
 }
 
+TEST_CASE("an adapter that started from a part of the base is converted as PEFT converts it") {
+  for (const std::string name : {"pissa", "pissa-rslora", "olora"}) {
+    INFO(name);
+    const Recorded raw(name + "-raw"), converted(name + "-converted");
+    const TemporaryFolder temporary;
+    ModelUnderTest model(raw.base());
+    model.widen();
+    model.load_adapter(raw.folder);
+    model.save_adapter(temporary / "plain", false);
+    CHECK(file_bytes(temporary / "plain" / "adapter_config.json") ==
+          file_bytes(converted.folder / "adapter_config.json"));
+    const SafetensorsFile ours(temporary / "plain" / "adapter_model.safetensors");
+    const SafetensorsFile theirs(converted.folder / "adapter_model.safetensors");
+    REQUIRE(ours.names() == theirs.names());
+    for (const std::string& tensor : ours.names()) CHECK(ours.at(tensor).shape == theirs.at(tensor).shape);
+    model.detach();
+    model.load_adapter(temporary / "plain");
+    CHECK(relative_distance(model.logits(raw.batch), converted.logits()) < logit_tolerance);
+    ModelUnderTest fresh(raw.base());
+    fresh.load_adapter(temporary / "plain");
+    CHECK(relative_distance(fresh.logits(raw.batch), raw.logits()) < logit_tolerance);
+  }
+}
+
+TEST_CASE("over a base in 16 bits what an initialisation leaves is rounded to 16, and put back when it is detached") {
+  const Recorded recorded("pissa-rslora-raw");
+  ModelUnderTest model(recorded.base());
+  const std::vector<float> base = model.logits(recorded.batch);
+  model.load_adapter(recorded.folder);
+  const double apart = relative_distance(model.logits(recorded.batch), recorded.logits());
+  CHECK(apart > logit_tolerance);
+  CHECK(apart < 1.0 / 256);  // half a unit of bfloat16
+  model.detach();
+  CHECK(relative_distance(model.logits(recorded.batch), base) < 1.0 / 256);
+}
+
+TEST_CASE("an initialisation that changed the base and cannot be repeated is refused by name") {
+  const Recorded recorded("pissa-raw");
+  for (const std::string init : {"pissa_niter_16", "corda", "lora_ga"}) {
+    INFO(init);
+    const TemporaryFolder temporary;
+    fs::copy(recorded.folder, temporary / "adapter");
+    std::string config = file_bytes(recorded.folder / "adapter_config.json");
+    config.replace(config.find("\"pissa\""), 7, '"' + init + '"');
+    temporary.file("adapter/adapter_config.json", config);
+    ModelUnderTest model(recorded.base());
+    CHECK_THROWS_AS(model.load_adapter(temporary / "adapter"), FormatError);
+    CHECK_THROWS_WITH(model.load_adapter(temporary / "adapter"),
+                      Catch::Contains(init) && Catch::Contains("path_initial_model_for_weight_conversion"));
+  }
+}
+
 TEST_CASE("methods and options that are not supported are refused by name") {
   for (const auto& [name, word] : refused) {
     INFO(name);
