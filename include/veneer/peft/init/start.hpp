@@ -78,6 +78,15 @@ inline bool starts_apart(const LoraConfig& config, const StartOptions& options) 
   return own && (options.initialise || (options.change_base && init.changes_base()));
 }
 
+/// An adapter that starts from a part of the base is saved as a plain one of twice the rank: with one alpha for all.
+inline void expect_plain_form(const LoraConfig& config) {
+  expects(
+      !config.use_rslora || (config.rank_pattern.empty() && config.alpha_pattern.empty()),
+      "init_lora_weights \"" + config.init_lora_weights +
+          "\" with use_rslora and rank_pattern or alpha_pattern cannot be saved as a plain adapter, in PEFT neither: "
+          "give all modules one rank and alpha, or leave out use_rslora");
+}
+
 /// What must hold of a configuration alone.
 inline void check_start(const LoraConfig& config, const StartOptions& options) {
   const std::string &name = config.init_lora_weights, where = "veneer::attach: init_lora_weights \"" + name + "\" ";
@@ -88,6 +97,7 @@ inline void check_start(const LoraConfig& config, const StartOptions& options) {
                                                     "pissa_niter_N with N from 1 on, olora, loftq and eva are");
   if (!starts_apart(config, options)) return;
   expects(std::holds_alternative<Lora>(config.method), where + "is for LoRA and DoRA");
+  if (options.initialise && init.subtracts()) expect_plain_form(config);
   if (init.kind != InitKind::eva) needed_decomposer(name);
   if (init.kind == InitKind::eva)
     expects(options.directions != nullptr, where +
