@@ -299,6 +299,9 @@ TEST_CASE("An initialisation that cannot be done is refused in a sentence, and t
   LoraConfig eight = config_of("loftq");
   eight.loftq_config->loftq_bits = 8;
   refuses(eight, "loftq_bits 4");
+  LoraConfig apart = config_of("olora");  // before it is trained, not when it is saved
+  apart.use_rslora = true, apart.alpha_pattern = {{"down", 3}};
+  refuses(apart, "cannot be saved as a plain adapter");
   LoraConfig vera = config_of("pissa");
   vera.method = Vera{};
   refuses(vera, "LoRA and DoRA");

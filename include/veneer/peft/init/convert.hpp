@@ -19,11 +19,7 @@ namespace veneer {
 /// The settings of the plain adapter of twice the rank.
 /// \throws ArgumentError with use_rslora together with patterns: one factor of alpha would not fit all ranks
 inline LoraConfig plain_config(LoraConfig config) {
-  expects(
-      !config.use_rslora || (config.rank_pattern.empty() && config.alpha_pattern.empty()),
-      "veneer::plain_config: init_lora_weights \"" + config.init_lora_weights +
-          "\" with use_rslora and rank_pattern or alpha_pattern cannot be saved as a plain adapter, in PEFT neither: "
-          "give all modules one rank and alpha, or leave out use_rslora");
+  detail::expect_plain_form(config);
   config.init_lora_weights = "true";
   config.r *= 2;
   config.lora_alpha *= config.use_rslora ? std::sqrt(2.0) : 2.0;
