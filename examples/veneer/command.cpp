@@ -67,9 +67,9 @@ LoraBias bias_of(const std::string& text) {
 
 std::string initialization_of(const std::string& text) {
   if (text == "default" || text == "true") return "true";
-  if (text == "gaussian" || text == "false") return text;
+  if (initialization_named(text).kind != InitKind::unsupported) return text;
   throw ArgumentError("--init: \"" + text + "\" is not supported" + (known_initialization(text) ? " yet" : "") +
-                      "; default, gaussian and false are");
+                      "; default, gaussian, false, orthogonal, pissa, pissa_niter_N, olora, loftq and eva are");
 }
 
 void check_numbers(const AdapterFlags& flags) {
@@ -94,7 +94,16 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");
   command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
   command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
-  command.add_option("--init", init, "first values: default, gaussian or false")->capture_default_str();
+  command
+      .add_option("--init", init,
+                  "first values: default, gaussian, false, orthogonal, pissa, pissa_niter_N, olora, loftq, eva")
+      ->capture_default_str();
+  command.add_option("--loftq-iter", loftq_iter, "LoftQ: rounds of quantising and correcting")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--eva-rho", eva_rho, "EVA: a module gets at most this many times its rank")
+      ->check(CLI::Range(1.0, 1000.0))
+      ->capture_default_str();
   command.add_option("--init-rank", init_rank, "AdaLoRA: rank of every module at the start")->capture_default_str();
   command.add_option("--target-rank", target_rank, "AdaLoRA: mean rank at the end")->capture_default_str();
   command.add_option("--tinit", tinit, "AdaLoRA: steps before the first mask")->capture_default_str();
@@ -153,6 +162,8 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   if (!modules_to_save.empty()) config.modules_to_save = modules_to_save;
   config.bias = bias_of(bias);
   config.init_lora_weights = initialization_of(init);
+  if (init == "loftq") config.loftq_config = LoftqConfig{4, loftq_iter};
+  if (init == "eva") config.eva_config = EvaConfig{.rho = eva_rho};
   config.task_type = "CAUSAL_LM";
   config.use_dora = method == "dora";
   config.method = method_of(*this, total_steps);

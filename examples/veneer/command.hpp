@@ -55,6 +55,8 @@ struct AdapterFlags {
   std::vector<std::string> modules_to_save;
   std::string bias = "none";
   std::string init = "default";
+  index_t loftq_iter = 1;
+  double eva_rho = 2.0;
   // AdaLoRA; the number of steps in all is the run's
   index_t init_rank = 12, target_rank = 8, tinit = 0, tfinal = 0, delta_t = 1;
   double beta1_ema = 0.85, beta2_ema = 0.85, orth_weight = 0.5;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "veneer/core/error.hpp"
+#include "veneer/peft/init/decompose.hpp"  // for attach and load_adapter, in all of the program
 #include "veneer/version.hpp"
 
 #include "command.hpp"

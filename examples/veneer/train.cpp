@@ -7,6 +7,8 @@
 
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
+#include "veneer/optim/lora_plus.hpp"
+#include "veneer/peft/init/eva.hpp"
 #include "veneer/peft/merge.hpp"
 #include "veneer/text/examples.hpp"
 #include "veneer/train/exact_match.hpp"
@@ -157,21 +159,89 @@ class TrainRun {
       plan_ = train_everything(model_);
       return;
     }
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model), {.quantise = settings_.quant.options()});
+    LoadLlamaOptions reading;
+    const std::optional<NF4Options> quantise = settings_.quant.options();
+    if (!starts_from_loftq()) reading.quantise = quantise;
+    read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading);
+    find_adapter();
+    if (quantise) quantise_rest(*quantise);
+  }
+
+  /// The folder whose adapter is trained on; empty where there is none.
+  fs::path adapter_folder() const { return state_ ? *state_folder_ : fs::path(settings_.adapter); }
+
+  /// Whether LoftQ puts weights into 4 bits: it needs them as they are.
+  bool starts_from_loftq() const {
+    const fs::path folder = adapter_folder();
+    if (folder.empty()) return settings_.adapter_flags.init == "loftq";
+    return read_adapter_config(folder / "adapter_config.json").config.init_lora_weights == "loftq";
+  }
+
+  /// Puts the linear layers that LoftQ left into 4 bits too.
+  void quantise_rest(const NF4Options& options) {
+    detail::visit_adaptable(model_, [&](const std::string&, auto& layer, const auto&, ModuleKind kind) {
+      using Slot = std::remove_cvref_t<decltype(layer.weight)>;
+      if (kind != ModuleKind::linear || detail::packed(layer.weight) || layer.weight.trainable()) return;
+      layer.weight = Slot(NF4Tensor<typename Slot::shape_type, Cpu>(layer.weight.dense_copy(), options));
+    });
+  }
+
+  LoraConfig config_of_flags() const {
+    LoraConfig config = settings_.adapter_flags.config(total_);
+    config.task_type = "CAUSAL_LM";
+    config.base_model_name_or_path = settings_.model;
+    return config;
+  }
+
+  void find_adapter() {
     if (state_ && !state_->triplets.empty()) {
       attach_whole();
+    } else if (was_converted()) {
+      lora_ = config_of_flags();
+      plan_ = load_converted_adapter(model_, *state_folder_, lora_);
     } else if (state_ || !settings_.adapter.empty()) {
-      loaded_ = load_adapter(model_, state_ ? fs::path(*state_folder_) : fs::path(settings_.adapter));
+      loaded_ = load_adapter(model_, adapter_folder());
       for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
       loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay
     } else {
-      lora_ = settings_.adapter_flags.config(total_);
-      lora_.task_type = "CAUSAL_LM";
-      lora_.base_model_name_or_path = settings_.model;
+      lora_ = config_of_flags();
+      if (lora_.init_lora_weights == "eva") return attach_directions();
       plan_ = attach(model_, lora_, {.seed = settings_.seed});
     }
+  }
+
+  /// Whether a checkpoint holds, as a plain adapter of twice the rank, one that started from a part of the base.
+  bool was_converted() const {
+    if (!state_ || !settings_.adapter.empty()) return false;
+    if (!initialization_named(settings_.adapter_flags.init).subtracts()) return false;
+    return read_adapter_config(*state_folder_ / "adapter_config.json").config.init_lora_weights == "true";
+  }
+
+  /// EVA: the first batches of the run say where the inputs of the layers vary.
+  void attach_directions() {
+    std::vector<Batch> looked_at;
+    const index_t lines = settings_.batch, known = static_cast<index_t>(examples_.size());
+    for (index_t i = 0; i < std::min(settings_.eva_batches, std::max<index_t>(1, known / lines)); ++i)
+      looked_at.push_back(micro_batch(i));
+    const auto found = explained_variance(model_, lora_, looked_at,
+                                          [](const AnyLlama<>& model, const Batch& batch) {
+                                            model.hidden(from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device),
+                                                         batch.layout());
+                                          },
+                                          {[](const Batch& batch) {
+                                            std::vector<index_t> rows;
+                                            for (index_t i = 0; i < batch.tokens(); ++i) {
+                                              if (batch.targets[static_cast<std::size_t>(i)] != ignored_label)
+                                                rows.push_back(i);
+                                            }
+                                            return rows;
+                                          }});
+    say("EVA: looked at " + std::to_string(found.batches) + " batches; the directions have " +
+        (found.settled ? "settled" : "not settled: more --eva-batches may give better ones"));
+    lora_ = found.config;
+    plan_ = attach(model_, lora_, {.seed = settings_.seed, .directions = &found.directions});
   }
 
   /// AdaLoRA resumed: the file has the triplets that stay, the state has all of them, and they may come back.
@@ -205,10 +275,10 @@ class TrainRun {
         .kind = Schedule::kind_of(settings_.schedule), .warmup = settings_.warmup_steps(total_), .total = total_};
     options.max_gradient_norm = settings_.clip;
     options.seed = settings_.seed;
-    const double ratio = settings_.lora_plus_ratio;
-    trainer_.emplace(model_, options, [ratio](const std::string& name, int) {
-      return ParameterGroup{ratio > 0 && name.find("lora_B") != std::string::npos ? ratio : 1.0, 1.0};
-    });
+    std::function<ParameterGroup(const std::string&, int)> groups;
+    if (settings_.lora_plus_ratio > 0)
+      groups = LoraPlus{settings_.lora_plus_ratio, settings_.learning_rate, settings_.lora_plus_embedding_lr};
+    trainer_.emplace(model_, options, groups);
     if (state_) trainer_->optimizer().restore(state_->step, state_->moments, state_->triplets);
   }
 
@@ -233,9 +303,12 @@ class TrainRun {
 
   std::vector<Batch> batches(index_t step) {  // step from 0
     std::vector<Batch> all;
-    for (index_t i = 0; i < settings_.grad_accum; ++i)
-      all.push_back(batch_of(*order_, step * settings_.grad_accum + i, examples_, replay_));
+    for (index_t i = 0; i < settings_.grad_accum; ++i) all.push_back(micro_batch(step * settings_.grad_accum + i));
     return all;
+  }
+
+  Batch micro_batch(index_t number) {
+    return batch_of(*order_, number, examples_, replay_);
   }
 
   int train() {

@@ -19,6 +19,7 @@ void each_setting(S& s, const F& f) {
   f("rank-pattern", s.adapter_flags.rank_pattern), f("alpha-pattern", s.adapter_flags.alpha_pattern);
   f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias),
       f("init", s.adapter_flags.init);
+  f("loftq-iter", s.adapter_flags.loftq_iter), f("eva-rho", s.adapter_flags.eva_rho), f("eva-batches", s.eva_batches);
   f("init-rank", s.adapter_flags.init_rank), f("target-rank", s.adapter_flags.target_rank);
   f("tinit", s.adapter_flags.tinit), f("tfinal", s.adapter_flags.tfinal), f("delta-t", s.adapter_flags.delta_t);
   f("beta1-ema", s.adapter_flags.beta1_ema), f("beta2-ema", s.adapter_flags.beta2_ema);
@@ -29,7 +30,8 @@ void each_setting(S& s, const F& f) {
   f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule),
       f("warmup", s.warmup);
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
-  f("lora-plus-ratio", s.lora_plus_ratio), f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
+  f("lora-plus-ratio", s.lora_plus_ratio), f("lora-plus-embedding-lr", s.lora_plus_embedding_lr);
+  f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
   f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("shipped", s.shipped);
   f("quant", s.quant.quant), f("double-quant", s.quant.double_quant);
@@ -71,6 +73,9 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--clip", clip, "longest gradient; 0: off")->check(CLI::NonNegativeNumber);
   command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")
       ->check(CLI::PositiveNumber);
+  command.add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: rate of the LoRA of embeddings")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "of initial values, order and dropout");
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
   command.add_option("--train-on", train_on, "completion or all")->check(CLI::IsMember({"completion", "all"}));
@@ -99,8 +104,13 @@ void TrainSettings::settle(const CLI::App& command) {
   if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
   if (!resume.empty()) return;
+  if (adapter_flags.init == "loftq") quant.quant = "nf4";  // it is what LoftQ is for
+  if (quant.options() && adapter_flags.init.starts_with("pissa"))
+    throw ArgumentError("--quant nf4 --init " + adapter_flags.init +
+                        ": PiSSA starts from weights of 16 or 32 bits; for a base in 4 bits there are loftq and olora");
   if (quant.options() && full())
     throw ArgumentError("--quant nf4: a weight in 4 bits does not train; choose another --method than full");
+  if (lora_plus_ratio > 0 && !given("--weight-decay")) weight_decay = 0;  // as in PEFT
   if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {
     shipped = true;

@@ -27,6 +27,8 @@ struct TrainSettings {
   std::string warmup = "0";  // steps, or a share of them when it has a point
   double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1.0;
   double lora_plus_ratio = 0;  // 0: off
+  double lora_plus_embedding_lr = 1e-6;
+  index_t eva_batches = 16;
   std::uint64_t seed = 0;
   bool shuffle = true;
   std::string train_on = "completion";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file veneer.hpp
-/// All of the library that a host compiler can read. veneer/cuda.hpp is the one deliberate omission: it needs nvcc.
+/// All of the library that a host compiler can read, but for veneer/peft/init.hpp: it takes seconds to compile, and is
+/// needed in one source file of a program at most. veneer/cuda.hpp needs nvcc.
 ///
 /// Headers from io on bring nlohmann-json, those from text on PCRE2 and utf8proc: include single headers to pay for
 /// less.

@@ -478,7 +478,13 @@ TEST_CASE("program: inspect says what a path holds, env what the machine is") {
   CHECK_THAT(out(test_data / "adapters" / "adalora"), Catch::Contains("AdaLoRA") && Catch::Contains("4 at first"));
   CHECK_THAT(out(test_data / "adapters" / "ia3"), Catch::Contains("IA3") && Catch::Contains("PEFT, veneer"));
   CHECK_THAT(out(test_data / "adapters" / "vera"), Catch::Contains("VeRA") && Catch::Contains("PEFT, veneer"));
-  CHECK_THAT(out(test_data / "adapters" / "pissa-raw"), Catch::Contains("not in veneer"));
+  CHECK_THAT(out(test_data / "adapters" / "pissa-raw"), Catch::Contains("PEFT, veneer"));
+  const TemporaryFolder folder;
+  fs::copy(test_data / "adapters" / "pissa-raw", folder / "fast");
+  std::string config = read_text(folder / "fast" / "adapter_config.json", std::size_t{1} << 20);
+  config.replace(config.find("\"pissa\""), 7, "\"pissa_niter_4\"");
+  folder.file("fast/adapter_config.json", config);
+  CHECK_THAT(out(folder / "fast"), Catch::Contains("not in veneer") && Catch::Contains("pissa_niter_4"));
   CHECK_THAT(out(test_data / "text" / "tokenizers" / "qwen2-tiny"), Catch::Contains("byte-pair"));
   CHECK_THAT(out(fs::path(model_path("llama-f16")) / "model.safetensors"),
              Catch::Contains("model.norm.weight") && Catch::Contains("F16"));

@@ -183,6 +183,54 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
   }
 }
 
+TEST_CASE("train: every initialisation starts where the base is, stops and goes on to the same bytes, and is merged") {
+  const TemporaryFolder folder;
+  const fs::path curve = test_data / "curves" / "lora-qv";
+  const fs::path data = folder.file("data.jsonl", as_lines(SafetensorsFile(curve / "batches.safetensors")));
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
+  const std::string flags = model + "--data '" + data.string() + "' --quiet --batch 3 --steps 5 --lr 0.005 --rank 4" +
+                            " --alpha 6 --seed 5 --save-every 2 --no-shuffle --targets q_proj,down_proj ";
+  const auto quoted = [&](const std::string& name) { return "'" + (folder / name).string() + "' "; };
+  REQUIRE(train(flags + "--out " + quoted("plain"), folder / "err") == 0);
+  const double start = losses_of(folder / "plain").front();
+  struct Case {
+    std::string name, own, written;
+    double tolerance;  // of the first loss: what float loses, or 4 bits
+  };
+  const std::vector<Case> cases{{"pissa", "--init pissa", "true", 1e-5},
+                                {"pissa-dora", "--init pissa --method dora", "true", 1e-5},
+                                {"pissa-niter", "--init pissa_niter_4 --rslora", "true", 1e-5},
+                                {"olora", "--init olora", "true", 1e-5},
+                                {"olora-nf4", "--init olora --quant nf4", "\"olora\"", 0.05},
+                                {"loftq", "--init loftq --loftq-iter 2", "\"loftq\"", 0.05},
+                                {"orthogonal", "--init orthogonal", "\"orthogonal\"", 1e-5},
+                                {"eva", "--init eva --eva-rho 3", "\"eva\"", 1e-5}};
+  for (const Case& each : cases) {
+    INFO(each.name);
+    const int code = train(flags + each.own + " --threads 1 --out " + quoted(each.name), folder / "err");
+    INFO(file_text(folder / "err"));
+    REQUIRE(code == 0);
+    const std::vector<double> losses = losses_of(folder / each.name);
+    REQUIRE(losses.size() == 5);
+    CHECK(std::abs(losses.front() / start - 1.0) < each.tolerance);
+    CHECK(losses != losses_of(folder / "plain"));
+    const std::string config = file_text(folder / each.name / "adapter_config.json");
+    CHECK(config.find("\"init_lora_weights\": " + each.written) != std::string::npos);
+    const std::string on = each.name + "-on";
+    fs::create_directories(folder / on);
+    fs::copy(folder / each.name / "checkpoint-2", folder / on / "checkpoint", fs::copy_options::recursive);
+    REQUIRE(train("--quiet --threads 2 --resume " + quoted(on + "/checkpoint") + "--out " + quoted(on),
+                  folder / "err") == 0);
+    for (const char* file : {"adapter_model.safetensors", "adapter_config.json"})
+      CHECK(file_text(folder / on / file) == file_text(folder / each.name / file));
+    CHECK(file_text(folder / on / "checkpoint-4" / "trainer_state.safetensors") ==
+          file_text(folder / each.name / "checkpoint-4" / "trainer_state.safetensors"));
+    if (each.name != "olora-nf4")  // a base that this command reads dense
+      CHECK(run("merge " + model + "--adapter " + quoted(each.name) + "--out " + quoted(each.name + "-merged"),
+                folder / "err") == 0);
+  }
+}
+
 TEST_CASE("train: exit codes and messages") {
   const TemporaryFolder folder;
   const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
@@ -197,6 +245,12 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(error().find("loha") != std::string::npos);
   CHECK(train(model + out + data(good) + "--method adalora --steps 8 --tinit 4 --tfinal 4", folder / "err") == 2);
   CHECK(error().find("tinit") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--init best", folder / "err") == 2);
+  CHECK(error().find("--init") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--init pissa --rank 33", folder / "err") == 2);
+  CHECK(error().find("at most 32 directions") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--init pissa --quant nf4", folder / "err") == 2);
+  CHECK(error().find("loftq") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out"));
   const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
   CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);

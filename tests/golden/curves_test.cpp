@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "veneer/backend/cpu.hpp"
+#include "veneer/optim/lora_plus.hpp"
 #include "veneer/optim/schedule.hpp"
 
 #include "golden/support.hpp"
@@ -47,16 +48,15 @@ struct Curve {
       start.load_adapter(initial);
     }
     const auto betas = json_get<std::vector<double>>(settings, "betas", folder.string());
-    const double ratio = find_number(settings, "loraplus_lr_ratio", folder.string()).value_or(1.0);
-    start.optimise(
-        {.learning_rate = number("learning_rate"),
-         .beta1 = betas[0],
-         .beta2 = betas[1],
-         .epsilon = number("eps"),
-         .weight_decay = number("weight_decay")},
-        [ratio](const std::string& name, int) {
-          return ParameterGroup{.learning_rate_factor = name.find("lora_B") == std::string::npos ? 1.0 : ratio};
-        });
+    std::function<ParameterGroup(const std::string&, int)> groups;
+    if (const auto ratio = find_number(settings, "loraplus_lr_ratio", folder.string()))
+      groups = LoraPlus{.ratio = *ratio, .learning_rate = number("learning_rate")};
+    start.optimise({.learning_rate = number("learning_rate"),
+                    .beta1 = betas[0],
+                    .beta2 = betas[1],
+                    .epsilon = number("eps"),
+                    .weight_decay = number("weight_decay")},
+                   groups);
     return start;
   }
 

@@ -64,8 +64,9 @@ const AdapterPlan& ModelUnderTest::load_adapter(const std::filesystem::path& fol
   return parts_->adapter->plan;
 }
 
-void ModelUnderTest::save_adapter(const std::filesystem::path& folder) {
-  veneer::save_adapter(parts_->model, folder, parts_->adapter->file.config, parts_->adapter->plan, &*parts_->adapter);
+void ModelUnderTest::save_adapter(const std::filesystem::path& folder, bool as_read) {
+  veneer::save_adapter(parts_->model, folder, parts_->adapter->file.config, parts_->adapter->plan,
+                       as_read ? &*parts_->adapter : nullptr);
 }
 
 void ModelUnderTest::detach() {

@@ -56,7 +56,8 @@ class ModelUnderTest {
   AdapterPlan train_everything();
   /// The plan holds the warnings of the file too.
   const AdapterPlan& load_adapter(const std::filesystem::path& folder);
-  void save_adapter(const std::filesystem::path& folder);
+  /// \param as_read  in the form, types and unknown settings of the folder that it was read from
+  void save_adapter(const std::filesystem::path& folder, bool as_read = true);
   void detach();
 
   /// Merges, keeping what is needed to go back.

@@ -241,9 +241,9 @@ TEST_CASE("An attach that is refused leaves the model as it was") {
   AnyModel model = small();
   attach(model, lora(2, {"embed_tokens", "q_proj"}));
   const auto before = trainable_names(model);
-  LoraConfig pissa = lora(2, {"v_proj"});
-  pissa.init_lora_weights = "pissa";
-  for (const LoraConfig& refused : {pissa, lora(2, {"nothing"}), lora(0, {"v_proj"})}) {
+  LoraConfig corda = lora(2, {"v_proj"});
+  corda.init_lora_weights = "corda";
+  for (const LoraConfig& refused : {corda, lora(2, {"nothing"}), lora(0, {"v_proj"})}) {
     CHECK_THROWS_AS(attach(model, refused), ArgumentError);
     CHECK(trainable_names(model) == before);
   }

@@ -26,7 +26,7 @@
 
 #include "veneer/io/llama_checkpoint.hpp"
 #include "veneer/io/peft_config.hpp"
-#include "veneer/peft/attach.hpp"
+#include "veneer/peft/init/convert.hpp"
 
 namespace veneer {
 
@@ -173,16 +173,27 @@ void record_masks(M& model, LoraConfig& config) {
   });
 }
 
-/// Refuses an adapter whose initialisation changed the base too: over the base as it was it computes another function.
+/// Refuses an adapter whose initialisation changed the base too, in a way that cannot be done again.
 inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
   const std::string& start = config.init_lora_weights;
-  const bool changed =
-      start.starts_with("pissa") || start == "olora" || start == "corda" || start == "loftq" || start == "lora_ga";
-  if (!changed) return;
-  throw FormatError(
-      where + ": \"init_lora_weights\": \"" + start +
-      "\" also changed the weights of the base, and the folder does not hold these: not supported. In PEFT, "
-      "save_pretrained with path_initial_model_for_weight_conversion makes an adapter for the base as it was");
+  const bool random = start.starts_with("pissa_niter_");
+  if (!random && start != "corda" && start != "lora_ga") return;
+  throw FormatError(where + ": \"init_lora_weights\": \"" + start +
+                    "\" also changed the weights of the base, and the folder does not hold these: they come from " +
+                    (random ? "random numbers" : "data") +
+                    " that are not there any more. In PEFT, save_pretrained with "
+                    "path_initial_model_for_weight_conversion makes an adapter for the base as it was");
+}
+
+/// Whether the weights of a model are there, and not their shapes alone.
+template <class Model>
+bool has_values(Model& model) {
+  bool found = false;
+  visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
+    if (present(layer.weight))
+      found = found || with_weight(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+  });
+  return found;
 }
 
 /// Checks shape, type and values, and returns the values.
@@ -210,7 +221,8 @@ std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std
 
 }  // namespace detail
 
-/// Attaches the adapter of a folder to a model whose weights are loaded, or outlined.
+/// Attaches the adapter of a folder to a model whose weights are loaded, or outlined. Where the initialisation that the
+/// config names changed the base (PiSSA, OLoRA, LoftQ), it is done again on the base, as PEFT does when it loads.
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; for a config that
 /// contradicts the tensors or
 ///         asks for what is not supported. The model is then to be thrown away.
@@ -224,7 +236,8 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   try {
     if (config.target_modules.kind == ModuleChoice::Kind::none)
       config.target_modules = default_target_modules(model.config.model_type, config.method);
-    loaded.plan = attach(model, config, {.strict = false, .initialise = false});
+    const bool change = initialization_named(config.init_lora_weights).changes_base() && detail::has_values(model);
+    loaded.plan = attach(model, config, {.strict = false, .initialise = false, .change_base = change});
   } catch (const ArgumentError& error) {
     throw FormatError((folder / "adapter_config.json").string() + ": " + error.what());
   }
@@ -264,7 +277,29 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   return loaded;
 }
 
-/// Writes the two files of an adapter into a folder that exists: part of a folder that is being built.
+/// Reads an adapter that write_adapter converted, as it was in memory before: A, B, and what they started from, which
+/// is taken out of the base again. What a run that was stopped goes on with.
+/// \param config  of the adapter before it was converted
+/// \throws FormatError as load_adapter, and when the folder holds no adapter of twice the rank
+template <class Model>
+AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config) {
+  const LoadedAdapter loaded = load_adapter(model, folder);
+  const LoraConfig plain = plain_config(config), &found = loaded.file.config;
+  const AdapterPlan plan = plan_adapter(model, config);
+  bool fits = found.init_lora_weights == "true" && plan.modules.size() == loaded.plan.modules.size();
+  for (std::size_t i = 0; fits && i < plan.modules.size(); ++i)
+    fits = loaded.plan.modules[i].rank == 2 * plan.modules[i].rank;
+  expects<FormatError>(fits, (folder / "adapter_config.json").string() +
+                                 ": expected an adapter of twice the ranks of "
+                                 "the run (r " +
+                                 std::to_string(plain.r) + "), found r " + std::to_string(found.r));
+  detail::make_split(model, false);
+  return plan;
+}
+
+/// Writes the two files of an adapter into a folder that exists: part of a folder that is being built. An adapter that
+/// took its first values out of the base (PiSSA, OLoRA) becomes a plain one of twice the rank, for the base as it was;
+/// one that was read from a folder that says so itself, or stands on weights in 4 bits, stays as it is.
 /// \param like  a loaded adapter whose element types, and unknown config entries, are kept; null: F32
 template <class Model>
 void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
@@ -272,8 +307,12 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
   Model written = model;  // handles; what was masked is cut out of these alone
   LoraConfig settings = config;
   detail::record_masks(written, settings);
+  const bool raw = like != nullptr && initialization_named(like->file.config.init_lora_weights).changes_base();
+  const bool convert = !raw && detail::is_convertible(written);
+  if (convert) detail::make_plain(written), settings = plain_config(settings);
   std::vector<detail::HostTensor> tensors;
   detail::visit_adapter_tensors(written, settings, plan, [&](const std::string& key, auto& part) {
+    if (convert && key.ends_with(".base_layer.weight")) return;  // the base is as it was: the reader has it
     const bool known = like != nullptr && like->dtypes.contains(key);
     const Dtype dtype = known ? like->dtypes.at(key) : Dtype::f32;
     if constexpr (ParameterLike<decltype(part)>) {

@@ -112,6 +112,30 @@ inline std::optional<LoftqConfig> loftq_config(const Json& raw, const std::strin
   return config;
 }
 
+inline std::optional<EvaConfig> eva_config(const Json& raw, const std::string& where) {
+  const Json* value = find_json(raw, "eva_config");
+  if (value == nullptr || value->is_null() || value->empty()) return std::nullopt;
+  const std::string at = where + ": \"eva_config\"";
+  EvaConfig config;
+  config.rho = find_number(*value, "rho", at).value_or(config.rho);
+  config.tau = find_number(*value, "tau", at).value_or(config.tau);
+  config.use_label_mask = find_boolean(*value, "use_label_mask", at).value_or(config.use_label_mask);
+  config.label_mask_value = find_integer(*value, "label_mask_value", at).value_or(config.label_mask_value);
+  config.whiten = find_boolean(*value, "whiten", at).value_or(config.whiten);
+  config.adjust_scaling_factors =
+      find_boolean(*value, "adjust_scaling_factors", at).value_or(config.adjust_scaling_factors);
+  return config;
+}
+
+inline Json eva_json(const EvaConfig& config) {
+  return {{"adjust_scaling_factors", config.adjust_scaling_factors},
+          {"label_mask_value", config.label_mask_value},
+          {"rho", config.rho},
+          {"tau", config.tau},
+          {"use_label_mask", config.use_label_mask},
+          {"whiten", config.whiten}};
+}
+
 /// A key that may be absent, but not null: null is no number.
 inline double number_or(const Json& raw, std::string_view key, double fallback, const std::string& where) {
   return find_json(raw, key) == nullptr ? fallback : json_number(raw, key, where);
@@ -145,6 +169,7 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   config.layers_pattern =
       detail::one_or_many<std::string>(raw, "layers_pattern", where).value_or(std::vector<std::string>());
   config.loftq_config = detail::loftq_config(raw, where);
+  config.eva_config = detail::eva_config(raw, where);
   config.ensure_weight_tying = find_boolean(raw, "ensure_weight_tying", where).value_or(false);
   config.task_type = find_text(raw, "task_type", where);
   config.base_model_name_or_path = find_text(raw, "base_model_name_or_path", where);
@@ -233,6 +258,7 @@ inline Json lora_json(const LoraConfig& config) {
   json["base_model_name_or_path"] = or_null(config.base_model_name_or_path);
   json["bias"] = bias[static_cast<std::size_t>(config.bias)];
   json["ensure_weight_tying"] = config.ensure_weight_tying;
+  json["eva_config"] = config.eva_config ? eva_json(*config.eva_config) : Json(nullptr);
   json["exclude_modules"] = module_json(config.exclude_modules);
   json["fan_in_fan_out"] = config.fan_in_fan_out;
   json["inference_mode"] = true;  // PEFT saves it so, whatever it is in memory

@@ -22,6 +22,7 @@
 #include "veneer/nn/linear.hpp"
 #include "veneer/nn/module.hpp"
 #include "veneer/peft/config.hpp"
+#include "veneer/peft/init/start.hpp"
 #include "veneer/peft/lora.hpp"
 #include "veneer/peft/plan.hpp"
 
@@ -31,6 +32,11 @@ struct AttachOptions {
   std::uint64_t seed = 0;
   bool strict = true;      // an entry that matches no module is an error; else a warning
   bool initialise = true;  // false: factors are left without values, for a reader to fill
+  bool keep_base = false;  // hold on to weights that PiSSA, OLoRA, LoftQ change: detach then gives every bit back
+  const FirstDirections* directions = nullptr;  // of EVA
+  bool change_base = false;  // change the base as the initialisation does, with initialise = false too
+
+  StartOptions start() const { return {initialise, initialise || change_base, keep_base, directions}; }
 };
 
 namespace detail {
@@ -172,6 +178,24 @@ index_t adapter_parameters(const Slot& slot) {
   return count;
 }
 
+/// Refuses, before anything is touched, an initialisation that cannot be done.
+template <class M>
+void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, const StartOptions& options) {
+  if (!starts_apart(config, options)) return;
+  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
+    for (const AdaptedModule& module : plan.modules) {
+      if (module.name != name) continue;
+      if (kind == ModuleKind::embedding) {
+        expects(initialization_named(config.init_lora_weights).kind != InitKind::loftq,
+                "veneer::attach: " + name + ": LoftQ is for linear layers: leave it out of target_modules");
+        continue;  // others leave an embedding to its usual start, as in PEFT
+      }
+      check_start_shape(config, module, options);
+      check_start_weight(layer.weight, config, module, options);
+    }
+  });
+}
+
 /// Makes and places the adapter of one module.
 /// \param common  what the modules of this adapter share; empty before the first
 template <class Layer>
@@ -186,8 +210,15 @@ void fill_slot(Layer& layer, const LoraConfig& config, const AdaptedModule& modu
                 "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
   index_t out = module.out, in = module.in;
   for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
-  const AdapterSite<T, B, LoraConfig> site{
+  AdapterSite<T, B, LoraConfig> site{
       config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, B{}};
+  FirstFactors<T, B> first;
+  if constexpr (!IsEmbeddingSlot<Slot>::value) {
+    if (starts_apart(config, options.start())) {
+      first = start_from(layer.weight, config, module, site.source, options.start());
+      site.made = &first;
+    }
+  }
   with_method(config, [&](const auto& method) { fill_with(method, layer, site); });
 }
 
@@ -289,13 +320,10 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
 /// then unchanged
 template <class M>
 AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
-  const std::string& start = config.init_lora_weights;
-  if (options.initialise && start != "true" && start != "false" && start != "gaussian") {
-    throw ArgumentError("veneer::attach: init_lora_weights \"" + start +
-                        "\" is not supported; true, false and gaussian are");
-  }
+  detail::check_start(config, options.start());
   AdapterPlan plan = plan_adapter(model, config, options.strict);
   if (options.initialise) detail::expect_weights(model, config, plan);
+  detail::expect_start(model, config, plan, options.start());
   const auto find = [&](const std::string& name) {
     return std::find_if(plan.modules.begin(), plan.modules.end(),
                         [&](const AdaptedModule& m) { return m.name == name; });
@@ -327,6 +355,7 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   });
   std::shared_ptr<void> common;
   detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
+    detail::put_base_back(layer);
     const auto at = find(name);
     if (at == plan.modules.end()) {
       layer.adapter.clear();
@@ -353,12 +382,14 @@ AdapterPlan train_everything(M& model) {
 }
 
 /// Empties every slot and freezes everything: the base alone. What trained without keeping the stored weight stays as
-/// it
-/// is.
+/// it is. What PiSSA or OLoRA took out of a weight is put back, rounded once, or, with AttachOptions::keep_base, to the
+/// bit; without that, what LoftQ quantised stays in 4 bits.
 template <class M>
 void detach(M& model) {
-  detail::visit_adaptable(model,
-                          [](const std::string&, auto& layer, const auto&, ModuleKind) { layer.adapter.clear(); });
+  detail::visit_adaptable(model, [](const std::string&, auto& layer, const auto&, ModuleKind) {
+    detail::put_base_back(layer);
+    layer.adapter.clear();
+  });
   visit(model, [](const std::string&, auto& part) {
     if constexpr (WeightSlotLike<decltype(part)>) part.freeze();
   });

@@ -38,6 +38,17 @@ struct LoftqConfig {
   bool operator==(const LoftqConfig&) const = default;
 };
 
+/// Settings of the EVA initialisation (Paischer et al., arXiv:2410.07170).
+struct EvaConfig {
+  double rho = 2.0;   // a layer gets at most rho times its rank
+  double tau = 0.99;  // cosine from which on a direction counts as settled
+  bool use_label_mask = true;
+  index_t label_mask_value = -100;
+  bool whiten = false;
+  bool adjust_scaling_factors = true;
+  bool operator==(const EvaConfig&) const = default;
+};
+
 /// A name pattern and the number it sets; the first that matches counts, so the order of the file is kept.
 template <class Number>
 using PatternMap = std::vector<std::pair<std::string, Number>>;
@@ -61,6 +72,7 @@ struct LoraConfig {
   PatternMap<index_t> rank_pattern{};
   PatternMap<double> alpha_pattern{};
   std::optional<LoftqConfig> loftq_config{};
+  std::optional<EvaConfig> eva_config{};
   bool ensure_weight_tying = false;
 
   std::optional<std::string> task_type{};  // "CAUSAL_LM", ...
@@ -164,6 +176,9 @@ inline void check(const LoraConfig& config) {
   expects(!config.lora_bias || !config.use_dora, "lora_bias: does not work together with use_dora");
   expects(config.init_lora_weights != "loftq" || config.loftq_config.has_value(),
           "init_lora_weights: loftq needs a loftq_config");
+  expects(!config.eva_config || config.eva_config->rho >= 1.0, "eva_config: rho: expected at least 1");
+  expects(!config.eva_config || (config.eva_config->tau >= 0.0 && config.eva_config->tau <= 1.0),
+          "eva_config: tau: expected a number from 0 to 1");
   expects(!config.use_dora || std::holds_alternative<Lora>(config.method), "use_dora: works with LoRA only");
   std::visit(
       [&](const auto& method) {

@@ -120,6 +120,7 @@ class LowRankAdapter {
   Parameter<T, Shape<dyn>, B> bias;        // of B: (out), PEFT's lora_bias; usually absent
   double scaling = 1.0;
   double dropout_probability = 0.0;
+  TakenOut<T, B> taken{};  // out of w, for the first values of A and B; usually nothing
 
   static constexpr auto fields =
       std::tuple{field("lora_A.weight", &LowRankAdapter::down), field("lora_B.weight", &LowRankAdapter::up),
@@ -175,6 +176,7 @@ class LowRankEmbeddingAdapter {
   Parameter<T, Shape<Rank, dyn>, B> down;  // A: (rank, vocabulary)
   Parameter<T, Shape<dyn, Rank>, B> up;    // B: (features, rank)
   double scaling = 1.0;
+  TakenOut<T, B> taken{};  // nothing: the table is never changed
 
   static constexpr auto fields = std::tuple{field("lora_embedding_A", &LowRankEmbeddingAdapter::down),
                                             field("lora_embedding_B", &LowRankEmbeddingAdapter::up)};
@@ -211,10 +213,15 @@ struct Lora {
     const Shape<dyn, dyn> a(rank, in), b(out, rank);
     linear<B, T> adapter;
     adapter.down = site.parameter(a, [&] {
+      if (site.made != nullptr) return site.made->down;
       const double deviation = 1.0 / static_cast<double>(rank);
       return start == "gaussian" ? normal<T>(a, site.source, deviation, site.device) : even(a, site.source, in);
     });
-    adapter.up = site.parameter(b, [&] { return start == "false" ? even(b, second, rank) : zeros<T>(b, site.device); });
+    adapter.up = site.parameter(b, [&] {
+      if (site.made != nullptr) return site.made->up;
+      return start == "false" ? even(b, second, rank) : zeros<T>(b, site.device);
+    });
+    if (site.made != nullptr) adapter.taken = site.made->taken;
     if (site.config.lora_bias)
       adapter.bias = site.parameter(Shape<dyn>(out), [&] { return zeros<T>(Shape<dyn>(out), site.device); });
     adapter.scaling = site.module.scaling;

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "veneer/nn/module.hpp"
+#include "veneer/peft/init/first_factors.hpp"
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
@@ -36,6 +37,7 @@ struct AdapterSite {
   bool values;                      // false: shapes alone, for a reader to fill and for counting
   std::shared_ptr<void>& common;    // what the modules of one adapter share, if they do
   B device;
+  const FirstFactors<T, B>* made = nullptr;  // values of A and B that were made before; null: draw them
 
   /// A parameter of the values that `first()` gives, or of none.
   template <ShapeLike S, class F>

@@ -10,6 +10,7 @@
 #include "veneer/peft/adalora.hpp"
 #include "veneer/peft/dora.hpp"
 #include "veneer/peft/ia3.hpp"
+#include "veneer/peft/init/observer.hpp"
 #include "veneer/peft/lora.hpp"
 #include "veneer/peft/several_slot.hpp"
 #include "veneer/peft/vera.hpp"
@@ -40,7 +41,7 @@ struct MethodList {
   using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
 
   template <Backend B, Real T>
-  using linear = AdapterSlot<typename Methods::template linear<B, T>...>;
+  using linear = AdapterSlot<typename Methods::template linear<B, T>..., InputObserver<B, T>>;
 
   template <Backend B, Real T, class Method>
   static auto embedding_of() {

@@ -131,8 +131,10 @@ inline Batch planned_batch(const MemoryPlanOptions& options) {
   return batch;
 }
 
-/// The adapter as it is in the middle of a run: AdaLoRA then keeps its averages.
+/// The adapter as it is in the middle of a run: AdaLoRA then keeps its averages. First values are drawn, whatever they
+/// were to be: the base has none to start from, and the sizes are the same.
 inline LoraConfig planned_adapter(LoraConfig config) {
+  config.init_lora_weights = "true";
   if (auto* budget = std::get_if<AdaLora>(&config.method))
     budget->total_step = std::max(budget->total_step, budget->tinit + budget->tfinal + 4);
   return config;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file decomposition.hpp
+/// Decompositions of a matrix on the host, as those who use them see them: without the library that computes them.
+///
+///   w ~ left diag(values) right      w: (rows, columns)   left: (rows, rank)   values: (rank)   right: (rank, columns)
+/// peft/init/decompose.hpp computes them and puts itself behind decomposer() wherever in a program it is included: one
+/// source file pays for it, and attach and load_adapter find it from every other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/core/random.hpp"
+#include "veneer/tensor/factory.hpp"
+
+namespace veneer {
+
+/// A matrix on the host, row by row, in double.
+struct HostMatrix {
+  index_t rows = 0, columns = 0;
+  std::vector<double> values;
+};
+
+struct Decomposition {
+  HostMatrix left;
+  std::vector<double> values;  // falling; none where they are part of `right`
+  HostMatrix right;
+};
+
+/// The ways to decompose, each to a rank of at most min(rows, columns), on one thread: the bits are the same at any
+/// number of threads.
+struct Decomposer {
+  Decomposition (*svd)(const HostMatrix& w, index_t rank);
+  Decomposition (*fast_svd)(const HostMatrix& w, index_t rank, index_t iterations, RandomStream source);
+  Decomposition (*qr)(const HostMatrix& w, index_t rank);
+};
+
+/// What computes decompositions in this program; null where no source file includes veneer/peft/init.hpp.
+inline const Decomposer*& decomposer() {
+  static const Decomposer* installed = nullptr;
+  return installed;
+}
+
+namespace detail {
+
+/// \throws ArgumentError that says what to include
+inline const Decomposer& needed_decomposer(const std::string& init) {
+  expects(decomposer() != nullptr, "veneer::attach: init_lora_weights \"" + init +
+                                       "\" decomposes matrices: include veneer/peft/init.hpp in one source file of "
+                                       "the program");
+  return *decomposer();
+}
+
+template <Real T, ShapeLike S, Backend B>
+HostMatrix to_host_matrix(const Tensor<T, S, B>& x) {
+  const std::vector<T> values = to_host(x);
+  return {x.extent(0), x.extent(1), {values.begin(), values.end()}};
+}
+
+template <Real T, Backend B>
+Matrix<T, B> from_host_matrix(const HostMatrix& x, const B& device) {
+  std::vector<T> values(x.values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(x.values[i]);
+  return from_host(Shape<dyn, dyn>(x.rows, x.columns), values, device);
+}
+
+}  // namespace detail
+
+}  // namespace veneer

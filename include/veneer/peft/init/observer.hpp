@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file observer.hpp
+/// InputObserver: y = w x, and tells somebody what x was. The frozen layer, for statistics of its inputs.
+#pragma once
+
+#include <functional>
+
+#include "veneer/nn/adapter.hpp"
+
+namespace veneer {
+
+template <Backend B, Real T = float>
+struct InputObserver {
+  std::function<void(const Matrix<T, B>&)> seen{};  // x: (tokens, in)
+
+  auto operator()(const auto& w, const auto& x) const {
+    if (seen) seen(Matrix<T, B>(value_of(x)));
+    return linear(x, w);
+  }
+  auto merged(const auto& w) const { return copy(decode(value_of(w))); }
+  static constexpr auto fields = std::tuple<>{};
+};
+
+}  // namespace veneer
