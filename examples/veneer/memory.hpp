@@ -15,8 +15,8 @@
 namespace veneer::program {
 
 struct MemoryRequest {
-  std::filesystem::path model;        // whose files say how weights are stored; empty or without files: config.json
-  std::optional<LoraConfig> adapter;  // none: every weight trains
+  std::filesystem::path model;         // whose files say how weights are stored; empty or without files: config.json
+  std::optional<LoraConfig> adapter;   // none: every weight trains
   std::optional<NF4Options> quantise;  // of the linear layers
   bool checkpointing = false;
   index_t batch = 8, seq = 512, grad_accum = 1;

@@ -307,9 +307,7 @@ class TrainRun {
     return all;
   }
 
-  Batch micro_batch(index_t number) {
-    return batch_of(*order_, number, examples_, replay_);
-  }
+  Batch micro_batch(index_t number) { return batch_of(*order_, number, examples_, replay_); }
 
   int train() {
     const index_t first = trainer_->optimizer().steps();

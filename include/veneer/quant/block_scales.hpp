@@ -28,8 +28,8 @@ inline constexpr index_t nested_blocksize = 256;
 
 namespace ops {
 
-/// The nearest float of x * y, in double. The product is exact there, and it is rounded on its bits: a compiler that may
-/// contract would turn a float product and the sum behind it into one operation with one rounding, and GCC does so
+/// The nearest float of x * y, in double. The product is exact there, and it is rounded on its bits: a compiler that
+/// may contract would turn a float product and the sum behind it into one operation with one rounding, and GCC does so
 /// through conversions to double too.
 VENEER_HD inline double rounded_product(float x, float y) {
 #if defined(__CUDA_ARCH__)
