@@ -45,6 +45,22 @@ TEMPLATE_LIST_TEST_CASE("nested scales lie within half a step of the map of the 
   }
 }
 
+TEMPLATE_LIST_TEST_CASE("the product of a nested scale is rounded before the sum", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const BlockScales<TestType> scales = nest(maxima<TestType>(2000, 5), 0.9876543f);
+  const std::vector<std::uint8_t> codes = to_host(scales.codes());
+  const std::vector<float> nested = to_host(scales.nested_absmax()), map = to_host(scales.map());
+  std::vector<float> expected;
+  int fused_differs = 0;
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const volatile float product = map[codes[i]] * nested[i / 256];  // volatile: no compiler looks through it
+    expected.push_back(product + scales.offset());
+    fused_differs += std::fma(map[codes[i]], nested[i / 256], scales.offset()) != expected.back();
+  }
+  CHECK(to_host(scales.decoded()) == expected);
+  CHECK(fused_differs > 0);  // the values tell the two apart
+}
+
 TEMPLATE_LIST_TEST_CASE("nesting around a given offset is idempotent", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const BlockScales<TestType> once = nest(maxima<TestType>(700, 3), 1.0f);

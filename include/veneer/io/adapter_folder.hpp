@@ -258,9 +258,8 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   });
   for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
   complaints.raise((folder / "adapter_model.safetensors").string(),
-                   "Check that r, rank_pattern, target_modules, bias and modules_to_save in adapter_config.json are "
-                   "those of this file, and that "
-                   "the base model is the right one." +
+                   "Check that r, rank_pattern, target_modules, use_dora, bias and modules_to_save in "
+                   "adapter_config.json are those of this file, and that the base model is the right one." +
                        detail::prefix_hint(file));
   return loaded;
 }

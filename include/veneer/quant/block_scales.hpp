@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -27,6 +28,20 @@ inline constexpr index_t nested_blocksize = 256;
 
 namespace ops {
 
+/// The nearest float of x * y, in double. The product is exact there, and it is rounded on its bits: a compiler that may
+/// contract would turn a float product and the sum behind it into one operation with one rounding, and GCC does so
+/// through conversions to double too.
+VENEER_HD inline double rounded_product(float x, float y) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<double>(__fmul_rn(x, y));
+#else
+  constexpr int dropped = 53 - 24;
+  constexpr std::uint64_t mask = (std::uint64_t{1} << dropped) - 1;
+  const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(x) * static_cast<double>(y));
+  return std::bit_cast<double>((bits + (mask >> 1) + ((bits >> dropped) & 1u)) & ~mask);
+#endif
+}
+
 /// What a kernel needs of BlockScales.
 struct ScaleView {
   const float* plain;
@@ -38,10 +53,9 @@ struct ScaleView {
 
   VENEER_HD float operator()(index_t block) const {
     if (codes == nullptr) return plain[block];
-    // The product of two floats is exact in double: no compiler can fuse it with the sum.
-    const float centred =
-        static_cast<float>(static_cast<double>(map[codes[block]]) * static_cast<double>(nested[block / nested_block]));
-    return centred + offset;
+    // Rounded twice, to double and to float, a sum of two floats is the float that it is rounded to at once.
+    return static_cast<float>(rounded_product(map[codes[block]], nested[block / nested_block]) +
+                              static_cast<double>(offset));
   }
 };
 
