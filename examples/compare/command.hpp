@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bed.hpp"
+#include "chosen.hpp"
 #include "report.hpp"
 
 namespace veneer::compare {

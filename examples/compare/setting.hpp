@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file setting.hpp
-/// One way to train the shipped model, and the learning rates that the reports use.
+/// One way to train the shipped model.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <utility>
 
 #include "veneer/core/shape.hpp"
 
@@ -38,28 +37,5 @@ struct Setting {
 };
 
 inline index_t rank_at_start(const Setting& setting) { return setting.rank + (setting.rank + 1) / 2; }
-
-/// The setting of a method at rank 8.
-inline Setting chosen(Method method) {
-  Setting setting;
-  setting.method = method;
-  switch (method) {
-    case Method::lora: setting.rate = 5e-3; break;
-    case Method::qlora: setting.rate = 5e-3; break;
-    case Method::dora: setting.rate = 5e-3; break;
-    case Method::adalora: setting.rate = 1e-2, setting.alpha = 24; break;
-    case Method::full: setting.rate = 5e-4; break;
-  }
-  return setting;
-}
-
-/// LoRA of a rank, with alpha = 2 rank.
-inline Setting chosen(index_t rank) {
-  Setting setting;
-  setting.rank = rank;
-  setting.alpha = 2.0 * static_cast<double>(rank);
-  setting.rate = 5e-3;
-  return setting;
-}
 
 }  // namespace veneer::compare
