@@ -92,8 +92,8 @@ class Magnitude {
   /// m = n: the start.
   void reset(const auto& w, const Direction& direction) {
     const auto& values = value_of(w);
-    value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(decode(values)), direction.down.value(),
-                                              direction.up.value(), direction.scaling));
+    value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(decode(values)),
+                                              direction.down.value(), direction.up.value(), direction.scaling));
   }
 
   /// m / n, on the tape of x if x is on one.
