@@ -272,7 +272,8 @@ TEST_CASE("export: every folder that is a low-rank term becomes plain LoRA with 
     }
     ++exported;
   }
-  CHECK(refused == std::set<std::string>{"dora", "dora-qwen2-bias", "dora-rslora-embedding", "ia3"});
+  CHECK(refused == std::set<std::string>{"dora", "dora-qwen2-bias", "dora-rslora-embedding", "ia3", "loftq",
+                                         "olora-raw", "pissa-raw", "pissa-rslora-raw"});
   CHECK(exported == 28);
   for (const char* one :
        {"adalora", "adalora-unpruned", "rslora", "rslora-patterns", "lora-all-linear-patterns", "vera"})

@@ -194,6 +194,7 @@ void check_combination(const NamedAdapters<Model>& adapters, const std::vector<W
   for (const WeightedAdapter& part : parts) {
     const auto& entry = adapters.at(part.name);
     expects(std::isfinite(part.weight), "veneer::combine: the weight of \"" + part.name + "\" must be finite");
+    expect_plain_base(entry.config, "veneer::combine: \"" + part.name + "\"");
     expects(!entry.config.lora_bias, "veneer::combine: lora_B of \"" + part.name +
                                          "\" has a bias, for which there is no rule: add the outputs, by sum(names)");
     expects(entry.plan.trained.empty() && entry.own_base.empty(),

@@ -65,6 +65,14 @@ void place_lora(Layer& layer, const LowRankFactors<T, B>& term, index_t rank, do
   }
 }
 
+/// Refuses an adapter that stands on another base than the one that readers have.
+inline void expect_plain_base(const LoraConfig& config, const std::string& call) {
+  expects(!initialization_named(config.init_lora_weights).changes_base(),
+          call + ": init_lora_weights \"" + config.init_lora_weights +
+              "\" changed the base too, so the factors alone say another function: merge it into the model instead, or "
+              "take what save_adapter, and PEFT, convert it to");
+}
+
 /// The settings of plain LoRA with one rank and alpha, the rest as it was.
 inline LoraConfig plain_config(LoraConfig config, index_t rank, double alpha) {
   if (const Vera* vera = std::get_if<Vera>(&config.method)) config.lora_dropout = vera->vera_dropout;
@@ -95,11 +103,12 @@ auto low_rank_term(const Slot& slot, const W& weight, const std::string& refusal
 }  // namespace detail
 
 /// \param adapted  a model with an adapter, by attach or load_adapter, with its settings and plan
-/// \throws ArgumentError for an adapter that is no low-rank term: DoRA, IA3
+/// \throws ArgumentError for an adapter that is no low-rank term (DoRA, IA3), or whose first values changed the base
 template <class Model>
 FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config, const AdapterPlan& plan) {
   FoldedAdapter<Model> folded{adapted, config, plan, false};
   expects(!plan.modules.empty(), "veneer::fold_to_lora: the plan names no module: there is no adapter to fold");
+  detail::expect_plain_base(config, "veneer::fold_to_lora");
   const AdaptedModule& first = plan.modules.front();
   index_t rank = 1;
   bool plain = std::holds_alternative<Lora>(config.method) && !config.use_rslora && !config.use_dora;
