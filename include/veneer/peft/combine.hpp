@@ -208,7 +208,7 @@ void check_combination(const NamedAdapters<Model>& adapters, const std::vector<W
 template <class Model>
 LoraConfig combined_config(const NamedAdapters<Model>& adapters, const std::vector<WeightedAdapter>& parts,
                            const std::vector<std::string>& modules, index_t rank) {
-  LoraConfig config = plain_config(adapters.at(parts[0].name).config, rank, static_cast<double>(rank));
+  LoraConfig config = folded_config(adapters.at(parts[0].name).config, rank, static_cast<double>(rank));
   std::vector<std::string> names;
   bool lists = true;
   for (const WeightedAdapter& part : parts) {

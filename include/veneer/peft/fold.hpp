@@ -74,7 +74,7 @@ inline void expect_plain_base(const LoraConfig& config, const std::string& call)
 }
 
 /// The settings of plain LoRA with one rank and alpha, the rest as it was.
-inline LoraConfig plain_config(LoraConfig config, index_t rank, double alpha) {
+inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
   if (const Vera* vera = std::get_if<Vera>(&config.method)) config.lora_dropout = vera->vera_dropout;
   config.r = rank, config.lora_alpha = alpha;
   config.use_rslora = config.use_dora = false;
@@ -117,7 +117,7 @@ FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config
     plain = plain && module.rank == first.rank && module.alpha == first.alpha;
   }
   folded.rewritten = !plain;
-  folded.config = detail::plain_config(config, rank, plain ? first.alpha : static_cast<double>(rank));
+  folded.config = detail::folded_config(config, rank, plain ? first.alpha : static_cast<double>(rank));
   detail::visit_adaptable(folded.model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
     if (!layer.adapter) return;
     const auto term = detail::low_rank_term(
