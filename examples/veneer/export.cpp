@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "veneer/peft/merge.hpp"
+
 #include "command.hpp"
 #include "session.hpp"
 
@@ -45,7 +47,7 @@ void warn_of_more(const AdapterChange& change) {
 
 int export_merged(const ExportFlags& flags) {
   Session session(flags.model);
-  const std::size_t count = session.merge().size();
+  const std::size_t count = session.merge({}).size();
   session.save(flags.out);
   note(flags.out + ": " + counted(count, "weight") + " changed; a model folder");
   return done;
