@@ -143,7 +143,7 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
   const fs::path data = folder.file("data.jsonl", as_lines(SafetensorsFile(curve / "batches.safetensors")));
   const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
   const std::string flags = model + "--data '" + data.string() + "' --quiet --batch 3 --grad-accum 2 --steps 9" +
-                            " --lr 0.01 --seed 5 --save-every 1 --no-shuffle ";
+                            " --lr 0.01 --seed 5 --no-shuffle ";
   const auto quoted = [&](const std::string& name) { return "'" + (folder / name).string() + "' "; };
   const std::vector<std::pair<std::string, std::string>> methods{
       {"lora", "--rank 3 --targets all-linear --dropout 0.1 --quant nf4 --double-quant"},
@@ -154,7 +154,7 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
   for (const auto& [method, own] : methods) {
     INFO(method);
     const std::string words = flags + "--method " + method + " " + own;
-    REQUIRE(train(words + " --threads 1 --out " + quoted(method), folder / "err") == 0);
+    REQUIRE(train(words + " --save-every 1 --threads 1 --out " + quoted(method), folder / "err") == 0);
     const auto bytes = [&](const std::string& run) { return file_text(folder / run / "adapter_model.safetensors"); };
     const std::vector<double> losses = losses_of(folder / method);
     REQUIRE(losses.size() == 9);
