@@ -40,7 +40,7 @@ void report_full(const Flags& flags) {
     const auto x = static_cast<double>(i);
     for (Chart* panel : {&chart, &prose})
       panel->categories.push_back(std::string(name_of(settings[i].method)) +
-                                  (settings[i].replay > 0 ? " + replay" : ""));
+                                  (settings[i].replay > 0 ? "\n+ replay" : ""));
     task.points.push_back(point(x, group.exact));
     old.points.push_back(point(x, group.old_skills));
     loss.points.push_back(point(x, group.prose));

@@ -204,7 +204,7 @@ TEST_CASE("compare full, ranks, swap and tune: tables and pictures of the shape 
   CHECK(arms[5][0] == "full, 4 of 32 replayed");
   CHECK(number(arms[2][6]) < number(arms[3][6]));  // LoRA takes less memory than full training,
   CHECK(number(arms[2][7]) < number(arms[3][7]));  // and leaves a smaller file
-  CHECK(count(file_text(folder / "compare_full.svg"), ">full + replay<") == 2);
+  CHECK(count(file_text(folder / "compare_full.svg"), ">+ replay<") == 4);
 
   const Result ranks = compare_program("ranks" + places, folder.path());
   REQUIRE(ranks.code == 0);

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,8 @@ struct ChartSeries {
   ChartMark mark = ChartMark::line_with_dots;
 };
 
-/// One panel. Without categories x is a number; with them the series are bars, and x is the index of a category.
+/// One panel. Without categories x is a number; with them the series are bars, and x is the index of a category, whose
+/// name may have two lines.
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<std::string> categories{};
@@ -218,8 +220,12 @@ class ChartPanel {
       for (const double tick : x_.ticks())
         words(x_.at(tick), y_.from + 18, chart_tick(tick), R"(class="faint" text-anchor="middle")");
     }
-    for (std::size_t i = 0; i < chart_.categories.size(); ++i)
-      words(x_.at(static_cast<double>(i)), y_.from + 18, chart_.categories[i], R"(class="ink" text-anchor="middle")");
+    for (std::size_t i = 0; i < chart_.categories.size(); ++i) {
+      double y = y_.from + 18;
+      std::istringstream lines(chart_.categories[i]);
+      for (std::string line; std::getline(lines, line); y += 15)
+        words(x_.at(static_cast<double>(i)), y, line, R"(class="ink" text-anchor="middle")");
+    }
     words((x_.from + x_.to) / 2, size_.height - 14, chart_.x_label, R"(class="ink" text-anchor="middle")");
     const double middle = (y_.from + y_.to) / 2;
     char turned[128];
