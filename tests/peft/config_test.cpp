@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/peft/config.hpp"
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -219,13 +218,11 @@ TEST_CASE("hostile patterns take no time and no stack") {
                                        repeated("[a]?", 249) + "b",
                                        repeated("(", 490) + "a" + repeated(")", 490),
                                        repeated(".*", 499)};
-  const auto start = std::chrono::steady_clock::now();
-  for (const std::string& pattern : heavy) {
+  for (const std::string& pattern : heavy) {  // in exponential time the test would not end
     INFO(pattern.substr(0, 60));
     const bool matches_all = pattern == heavy.back();
     CHECK(targets({.target_modules = ModuleChoice::regex(pattern)}, name + "!", ModuleKind::linear) == matches_all);
   }
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(5));  // exponential time would be years
   for (const std::string& pattern :
        {std::string(1001, 'a'), std::string("(a{1000}){1000}"), std::string("((a{50}){50}){50}"),
         std::string("a{99999999999999999999}"), repeated("(?=.*", 4) + repeated(")", 4), std::string("a\0b", 3)}) {
