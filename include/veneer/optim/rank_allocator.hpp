@@ -228,7 +228,7 @@ struct RankAllocator::EntryOf final : RankAllocator::Entry {
 
   EntryOf(std::string name, const AdaLoraAdapter<B, T>& handles)
       : adapter(handles), parts{{handles.down}, {handles.singular}, {handles.up}} {
-    module = std::move(name);
+    this->module = std::move(name);
   }
 
   const BudgetSchedule& schedule() const override { return adapter.schedule; }

@@ -167,14 +167,14 @@ struct AdaLora : BudgetSchedule {
                                                                " entries, expected init_r, " + std::to_string(init_r));
   }
 
-  void describe(AdaptedModule& module, const auto& matcher) const {
+  void describe(AdaptedModule& adapted, const auto& matcher) const {
     const double alpha = matcher.config().lora_alpha;
-    module.rank = init_r;
-    if (const std::vector<bool>* mask = mask_of(module.name))
-      module.rank = std::count(mask->begin(), mask->end(), true);
-    module.alpha = alpha;
-    module.scaling = alpha > 0 ? alpha : static_cast<double>(init_r);
-    module.untrained = 1;  // n, which PEFT counts
+    adapted.rank = init_r;
+    if (const std::vector<bool>* mask = mask_of(adapted.name))
+      adapted.rank = std::count(mask->begin(), mask->end(), true);
+    adapted.alpha = alpha;
+    adapted.scaling = alpha > 0 ? alpha : static_cast<double>(init_r);
+    adapted.untrained = 1;  // n, which PEFT counts
   }
 
   template <Real T, Backend B, class Config>

@@ -273,13 +273,13 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
     candidates.insert(name.substr(name.rfind('.') + 1));
     if (!matcher.targets(name, kind)) return;
     adapted.push_back(name);
-    AdaptedModule module{.name = name, .out = shape[0], .in = shape[1]};
-    with_method(config, [&](const auto& method) { detail::describe_module(method, module, matcher); });
+    AdaptedModule entry{.name = name, .out = shape[0], .in = shape[1]};
+    with_method(config, [&](const auto& method) { detail::describe_module(method, entry, matcher); });
     auto trial = layer;  // handles, and a slot to fill with shapes
     std::shared_ptr<void> nothing;
-    detail::fill_slot(trial, config, module, {.initialise = false}, nothing);
-    module.parameters = detail::adapter_parameters(trial.adapter);
-    plan.modules.push_back(std::move(module));
+    detail::fill_slot(trial, config, entry, {.initialise = false}, nothing);
+    entry.parameters = detail::adapter_parameters(trial.adapter);
+    plan.modules.push_back(std::move(entry));
   });
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;

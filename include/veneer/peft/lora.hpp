@@ -194,10 +194,10 @@ struct Lora {
   using embedding = LowRankEmbeddingAdapter<B, dyn, T>;
   bool operator==(const Lora&) const = default;
 
-  static void describe(AdaptedModule& module, const auto& matcher) {
-    module.rank = matcher.rank_for(module.name);
-    module.alpha = matcher.alpha_for(module.name);
-    module.scaling = matcher.scaling_for(module.name);
+  static void describe(AdaptedModule& adapted, const auto& matcher) {
+    adapted.rank = matcher.rank_for(adapted.name);
+    adapted.alpha = matcher.alpha_for(adapted.name);
+    adapted.scaling = matcher.scaling_for(adapted.name);
   }
 
   /// The factors, as init_lora_weights says.
