@@ -3,11 +3,11 @@
 # veneer_require_component() turns an absent one into a message that names the packages.
 #
 #   veneer::io    safetensors, JSON, adapter folders       veneer::veneer + nlohmann-json
-#   veneer::text  tokenizers, chat templates, data sets    veneer::io + PCRE2 (8 bit) + utf8proc
+#   veneer::text  tokenizers, chat templates, data sets    veneer::io + PCRE2 (8 bit) + utf8proc + sentencepiece
 #   veneer::cuda  the CUDA backend                         veneer::veneer + CUDA toolkit
 
 set(VENEER_PACKAGES_io "nlohmann-json3-dev")
-set(VENEER_PACKAGES_text "nlohmann-json3-dev libpcre2-dev libutf8proc-dev")
+set(VENEER_PACKAGES_text "nlohmann-json3-dev libpcre2-dev libutf8proc-dev libsentencepiece-dev")
 set(VENEER_PACKAGES_cuda "the CUDA toolkit, and CUDA enabled as a language before veneer is looked for")
 
 # kind: ALIAS inside this source tree (our headers are then ordinary headers, warnings on), IMPORTED in a package.
@@ -38,8 +38,9 @@ macro(veneer_add_components kind)
   if(NOT TARGET veneer::text AND TARGET veneer::io)
     find_package(VeneerPcre2 QUIET MODULE)
     find_package(VeneerUtf8proc QUIET MODULE)
-    if(TARGET veneer::pcre2 AND TARGET veneer::utf8proc)
-      veneer_add_component(${kind} text veneer::io veneer::pcre2 veneer::utf8proc)
+    find_package(VeneerSentencepiece QUIET MODULE)
+    if(TARGET veneer::pcre2 AND TARGET veneer::utf8proc AND TARGET veneer::sentencepiece)
+      veneer_add_component(${kind} text veneer::io veneer::pcre2 veneer::utf8proc veneer::sentencepiece)
     endif()
   endif()
 

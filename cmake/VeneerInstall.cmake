@@ -18,5 +18,5 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/veneerConfigVers
 install(FILES
   "${PROJECT_BINARY_DIR}/package/veneerConfig.cmake" "${PROJECT_BINARY_DIR}/package/veneerConfigVersion.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/VeneerComponents.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindVeneerPcre2.cmake"
-  "${PROJECT_SOURCE_DIR}/cmake/FindVeneerUtf8proc.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FindVeneerUtf8proc.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindVeneerSentencepiece.cmake"
   DESTINATION "${VENEER_PACKAGE_DIR}")
