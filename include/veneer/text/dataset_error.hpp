@@ -25,9 +25,11 @@ enum class DatasetReason {
   duplicate_key,       // a name twice in one object
   unknown_format,      // the first line has the keys of no format
   mixed_formats,       // a later line has the keys of another format
-  unsupported_format,  // a known format that can't be read yet
   missing_field,       //
   wrong_type,          //
+  empty_messages,      // a list of messages without one
+  unknown_role,        // neither system, user nor assistant
+  no_assistant_turn,   // a conversation that nothing can be learned from
   bad_id,              // an id or label outside the vocabulary
   length_mismatch,     // labels and ids differ in count
   empty_file,          // no record at all
@@ -49,9 +51,11 @@ inline std::string_view to_string(DatasetReason reason) {
     case DatasetReason::duplicate_key: return "duplicate_key";
     case DatasetReason::unknown_format: return "unknown_format";
     case DatasetReason::mixed_formats: return "mixed_formats";
-    case DatasetReason::unsupported_format: return "unsupported_format";
     case DatasetReason::missing_field: return "missing_field";
     case DatasetReason::wrong_type: return "wrong_type";
+    case DatasetReason::empty_messages: return "empty_messages";
+    case DatasetReason::unknown_role: return "unknown_role";
+    case DatasetReason::no_assistant_turn: return "no_assistant_turn";
     case DatasetReason::bad_id: return "bad_id";
     case DatasetReason::length_mismatch: return "length_mismatch";
     case DatasetReason::empty_file: return "empty_file";

@@ -282,6 +282,38 @@ inline JsonScan scan_json(std::string_view text) {
   return result;
 }
 
+/// The items of a JSON array, as they stand in the text, without the space around them. `array` is one that a scan
+/// found.
+inline std::vector<std::string_view> json_items(std::string_view array) {
+  std::vector<std::string_view> items;
+  constexpr std::string_view space = " \t\n\r";
+  const auto add = [&](std::size_t begin, std::size_t end) {
+    begin = array.find_first_not_of(space, begin);
+    if (begin >= end) return;  // nothing between the brackets
+    items.push_back(array.substr(begin, array.find_last_not_of(space, end - 1) + 1 - begin));
+  };
+  std::size_t depth = 0, begin = 1;
+  bool in_string = false;
+  for (std::size_t at = 1; at + 1 < array.size(); ++at) {
+    const char c = array[at];
+    if (in_string) {
+      if (c == '\\') ++at;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    } else if (c == ',' && depth == 0) {
+      add(begin, at);
+      begin = at + 1;
+    }
+  }
+  add(begin, array.size() - 1);
+  return items;
+}
+
 /// How many arrays and objects are open at once in `text`, at most; brackets in strings do not count. Any text will do.
 inline std::size_t json_depth(std::string_view text) {
   std::size_t depth = 0;

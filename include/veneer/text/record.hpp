@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file record.hpp
+/// Record: one record of training data as its file holds it, before any tokenizer sees it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "veneer/text/dataset_error.hpp"
+#include "veneer/text/message.hpp"
+
+namespace veneer {
+
+enum class DatasetFormat { messages, conversations, prompt_completion, instruction, text, input_ids, plain };
+
+/// The name of a format as messages give it.
+inline std::string_view to_string(DatasetFormat format) {
+  constexpr std::array<std::string_view, 7> names{
+      "messages", "conversations", "prompt + completion", "instruction + output", "text", "input_ids", "plain text"};
+  return names[static_cast<std::size_t>(format)];
+}
+
+/// One record. What its format does not have is empty.
+struct Record {
+  DatasetFormat format = DatasetFormat::text;
+  std::size_t line = 0;
+  std::string prompt;                // of prompt + completion, and of instruction + output
+  std::string text;                  // the completion, or the text
+  std::vector<std::int32_t> ids;     // (tokens)
+  std::vector<std::int32_t> labels;  // (tokens), not shifted; `ignored_label` where nothing is learned
+  std::vector<Message> messages;     // of a conversation
+  std::size_t prompt_messages = 0;   // of them, those of the prompt: nothing is learned before the completion
+
+  bool is_conversation() const { return !messages.empty(); }
+  /// The number of the last message of the assistant; of messages where there is none.
+  std::size_t last_reply() const {
+    std::size_t at = messages.size();
+    while (at > 0 && messages[at - 1].role != "assistant") --at;
+    return at > 0 ? at - 1 : messages.size();
+  }
+  /// Whether there is a prompt, empty or not, with a text behind it.
+  bool has_prompt() const {
+    return format == DatasetFormat::prompt_completion || format == DatasetFormat::instruction;
+  }
+};
+
+/// What was noticed in a file that can be used.
+struct DatasetNote {
+  std::size_t line;
+  DatasetReason reason;
+  friend bool operator==(const DatasetNote&, const DatasetNote&) = default;
+};
+
+/// Notes in the order of lines; only the first are kept, all are counted.
+class DatasetNotes {
+ public:
+  static constexpr std::size_t kept = 1000;
+
+  void add(std::size_t line, DatasetReason reason) {
+    if (first_.size() < kept) first_.push_back({line, reason});
+    ++count_;
+  }
+  std::size_t count() const { return count_; }
+  const std::vector<DatasetNote>& first() const { return first_; }
+
+ private:
+  std::vector<DatasetNote> first_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace veneer
