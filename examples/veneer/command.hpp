@@ -39,6 +39,7 @@ void add_combine(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_tokenize(CLI::App& app, Run& run);
+void add_validate(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);
 
 /// The flags that describe an adapter, for `train` and `plan`.

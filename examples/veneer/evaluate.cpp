@@ -11,8 +11,10 @@
 
 #include "veneer/io/json.hpp"
 #include "veneer/text/line_reader.hpp"
+#include "veneer/train/exact_match.hpp"
 
 #include "command.hpp"
+#include "data_flags.hpp"
 #include "session.hpp"
 
 namespace veneer::program {
@@ -22,7 +24,7 @@ namespace {
 struct EvaluateFlags {
   ModelFlags model;
   std::string data;
-  std::string train_on = "completion";
+  DataFlags making;
   index_t seq = 512;
   std::size_t batch = 8;
   index_t max_new_tokens = 72;
@@ -40,17 +42,15 @@ struct Matches {
   Json json() const { return {{"exact_match", share()}, {"exact", exact}, {"count", count}}; }
 };
 
-Json evaluate_loss(const Session& session, const std::optional<Tokenizer>& tokenizer, const EvaluateFlags& flags) {
-  const ExampleOptions options{
-      .train_on = flags.train_on == "all" ? TrainOn::all : TrainOn::completion,
-      .max_length = static_cast<std::size_t>(std::min(flags.seq, session.config().max_position_embeddings)),
-      .rows = static_cast<std::int32_t>(session.config().vocab_size)};
-  const ExampleSet set = load_examples(flags.data, tokenizer ? &*tokenizer : nullptr, options);
-  const DatasetReport& report = set.report;
-  expects<FormatError>(!set.examples.empty(), flags.data + ": holds no example with a token to predict");
+Json evaluate_loss(const Session& session, const std::optional<Tokenizer>& tokenizer, const EvaluateFlags& flags,
+                   ExampleOptions options) {
+  options.max_length = static_cast<std::size_t>(std::min(flags.seq, session.config().max_position_embeddings));
+  ExampleStore examples;
+  const DatasetReport report = store_examples(flags.data, tokenizer ? &*tokenizer : nullptr, options, examples);
+  expects<FormatError>(!examples.empty(), flags.data + ": holds no example with a token to predict");
   SummedLoss total;
-  for (std::size_t begin = 0; begin < set.examples.size(); begin += flags.batch) {
-    const SummedLoss some = session.loss(set.examples, begin, std::min(set.examples.size(), begin + flags.batch));
+  for (std::size_t begin = 0; begin < examples.size(); begin += flags.batch) {
+    const SummedLoss some = session.loss(examples, begin, std::min(examples.size(), begin + flags.batch));
     total.sum += some.sum;
     total.targets += some.targets;
   }
@@ -78,29 +78,37 @@ std::map<std::size_t, std::string> read_skills(const std::string& path) {
   return skills;
 }
 
-Json evaluate_matches(const Session& session, const Tokenizer& tokenizer, const EvaluateFlags& flags) {
-  DatasetReader reader(flags.data);
+/// Up to `count` more records that can be completed.
+std::vector<Record> next_records(DatasetReader& reader, std::size_t count, const std::string& path) {
   std::vector<Record> records;
-  for (Record record; reader.next(record);) {
-    expects<FormatError>(record.format == DatasetFormat::prompt_completion,
-                         flags.data + ": --generate needs records with a prompt and a completion");
-    records.push_back(record);
+  for (Record record; records.size() < count && reader.next(record);) {
+    expects<FormatError>(record.has_prompt() || record.is_conversation(),
+                         path +
+                             ": --generate needs records with a prompt and a completion, instructions with an "
+                             "output, or conversations; found " +
+                             std::string(to_string(record.format)));
+    records.push_back(std::move(record));
   }
+  return records;
+}
+
+Json evaluate_matches(const Session& session, const Tokenizer& tokenizer, const EvaluateFlags& flags,
+                      const ExampleOptions& options) {
+  DatasetReader reader(flags.data);
   const std::map<std::size_t, std::string> skills = read_skills(flags.data);
   Matches all;
   std::map<std::string, Matches> by_skill;
-  constexpr std::size_t at_once = 64;
-  for (std::size_t begin = 0; begin < records.size(); begin += at_once) {
-    const std::size_t end = std::min(records.size(), begin + at_once);
-    const std::vector<Record> some(records.begin() + static_cast<std::ptrdiff_t>(begin),
-                                   records.begin() + static_cast<std::ptrdiff_t>(end));
-    const std::vector<std::string> found = session.complete(tokenizer, some, flags.max_new_tokens);
+  for (;;) {
+    constexpr std::size_t at_once = 64;
+    const std::vector<Record> some = next_records(reader, at_once, flags.data);
+    if (some.empty()) break;
+    const std::vector<Completion> found = session.complete(tokenizer, some, flags.max_new_tokens, options);
     for (std::size_t i = 0; i < some.size(); ++i) {
-      const bool match = found[i] == some[i].text;
-      all.add(match);
-      if (const auto skill = skills.find(some[i].line); skill != skills.end()) by_skill[skill->second].add(match);
+      all.add(found[i].exact());
+      if (const auto skill = skills.find(some[i].line); skill != skills.end())
+        by_skill[skill->second].add(found[i].exact());
     }
-    note("generated " + std::to_string(end) + " of " + std::to_string(records.size()));
+    note("generated " + std::to_string(all.count));
   }
   Json json = all.json();
   for (const auto& [name, matches] : by_skill) json["skills"][name] = matches.json();
@@ -140,8 +148,9 @@ int run_evaluate(const EvaluateFlags& flags) {
   expects<FormatError>(tokenizer.has_value() || !flags.generate,
                        flags.model.model + ": no tokenizer.json; --generate needs one");
   const Session session(flags.model);
-  Json result = evaluate_loss(session, tokenizer, flags);
-  if (flags.generate) result["generated"] = evaluate_matches(session, *tokenizer, flags);
+  const ExampleOptions options = flags.making.options(flags.model.model, tokenizer, &session.config());
+  Json result = evaluate_loss(session, tokenizer, flags, options);
+  if (flags.generate) result["generated"] = evaluate_matches(session, *tokenizer, flags, options);
   if (flags.json) {
     print(dump_python(result, {.indent = -1, .sort_keys = false}) + "\n");
   } else {
@@ -158,13 +167,11 @@ void add_evaluate(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("evaluate", "loss and perplexity of a file, and exact matches");
   flags->model.add_to(*command);
   command->add_option("--data", flags->data, "JSONL or .txt")->required();
-  command->add_flag("--generate", flags->generate, "complete each prompt and compare, byte for byte");
+  command->add_flag("--generate", flags->generate, "complete each prompt, or conversation, and compare, byte for byte");
   command->add_option("--max-new-tokens", flags->max_new_tokens, "of a completion")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  command->add_option("--train-on", flags->train_on, "what of a prompt and its completion counts")
-      ->check(CLI::IsMember({"completion", "all"}))
-      ->capture_default_str();
+  flags->making.add_to(*command);
   command->add_option("--seq", flags->seq, "longest sequence, in tokens")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();

@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
   add_quantize(app, run);
   add_inspect(app, run);
   add_tokenize(app, run);
+  add_validate(app, run);
   add_env(app, run);
   try {
     app.parse(argc, argv);

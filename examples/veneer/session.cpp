@@ -74,16 +74,14 @@ std::vector<std::int32_t> Session::generate(const std::vector<std::int32_t>& pro
   return veneer::generate(parts_->model, {prompt}, options).front();
 }
 
-std::vector<std::string> Session::complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
-                                           index_t max_new_tokens) const {
-  const CompletionOptions options{.max_new_tokens = max_new_tokens, .stop = stop_ids(folder(), config(), tokenizer)};
-  std::vector<std::string> found;
-  for (Completion& completion : veneer::complete(parts_->model, tokenizer, records, options))
-    found.push_back(std::move(completion.found));
-  return found;
+std::vector<Completion> Session::complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
+                                          index_t max_new_tokens, const ExampleOptions& making) const {
+  return veneer::complete(
+      parts_->model, tokenizer, records,
+      {.max_new_tokens = max_new_tokens, .stop = stop_ids(folder(), config(), tokenizer), .making = making});
 }
 
-SummedLoss Session::loss(const std::vector<Example>& examples, std::size_t begin, std::size_t end) const {
+SummedLoss Session::loss(const ExampleStore& examples, std::size_t begin, std::size_t end) const {
   Batch batch;
   for (std::size_t i = begin; i < end; ++i) batch.add(examples[i]);
   return {evaluate_loss(parts_->model, batch), batch.counted};

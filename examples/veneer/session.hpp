@@ -19,6 +19,7 @@
 #include "model_flags.hpp"
 
 namespace veneer {
+struct Completion;       // train/exact_match.hpp
 struct CombineOptions;   // peft/combine.hpp
 struct GenerateOptions;  // nn/generate.hpp
 struct MergedWeight;     // peft/merge.hpp
@@ -67,11 +68,12 @@ class Session {
   /// The new tokens behind `prompt`.
   std::vector<std::int32_t> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options) const;
 
-  /// What the model says to each prompt, greedily.
-  std::vector<std::string> complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
-                                    index_t max_new_tokens) const;
+  /// What the model says to each prompt, greedily, beside what it should say.
+  /// `making`: how conversations are written.
+  std::vector<Completion> complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
+                                   index_t max_new_tokens, const ExampleOptions& making) const;
 
-  SummedLoss loss(const std::vector<Example>& examples, std::size_t begin, std::size_t end) const;
+  SummedLoss loss(const ExampleStore& examples, std::size_t begin, std::size_t end) const;
 
   /// Folds the adapter into the weights; the session then holds a plain model.
   std::vector<MergedWeight> merge(const MergeOptions& options);

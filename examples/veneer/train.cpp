@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "veneer/io/adapter_folder.hpp"
@@ -10,12 +11,14 @@
 #include "veneer/optim/lora_plus.hpp"
 #include "veneer/peft/init/eva.hpp"
 #include "veneer/peft/merge.hpp"
+#include "veneer/text/example_rows.hpp"
 #include "veneer/text/examples.hpp"
 #include "veneer/train/exact_match.hpp"
 #include "veneer/train/metrics.hpp"
 #include "veneer/train/order.hpp"
 #include "veneer/train/state.hpp"
 
+#include "data_flags.hpp"
 #include "memory.hpp"
 #include "progress.hpp"
 #include "train_settings.hpp"
@@ -111,44 +114,47 @@ class TrainRun {
   void read_data() {
     const fs::path folder = settings_.model;
     if (fs::exists(folder / "tokenizer.json")) tokenizer_ = Tokenizer::from_folder(folder);
-    examples_ = read_examples(settings_.data);
-    if (!settings_.replay.empty()) replay_ = read_examples(settings_.replay);
+    making_ = DataFlags{settings_.train_on, settings_.chat_template, settings_.plain_content}.options(
+        folder, tokenizer_, &config_file_.config);
+    making_.max_length = static_cast<std::size_t>(settings_.seq);
+    making_.cut = !settings_.packing;
+    const auto data = read_examples(settings_.data);
+    ChosenExamples chosen;
     if (!settings_.eval.empty()) {
-      evaluation_ = read_examples(settings_.eval);
+      evaluation_ = ExampleRows::whole(read_examples(settings_.eval), {}, making_.max_length);
     } else if (settings_.eval_split > 0) {
-      hold_out();
+      HeldOut rows = hold_out(data->size(), settings_.eval_split, settings_.seed);
+      evaluation_ = ExampleRows::whole(data, std::move(rows.out), making_.max_length);
+      chosen = std::move(rows.kept);
     }
-  }
-
-  std::vector<Example> read_examples(const std::string& path) const {
-    ExampleOptions options;
-    options.train_on = settings_.train_on == "all" ? TrainOn::all : TrainOn::completion;
-    options.max_length = static_cast<std::size_t>(settings_.seq);
-    options.rows = static_cast<std::int32_t>(config_file_.config.vocab_size);
-    if (tokenizer_ && !tokenizer_->eos_id() && !config_file_.config.eos_token_ids.empty()) {
-      options.eos_id = static_cast<std::int32_t>(config_file_.config.eos_token_ids[0]);
-    }
-    ExampleSet set = load_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, options);
-    if (set.examples.empty()) throw FormatError(path + ": no line holds anything to learn from");
-    say(path + ": " + std::to_string(set.report.examples) + " sequences, " + std::to_string(set.report.tokens) +
-        " tokens, " + std::to_string(set.report.learned) + " of them learnt" +
-        (set.report.truncated > 0
-             ? "; " + std::to_string(set.report.truncated) + " cut to --seq " + std::to_string(settings_.seq)
-             : ""));
-    return std::move(set.examples);
-  }
-
-  void hold_out() {
-    const auto count = static_cast<std::size_t>(settings_.eval_split * static_cast<double>(examples_.size()));
-    EpochWalk walk(static_cast<index_t>(examples_.size()), true, {settings_.seed, std::uint64_t{1} << 42});
-    std::vector<Example> kept;
-    for (std::size_t i = 0; i < examples_.size(); ++i) {
-      Example& example = examples_[static_cast<std::size_t>(walk.at(static_cast<index_t>(i)))];
-      (i < count ? evaluation_ : kept).push_back(example);
-    }
-    examples_ = std::move(kept);
-    if (examples_.empty())
+    fresh_ = rows_of(data, std::move(chosen));
+    if (fresh_.empty())
       throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
+    if (!settings_.replay.empty()) replayed_ = rows_of(read_examples(settings_.replay), {});
+  }
+
+  /// What --batch counts: lines, or packed rows.
+  ExampleRows rows_of(std::shared_ptr<const ExampleStore> data, ChosenExamples chosen) const {
+    const auto length = static_cast<std::size_t>(settings_.seq);
+    if (!settings_.packing) return ExampleRows::whole(std::move(data), std::move(chosen), length);
+    ExampleRows rows = ExampleRows::packed(std::move(data), length, std::move(chosen));
+    say("packed into " + std::to_string(rows.size()) + " rows of " + std::to_string(length) + " tokens");
+    return rows;
+  }
+
+  std::shared_ptr<const ExampleStore> read_examples(const std::string& path) const {
+    const auto store = std::make_shared<ExampleStore>();
+    const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, making_, *store);
+    if (store->empty()) throw FormatError(path + ": no line holds anything to learn from");
+    say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) + " tokens, " +
+        std::to_string(report.learned) + " of them learnt" +
+        (report.truncated > 0
+             ? "; " + std::to_string(report.truncated) + " cut to --seq " + std::to_string(settings_.seq)
+             : "") +
+        (report.unlearned.count() > 0
+             ? "; " + std::to_string(report.unlearned.count()) + " dropped: nothing of them is learnt"
+             : ""));
+    return store;
   }
 
   void load_model() {
@@ -222,7 +228,7 @@ class TrainRun {
   /// EVA: the first batches of the run say where the inputs of the layers vary.
   void attach_directions() {
     std::vector<Batch> looked_at;
-    const index_t lines = settings_.batch, known = static_cast<index_t>(examples_.size());
+    const index_t lines = settings_.batch, known = static_cast<index_t>(fresh_.size());
     for (index_t i = 0; i < std::min(settings_.eva_batches, std::max<index_t>(1, known / lines)); ++i)
       looked_at.push_back(micro_batch(i));
     const auto found = explained_variance(model_, lora_, looked_at,
@@ -255,12 +261,12 @@ class TrainRun {
 
   /// The order of the data, and the number of steps that follows from it.
   void plan_order() {
-    order_.emplace(static_cast<index_t>(examples_.size()), settings_.batch, settings_.shuffle, settings_.seed,
-                   static_cast<index_t>(replay_.size()), replay_.empty() ? 0.0 : settings_.replay_share);
+    order_.emplace(static_cast<index_t>(fresh_.size()), settings_.batch, settings_.shuffle, settings_.seed,
+                   static_cast<index_t>(replayed_.size()), replayed_.empty() ? 0.0 : settings_.replay_share);
     const double per_step = static_cast<double>(order_->fresh_per_batch() * settings_.grad_accum);
     total_ = settings_.steps > 0
                  ? settings_.steps
-                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(examples_.size()) / per_step));
+                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(fresh_.size()) / per_step));
   }
 
   void prepare_trainer() {
@@ -307,7 +313,7 @@ class TrainRun {
     return all;
   }
 
-  Batch micro_batch(index_t number) { return batch_of(*order_, number, examples_, replay_); }
+  Batch micro_batch(index_t number) { return batch_of(*order_, number, fresh_, replayed_); }
 
   int train() {
     const index_t first = trainer_->optimizer().steps();
@@ -385,17 +391,17 @@ class TrainRun {
     DatasetReader reader(settings_.eval.empty() ? settings_.data : settings_.eval);
     std::vector<Record> records;
     for (Record record; records.size() < 3 && reader.next(record);) {
-      if (record.format != DatasetFormat::prompt_completion) return {};
+      if (!record.has_prompt() && !record.is_conversation()) return {};
       records.push_back(record);
     }
-    return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids()});
+    return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids(), .making = making_});
   }
 
   Showcase showcase() {
     std::string test = settings_.data;
     const std::size_t at = test.rfind(".train.");
     if (at != std::string::npos) test.replace(at, 7, ".test.");
-    const CompletionOptions options{.stop = stop_ids()};
+    const CompletionOptions options{.stop = stop_ids(), .making = making_};
     Showcase result;
     if (at != std::string::npos && fs::exists(test))
       result.task = complete(model_, *tokenizer_, read_records(test), options);
@@ -472,7 +478,8 @@ class TrainRun {
   std::optional<TrainingState> state_;
   std::optional<fs::path> state_folder_;
   std::optional<Tokenizer> tokenizer_;
-  std::vector<Example> examples_, replay_, evaluation_;
+  ExampleOptions making_;
+  ExampleRows fresh_, replayed_, evaluation_;
   std::optional<DataOrder> order_;
   std::optional<Trainer<AnyLlama<>>> trainer_;
   index_t total_ = 0;

@@ -32,6 +32,7 @@ void each_setting(S& s, const F& f) {
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
   f("lora-plus-ratio", s.lora_plus_ratio), f("lora-plus-embedding-lr", s.lora_plus_embedding_lr);
   f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
+  f("chat-template", s.chat_template), f("plain-content", s.plain_content), f("packing", s.packing);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
   f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("shipped", s.shipped);
   f("quant", s.quant.quant), f("double-quant", s.quant.double_quant);
@@ -59,7 +60,8 @@ void TrainSettings::add_to(CLI::App& command) {
       ->check(CLI::Range(0.0, 0.99));
   command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
   command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "lines a micro-batch")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "lines a micro-batch; with --packing, rows of --seq tokens")
+      ->check(CLI::PositiveNumber);
   command.add_option("--grad-accum", grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
   command.add_option("--seq", seq, "longest sequence, in tokens")->check(CLI::PositiveNumber);
   command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
@@ -78,7 +80,11 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "of initial values, order and dropout");
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
-  command.add_option("--train-on", train_on, "completion or all")->check(CLI::IsMember({"completion", "all"}));
+  command.add_option("--train-on", train_on, "the completion, or the assistant's replies (completion), or all")
+      ->check(CLI::IsMember({"completion", "all"}));
+  command.add_option("--chat-template", chat_template,
+                     "how conversations are written; by default as the model's own template does");
+  command.add_flag("--plain-content", plain_content, "special tokens inside what a message says are text");
   command.add_option("--eval", eval, "held-out data");
   command.add_option("--eval-split", eval_split, "share of the data to hold out")->check(CLI::Range(0.0, 0.9));
   command.add_option("--eval-every", eval_every, "steps between evaluations");
@@ -89,8 +95,10 @@ void TrainSettings::add_to(CLI::App& command) {
   quant.add_to(command);
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
   command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
-  command.add_flag("--packing", packing,
-                   "sequences of a batch lie end to end, each seeing itself alone (always so here)");
+  command.add_flag(
+      "--packing", packing,
+      "fill rows of --seq tokens with sequences end to end, each seeing itself alone; long ones are not cut "
+      "but go on in the next row");
   command.add_flag("--dry-run", dry_run, "print settings and plan, then stop");
   command.add_flag("--json", json, "print the result as one JSON object");
   command.add_flag("--quiet", quiet, "no progress");

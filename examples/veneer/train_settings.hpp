@@ -32,6 +32,8 @@ struct TrainSettings {
   std::uint64_t seed = 0;
   bool shuffle = true;
   std::string train_on = "completion";
+  std::string chat_template;  // empty: the model's own
+  bool plain_content = false, packing = false;
   std::string eval;
   double eval_split = 0;
   index_t eval_every = 0, save_every = 0;
@@ -39,7 +41,7 @@ struct TrainSettings {
   std::string dtype = "float32", device = "cpu";
   QuantFlags quant;
   int threads = 0;
-  bool dry_run = false, json = false, quiet = false, packing = false;
+  bool dry_run = false, json = false, quiet = false;
   bool shipped = false;  // no --model: the model and the task that come with the program
 
   void add_to(CLI::App& command);

@@ -231,6 +231,81 @@ TEST_CASE("train: every initialisation starts where the base is, stops and goes 
   }
 }
 
+TEST_CASE("train: a packed row that holds whole sequences teaches what they teach in lines") {
+  const TemporaryFolder folder;
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
+  std::string lines;
+  for (int i = 0; i < 24; ++i) {  // pairs of 12 tokens
+    Json ids = Json::array();
+    for (int t = 0; t < (i % 2 == 0 ? 7 : 5); ++t) ids.push_back((i * 31 + t * 17) % 90 + 1);
+    lines += Json{{"input_ids", ids}}.dump() + "\n";
+  }
+  const std::string flags = model + "--data '" + folder.file("d.jsonl", lines).string() +
+                            "' --seq 12 --lr 0.01 --rank 2 --no-shuffle --seed 3 --quiet ";
+  const auto run_as = [&](const char* name, const std::string& own) {
+    const int code = train(flags + own + " --out '" + (folder / name).string() + "'", folder / "err");
+    INFO(file_text(folder / "err"));
+    REQUIRE(code == 0);
+    Json kept = Json::array();
+    std::ifstream in(folder / name / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      Json json = parse_json(line, "metrics.jsonl");
+      json.erase("tokens_per_second"), json.erase("memory_bytes");
+      kept.push_back(json);
+    }
+    return kept;
+  };
+  const Json packed = run_as("packed", "--packing --batch 2");
+  CHECK(packed.size() == 6);                      // an epoch: 12 rows, 2 a batch
+  CHECK(packed == run_as("lines", "--batch 4"));  // the same batches, so the same bits
+  const Json apart = run_as("apart", "--batch 1 --grad-accum 4");
+  REQUIRE(apart.size() == packed.size());
+  for (std::size_t i = 0; i < packed.size(); ++i) {  // each sequence in a pass of its own: sums in another order
+    CHECK(apart[i]["tokens"] == packed[i]["tokens"]);
+    CHECK(apart[i]["loss"].get<double>() == Approx(packed[i]["loss"].get<double>()).epsilon(1e-6));
+    CHECK(apart[i]["grad_norm"].get<double>() == Approx(packed[i]["grad_norm"].get<double>()).epsilon(1e-6));
+  }
+  CHECK(file_text(folder / "packed" / "adapter_model.safetensors") ==
+        file_text(folder / "lines" / "adapter_model.safetensors"));
+  const std::string config = file_text(folder / "packed" / "resolved_config.yaml");
+  CHECK(config.find("packing: true") != std::string::npos);
+}
+
+TEST_CASE("train: every form of data is learned from, and evaluated, in lines and packed") {
+  const TemporaryFolder folder;
+  const fs::path model = fs::path(VENEER_SOURCE_DIR) / "examples/data/veneer-tiny";
+  const fs::path ok = test_data / "text/datasets/ok";
+  const auto quoted = [](const fs::path& path) { return "'" + path.string() + "' "; };
+  for (const char* name : {"messages.jsonl", "sharegpt.jsonl", "alpaca.jsonl", "prompt-completion-messages.jsonl",
+                           "prompt-completion.jsonl", "text.jsonl", "plain.txt"}) {
+    INFO(name);
+    const std::string data = "--model " + quoted(model) + "--data " + quoted(ok / name) + "--chat-template chatml ";
+    for (const char* own : {"", "--packing"}) {
+      const int code = train(
+          data + "--steps 2 --batch 2 --seq 64 --rank 2 --lr 0.001 --quiet " + own + " --out " + quoted(folder / "out"),
+          folder / "err");
+      INFO(file_text(folder / "err"));
+      CHECK(code == 0);
+      CHECK(losses_of(folder / "out").size() == 2);
+    }
+    const bool prompts = std::string(name) != "text.jsonl" && std::string(name) != "plain.txt";
+    const int code = run("evaluate " + data + "--adapter " + quoted(folder / "out") + "--json " +
+                             (prompts ? "--generate --max-new-tokens 4" : ""),
+                         folder / "err");
+    INFO(file_text(folder / "err"));
+    CHECK(code == 0);
+  }
+  const std::string messages = "--model " + quoted(model) + "--data " + quoted(ok / "messages.jsonl");
+  CHECK(train(messages + "--out " + quoted(folder / "none"), folder / "err") == 3);
+  CHECK(file_text(folder / "err").find("messages.jsonl: line 1: ") != std::string::npos);
+  CHECK(file_text(folder / "err").find("--chat-template NAME") != std::string::npos);
+  CHECK(train(messages + "--chat-template nobody --out " + quoted(folder / "none"), folder / "err") == 2);
+  CHECK(file_text(folder / "err").find("chatml") != std::string::npos);
+  CHECK(run("evaluate --generate --model " + quoted(model) + "--data " + quoted(ok / "text.jsonl"), folder / "err") ==
+        3);
+  CHECK(file_text(folder / "err").find("--generate needs records with a prompt") != std::string::npos);
+}
+
 TEST_CASE("train: exit codes and messages") {
   const TemporaryFolder folder;
   const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";

@@ -239,6 +239,50 @@ TEST_CASE("A loss in pieces is the loss in one piece, and so are its gradients")
   }
 }
 
+TEST_CASE("Sequences packed side by side teach what each alone teaches: the same losses, the same gradients") {
+  Slots model = adapted_model();
+  const std::vector<index_t> lengths{4, 1, 3, 1};  // windows of attention reach over none of the seams
+  const auto run = [&](index_t begin, const std::vector<index_t>& some) {
+    index_t count = 0;
+    for (const index_t length : some) count += length;
+    const std::vector<std::int32_t> targets(next_ids.begin() + begin, next_ids.begin() + begin + count);
+    Tape tape;
+    const auto loss =
+        model.loss(tape.input(id_tensor().rows(begin, count)), AttentionLayout::packed(some), targets, 0.25);
+    backward(loss);
+    return item(loss.value());
+  };
+  const auto gradients = [&] {
+    std::vector<double> all;
+    visit_parameters(model, [&](const std::string&, auto& parameter) {
+      const std::vector<double> one = to_host(parameter.gradient());
+      all.insert(all.end(), one.begin(), one.end());
+    });
+    return all;
+  };
+  clear_gradients(model);
+  const double together = run(0, lengths);
+  const std::vector<double> packed = gradients();
+  clear_gradients(model);
+  double alone = 0.0;
+  index_t begin = 0;
+  for (const index_t length : lengths) {
+    const auto from = next_ids.begin() + begin;
+    const bool counts = std::any_of(from, from + length, [](std::int32_t target) { return target != ignored_label; });
+    if (counts) alone += run(begin, {length});
+    begin += length;
+  }
+  CHECK(together == Approx(alone).epsilon(1e-13));
+  const std::vector<double> summed = gradients();
+  REQUIRE(packed.size() == summed.size());
+  double worst = 0.0, largest = 0.0;
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    worst = std::max(worst, std::abs(packed[i] - summed[i]));
+    largest = std::max(largest, std::abs(packed[i]));
+  }
+  CHECK(worst < 1e-12 * largest);
+}
+
 TEST_CASE("Checkpointing draws the same dropout masks again") {
   Slots model = adapted_model();
   visit(model, [](const std::string&, auto& part) {

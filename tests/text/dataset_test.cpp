@@ -161,8 +161,9 @@ TEST_CASE("what is wrong with a conversation is said with its place", "[text]") 
              Catch::StartsWith("empty_messages prompt |"));
   CHECK_THAT(message(R"({"prompt": [{"role": "assistant", "content": "a"}], "completion": [ ]})"),
              Catch::StartsWith("empty_messages completion |"));
-  CHECK_THAT(message(R"({"prompt": [{"role":"assistant","content":"a"}], "completion": [{"role":"user","content":""}]})"),
-             Catch::StartsWith("no_assistant_turn completion |"));
+  CHECK_THAT(
+      message(R"({"prompt": [{"role":"assistant","content":"a"}], "completion": [{"role":"user","content":""}]})"),
+      Catch::StartsWith("no_assistant_turn completion |"));
   CHECK_THAT(message(R"({"prompt": [{"role": "user"}], "completion": []})"),
              Catch::StartsWith("missing_field prompt[0].content |"));
   CHECK_THAT(message(R"({"prompt": [{"role": "user", "content": "a"}], "completion": {}})"),
@@ -181,7 +182,8 @@ TEST_CASE("a prompt that is a list of messages says from where on a conversation
   CHECK(record.messages == std::vector<Message>{{"user", "a"}, {"assistant", ""}, {"user", "c"}, {"assistant", "d"}});
   CHECK(record.prompt_messages == 3);
   CHECK(reader.warnings().count() == 0);  // the empty reply is not learned
-  CHECK_THROWS_WITH(reader.next(record), Catch::Contains("line 2: \"prompt\": is a text, in the first record a list of"));
+  CHECK_THROWS_WITH(reader.next(record),
+                    Catch::Contains("line 2: \"prompt\": is a text, in the first record a list of"));
 }
 
 TEST_CASE("ids and labels are read as they are", "[text]") {

@@ -30,6 +30,28 @@ Record prompt_record(const std::string& prompt, const std::string& completion) {
   return record;
 }
 
+Record conversation(const Json& messages) {
+  Record record;
+  record.format = DatasetFormat::messages;
+  for (const Json& message : messages)
+    record.messages.push_back({message.at("role").get<std::string>(), message.at("content").get<std::string>()});
+  return record;
+}
+
+ModelChat chat_named(const std::string& family, const Json& entry) {
+  return {ChatTemplate::named(family),
+          {entry.at("bos_token").get<std::string>(), entry.at("eos_token").get<std::string>()}};
+}
+
+/// The labels where these ranges of tokens, [first, last), are learned.
+Ids labels_of(const Ids& ids, const Json& ranges) {
+  Ids labels(ids.size(), ignored_label);
+  for (const Json& range : ranges) {
+    for (std::size_t i = range.at(0).get<std::size_t>(); i < range.at(1).get<std::size_t>(); ++i) labels[i] = ids[i];
+  }
+  return labels;
+}
+
 }  // namespace
 
 TEST_CASE("records become the reference's ids and labels", "[text]") {
@@ -43,7 +65,7 @@ TEST_CASE("records become the reference's ids and labels", "[text]") {
   std::size_t compared = 0;
   for (const auto& entry : std::filesystem::directory_iterator(text_data() / "datasets" / "ok")) {
     const std::string name = entry.path().filename().string();
-    if (expected.count({name, 1}) == 0 || name == "alpaca.jsonl") continue;
+    if (expected.count({name, 1}) == 0) continue;
     DatasetReader reader(entry.path());
     Record record;
     while (reader.next(record)) {
@@ -55,7 +77,84 @@ TEST_CASE("records become the reference's ids and labels", "[text]") {
       ++compared;
     }
   }
-  CHECK(compared == 34);  // all but the four of the instruction form
+  CHECK(compared == 38);
+}
+
+TEST_CASE("conversations become the reference's ids, and what is learned of them is the reference's", "[text]") {
+  const Json templates = read_json(text_data() / "chat" / "templates.json");
+  std::map<std::string, Record> records;
+  for (const Json& row : read_rows(text_data() / "chat" / "conversations.jsonl"))
+    records[row.at("name").get<std::string>()] = conversation(row.at("messages"));
+  const std::map<std::string, Tokenizer> tokenizers{{"llama3-tiny", load_tokenizer("llama3-tiny")},
+                                                    {"qwen2-tiny", load_tokenizer("qwen2-tiny")}};
+  std::map<std::string, std::size_t> compared;
+  for (auto family = templates.begin(); family != templates.end(); ++family) {
+    const ModelChat chat = chat_named(family.key(), family.value());
+    for (const Json& row : read_rows(text_data() / "chat" / (family.key() + ".jsonl"))) {
+      const Record& record = records.at(row.at("conversation").get<std::string>());
+      CAPTURE(family.key(), row.at("conversation").get<std::string>());
+      for (const auto& [name, tokenizer] : tokenizers) {
+        if (!row.contains("ids") || !row.at("ids").contains(name)) continue;
+        const Ids ids = to_ids(row.at("ids").at(name));
+        const ExampleMaker maker(&tokenizer, {.chat = chat});
+        if (row.contains("train_tokens")) {
+          const Example example = maker.make(record);
+          CHECK(example.ids == ids);
+          CHECK(example.labels == labels_of(ids, row.at("train_tokens").at(name)));
+          CHECK(ExampleMaker(&tokenizer, {.train_on = TrainOn::all, .chat = chat}).make(record).labels == ids);
+          ++compared[name];
+        } else if (row.contains("no_mask")) {
+          CHECK_THROWS_AS(maker.make(record), ChatError);
+          ++compared["refused"];
+        }
+        if (row.at("add_generation_prompt").get<bool>()) {
+          Record asked = record;
+          asked.messages.push_back({"assistant", ""});
+          CHECK(maker.prompt(asked) == ids);
+          ++compared["prompts"];
+        }
+      }
+    }
+  }
+  CHECK(compared["llama3-tiny"] == 192);
+  CHECK(compared["qwen2-tiny"] == 42);
+  CHECK(compared["prompts"] > 150);
+}
+
+TEST_CASE("of a prompt that is a list of messages nothing is learned", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("llama3-tiny");
+  const ModelChat chat{ChatTemplate::named("llama3"), {"<|begin_of_text|>", "<|eot_id|>"}};
+  const ExampleMaker maker(&tokenizer, {.chat = chat});
+  Record record;
+  record.format = DatasetFormat::messages;
+  record.messages = {{"user", "a"}, {"assistant", "one"}, {"user", "b"}, {"assistant", "two"}};
+  const Example all = maker.make(record);
+  record.prompt_messages = 2;
+  const Example last = maker.make(record);
+  CHECK(last.ids == all.ids);
+  const Ids prompt = maker.prompt(record);
+  REQUIRE(prompt.size() < all.ids.size());
+  CHECK(Ids(all.ids.begin(), all.ids.begin() + static_cast<std::ptrdiff_t>(prompt.size())) == prompt);
+  for (std::size_t i = 0; i < all.ids.size(); ++i)
+    CHECK(last.labels[i] == (i < prompt.size() ? ignored_label : all.labels[i]));
+  CHECK(last.labels != all.labels);
+  CHECK(maker.reply(record) == "two");
+  record.messages.push_back({"user", "thanks"});
+  CHECK(maker.reply(record) == "two");
+  CHECK(maker.prompt(record) == prompt);
+}
+
+TEST_CASE("a conversation without a template, or that the template refuses, is named with file and line", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("llama3-tiny");
+  const auto file = text_data() / "datasets" / "ok" / "messages.jsonl";
+  CHECK_THROWS_WITH(load_examples(file, &tokenizer),
+                    Catch::Contains("messages.jsonl: line 1: ") && Catch::Contains("--chat-template NAME"));
+  CHECK_THROWS_WITH(load_examples(file, &tokenizer, {.no_chat = "there is none"}),
+                    Catch::Contains("line 1: ") && Catch::Contains("there is none"));
+  const ModelChat refusing{ChatTemplate::named("gemma"), {"<bos>", "<eos>"}};  // knows no system message
+  CHECK_THROWS_WITH(load_examples(file, &tokenizer, {.chat = refusing}),
+                    Catch::Contains("messages.jsonl: line 2: ") && Catch::Contains("System role not supported"));
+  CHECK_THROWS_AS(load_examples(file, &tokenizer, {.chat = refusing}), FormatError);
 }
 
 TEST_CASE("labels are ids or ignored, and the prompt decides which", "[text]") {

@@ -76,6 +76,21 @@ TEST_CASE("A batch of an order holds the lines that the order picks, replayed on
   CHECK(batch_of(alone, 1, fresh).ids == std::vector<std::int32_t>{4, 4, 5, 5, 6, 6, 7, 7});
 }
 
+TEST_CASE("Rows are held out once, in their order, and the same for the same seed") {
+  const HeldOut rows = hold_out(100, 0.25, 3);
+  CHECK(rows.out.size() == 25);
+  CHECK(std::is_sorted(rows.out.begin(), rows.out.end()));
+  CHECK(std::is_sorted(rows.kept.begin(), rows.kept.end()));
+  std::vector<std::size_t> all = rows.out;
+  all.insert(all.end(), rows.kept.begin(), rows.kept.end());
+  std::sort(all.begin(), all.end());
+  for (std::size_t i = 0; i < 100; ++i) REQUIRE(all.at(i) == i);
+  CHECK(hold_out(100, 0.25, 3).out == rows.out);
+  CHECK(hold_out(100, 0.25, 4).out != rows.out);
+  CHECK(hold_out(3, 0.1, 0).out.empty());
+  CHECK_THROWS_AS(hold_out(3, 1.0, 0), ArgumentError);
+}
+
 TEST_CASE("Impossible orders are refused") {
   CHECK_THROWS_AS(DataOrder(0, 1, true, 0), ArgumentError);
   CHECK_THROWS_AS(DataOrder(1, 0, true, 0), ArgumentError);

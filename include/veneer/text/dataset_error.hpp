@@ -16,23 +16,23 @@ namespace veneer {
 
 enum class DatasetReason {
   // errors, in the order in which a line is checked
-  line_too_long,       // over 64 MiB
-  utf8,                // ill-formed bytes
-  too_deep,            // over 512 levels
-  json,                // not one JSON value (RFC 8259)
-  not_an_object,       //
-  surrogate,           // half a pair, as \ud800
-  duplicate_key,       // a name twice in one object
-  unknown_format,      // the first line has the keys of no format
-  mixed_formats,       // a later line has the keys of another format
-  missing_field,       //
-  wrong_type,          //
-  empty_messages,      // a list of messages without one
-  unknown_role,        // neither system, user nor assistant
-  no_assistant_turn,   // a conversation that nothing can be learned from
-  bad_id,              // an id or label outside the vocabulary
-  length_mismatch,     // labels and ids differ in count
-  empty_file,          // no record at all
+  line_too_long,      // over 64 MiB
+  utf8,               // ill-formed bytes
+  too_deep,           // over 512 levels
+  json,               // not one JSON value (RFC 8259)
+  not_an_object,      //
+  surrogate,          // half a pair, as \ud800
+  duplicate_key,      // a name twice in one object
+  unknown_format,     // the first line has the keys of no format
+  mixed_formats,      // a later line has the keys of another format
+  missing_field,      //
+  wrong_type,         //
+  empty_messages,     // a list of messages without one
+  unknown_role,       // neither system, user nor assistant
+  no_assistant_turn,  // a conversation that nothing can be learned from
+  bad_id,             // an id or label outside the vocabulary
+  length_mismatch,    // labels and ids differ in count
+  empty_file,         // no record at all
   // notes: the file can be used
   empty_text,        // a record without text: dropped
   empty_target,      // nothing to learn but to stop: kept

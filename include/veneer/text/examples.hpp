@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file examples.hpp
-/// Records of text to ids and labels: what a training loop reads.
+/// Records to ids and labels: what a training loop reads.
 ///
-///     ids       BOS, the text, EOS                                     (tokens)
-///     labels    -100, then each token's own id where it is learned     (tokens), not shifted
+///     a text          ids     BOS, the text, EOS                                     (tokens)
+///                     labels  -100, then each token's own id where it is learned     (tokens), not shifted
+///     a conversation  ids     the text that the chat template makes of it, with BOS and EOS where that has them
+///                     labels  the replies of the assistant, each with what ends its turn
 ///
 /// Prompt and completion are joined as they are and encoded once, for a token may reach over the seam; a token is
-/// learned if it begins at or after the end of the prompt. EOS is learned, BOS is not. A label at position 0 is never
-/// used: nothing comes before it.
+/// learned if it begins at or after the end of the prompt. EOS is learned, BOS is not. A conversation is encoded once
+/// too; a token is learned if it begins within a reply and is not empty. A label at position 0 is never used: nothing
+/// comes before it.
 #pragma once
 
 #include <algorithm>
@@ -17,29 +20,29 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "veneer/core/error.hpp"
+#include "veneer/core/label.hpp"
+#include "veneer/text/chat_template.hpp"
 #include "veneer/text/dataset.hpp"
 #include "veneer/text/dataset_error.hpp"
+#include "veneer/text/example.hpp"
+#include "veneer/text/example_store.hpp"
+#include "veneer/text/plain_text.hpp"
 #include "veneer/text/tokenizer.hpp"
 
 namespace veneer {
 
-/// One sequence to learn from.
-struct Example {
-  std::vector<std::int32_t> ids;     // (tokens)
-  std::vector<std::int32_t> labels;  // (tokens), `ignored_label` where nothing is learned
-  friend bool operator==(const Example&, const Example&) = default;
-};
-
-/// What of a prompt and its completion is learned.
+/// What of a prompt and its completion, or of a conversation, is learned.
 enum class TrainOn { completion, all };
 
 struct ExampleOptions {
   TrainOn train_on = TrainOn::completion;
   std::size_t max_length = 0;  // of an example, in tokens; what is longer is cut. 0: any length
+  bool cut = true;             // false: only a plain text is, into windows; packing cuts the rest where rows end
   /// Put in front of a text, once: not if the tokenizer's template or the text itself begins with it. Empty: the
   /// template alone decides, as in transformers.
   std::optional<std::int32_t> bos_id = {};
@@ -47,6 +50,9 @@ struct ExampleOptions {
   bool add_eos = true;                      // EOS behind each text that does not end with it
   bool parse_special_tokens = true;         // whether `<|eot|>` in a text is that token
   std::int32_t rows = 0;                    // of the model's embedding: ids must be below. 0: not known
+  std::optional<ModelChat> chat = {};       // how conversations are written
+  std::string no_chat = {};                 // why there is none, for the message that a conversation needs it
+  bool plain_content = false;  // special tokens in what a message says are text; false: as in transformers, tokens
 };
 
 /// What became of a file.
@@ -76,41 +82,68 @@ class ExampleMaker {
             "tokenizer_config.json");
   }
 
-  /// The whole of a record, of any length.
+  /// The whole of a record, of any length. Throws `ChatError` for a conversation that the template refuses,
+  /// `FormatError` where there is no template.
   Example make(const Record& record) const {
     if (record.format == DatasetFormat::input_ids) return {record.ids, record.labels};
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
-    const std::string text = record.prompt + record.text;
-    const EncodeOptions bare{.add_special_tokens = false, .parse_special_tokens = options_.parse_special_tokens};
-    Example example;
-    if (record.prompt.empty() || options_.train_on == TrainOn::all) {
-      example.ids = tokenizer_->encode(text, bare);
-      example.labels = example.ids;
-    } else {
-      Encoding encoding = tokenizer_->encode_with_offsets(text, bare);
-      example.ids = std::move(encoding.ids);
-      for (std::size_t i = 0; i < example.ids.size(); ++i) {
-        example.labels.push_back(encoding.offsets[i].begin >= record.prompt.size() ? example.ids[i] : ignored_label);
-      }
+    if (record.is_conversation()) return make_chat(record);
+    return make_text(record.prompt + record.text, record.prompt.size());
+  }
+
+  /// The ids that a model is asked with, so that it goes on as the record does: those of the prompt, or of a
+  /// conversation up to the last reply.
+  std::vector<std::int32_t> prompt(const Record& record) const {
+    expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
+    if (record.is_conversation()) {
+      const std::span<const Message> before(record.messages.data(), record.last_reply());
+      const RenderedChat chat = need_chat().chat_template.render(before, need_chat().tokens, true);
+      return encode(chat.text, chat.contents).ids;
     }
-    add_around(example);
-    return example;
+    Example example{tokenizer_->encode(record.prompt, bare()), {}};
+    example.labels = example.ids;
+    put_before(example);
+    return example.ids;
+  }
+
+  /// The last reply of a conversation, as the model should give it: what ends the turn is left out if it is a special
+  /// token.
+  std::string reply(const Record& record) const {
+    Record cut = record;
+    cut.prompt_messages = record.last_reply();
+    expects(cut.prompt_messages < record.messages.size(), "veneer::ExampleMaker: the assistant says nothing");
+    cut.messages.resize(cut.prompt_messages + 1);
+    std::vector<std::int32_t> learned = make_chat(cut, TrainOn::completion).labels;
+    std::erase(learned, ignored_label);
+    return tokenizer_->decode(learned, true);
+  }
+
+  /// The whole of a plain text, of any length.
+  Example make_plain(std::string_view text) const {
+    expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a text needs a tokenizer");
+    return make_text(text, 0);
   }
 
   /// Calls `emit(example)` for what a record becomes: one example cut to `max_length`, or a plain text's windows of
   /// that length; and counts in `report`.
   template <class Emit>
   void make(const Record& record, DatasetReport& report, const Emit& emit) const {
-    Example example = make(record);
-    check_rows(example, record.line);
+    take(make(record), record.line, record.format == DatasetFormat::plain, report, emit);
+  }
+
+  /// The same for an example that was made of the record on `line`, or of a plain text.
+  template <class Emit>
+  void take(Example example, std::size_t line, bool plain, DatasetReport& report, const Emit& emit) const {
+    check_rows(example, line);
     ++report.records;
     const std::size_t limit = options_.max_length;
-    if (limit == 0 || example.ids.size() <= limit) return finish(std::move(example), record.line, report, emit);
-    if (record.format != DatasetFormat::plain) {
+    const bool fits = limit == 0 || example.ids.size() <= limit || (!options_.cut && !plain);
+    if (fits) return finish(std::move(example), line, report, emit);
+    if (!plain) {
       ++report.truncated;
       example.ids.resize(limit);
       example.labels.resize(limit);
-      return finish(std::move(example), record.line, report, emit);
+      return finish(std::move(example), line, report, emit);
     }
     for (std::size_t at = 0; at < example.ids.size(); at += limit) {
       const std::size_t length = std::min(limit, example.ids.size() - at);
@@ -118,13 +151,45 @@ class ExampleMaker {
         const auto begin = from.begin() + static_cast<std::ptrdiff_t>(at);
         return std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(length));
       };
-      finish({window(example.ids), window(example.labels)}, record.line, report, emit);
+      finish({window(example.ids), window(example.labels)}, line, report, emit);
     }
   }
 
  private:
-  /// BOS and what else the template puts before a text; what it puts behind; EOS.
-  void add_around(Example& example) const {
+  EncodeOptions bare() const {
+    return {.add_special_tokens = false, .parse_special_tokens = options_.parse_special_tokens};
+  }
+
+  /// A text of whose bytes those from `learned` on are learned.
+  Example make_text(std::string_view text, std::size_t learned) const {
+    Example example;
+    if (learned == 0 || options_.train_on == TrainOn::all) {
+      example.ids = tokenizer_->encode(text, bare());
+      example.labels = example.ids;
+    } else {
+      Encoding encoding = tokenizer_->encode_with_offsets(text, bare());
+      example.ids = std::move(encoding.ids);
+      for (std::size_t i = 0; i < example.ids.size(); ++i)
+        example.labels.push_back(encoding.offsets[i].begin >= learned ? example.ids[i] : ignored_label);
+    }
+    put_before(example);
+    for (const std::int32_t id : tokenizer_->suffix()) append(example, id);
+    if (!options_.add_eos) return example;
+    if (example.labels.back() == ignored_label) {  // the end of a prompt is not the end of the text
+      append(example, *options_.eos_id);
+    } else {
+      end_with(example, *options_.eos_id);
+    }
+    return example;
+  }
+
+  static void append(Example& example, std::int32_t id) {
+    example.ids.push_back(id);
+    example.labels.push_back(id);
+  }
+
+  /// BOS and what else the template puts before a text.
+  void put_before(Example& example) const {
     std::vector<std::int32_t> before(tokenizer_->prefix().begin(), tokenizer_->prefix().end());
     const std::optional<std::int32_t> bos = options_.bos_id;
     if (bos && std::find(before.begin(), before.end(), *bos) == before.end()) before.insert(before.begin(), *bos);
@@ -135,13 +200,45 @@ class ExampleMaker {
     }
     example.ids.insert(example.ids.begin(), before.begin(), before.end());
     example.labels.insert(example.labels.begin(), before.size(), ignored_label);
-    const auto append = [&](std::int32_t id) {
-      example.ids.push_back(id);
-      example.labels.push_back(id);
-    };
-    for (const std::int32_t id : tokenizer_->suffix()) append(id);
-    const bool ends = example.labels.back() != ignored_label && example.labels.back() == options_.eos_id;
-    if (options_.add_eos && !ends) append(*options_.eos_id);
+  }
+
+  const ModelChat& need_chat() const {
+    expects<FormatError>(options_.chat.has_value(),
+                         "a conversation needs the chat template of the model" +
+                             (options_.no_chat.empty() ? ", or one by name: --chat-template NAME"
+                                                       : std::string(": ") + options_.no_chat));
+    return *options_.chat;
+  }
+
+  Encoding encode(const std::string& text, const std::vector<ByteRange>& contents) const {
+    expects(!options_.plain_content || contents.empty(), "PLAIN");
+    return tokenizer_->encode_with_offsets(text, bare());
+  }
+
+  Example make_chat(const Record& record) const { return make_chat(record, options_.train_on); }
+
+  Example make_chat(const Record& record, TrainOn train_on) const {
+    const ModelChat& chat = need_chat();
+    if (train_on == TrainOn::all) {
+      const RenderedChat whole = chat.chat_template.render(record.messages, chat.tokens, false);
+      std::vector<std::int32_t> ids = encode(whole.text, whole.contents).ids;
+      return {ids, ids};
+    }
+    const TrainingChat whole = render_for_training(chat.chat_template, record.messages, chat.tokens);
+    Encoding encoding = encode(whole.text, whole.contents);
+    Example example{std::move(encoding.ids), {}};
+    example.labels.assign(example.ids.size(), ignored_label);
+    std::size_t token = 0, reply = 0;  // of the text; of the conversation, and of whole.trained
+    for (std::size_t i = 0; i < record.messages.size(); ++i) {
+      if (record.messages[i].role != "assistant") continue;
+      const ByteRange range = whole.trained[reply++];
+      if (i < record.prompt_messages) continue;
+      for (; token < example.ids.size() && encoding.offsets[token].begin < range.end; ++token) {
+        const ByteRange bytes = encoding.offsets[token];
+        if (bytes.begin >= range.begin && bytes.begin < bytes.end) example.labels[token] = example.ids[token];
+      }
+    }
+    return example;
   }
 
   void check_rows(const Example& example, std::size_t line) const {
@@ -171,15 +268,35 @@ class ExampleMaker {
   ExampleOptions options_;
 };
 
-/// Calls `emit(Example&&)` for every example of a file, in order. Throws `DatasetError`, `IoError`, `ArgumentError`.
+/// Calls `use(record)` for every record of a file, in order; where a conversation can't be used, the error names file
+/// and line.
+template <class Use>
+void for_each_record(const std::filesystem::path& path, DatasetReader& reader, const Use& use) {
+  Record record;
+  while (reader.next(record)) {
+    try {
+      use(record);
+    } catch (const FormatError& error) {
+      if (!record.is_conversation()) throw;
+      throw FormatError(path.string() + ": line " + std::to_string(record.line) + ": " + error.what());
+    }
+  }
+}
+
+/// Calls `emit(Example&&)` for every example of a file, in order. Throws `DatasetError`, `IoError`, `ArgumentError`;
+/// `FormatError` with file and line for a conversation that the template refuses.
 template <class Emit>
 DatasetReport for_each_example(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                const ExampleOptions& options, const Emit& emit) {
   const ExampleMaker maker(tokenizer, options);
-  DatasetReader reader(path, options.rows);
   DatasetReport report;
-  Record record;
-  while (reader.next(record)) maker.make(record, report, emit);
+  if (is_plain_text(path)) {
+    report.format = DatasetFormat::plain;
+    maker.take(maker.make_plain(PlainText(path).text()), 1, true, report, emit);
+    return report;
+  }
+  DatasetReader reader(path, options.rows);
+  for_each_record(path, reader, [&](const Record& record) { maker.make(record, report, emit); });
   report.format = reader.format();
   report.empty = reader.dropped();
   report.warnings = reader.warnings();
@@ -192,13 +309,19 @@ struct ExampleSet {
   DatasetReport report;
 };
 
-/// Reads and tokenises a file: see `for_each_example`.
+/// Reads and tokenises a file into memory: see `for_each_example`. For data of any size there is `store_examples`.
 inline ExampleSet load_examples(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                 const ExampleOptions& options = {}) {
   ExampleSet set;
   set.report =
       for_each_example(path, tokenizer, options, [&](Example example) { set.examples.push_back(std::move(example)); });
   return set;
+}
+
+/// Reads and tokenises a file into a store, one record at a time.
+inline DatasetReport store_examples(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                                    const ExampleOptions& options, ExampleStore& store) {
+  return for_each_example(path, tokenizer, options, [&](const Example& example) { store.add(example); });
 }
 
 }  // namespace veneer

@@ -43,9 +43,7 @@ struct Record {
     return at > 0 ? at - 1 : messages.size();
   }
   /// Whether there is a prompt, empty or not, with a text behind it.
-  bool has_prompt() const {
-    return format == DatasetFormat::prompt_completion || format == DatasetFormat::instruction;
-  }
+  bool has_prompt() const { return format == DatasetFormat::prompt_completion || format == DatasetFormat::instruction; }
 };
 
 /// What was noticed in a file that can be used.

@@ -180,24 +180,23 @@ class RecordFields {
     const JsonField* labels = scan_.find("labels");
     record.labels = labels == nullptr ? record.ids : need_ids(*labels, ignored_label);
     if (record.labels.size() != record.ids.size()) {
-      fail(Reason::length_mismatch, "labels",
-           "holds " + std::to_string(record.labels.size()) + " numbers, input_ids " +
-               std::to_string(record.ids.size()));
+      fail(
+          Reason::length_mismatch, "labels",
+          "holds " + std::to_string(record.labels.size()) + " numbers, input_ids " + std::to_string(record.ids.size()));
     }
     return record.ids.empty() ? std::optional(Reason::empty_text) : std::nullopt;
   }
 
   /// A list of ids; `lowest` is the one negative number that may be among them, or 0.
   std::vector<std::int32_t> need_ids(const JsonField& field, std::int32_t lowest) const {
-    if (field.kind != JsonKind::array)
-      fail(Reason::wrong_type, std::string(field.name), "expected a list of integers");
+    if (field.kind != JsonKind::array) fail(Reason::wrong_type, std::string(field.name), "expected a list of integers");
     const std::string_view list = field.value.substr(1, field.value.size() - 2);
     constexpr std::string_view between = " \t\n\r,";
     std::vector<std::int32_t> ids;
     const auto refuse_item = [&](Reason reason, std::string_view found) {
       fail(reason, std::string(field.name) + "[" + std::to_string(ids.size()) + "]",
-           "found " + printable(found, 40) + ", expected an id" +
-               (rows_ > 0 ? " below " + std::to_string(rows_) : "") + (lowest < 0 ? " or -100" : ""));
+           "found " + printable(found, 40) + ", expected an id" + (rows_ > 0 ? " below " + std::to_string(rows_) : "") +
+               (lowest < 0 ? " or -100" : ""));
     };
     // The list is known to be JSON, so numbers are what stands between commas, if numbers are all there is.
     for (std::size_t at = list.find_first_not_of(between); at < list.size();) {

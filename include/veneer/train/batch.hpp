@@ -3,12 +3,17 @@
 /// Batch: sequences one after the other without padding, and for every token the one that follows it.
 ///
 ///   ids: (tokens)   lengths: one a sequence   targets: (tokens), the next token's label, or ignored_label at a
-///   sequence's end and
-///   where the label does not count
+///   sequence's end and where the label does not count
 /// Labels come unshifted, as datasets hold them: labels[i] belongs to ids[i], so targets[i] = labels[i + 1].
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <ranges>
+#include <span>
+#include <type_traits>
 #include <vector>
 
 #include "veneer/core/shape.hpp"
@@ -20,8 +25,20 @@ namespace veneer {
 /// A sequence with a label for each token; -100 does not count.
 template <class E>
 concept LabelledSequence = requires(const E& e) {
-  { e.ids } -> std::convertible_to<const std::vector<std::int32_t>&>;
-  { e.labels } -> std::convertible_to<const std::vector<std::int32_t>&>;
+  { e.ids } -> std::convertible_to<std::span<const std::int32_t>>;
+  { e.labels } -> std::convertible_to<std::span<const std::int32_t>>;
+};
+
+/// What a batch takes at a time: a sequence, or several, such as the segments of a packed row.
+template <class R>
+concept BatchRow =
+    LabelledSequence<R> || (std::ranges::input_range<const R> && LabelledSequence<std::ranges::range_value_t<const R>>);
+
+/// A data set: rows by number, in memory or not.
+template <class D>
+concept BatchRows = requires(const D& data, std::size_t number) {
+  { data.size() } -> std::convertible_to<std::size_t>;
+  requires BatchRow<std::remove_cvref_t<decltype(data[number])>>;
 };
 
 struct Batch {
@@ -40,6 +57,13 @@ struct Batch {
       counted += target != ignored_label ? 1 : 0;
     }
     if (length > 0) lengths.push_back(static_cast<index_t>(length));
+  }
+
+  /// Several sequences; none sees another.
+  template <BatchRow R>
+    requires(!LabelledSequence<R>)
+  void add(const R& row) {
+    for (const auto& sequence : row) add(sequence);
   }
 
   index_t tokens() const { return static_cast<index_t>(ids.size()); }

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "veneer/nn/generate.hpp"
@@ -25,28 +27,52 @@ struct CompletionOptions {
   index_t max_new_tokens = 72;
   std::size_t batch = 64;
   std::vector<std::int32_t> stop = {};  // ids that end a completion
+  ExampleOptions making = {};           // how conversations are written
 };
 
-/// Greedy completions of prompts, many at a time.
-/// \throws FormatError when a record has no prompt
+namespace detail {
+
+/// What stands before the words that end a turn: a model without a token for them writes them letter by letter, and
+/// goes on.
+inline std::string until(const std::string& text, std::string_view end) {
+  return end.empty() ? text : text.substr(0, text.find(end));
+}
+
+}  // namespace detail
+
+/// Greedy completions of prompts, many at a time. Of a conversation the last reply is completed.
+/// \throws FormatError when a record has no prompt, or is a conversation and there is no chat template
 template <class Model>
 std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer, const std::vector<Record>& records,
                                  const CompletionOptions& options) {
   std::vector<Completion> all;
-  const ExampleMaker maker(&tokenizer, {.add_eos = false});
+  ExampleOptions making = options.making;
+  making.add_eos = false;
+  const ExampleMaker maker(&tokenizer, making);
+  std::vector<std::int32_t> stop = options.stop;
+  const std::string_view end_of_turn =
+      making.chat ? making.chat->chat_template.end_of_turn(making.chat->tokens) : std::string_view();
+  if (const auto id = tokenizer.id(end_of_turn)) stop.push_back(*id);
   for (std::size_t begin = 0; begin < records.size(); begin += options.batch) {
     std::vector<std::vector<std::int32_t>> prompts;
     const std::size_t end = std::min(records.size(), begin + options.batch);
     for (std::size_t i = begin; i < end; ++i) {
-      expects<FormatError>(records[i].format == DatasetFormat::prompt_completion,
-                           "line " + std::to_string(records[i].line) + ": exact match needs a prompt and a completion");
-      Record prompt = records[i];
-      prompt.text.clear();
-      prompts.push_back(maker.make(prompt).ids);
+      expects<FormatError>(records[i].has_prompt() || records[i].is_conversation(),
+                           "line " + std::to_string(records[i].line) +
+                               ": exact match needs a prompt and a completion, or a conversation");
+      prompts.push_back(maker.prompt(records[i]));
     }
-    const auto made = generate(model, prompts, {.max_new_tokens = options.max_new_tokens, .stop = options.stop});
+    const auto made = generate(model, prompts, {.max_new_tokens = options.max_new_tokens, .stop = stop});
     for (std::size_t i = begin; i < end; ++i) {
-      all.push_back({records[i].prompt, records[i].text, tokenizer.decode(made[i - begin], true)});
+      const Record& record = records[i];
+      const std::string found = tokenizer.decode(made[i - begin], true);
+      if (!record.is_conversation()) {
+        all.push_back({record.prompt, record.text, found});
+        continue;
+      }
+      const std::size_t reply = record.last_reply();
+      all.push_back({reply == 0 ? "" : record.messages[reply - 1].content,
+                     detail::until(maker.reply(record), end_of_turn), detail::until(found, end_of_turn)});
     }
   }
   return all;

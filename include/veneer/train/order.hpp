@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file order.hpp
 /// DataOrder: which lines of the data a step sees. A function of the seed and the step alone, so a run that is resumed
-/// at any
-/// step goes on with the same lines, and no position has to be saved.
+/// at any step goes on with the same lines, and no position has to be saved.
 ///
 /// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a share of
-/// every batch
-/// comes from a second data set in the same way, so that old skills stay while a new one is learnt.
+/// every batch comes from a second data set in the same way, so that old skills stay while a new one is learnt.
+/// A line may be anything that a batch takes at a time: an example, or a packed row.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <utility>
@@ -94,13 +95,37 @@ class DataOrder {
 };
 
 /// The lines of a micro-batch as a batch.
-/// \param fresh, replayed  the data, and the second data set; as many lines as the order was made for
-template <class E>
-Batch batch_of(DataOrder& order, index_t number, const std::vector<E>& fresh, const std::vector<E>& replayed = {}) {
+/// \param fresh, replayed  the data, and the second data set; as many rows as the order was made for
+template <BatchRows Fresh, BatchRows Replayed = Fresh>
+Batch batch_of(DataOrder& order, index_t number, const Fresh& fresh, const Replayed& replayed = {}) {
   Batch batch;
-  for (const Pick& pick : order.batch(number))
-    batch.add((pick.replayed ? replayed : fresh)[static_cast<std::size_t>(pick.line)]);
+  for (const Pick& pick : order.batch(number)) {
+    const auto row = static_cast<std::size_t>(pick.line);
+    if (pick.replayed) {
+      batch.add(replayed[row]);
+    } else {
+      batch.add(fresh[row]);
+    }
+  }
   return batch;
+}
+
+/// The rows of a data set apart: those held out, and those that are learnt from; both in their order.
+struct HeldOut {
+  std::vector<std::size_t> out, kept;
+};
+
+/// Draws `share` of `count` rows to be held out.
+inline HeldOut hold_out(std::size_t count, double share, std::uint64_t seed) {
+  expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the share must lie in [0, 1)");
+  const auto held = static_cast<std::size_t>(share * static_cast<double>(count));
+  EpochWalk walk(static_cast<index_t>(count), true, {seed, std::uint64_t{1} << 42});
+  HeldOut rows;
+  for (std::size_t i = 0; i < count; ++i)
+    (i < held ? rows.out : rows.kept).push_back(static_cast<std::size_t>(walk.at(static_cast<index_t>(i))));
+  std::sort(rows.out.begin(), rows.out.end());
+  std::sort(rows.kept.begin(), rows.kept.end());
+  return rows;
 }
 
 }  // namespace veneer

@@ -101,14 +101,14 @@ double evaluate_loss(const Model& model, const Batch& batch) {
   return static_cast<double>(item(model.loss(ids, batch.layout(), batch.targets, 1.0)));
 }
 
-/// Mean -log p over the targets of sequences, some of them at a time; 0 where nothing counts.
-template <class Model, LabelledSequence E>
-double mean_loss(const Model& model, const std::vector<E>& examples, std::size_t at_once = 32) {
+/// Mean -log p over the targets of a data set, some of its rows at a time; 0 where nothing counts.
+template <class Model, BatchRows Data>
+double mean_loss(const Model& model, const Data& data, std::size_t at_once = 32) {
   double sum = 0.0;
   index_t counted = 0;
-  for (std::size_t begin = 0; begin < examples.size(); begin += at_once) {
+  for (std::size_t begin = 0; begin < data.size(); begin += at_once) {
     Batch batch;
-    for (std::size_t i = begin; i < std::min(examples.size(), begin + at_once); ++i) batch.add(examples[i]);
+    for (std::size_t i = begin; i < std::min<std::size_t>(data.size(), begin + at_once); ++i) batch.add(data[i]);
     sum += evaluate_loss(model, batch);
     counted += batch.counted;
   }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data_flags.hpp"
+
+namespace veneer::program {
+
+void DataFlags::add_to(CLI::App& command) {
+  command
+      .add_option("--train-on", train_on,
+                  "what counts: the completion, or the assistant's replies (completion), or all")
+      ->check(CLI::IsMember({"completion", "all"}))
+      ->capture_default_str();
+  command.add_option("--chat-template", chat_template,
+                     "how conversations are written; by default as the model's own template does");
+  command.add_flag("--plain-content", plain_content, "special tokens inside what a message says are text");
+}
+
+ExampleOptions DataFlags::options(const std::filesystem::path& model, const std::optional<Tokenizer>& tokenizer,
+                                  const LlamaConfig* config) const {
+  ExampleOptions options;
+  options.train_on = train_on == "all" ? TrainOn::all : TrainOn::completion;
+  options.plain_content = plain_content;
+  if (config != nullptr) options.rows = static_cast<std::int32_t>(config->vocab_size);
+  if (tokenizer && !tokenizer->eos_id() && config != nullptr && !config->eos_token_ids.empty())
+    options.eos_id = static_cast<std::int32_t>(config->eos_token_ids[0]);
+  if (!chat_template.empty()) {
+    options.chat = read_chat_template(model, chat_template);
+    return options;
+  }
+  try {
+    options.chat = read_chat_template(model);
+  } catch (const FormatError& error) {
+    options.no_chat = error.what();
+  }
+  return options;
+}
+
+}  // namespace veneer::program

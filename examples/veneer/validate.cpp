@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file validate.cpp
+/// veneer validate: what is in files of data, before anybody trains on them; and examples as a model will see them.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <unistd.h>
+
+#include "veneer/io/json.hpp"
+#include "veneer/io/llama_config.hpp"
+#include "veneer/text/examples.hpp"
+
+#include "command.hpp"
+#include "data_flags.hpp"
+#include "data_report.hpp"
+#include "model_flags.hpp"
+
+namespace veneer::program {
+
+namespace {
+
+struct ValidateFlags {
+  std::vector<std::string> data;
+  std::string model;
+  DataFlags making;
+  index_t seq = 0;
+  std::size_t show = 0;
+  bool json = false;
+};
+
+/// Whether what is learned shows in colour; elsewhere brackets are around what is not.
+bool in_color() {
+  const char* no_color = std::getenv("NO_COLOR");
+  return ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
+}
+
+/// A stretch of an example, learned or not.
+struct Piece {
+  std::string text;
+  bool learned = false;
+};
+
+/// Control characters as escapes; line ends stay.
+std::string visible(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n') || byte == 0x7F) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+/// The pieces with "·" between them, and what is not learned dim, or in brackets.
+std::string marked(const std::vector<Piece>& pieces, bool color) {
+  std::string out;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    const bool begins = i == 0 || pieces[i - 1].learned != piece.learned;
+    const bool ends = i + 1 == pieces.size() || pieces[i + 1].learned != piece.learned;
+    if (!begins || color) out += i == 0 ? "" : "·";
+    if (color) {
+      out += (piece.learned ? "\x1b[1;32m" : "\x1b[2m") + visible(piece.text) + "\x1b[0m";
+    } else {
+      out += (begins && !piece.learned ? "⟦" : "") + visible(piece.text) + (ends && !piece.learned ? "⟧" : "");
+    }
+  }
+  return out;
+}
+
+/// The tokens of an example as text; tokens that are parts of one character are one piece. Where a label is another
+/// token than the one that is read, both stand there.
+std::vector<Piece> pieces_of(const Example& example, const Tokenizer* tokenizer) {
+  std::vector<Piece> pieces;
+  std::string bytes;
+  for (std::size_t i = 0; i < example.ids.size(); ++i) {
+    const std::int32_t id = example.ids[i], label = i == 0 ? ignored_label : example.labels[i];
+    const auto text = [&](std::int32_t token) {
+      return tokenizer == nullptr ? std::to_string(token) : tokenizer->decode(std::vector<std::int32_t>{token});
+    };
+    if (tokenizer == nullptr) {
+      bytes = text(id);
+    } else {
+      tokenizer->append_bytes(bytes, id);
+    }
+    const bool whole = !find_invalid_utf8(bytes) || bytes.size() >= 4 || i + 1 == example.ids.size();
+    const bool other = label != ignored_label && label != id;
+    const bool same_fate =
+        i + 1 < example.ids.size() && (example.labels[i + 1] != ignored_label) == (label != ignored_label);
+    if (!whole && !other && same_fate) continue;
+    std::string clean;
+    append_lossy(clean, bytes);
+    pieces.push_back({other ? clean + " -> " + text(label) : clean, label != ignored_label});
+    bytes.clear();
+  }
+  return pieces;
+}
+
+/// A record without a tokenizer: what of it will be learned.
+std::vector<Piece> pieces_of(const Record& record, TrainOn train_on) {
+  const bool all = train_on == TrainOn::all;
+  if (record.format == DatasetFormat::input_ids) return pieces_of(Example{record.ids, record.labels}, nullptr);
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < record.messages.size(); ++i) {
+    const Message& message = record.messages[i];
+    pieces.push_back({message.role + ": " + message.content + "\n",
+                      all || (message.role == "assistant" && i >= record.prompt_messages)});
+  }
+  if (!record.prompt.empty()) pieces.push_back({record.prompt, all});
+  if (!record.text.empty()) pieces.push_back({record.text, true});
+  return pieces;
+}
+
+/// Bytes of what a record says.
+std::size_t bytes_of(const Record& record) {
+  std::size_t bytes = record.prompt.size() + record.text.size();
+  for (const Message& message : record.messages) bytes += message.content.size();
+  return bytes;
+}
+
+/// The model that data is looked at with, as far as there is one.
+struct Reader {
+  std::optional<LlamaConfig> config;
+  std::optional<Tokenizer> tokenizer;
+  ExampleOptions options;
+  std::size_t seq = 0, show = 0;
+
+  static Reader of(const ValidateFlags& flags) {
+    Reader reader;
+    reader.seq = static_cast<std::size_t>(flags.seq), reader.show = flags.show;
+    if (flags.model.empty()) {
+      expects(flags.making.chat_template.empty() && !flags.making.plain_content,
+              "--chat-template and --plain-content need --model: the tokenizer is there");
+      reader.options.train_on = flags.making.train_on == "all" ? TrainOn::all : TrainOn::completion;
+      return reader;
+    }
+    const std::filesystem::path folder = flags.model;
+    if (std::filesystem::exists(folder / "config.json"))
+      reader.config = read_llama_config(folder / "config.json").config;
+    reader.tokenizer = find_tokenizer(folder);
+    if (!reader.tokenizer) throw IoError(flags.model + ": holds no tokenizer.json");
+    const LlamaConfig* config = reader.config ? &*reader.config : nullptr;
+    reader.options = flags.making.options(folder, reader.tokenizer, config);
+    reader.options.max_length = reader.seq;
+    return reader;
+  }
+
+  /// Looks at one file; what is shown goes to `shown`.
+  DataReport look(const std::string& path, std::string& shown) const;
+
+ private:
+  void look_at_records(const std::string& path, DataReport& report, std::string& shown) const;
+};
+
+void Reader::look_at_records(const std::string& path, DataReport& report, std::string& shown) const {
+  const bool color = in_color();
+  DatasetReader reader(path, options.rows);
+  const Tokenizer* known = tokenizer ? &*tokenizer : nullptr;
+  const ExampleMaker maker(known, options);
+  // Notes are of use even where the file breaks off.
+  struct Keep {
+    DatasetReader& reader;
+    DataReport& report;
+    ~Keep() { report.format = reader.format(), report.empty = reader.dropped(), report.warnings = reader.warnings(); }
+  } keep{reader, report};
+  for_each_record(path, reader, [&](const Record& record) {
+    ++report.records;
+    report.duplicates.add(record);
+    report.tokenised = known != nullptr || record.format == DatasetFormat::input_ids;
+    const bool show_this = report.records <= show;
+    const std::string head = "\nrecord " + std::to_string(report.records) + ", line " + std::to_string(record.line);
+    if (!report.tokenised) {
+      report.lengths.add(bytes_of(record));
+      if (show_this) shown += head + "\n" + marked(pieces_of(record, options.train_on), color) + "\n";
+      return;
+    }
+    Example example = maker.make(record);
+    report.lengths.add(example.ids.size());
+    if (seq > 0 && example.ids.size() > seq && record.format != DatasetFormat::plain) {
+      ++report.over;
+      report.lost += example.ids.size() - seq;
+    }
+    const std::size_t learned = report.made.learned, tokens = report.made.tokens;
+    std::vector<Example> kept;
+    maker.take(std::move(example), record.line, record.format == DatasetFormat::plain, report.made,
+               [&](Example&& each) {
+                 if (show_this && kept.size() < show) kept.push_back(std::move(each));
+               });
+    if (!show_this) return;
+    shown += head + ": " + counted(report.made.tokens - tokens, "token") + ", " +
+             std::to_string(report.made.learned - learned) + " learned" + (kept.empty() ? "; dropped" : "") + "\n";
+    for (const Example& each : kept) shown += marked(pieces_of(each, known), color) + "\n";
+  });
+}
+
+DataReport Reader::look(const std::string& path, std::string& shown) const {
+  DataReport report;
+  report.file = path;
+  report.seq = seq;
+  try {
+    look_at_records(path, report, shown);
+  } catch (const DatasetError& error) {
+    report.error = error.what();
+    report.error_place = {{"message", report.error}, {"reason", std::string(to_string(error.reason))}};
+    if (error.place.line > 0) report.error_place["line"] = error.place.line;
+    if (!error.place.key.empty()) report.error_place["key"] = error.place.key;
+    if (error.place.byte) report.error_place["byte"] = *error.place.byte;
+  } catch (const DiskError&) {
+    throw;
+  } catch (const FormatError& error) {
+    report.error = error.what();
+  } catch (const IoError& error) {
+    report.error = error.what();
+  }
+  if (!report.error.empty() && report.error_place.is_null()) report.error_place = {{"message", report.error}};
+  report.duplicates.finish();
+  return report;
+}
+
+int run_validate(const ValidateFlags& flags) {
+  const Reader reader = Reader::of(flags);
+  Json files = Json::array();
+  std::size_t bad = 0;
+  for (std::size_t i = 0; i < flags.data.size(); ++i) {
+    std::string shown;
+    const DataReport report = reader.look(flags.data[i], shown);
+    if (!report.error.empty()) {
+      ++bad;
+      note("veneer: " + report.error);
+    }
+    if (flags.json) {
+      files.push_back(report.json());
+    } else {
+      print((i > 0 ? "\n" : "") + report.text() + shown);
+    }
+  }
+  if (flags.json) print(dump_python(Json{{"files", files}}, {.indent = -1, .sort_keys = false}) + "\n");
+  flush();
+  return bad > 0 ? bad_input : done;
+}
+
+}  // namespace
+
+void add_validate(CLI::App& app, Run& run) {
+  const auto flags = std::make_shared<ValidateFlags>();
+  CLI::App* command = app.add_subcommand("validate", "what is in files of data, and examples as a model will see them");
+  command->add_option("--data", flags->data, "JSONL or .txt; one or several")->required();
+  command->add_option("--model", flags->model, "folder of a Hugging Face model, for tokens; its weights are not read");
+  flags->making.add_to(*command);
+  command->add_option("--seq", flags->seq, "count what is longer, in tokens")->check(CLI::Range(2, 1 << 24));
+  command->add_option("--show", flags->show, "records of each file to print, with what is not learned marked");
+  command->add_flag("--json", flags->json, "print one JSON object");
+  command->callback([flags, &run] { run = [flags] { return run_validate(*flags); }; });
+}
+
+}  // namespace veneer::program

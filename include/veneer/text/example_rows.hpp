@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file example_rows.hpp
+/// ExampleRows: what a batch takes at a time from a store of examples: one example, or a packed row.
+///
+///     packed, rows of T tokens:   all chosen examples, in order, one behind the other, cut every T
+///     row k:                      its segments, each a sequence of its own
+///
+/// An example that a row's end cuts goes on in the next row as a new segment; the first label of a segment does not
+/// count, for nothing of it comes before. Segments of a row do not see each other and their positions begin at 0: a
+/// batch has them as sequences side by side, and no padding. (Raffel et al. 2020, arXiv:1910.10683, pack; the mask
+/// between segments is that of Krell et al. 2021, arXiv:2107.02027.)
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/core/label.hpp"
+#include "veneer/text/example.hpp"
+#include "veneer/text/example_store.hpp"
+
+namespace veneer {
+
+/// Numbers of examples of a store; nothing: all of them.
+using ChosenExamples = std::optional<std::vector<std::size_t>>;
+
+class ExampleRows {
+ public:
+  ExampleRows() = default;
+
+  /// An example a row; of an example longer than `length` its beginning. 0: any length.
+  static ExampleRows whole(std::shared_ptr<const ExampleStore> store, ChosenExamples chosen = {},
+                           std::size_t length = 0) {
+    ExampleRows rows(std::move(store), std::move(chosen), length);
+    rows.size_ = rows.examples();
+    return rows;
+  }
+
+  /// Rows of `length` tokens; the last may be shorter.
+  static ExampleRows packed(std::shared_ptr<const ExampleStore> store, std::size_t length, ChosenExamples chosen = {}) {
+    expects(length > 0, "veneer::ExampleRows::packed(store, length): a row has at least one token");
+    ExampleRows rows(std::move(store), std::move(chosen), length);
+    rows.cut();
+    rows.size_ = rows.begins_.size();
+    return rows;
+  }
+
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  /// The segments of a row. Throws `IoError`.
+  std::vector<Example> operator[](std::size_t row) const {
+    expects(row < size_, "veneer::ExampleRows[row]: there is no such row");
+    if (begins_.empty()) {
+      const std::size_t all = store_->length(number(row));
+      return {store_->part(number(row), 0, length_ == 0 ? all : std::min(all, length_))};
+    }
+    std::vector<Example> segments;
+    Begin at = begins_[row];
+    for (std::size_t room = length_; room > 0 && at.place < examples(); ++at.place, at.token = 0) {
+      const std::size_t count = std::min(room, store_->length(number(at.place)) - at.token);
+      if (count == 0) continue;
+      segments.push_back(store_->part(number(at.place), at.token, count));
+      segments.back().labels.front() = ignored_label;
+      room -= count;
+    }
+    return segments;
+  }
+
+ private:
+  /// Where a row begins: at a token of an example.
+  struct Begin {
+    std::size_t place = 0;  // among the chosen examples
+    std::size_t token = 0;
+  };
+
+  ExampleRows(std::shared_ptr<const ExampleStore> store, ChosenExamples chosen, std::size_t length)
+      : store_(std::move(store)), chosen_(std::move(chosen)), length_(length) {}
+
+  std::size_t examples() const { return chosen_ ? chosen_->size() : store_->size(); }
+  std::size_t number(std::size_t place) const { return chosen_ ? (*chosen_)[place] : place; }
+
+  void cut() {
+    std::size_t room = 0;  // in the row that is being filled
+    for (std::size_t place = 0; place < examples(); ++place) {
+      const std::size_t all = store_->length(number(place));
+      std::size_t token = std::min(room, all);
+      room -= token;
+      for (; token < all; token += std::min(length_, all - token)) {
+        begins_.push_back({place, token});
+        room = length_ - std::min(length_, all - token);
+      }
+    }
+  }
+
+  std::shared_ptr<const ExampleStore> store_;
+  ChosenExamples chosen_;
+  std::size_t length_ = 0;
+  std::size_t size_ = 0;
+  std::vector<Begin> begins_;  // of packed rows
+};
+
+}  // namespace veneer

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file validate_test.cpp
+/// `veneer validate` as others run it: what it counts, what it shows, and what it says of bad files.
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include <sys/wait.h>
+
+#include "veneer/io/file.hpp"
+#include "veneer/io/json.hpp"
+
+#include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
+
+#if defined(VENEER_PROGRAM)
+
+namespace fs = std::filesystem;
+using namespace veneer;
+using veneer::testing::TemporaryFolder;
+
+namespace {
+
+const fs::path datasets = fs::path(VENEER_TEST_DATA) / "text" / "datasets";
+const fs::path tiny = fs::path(VENEER_SOURCE_DIR) / "examples" / "data" / "veneer-tiny";
+
+std::string quoted(const fs::path& path) { return "'" + path.string() + "' "; }
+
+struct Result {
+  int code = -1;
+  std::string out, err;
+};
+
+Result validate(const std::string& words) {
+  const TemporaryFolder folder;
+  const std::string line = std::string("'") + VENEER_PROGRAM + "' validate " + words + " >" + quoted(folder / "out") +
+                           "2>" + quoted(folder / "err");
+  const int status = std::system(line.c_str());
+  const auto text = [&](const char* name) { return read_text(folder / name, std::size_t{1} << 26); };
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text("out"), text("err")};
+}
+
+Json validate_json(const std::string& words) {
+  const Result result = validate(words + " --json");
+  INFO(result.err);
+  REQUIRE(!result.out.empty());
+  return parse_json(result.out, "stdout").at("files");
+}
+
+}  // namespace
+
+TEST_CASE("validate: good and bad files are told apart as their expectations say") {
+  for (const char* folder : {"ok", "bad"}) {
+    const Json expected = read_json(datasets / folder / "expect.json");
+    std::string words = "--data ";
+    for (auto entry = expected.begin(); entry != expected.end(); ++entry)
+      words += quoted(datasets / folder / entry.key());
+    const bool good = std::string(folder) == "ok";
+    CHECK(validate(words).code == (good ? 0 : 3));
+    const Json files = validate_json(words);
+    REQUIRE(files.size() == expected.size());
+    std::size_t at = 0;
+    for (auto entry = expected.begin(); entry != expected.end(); ++entry, ++at) {
+      CAPTURE(entry.key());
+      const Json &want = entry.value(), &found = files[at];
+      CHECK(found.at("ok") == want.at("ok"));
+      CHECK(found.at("file").get<std::string>().ends_with(entry.key()));
+      if (good) {
+        CHECK(found.at("records") == want.at("records").size());
+        CHECK(found.at("empty_targets").at("first") == want.value("warnings", Json::array()));
+        CHECK(found.at("dropped").at("empty_text").at("first") == want.value("dropped", Json::array()));
+      } else {
+        for (const char* key : {"reason", "line", "key"})
+          CHECK(found.at("error").value(key, Json()) == want.value(key, Json()));
+      }
+    }
+  }
+}
+
+TEST_CASE("validate: one bad file does not hide the others") {
+  const Result result = validate("--data " + quoted(datasets / "ok/text.jsonl") + quoted(datasets / "bad/utf8.txt") +
+                                 "/nowhere.jsonl " + quoted(datasets / "ok/plain.txt"));
+  CHECK(result.code == 3);
+  for (const char* part : {"ok/text.jsonl\n", "bad/utf8.txt\n", "/nowhere.jsonl\n", "ok/plain.txt\n"})
+    CHECK(result.out.find(part) != std::string::npos);
+  CHECK(result.err.find("utf8.txt: line 1 (byte 3): ") != std::string::npos);
+  CHECK(result.err.find("/nowhere.jsonl: cannot be opened") != std::string::npos);
+}
+
+TEST_CASE("validate: tokens, cuts, duplicates and what can't teach are counted") {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (const char* ids : {"[1,2,3,4,5,6,7,8,9]", "[1,2,3]", "[4,5]", "[1,2,3]", "[]", "[7]", "[1,2,3]"})
+    lines += std::string("{\"input_ids\": ") + ids + "}\n";
+  lines += "{\"input_ids\": [1,2,3,4,5,6], \"labels\": [-100,-100,-100,-100,5,6]}\n";
+  const Json file = validate_json("--seq 4 --data " + quoted(folder.file("d.jsonl", lines)))[0];
+  CHECK(file.at("records") == 7);
+  CHECK(file.at("duplicates") == parse_json(R"({"count": 2, "first": [{"line":4,"of":2},{"line":7,"of":2}]})", "t"));
+  CHECK(file.at("truncated") == 2);
+  CHECK(file.at("tokens_lost") == 5 + 2);
+  CHECK(file.at("examples") == 5);
+  CHECK(file.at("tokens") == 4 + 3 + 2 + 3 + 3);
+  CHECK(file.at("learned") == 3 + 2 + 1 + 2 + 2);
+  CHECK(file.at("dropped").at("empty_text").at("first")[0].at("line") == 5);
+  CHECK(file.at("dropped").at("no_trained_token").at("count") == 2);  // [7], and the one whose labels are cut away
+  CHECK(file.at("lengths").at("longest") == 9);
+  CHECK(file.at("lengths").at("median") == 3);
+  CHECK(file.at("lengths").at("histogram") ==
+        parse_json(R"([{"from":1,"count":1},{"from":2,"count":4},{"from":4,"count":1},{"from":8,"count":1}])", "t"));
+}
+
+TEST_CASE("validate: what is not learned is shown in brackets, token by token") {
+  const TemporaryFolder folder;
+  const auto shown = [&](const std::string& line, const std::string& words) {
+    const Result result = validate("--show 1 --data " + quoted(folder.file("d.jsonl", line + "\n")) + words);
+    INFO(result.err);
+    CHECK(result.code == 0);
+    const std::size_t at = result.out.find("\nrecord 1, line 1");
+    REQUIRE(at != std::string::npos);
+    return result.out.substr(result.out.find('\n', at + 1) + 1);
+  };
+  CHECK(shown(R"({"prompt": "ask ", "completion": "tell\t!"})", "") == "⟦ask ⟧tell\\x09!\n");
+  CHECK(shown(R"({"input_ids": [5, 6, 7, 8], "labels": [5, -100, 7, 9]})", "") == "⟦5·6⟧7·8 -> 9\n");
+  CHECK(shown(R"({"messages": [{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})", "") ==
+        "⟦user: a\n⟧assistant: b\n\n");
+  const std::string with = "--model " + quoted(tiny);
+  CHECK(shown(R"({"prompt": "the |", "completion": " 2003"})", with) ==
+        "⟦<|begin_of_text|>· the· ·|⟧ ·2·0·0·3·<|end_of_text|>\n");
+  const std::string chat = shown(R"({"messages": [{"role":"user","content":"a"},{"role":"assistant","content":"2"}]})",
+                                 with + "--chat-template llama3");
+  const std::size_t reply = chat.rfind("⟧") + std::string("⟧").size();
+  CHECK(chat.substr(reply).starts_with("2·"));
+  CHECK(chat.find("\x1b[") == std::string::npos);  // no terminal, no colour
+}
+
+TEST_CASE("validate: usage") {
+  CHECK(validate("").code == 2);
+  CHECK(validate("--data x --chat-template chatml").code == 2);
+  CHECK(validate("--data x --model /nowhere").code == 3);
+}
+
+#endif
