@@ -113,7 +113,7 @@ class TrainRun {
 
   void read_data() {
     const fs::path folder = settings_.model;
-    if (fs::exists(folder / "tokenizer.json")) tokenizer_ = Tokenizer::from_folder(folder);
+    tokenizer_ = find_tokenizer(folder);
     making_ = DataFlags{settings_.train_on, settings_.chat_template, settings_.plain_content}.options(
         folder, tokenizer_, &config_file_.config);
     making_.max_length = static_cast<std::size_t>(settings_.seq);

@@ -11,6 +11,7 @@
 #include "veneer/io/json.hpp"
 #include "veneer/io/llama_config.hpp"
 #include "veneer/text/examples.hpp"
+#include "veneer/text/stream_decoder.hpp"
 
 #include "command.hpp"
 #include "data_flags.hpp"
@@ -75,30 +76,28 @@ std::string marked(const std::vector<Piece>& pieces, bool color) {
   return out;
 }
 
-/// The tokens of an example as text; tokens that are parts of one character are one piece. Where a label is another
-/// token than the one that is read, both stand there.
-std::vector<Piece> pieces_of(const Example& example, const Tokenizer* tokenizer) {
+/// The tokens of an example as text; a character of several tokens stands where the last of them does. Where a label is
+/// another token than the one that is read, both stand there.
+std::vector<Piece> pieces_of(const Example& example, const Tokenizer& tokenizer) {
   std::vector<Piece> pieces;
-  std::string bytes;
+  StreamDecoder stream(tokenizer);
   for (std::size_t i = 0; i < example.ids.size(); ++i) {
     const std::int32_t id = example.ids[i], label = i == 0 ? ignored_label : example.labels[i];
-    const auto text = [&](std::int32_t token) {
-      return tokenizer == nullptr ? std::to_string(token) : tokenizer->decode(std::vector<std::int32_t>{token});
-    };
-    if (tokenizer == nullptr) {
-      bytes = text(id);
-    } else {
-      tokenizer->append_bytes(bytes, id);
-    }
-    const bool whole = !find_invalid_utf8(bytes) || bytes.size() >= 4 || i + 1 == example.ids.size();
+    std::string text = stream.push(id);
+    if (i + 1 == example.ids.size()) text += stream.flush();
+    if (label != ignored_label && label != id) text += " -> " + tokenizer.decode(std::vector<std::int32_t>{label});
+    if (!text.empty()) pieces.push_back({text, label != ignored_label});
+  }
+  return pieces;
+}
+
+/// Ids where there is no tokenizer.
+std::vector<Piece> pieces_of(const Example& example) {
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < example.ids.size(); ++i) {
+    const std::int32_t id = example.ids[i], label = i == 0 ? ignored_label : example.labels[i];
     const bool other = label != ignored_label && label != id;
-    const bool same_fate =
-        i + 1 < example.ids.size() && (example.labels[i + 1] != ignored_label) == (label != ignored_label);
-    if (!whole && !other && same_fate) continue;
-    std::string clean;
-    append_lossy(clean, bytes);
-    pieces.push_back({other ? clean + " -> " + text(label) : clean, label != ignored_label});
-    bytes.clear();
+    pieces.push_back({std::to_string(id) + (other ? " -> " + std::to_string(label) : ""), label != ignored_label});
   }
   return pieces;
 }
@@ -106,7 +105,7 @@ std::vector<Piece> pieces_of(const Example& example, const Tokenizer* tokenizer)
 /// A record without a tokenizer: what of it will be learned.
 std::vector<Piece> pieces_of(const Record& record, TrainOn train_on) {
   const bool all = train_on == TrainOn::all;
-  if (record.format == DatasetFormat::input_ids) return pieces_of(Example{record.ids, record.labels}, nullptr);
+  if (record.format == DatasetFormat::input_ids) return pieces_of(Example{record.ids, record.labels});
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < record.messages.size(); ++i) {
     const Message& message = record.messages[i];
@@ -145,7 +144,7 @@ struct Reader {
     if (std::filesystem::exists(folder / "config.json"))
       reader.config = read_llama_config(folder / "config.json").config;
     reader.tokenizer = find_tokenizer(folder);
-    if (!reader.tokenizer) throw IoError(flags.model + ": holds no tokenizer.json");
+    if (!reader.tokenizer) throw IoError(flags.model + ": holds no tokenizer.json and no tokenizer.model");
     const LlamaConfig* config = reader.config ? &*reader.config : nullptr;
     reader.options = flags.making.options(folder, reader.tokenizer, config);
     reader.options.max_length = reader.seq;
@@ -196,7 +195,8 @@ void Reader::look_at_records(const std::string& path, DataReport& report, std::s
     if (!show_this) return;
     shown += head + ": " + counted(report.made.tokens - tokens, "token") + ", " +
              std::to_string(report.made.learned - learned) + " learned" + (kept.empty() ? "; dropped" : "") + "\n";
-    for (const Example& each : kept) shown += marked(pieces_of(each, known), color) + "\n";
+    for (const Example& each : kept)
+      shown += marked(known != nullptr ? pieces_of(each, *known) : pieces_of(each), color) + "\n";
   });
 }
 

@@ -210,9 +210,11 @@ class ExampleMaker {
     return *options_.chat;
   }
 
-  Encoding encode(const std::string& text, const std::vector<ByteRange>& contents) const {
-    expects(!options_.plain_content || contents.empty(), "PLAIN");
-    return tokenizer_->encode_with_offsets(text, bare());
+  /// `contents`: what messages say, in the text; an empty range where the template leaves one out.
+  Encoding encode(const std::string& text, std::vector<ByteRange> contents) const {
+    std::erase_if(contents, [](ByteRange range) { return range.begin == range.end; });
+    if (!options_.plain_content) contents.clear();
+    return tokenizer_->encode_with_offsets(text, bare(), contents);
   }
 
   Example make_chat(const Record& record) const { return make_chat(record, options_.train_on); }
