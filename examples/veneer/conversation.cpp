@@ -252,7 +252,7 @@ class Conversation {
       use("");
     } else if (command == "/reset") {
       messages_.resize(flags_.system ? 1 : 0);
-      note("begun again");
+      note("the conversation begins again");
     } else {
       note("error: " + printable(command) + " is no command, and was not sent; /help lists them");
     }
