@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <span>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -66,36 +65,6 @@ std::vector<AdapterFolder> adapter_folders(const ModelFlags& flags) {
   return folders;
 }
 
-/// What the model is told of a conversation. Nothing that a message says becomes a special token.
-std::vector<std::int32_t> chat_ids(const Tokenizer& tokenizer, const RenderedChat& chat) {
-  const EncodeOptions bare{.add_special_tokens = false};
-  const Encoding whole = tokenizer.encode_with_offsets(chat.text, bare);
-  const auto forged = [&](std::size_t i) {
-    return tokenizer.is_special(whole.ids[i]) &&
-           std::any_of(chat.contents.begin(), chat.contents.end(), [&](ByteRange content) {
-             return whole.offsets[i].begin < content.end && content.begin < whole.offsets[i].end;
-           });
-  };
-  std::size_t first = 0;
-  while (first < whole.ids.size() && !forged(first)) ++first;
-  if (first == whole.ids.size()) return whole.ids;
-  std::vector<std::int32_t> ids;  // piece by piece, then
-  std::size_t at = 0;
-  const auto add = [&](std::size_t end, bool parse) {
-    const auto piece = tokenizer.encode(std::string_view(chat.text).substr(at, end - at),
-                                        {.add_special_tokens = false, .parse_special_tokens = parse});
-    ids.insert(ids.end(), piece.begin(), piece.end());
-    at = end;
-  };
-  for (const ByteRange content : chat.contents) {
-    if (content.begin < at || content.begin == content.end) continue;
-    add(content.begin, true);
-    add(content.end, false);
-  }
-  add(chat.text.size(), true);
-  return ids;
-}
-
 /// Appends a line to a file, all of it or nothing.
 void append_line(const std::string& path, std::string line) {
   const int file = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
@@ -126,6 +95,7 @@ class Conversation {
         tokenizer_(Tokenizer::from_folder(flags.model.model)),
         chat_(read_chat_template(flags.model.model, flags.chat_template)),
         adapters_(adapter_folders(flags.model)) {
+    check_chat_tokenizer(chat_, tokenizer_);
     if (flags.system) {
       messages_.push_back({"system", *flags.system});
       check_system();
@@ -212,7 +182,8 @@ class Conversation {
 
   std::string write_reply(const Terminal* terminal) {
     const RenderedChat rendered = chat_.chat_template.render(messages_, chat_.tokens, true);
-    const std::vector<std::int32_t> ids = chat_ids(tokenizer_, rendered);
+    const std::vector<std::int32_t> ids =  // no word of a message becomes a special token
+        tokenizer_.encode(rendered.text, {.add_special_tokens = false}, rendered.contents);
     check_ids(ids, model_->config(), flags_.model.model);
     GenerateOptions options = flags_.options;
     options.stop = stop_ids_;
@@ -252,7 +223,7 @@ class Conversation {
       use("");
     } else if (command == "/reset") {
       messages_.resize(flags_.system ? 1 : 0);
-      note("begun again");
+      note("the conversation begins again");
     } else {
       note("error: " + printable(command) + " is no command, and was not sent; /help lists them");
     }

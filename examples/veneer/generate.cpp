@@ -95,7 +95,7 @@ void add_generate(CLI::App& app, Run& run) {
                       "with --chat: a known template by name, whatever the model brings");
   command->add_option("--system", flags->system, "with --chat: the system message");
   command->add_option("--stop", flags->stop, "text that ends what is written, and is not part of it; may be repeated")
-      ->expected(1);
+      ->allow_extra_args(false);
   command->add_option("--max-new-tokens", options.max_new_tokens, "end after this many")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();

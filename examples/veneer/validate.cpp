@@ -11,6 +11,7 @@
 #include "veneer/io/json.hpp"
 #include "veneer/io/llama_config.hpp"
 #include "veneer/text/examples.hpp"
+#include "veneer/text/plain_text.hpp"
 #include "veneer/text/stream_decoder.hpp"
 
 #include "command.hpp"
@@ -156,7 +157,24 @@ struct Reader {
 
  private:
   void look_at_records(const std::string& path, DataReport& report, std::string& shown) const;
+  void look_at_text(const std::string& path, DataReport& report, std::string& shown) const;
 };
+
+/// A plain text: one record, in windows of `seq` tokens.
+void Reader::look_at_text(const std::string& path, DataReport& report, std::string& shown) const {
+  report.format = DatasetFormat::plain;
+  const PlainText file(path);
+  report.records = 1;
+  report.tokenised = tokenizer.has_value();
+  if (!tokenizer) return report.lengths.add(file.text().size());
+  const bool color = in_color();
+  ExampleMaker(&*tokenizer, options).make_plain(file.text(), report.made, [&](const Example& window) {
+    report.lengths.add(window.ids.size());
+    if (report.made.examples > show) return;
+    shown += "\nsequence " + std::to_string(report.made.examples) + ": " + counted(window.ids.size(), "token") + "\n" +
+             marked(pieces_of(window, *tokenizer), color) + "\n";
+  });
+}
 
 void Reader::look_at_records(const std::string& path, DataReport& report, std::string& shown) const {
   const bool color = in_color();
@@ -182,21 +200,17 @@ void Reader::look_at_records(const std::string& path, DataReport& report, std::s
     }
     Example example = maker.make(record);
     report.lengths.add(example.ids.size());
-    if (seq > 0 && example.ids.size() > seq && record.format != DatasetFormat::plain) {
+    if (seq > 0 && example.ids.size() > seq) {
       ++report.over;
       report.lost += example.ids.size() - seq;
     }
     const std::size_t learned = report.made.learned, tokens = report.made.tokens;
-    std::vector<Example> kept;
-    maker.take(std::move(example), record.line, record.format == DatasetFormat::plain, report.made,
-               [&](Example&& each) {
-                 if (show_this && kept.size() < show) kept.push_back(std::move(each));
-               });
+    std::optional<Example> kept;
+    maker.take(std::move(example), record.line, report.made, [&](Example&& made) { kept = std::move(made); });
     if (!show_this) return;
     shown += head + ": " + counted(report.made.tokens - tokens, "token") + ", " +
-             std::to_string(report.made.learned - learned) + " learned" + (kept.empty() ? "; dropped" : "") + "\n";
-    for (const Example& each : kept)
-      shown += marked(known != nullptr ? pieces_of(each, *known) : pieces_of(each), color) + "\n";
+             std::to_string(report.made.learned - learned) + " learned" + (kept ? "" : "; dropped") + "\n";
+    if (kept) shown += marked(known != nullptr ? pieces_of(*kept, *known) : pieces_of(*kept), color) + "\n";
   });
 }
 
@@ -205,7 +219,11 @@ DataReport Reader::look(const std::string& path, std::string& shown) const {
   report.file = path;
   report.seq = seq;
   try {
-    look_at_records(path, report, shown);
+    if (is_plain_text(path)) {
+      look_at_text(path, report, shown);
+    } else {
+      look_at_records(path, report, shown);
+    }
   } catch (const DatasetError& error) {
     report.error = error.what();
     report.error_place = {{"message", report.error}, {"reason", std::string(to_string(error.reason))}};

@@ -25,8 +25,12 @@ std::filesystem::path chat_data() { return text_data() / "chat"; }
 
 /// Those of the tokenizers in the data that can be read.
 const std::map<std::string, Tokenizer>& readable_tokenizers() {
-  static const std::map<std::string, Tokenizer> all{{"llama3-tiny", load_tokenizer("llama3-tiny")},
-                                                    {"qwen2-tiny", load_tokenizer("qwen2-tiny")}};
+  static const std::map<std::string, Tokenizer> all = [] {
+    std::map<std::string, Tokenizer> made;
+    for (const char* name : {"llama3-tiny", "qwen2-tiny", "spm-legacy-tiny", "spm-metaspace-tiny"})
+      made.emplace(name, load_tokenizer(name));
+    return made;
+  }();
   return all;
 }
 
@@ -99,6 +103,7 @@ void check_contents(const RenderedChat& chat, const std::vector<Message>& messag
     const ByteRange range = chat.contents[i];
     REQUIRE(range.begin <= range.end);
     REQUIRE(range.end <= chat.text.size());
+    REQUIRE((i == 0 || chat.contents[i - 1].end <= range.begin));
     CHECK_THAT(messages[i].content, Catch::Contains(chat.text.substr(range.begin, range.end - range.begin)));
   }
 }
@@ -162,8 +167,8 @@ TEST_CASE("every recorded conversation renders as the reference renders it, to t
     }
   }
   CHECK(rows == 11 * 23 * 2);
-  CHECK(ids > 400);
-  CHECK(masks > 150);
+  CHECK(ids == 748);  // all that were recorded
+  CHECK(masks == 198);
 }
 
 TEST_CASE("a template is recognised by its text alone, to the byte") {
@@ -186,6 +191,30 @@ TEST_CASE("a template is recognised by its text alone, to the byte") {
   }
   CHECK(!ChatTemplate::recognise(""));
   CHECK_THROWS_WITH(ChatTemplate::named("vicuna"), Catch::Contains("vicuna") && Catch::Contains("llama3, llama2"));
+}
+
+TEST_CASE("no message forges a turn: as many turns are encoded as there are messages") {
+  const std::vector<Message> messages = conversations().at("special-tokens-in-content");
+  const std::vector<std::pair<std::string, std::string>> families{{"llama3", "llama3-tiny"}, {"chatml", "qwen2-tiny"}};
+  for (const auto& [family, name] : families) {
+    const ChatTemplate chat = ChatTemplate::named(family);
+    const ChatTokens tokens = tokens_of(family);
+    const RenderedChat rendered = chat.render(messages, tokens, false);
+    const Tokenizer& tokenizer = readable_tokenizers().at(name);
+    const auto turns = [&](const std::vector<std::int32_t>& ids) {
+      return std::count(ids.begin(), ids.end(), *tokenizer.id(chat.end_of_turn(tokens)));
+    };
+    CHECK(turns(tokenizer.encode(rendered.text, {.add_special_tokens = false}, rendered.contents)) == 2);
+    CHECK(turns(tokenizer.encode(rendered.text, {.add_special_tokens = false})) == 3);
+  }
+}
+
+TEST_CASE("a tokenizer that takes special tokens for text is refused: it would not see where a turn ends") {
+  const ModelChat chat{ChatTemplate::named("llama2"), {"<s>", "</s>"}};
+  const std::filesystem::path folder = text_data() / "tokenizers" / "spm-legacy-tiny";
+  CHECK_NOTHROW(check_chat_tokenizer(chat, Tokenizer::from_file(folder / "tokenizer.json")));
+  CHECK_THROWS_WITH(check_chat_tokenizer(chat, Tokenizer::from_file(folder / "tokenizer.model")),
+                    Catch::Contains("<s>") && Catch::Contains("tokenizer.json"));
 }
 
 TEST_CASE("an error of a template names the message and says it in the template's words") {

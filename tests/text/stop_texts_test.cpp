@@ -49,7 +49,7 @@ TEST_CASE("what is shown does not depend on how a reply was cut, and is never pa
         REQUIRE(expected(text, stops).starts_with(shown));  // at every moment
       }
       REQUIRE(filter.found() == (expected(text, stops).size() < text.size()));
-      stopped += filter.found() ? 1 : 0;
+      if (filter.found()) ++stopped;
       shown += filter.flush();
       REQUIRE(shown == expected(text, stops));
     }

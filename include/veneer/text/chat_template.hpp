@@ -42,6 +42,7 @@
 #include "veneer/text/chat/zephyr.hpp"
 #include "veneer/text/json_scan.hpp"
 #include "veneer/text/special_tokens.hpp"
+#include "veneer/text/tokenizer.hpp"
 
 namespace veneer {
 
@@ -60,8 +61,9 @@ inline std::string chat_family_names() {
 
 }  // namespace detail
 
-/// A rendered conversation. `contents` has a range of `text` for each message: what the message itself says, which can
-/// be encoded with special tokens switched off. The range of a message that the template leaves out is empty.
+/// A rendered conversation. `contents` has a range of `text` for each message: what the message itself says, so that
+/// tokenizer.encode(text, {.add_special_tokens = false}, contents) makes no special token of a user's words. They are
+/// in order; the range of a message that the template leaves out is empty.
 struct RenderedChat {
   std::string text;
   std::vector<ByteRange> contents;
@@ -121,10 +123,16 @@ class ChatTemplate {
 
 namespace detail {
 
-/// The contents by message, where some may have been left out.
+/// The contents by message; where one was left out, the empty range behind the one before it, so that all are in order.
 inline std::vector<ByteRange> contents_of(const ChatWriter& out) {
-  std::vector<ByteRange> contents(out.count());
-  for (const auto& [message, range] : out.contents()) contents[message] = range;
+  std::vector<ByteRange> contents;
+  for (const auto& [message, range] : out.contents()) {
+    const std::size_t end = contents.empty() ? 0 : contents.back().end;
+    contents.resize(message, {end, end});
+    contents.push_back(range);
+  }
+  const std::size_t end = contents.empty() ? 0 : contents.back().end;
+  contents.resize(out.count(), {end, end});
   return contents;
 }
 
@@ -287,6 +295,19 @@ inline ChatTemplate find_family(const std::filesystem::path& folder) {
 }
 
 }  // namespace detail
+
+/// Throws `FormatError` for a tokenizer that knows BOS or EOS and does not find it in a text, where a rendered
+/// conversation has it: a tokenizer.model alone.
+inline void check_chat_tokenizer(const ModelChat& chat, const Tokenizer& tokenizer) {
+  for (const std::string& text : {chat.tokens.bos, chat.tokens.eos}) {
+    const auto id = text.empty() ? std::nullopt : tokenizer.id(text);
+    if (!id || tokenizer.encode(text, {.add_special_tokens = false}) == std::vector{*id}) continue;
+    throw FormatError("chat template " + std::string(chat.chat_template.name()) + ": the tokenizer does not find " +
+                      text +
+                      " in a text, as tokenizer.model alone never does: save the tokenizer with transformers' "
+                      "AutoTokenizer, which writes a tokenizer.json");
+  }
+}
 
 /// The chat template of a model's folder: `chat_template.jinja`, else `chat_template` of tokenizer_config.json; or the
 /// family that is named, whatever the folder holds. Throws `FormatError` when the template is not one of those that are

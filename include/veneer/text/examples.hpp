@@ -118,41 +118,50 @@ class ExampleMaker {
     return tokenizer_->decode(learned, true);
   }
 
-  /// The whole of a plain text, of any length.
-  Example make_plain(std::string_view text) const {
-    expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a text needs a tokenizer");
-    return make_text(text, 0);
-  }
-
   /// Calls `emit(example)` for what a record becomes: one example cut to `max_length`, or a plain text's windows of
   /// that length; and counts in `report`.
   template <class Emit>
   void make(const Record& record, DatasetReport& report, const Emit& emit) const {
-    take(make(record), record.line, record.format == DatasetFormat::plain, report, emit);
+    if (record.format == DatasetFormat::plain) return make_plain(record.text, report, emit);
+    take(make(record), record.line, report, emit);
   }
 
-  /// The same for an example that was made of the record on `line`, or of a plain text.
+  /// The same for an example that was made of the record on `line`.
   template <class Emit>
-  void take(Example example, std::size_t line, bool plain, DatasetReport& report, const Emit& emit) const {
-    check_rows(example, line);
+  void take(Example example, std::size_t line, DatasetReport& report, const Emit& emit) const {
     ++report.records;
     const std::size_t limit = options_.max_length;
-    const bool fits = limit == 0 || example.ids.size() <= limit || (!options_.cut && !plain);
-    if (fits) return finish(std::move(example), line, report, emit);
-    if (!plain) {
+    if (options_.cut && limit > 0 && example.ids.size() > limit) {
       ++report.truncated;
       example.ids.resize(limit);
       example.labels.resize(limit);
-      return finish(std::move(example), line, report, emit);
     }
-    for (std::size_t at = 0; at < example.ids.size(); at += limit) {
-      const std::size_t length = std::min(limit, example.ids.size() - at);
-      const auto window = [&](const std::vector<std::int32_t>& from) {
-        const auto begin = from.begin() + static_cast<std::ptrdiff_t>(at);
-        return std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(length));
-      };
-      finish({window(example.ids), window(example.labels)}, line, report, emit);
-    }
+    finish(std::move(example), line, report, emit);
+  }
+
+  /// The same for a plain text of any length: its windows come while it is encoded, and its ids are never all held.
+  template <class Emit>
+  void make_plain(std::string_view text, DatasetReport& report, const Emit& emit) const {
+    expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a text needs a tokenizer");
+    ++report.records;
+    Example open;           // what no window has yet
+    const auto cut = [&] {  // not the last one: what ends the text may belong to it
+      std::size_t at = 0;
+      for (const std::size_t limit = options_.max_length; limit > 0 && open.ids.size() - at > limit; at += limit)
+        finish(window(open, at, limit), 1, report, emit);
+      open = window(open, at, open.ids.size());
+    };
+    bool begun = false;
+    tokenizer_->encode_to(text, bare(), [&](std::span<const std::int32_t> ids) {
+      open.ids.insert(open.ids.end(), ids.begin(), ids.end());
+      open.labels.insert(open.labels.end(), ids.begin(), ids.end());
+      if (!std::exchange(begun, true)) put_before(open);
+      cut();
+    });
+    if (!begun) put_before(open);
+    put_behind(open);
+    cut();
+    if (!open.ids.empty()) finish(std::move(open), 1, report, emit);
   }
 
  private:
@@ -173,14 +182,30 @@ class ExampleMaker {
         example.labels.push_back(encoding.offsets[i].begin >= learned ? example.ids[i] : ignored_label);
     }
     put_before(example);
+    put_behind(example);
+    return example;
+  }
+
+  /// `count` tokens from `begin` on, or as many as there are.
+  static Example window(const Example& example, std::size_t begin, std::size_t count) {
+    const std::size_t first = std::min(begin, example.ids.size());
+    const std::size_t last = first + std::min(count, example.ids.size() - first);
+    const auto part = [&](const std::vector<std::int32_t>& from) {
+      return std::vector<std::int32_t>(from.begin() + static_cast<std::ptrdiff_t>(first),
+                                       from.begin() + static_cast<std::ptrdiff_t>(last));
+    };
+    return {part(example.ids), part(example.labels)};
+  }
+
+  /// What the template puts behind a text, and EOS.
+  void put_behind(Example& example) const {
     for (const std::int32_t id : tokenizer_->suffix()) append(example, id);
-    if (!options_.add_eos) return example;
-    if (example.labels.back() == ignored_label) {  // the end of a prompt is not the end of the text
-      append(example, *options_.eos_id);
+    if (!options_.add_eos) return;
+    if (!example.labels.empty() && example.labels.back() == ignored_label) {
+      append(example, *options_.eos_id);  // the end of a prompt is not the end of the text
     } else {
       end_with(example, *options_.eos_id);
     }
-    return example;
   }
 
   static void append(Example& example, std::int32_t id) {
@@ -254,6 +279,7 @@ class ExampleMaker {
 
   template <class Emit>
   void finish(Example example, std::size_t line, DatasetReport& report, const Emit& emit) const {
+    check_rows(example, line);
     std::size_t learned = 0;
     for (std::size_t i = 1; i < example.labels.size(); ++i) learned += example.labels[i] == ignored_label ? 0u : 1u;
     if (learned == 0) {
@@ -294,7 +320,7 @@ DatasetReport for_each_example(const std::filesystem::path& path, const Tokenize
   DatasetReport report;
   if (is_plain_text(path)) {
     report.format = DatasetFormat::plain;
-    maker.take(maker.make_plain(PlainText(path).text()), 1, true, report, emit);
+    maker.make_plain(PlainText(path).text(), report, emit);
     return report;
   }
   DatasetReader reader(path, options.rows);
