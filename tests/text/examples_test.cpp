@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 #include "text/text_fixtures.hpp"
 
 namespace {
@@ -286,6 +287,28 @@ TEST_CASE("a plain text is cut into windows that join to the whole", "[text]") {
     CHECK(joined.ids == Ids(whole.ids.begin(), whole.ids.end() - static_cast<std::ptrdiff_t>(lost)));
     CHECK(joined.labels == Ids(whole.labels.begin(), whole.labels.end() - static_cast<std::ptrdiff_t>(lost)));
   }
+}
+
+TEST_CASE("a long plain text gives the windows of the whole, from memory or from a mapped file", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("llama3-tiny");
+  std::string text;
+  while (text.size() < 400'000) text += "Line " + std::to_string(text.size() * 7919 % 100'003) + " of a long text.\n";
+  Record record = text_record(text);
+  record.format = DatasetFormat::plain;
+  const Example whole = ExampleMaker(&tokenizer).make(record);
+  REQUIRE(whole.ids.size() > 100'000);
+  const testing::TemporaryFolder folder;
+  Example joined;
+  const ExampleOptions options{.max_length = 1000};
+  const DatasetReport report =
+      for_each_example(folder.file("long.txt", text), &tokenizer, options, [&](const Example& part) {
+        CHECK((part.ids.size() == 1000 || joined.ids.size() + part.ids.size() == whole.ids.size()));
+        joined.ids.insert(joined.ids.end(), part.ids.begin(), part.ids.end());
+        joined.labels.insert(joined.labels.end(), part.labels.begin(), part.labels.end());
+      });
+  CHECK(report.records == 1);
+  CHECK(report.examples == (whole.ids.size() + 999) / 1000);
+  CHECK(joined == whole);
 }
 
 TEST_CASE("a file is read and tokenised in one go", "[text]") {
