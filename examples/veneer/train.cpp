@@ -388,7 +388,9 @@ class TrainRun {
   /// The first three prompts of the held-out data, or of the data, completed.
   std::vector<Completion> sample() {
     if (!tokenizer_ || settings_.shipped) return {};
-    DatasetReader reader(settings_.eval.empty() ? settings_.data : settings_.eval);
+    const std::string& path = settings_.eval.empty() ? settings_.data : settings_.eval;
+    if (is_plain_text(path)) return {};
+    DatasetReader reader(path);
     std::vector<Record> records;
     for (Record record; records.size() < 3 && reader.next(record);) {
       if (!record.has_prompt() && !record.is_conversation()) return {};

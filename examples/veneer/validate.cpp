@@ -135,6 +135,7 @@ struct Reader {
   static Reader of(const ValidateFlags& flags) {
     Reader reader;
     reader.seq = static_cast<std::size_t>(flags.seq), reader.show = flags.show;
+    reader.options.max_length = reader.seq;
     if (flags.model.empty()) {
       expects(flags.making.chat_template.empty() && !flags.making.plain_content,
               "--chat-template and --plain-content need --model: the tokenizer is there");

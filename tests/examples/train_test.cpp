@@ -282,7 +282,7 @@ TEST_CASE("train: every form of data is learned from, and evaluated, in lines an
     const std::string data = "--model " + quoted(model) + "--data " + quoted(ok / name) + "--chat-template chatml ";
     for (const char* own : {"", "--packing"}) {
       const int code = train(
-          data + "--steps 2 --batch 2 --seq 64 --rank 2 --lr 0.001 --quiet " + own + " --out " + quoted(folder / "out"),
+          data + "--steps 2 --batch 2 --seq 256 --rank 2 --lr 0.001 --quiet " + own + " --out " + quoted(folder / "out"),
           folder / "err");
       INFO(file_text(folder / "err"));
       CHECK(code == 0);

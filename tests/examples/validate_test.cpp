@@ -125,7 +125,7 @@ TEST_CASE("validate: what is not learned is shown in brackets, token by token") 
         "⟦user: a\n⟧assistant: b\n\n");
   const std::string with = "--model " + quoted(tiny);
   CHECK(shown(R"({"prompt": "the |", "completion": " 2003"})", with) ==
-        "⟦<|begin_of_text|>· the· ·|⟧ ·2·0·0·3·<|end_of_text|>\n");
+        "⟦<|begin_of_text|>·t·he· ·|⟧ ·2·0·0·3·<|end_of_text|>\n");
   const std::string chat = shown(R"({"messages": [{"role":"user","content":"a"},{"role":"assistant","content":"2"}]})",
                                  with + "--chat-template llama3");
   const std::size_t reply = chat.rfind("⟧") + std::string("⟧").size();
