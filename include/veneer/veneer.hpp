@@ -110,6 +110,7 @@
 #include "veneer/text/pipeline_json.hpp"      // IWYU pragma: export
 #include "veneer/text/presplit.hpp"           // IWYU pragma: export
 #include "veneer/text/special_tokens.hpp"     // IWYU pragma: export
+#include "veneer/text/stop_texts.hpp"         // IWYU pragma: export
 #include "veneer/text/stream_decoder.hpp"     // IWYU pragma: export
 #include "veneer/text/tokenizer.hpp"          // IWYU pragma: export
 #include "veneer/text/tokenizer_encode.hpp"   // IWYU pragma: export
