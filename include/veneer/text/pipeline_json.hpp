@@ -192,6 +192,7 @@ class PipelineReader : TokenizerFile {
     need_text(step, "content", key, " ");
     const auto count = [&](const char* name) { return id(member(step, name, key + "." + name), key + "." + name); };
     if (count("stop") != 0) fail(Reason::unsupported_option, key + ".stop", "only 0 is supported");
+    rules.leading = LeadingMark::spaces;
     rules.leading_spaces = static_cast<std::size_t>(count("start"));
   }
 
