@@ -272,7 +272,7 @@ class PipelineReader : TokenizerFile {
     if (regex == nullptr || !regex->is_string() || !split_pattern::is_known(regex->get_ref<const std::string&>())) {
       fail(Reason::unsupported_pattern, key,
            "the pattern " + describe_json(regex == nullptr ? pattern : *regex) +
-               " is not among the known ones (those of GPT-2, Llama 3 and Qwen 2)");
+               " is not among the known ones (those of GPT-2, Llama 3, Qwen 2, Mistral NeMo and GPT-4o)");
     }
     // The known patterns match every character, so that to keep the matches and to drop the gaps is the same.
     const std::string& behavior = text(step, "behavior", key);
