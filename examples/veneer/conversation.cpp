@@ -81,10 +81,11 @@ void append_line(const std::string& path, std::string line) {
   }
   good = good && (::fsync(file) == 0 || errno == EINVAL || errno == EROFS);  // a pipe has nothing to sync
   const int number = errno;
-  if (!good && S_ISREG(status.st_mode)) [[maybe_unused]]
-    const int cut = ::ftruncate(file, status.st_size);
+  const bool whole = good || !S_ISREG(status.st_mode) || ::ftruncate(file, status.st_size) == 0;
   ::close(file);
-  if (!good) throw IoError(path + ": can't be written: " + std::strerror(number));
+  if (good) return;
+  throw IoError(path + ": can't be written: " + std::strerror(number) +
+                (whole ? "" : "; a part of the line may stand at its end"));
 }
 
 class Conversation {

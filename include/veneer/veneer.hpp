@@ -116,6 +116,7 @@
 #include "veneer/text/record.hpp"             // IWYU pragma: export
 #include "veneer/text/record_fields.hpp"      // IWYU pragma: export
 #include "veneer/text/special_tokens.hpp"     // IWYU pragma: export
+#include "veneer/text/stop_texts.hpp"         // IWYU pragma: export
 #include "veneer/text/stream_decoder.hpp"     // IWYU pragma: export
 #include "veneer/text/tokenizer.hpp"          // IWYU pragma: export
 #include "veneer/text/tokenizer_encode.hpp"   // IWYU pragma: export

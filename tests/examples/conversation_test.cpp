@@ -177,6 +177,8 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   user.read_until("\r\n> ");
   user.type("/save " + (folder / "nowhere" / "file").string() + "\n");
   user.read_until("can't be opened: No such file or directory\r\n> ");
+  user.type("/save /dev/full\n");
+  user.read_until("/dev/full: can't be written: No space left on device\r\n> ");
   user.type("/save\n");
   user.read_until("expected the name of a file\r\n> ");
   for (int times = 0; times < 2; ++times) {
