@@ -20,9 +20,11 @@ AddedTokenSet make_set(const std::vector<AddedToken>& tokens) {
 /// The parts, tokens in brackets.
 std::string cut(const AddedTokenSet& set, std::string_view text, bool special = true) {
   std::string parts;
-  set.cut(text, special, [&](std::string_view piece, const AddedToken* token) {
-    parts += token == nullptr ? "(" + std::string(piece) + ")" : "[" + std::string(piece) + "]";
-  });
+  set.cut(
+      text, [&](std::size_t, std::size_t) { return special; },
+      [&](std::string_view piece, const AddedToken* token) {
+        parts += token == nullptr ? "(" + std::string(piece) + ")" : "[" + std::string(piece) + "]";
+      });
   return parts;
 }
 

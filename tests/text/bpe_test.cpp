@@ -50,7 +50,7 @@ struct RandomModel {
     for (std::size_t byte = 0; byte < 256; ++byte) bytes[byte] = static_cast<std::int32_t>(byte);
     detail::MergeTable table(merges.size());
     for (const auto& [pair, merge] : merges) table.set(pair.first, pair.second, merge);
-    return BpeModel(Vocabulary(entries), bytes, std::move(table), whole_words);
+    return BpeModel(Vocabulary(entries), BpeSymbols(bytes), std::move(table), whole_words);
   }
 
   /// The definition: join the leftmost pair of lowest rank until there is none.

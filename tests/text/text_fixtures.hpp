@@ -3,6 +3,7 @@
 /// The golden files of tests/data/text: see its README.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -50,8 +51,34 @@ inline std::string fnv1a64(const std::vector<std::int32_t>& ids) {
   return fnv1a64(bytes);
 }
 
+/// Whether ids are those of a row of ids.jsonl.
+inline bool same_ids(const Json& row, const std::vector<std::int32_t>& ids) {
+  if (row.contains("ids")) return to_ids(row.at("ids")) == ids;
+  const auto head = to_ids(row.at("head"));
+  const auto tail = to_ids(row.at("tail"));
+  return row.at("n").get<std::size_t>() == ids.size() && ids.size() >= 16 &&
+         std::equal(head.begin(), head.end(), ids.begin()) && std::equal(tail.rbegin(), tail.rend(), ids.rbegin()) &&
+         row.at("hash").get<std::string>() == fnv1a64(ids);
+}
+
+/// Whether a decoded text is that of a row of ids.jsonl, whose text was `text`.
+inline bool same_text(const Json& row, const std::string& text, const std::string& decoded) {
+  if (row.contains("decoded_hash")) return row.at("decoded_hash").get<std::string>() == fnv1a64(decoded);
+  return row.value("decoded", text) == decoded;
+}
+
 inline const std::vector<std::string>& byte_level_tokenizers() {
   static const std::vector<std::string> names{"llama3-tiny", "gpt2-tiny", "gpt2-prefix-tiny", "qwen2-tiny", "gpt2"};
+  return names;
+}
+
+/// Those that are a tokenizer.json.
+inline const std::vector<std::string>& json_tokenizers() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = byte_level_tokenizers();
+    all.insert(all.end(), {"spm-legacy-tiny", "spm-metaspace-tiny"});
+    return all;
+  }();
   return names;
 }
 

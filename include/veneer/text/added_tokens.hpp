@@ -60,10 +60,10 @@ class AddedTokenSet {
 
   bool empty() const { return tokens_.empty(); }
 
-  /// Cuts `text`: calls `emit(piece, token)` for its parts in order, `token` null where the part is ordinary text. With
-  /// `special` false, special tokens are left in the text.
-  template <class Emit>
-  void cut(std::string_view text, bool special, const Emit& emit) const {
+  /// Cuts `text`: calls `emit(piece, token)` for its parts in order, `token` null where the part is ordinary text. A
+  /// special token is left in the text where `takes(begin, end)` of its bytes says so.
+  template <class Takes, class Emit>
+  void cut(std::string_view text, const Takes& takes, const Emit& emit) const {
     std::size_t done = 0;
     for (std::size_t at = 0; at < text.size();) {
       const Match match = begins_[static_cast<unsigned char>(text[at])] ? longest(text, at) : Match{};
@@ -75,7 +75,7 @@ class AddedTokenSet {
       std::size_t begin = at;
       std::size_t end = at + match.length;
       at = end;  // a token that does not count still hides those inside it
-      if (token.special && !special) continue;
+      if (token.special && !takes(begin, end)) continue;
       if (token.single_word && !stands_alone(text, begin, end)) continue;
       if (token.lstrip) {
         while (begin > done && is_white_space(code_point_before(text, begin).value)) {

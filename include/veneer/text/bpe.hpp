@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe.hpp
-/// Byte-pair encoding: a word begins as its bytes, and the pair of neighbours that was learned first is joined, again
-/// and again, until no pair is in the table.
+/// Byte-pair encoding: a word begins as its bytes or characters, and the pair of neighbours that was learned first is
+/// joined, again and again, until no pair is in the table.
 ///
 ///     word -> ids       among pairs of lowest rank the leftmost goes first
-///     time              O(n log n) for a word of n bytes: words may be whole texts
+///     time              O(n log n) for a word of n symbols: words may be whole texts
 ///
 /// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units", arXiv:1508.07909,
 /// algorithm 1.
@@ -17,12 +17,14 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "veneer/core/error.hpp"
+#include "veneer/text/bpe_symbols.hpp"
 #include "veneer/text/byte_level.hpp"
 #include "veneer/text/vocabulary.hpp"
 
@@ -127,33 +129,27 @@ struct BpeScratch {
     std::uint32_t previous;
     std::uint32_t next;
   };
-  struct Candidate {
-    std::int32_t rank;
-    std::uint32_t position;  // of the left symbol
-    std::int32_t left;
-    std::int32_t right;
-    std::int32_t result;
-  };
   std::vector<Symbol> symbols;
-  std::vector<Candidate> candidates;  // a heap, the next to join on top
+  std::vector<std::uint32_t> begins;      // of each symbol, in the word's bytes: only where lengths are asked for
+  std::vector<std::uint64_t> candidates;  // a heap of rank << 32 | position of the left symbol, the least on top
   WordCache cache;
 };
 
 }  // namespace detail
 
-/// A byte-level model: merges over a vocabulary that holds all 256 bytes.
+/// A model of merges over a vocabulary, and over what words are made of at the start: bytes or characters.
 class BpeModel {
  public:
-  /// `byte_ids`: the id of each byte's token. `whole_words`: a word that is in the vocabulary is one token, whatever
-  /// the merges make of it (`ignore_merges` in tokenizer.json).
-  BpeModel(Vocabulary vocabulary, const std::array<std::int32_t, 256>& byte_ids, detail::MergeTable merges,
-           bool whole_words)
+  /// `whole_words`: a word that is in the vocabulary is one token, whatever the merges make of it (`ignore_merges` in
+  /// tokenizer.json).
+  BpeModel(Vocabulary vocabulary, BpeSymbols symbols, detail::MergeTable merges, bool whole_words)
       : vocabulary_(std::move(vocabulary)),
-        byte_ids_(byte_ids),
+        symbols_(std::move(symbols)),
         merges_(std::move(merges)),
         whole_words_(whole_words) {}
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  bool whole_words() const { return whole_words_; }
 
   /// Appends the ids of a word of less than 2^32 - 1 bytes; `word` is not empty.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
@@ -162,70 +158,102 @@ class BpeModel {
       return;
     }
     const std::size_t before = out.size();
-    if (const auto whole = whole_words_ ? find_word(word) : std::nullopt) {
+    if (const auto whole = find_word(word)) {
       out.push_back(*whole);
     } else {
-      merge(word, scratch, out);
+      merge(word, scratch, nullptr);
+      for_each_symbol(scratch, [&](std::uint32_t i) { out.push_back(scratch.symbols[i].id); });
     }
     scratch.cache.insert(word, {out.data() + before, out.size() - before});
+  }
+
+  /// The same, and how many bytes of the word each id takes.
+  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out,
+              std::vector<std::uint32_t>& lengths) const {
+    if (const auto whole = find_word(word)) {
+      out.push_back(*whole);
+      lengths.push_back(static_cast<std::uint32_t>(word.size()));
+      return;
+    }
+    merge(word, scratch, &scratch.begins);
+    for_each_symbol(scratch, [&](std::uint32_t i) {
+      const std::uint32_t next = scratch.symbols[i].next;
+      const auto end = next == Scratch::none ? static_cast<std::uint32_t>(word.size()) : scratch.begins[next];
+      out.push_back(scratch.symbols[i].id);
+      lengths.push_back(end - scratch.begins[i]);
+    });
   }
 
  private:
   using Scratch = detail::BpeScratch;
 
   std::optional<std::int32_t> find_word(std::string_view word) const {
+    if (!whole_words_) return std::nullopt;
+    if (!symbols_.bytes()) return vocabulary_.id(word);
     std::string text;
     append_byte_level(text, word);
     return vocabulary_.id(text);
   }
 
-  void merge(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& out) const {
+  template <class F>
+  static void for_each_symbol(const Scratch& scratch, const F& f) {
+    if (scratch.symbols.empty()) return;
+    for (std::uint32_t i = 0; i != Scratch::none; i = scratch.symbols[i].next) f(i);
+  }
+
+  void merge(std::string_view word, Scratch& scratch, std::vector<std::uint32_t>* begins) const {
     auto& symbols = scratch.symbols;
     auto& heap = scratch.candidates;
-    const auto count = static_cast<std::uint32_t>(word.size());
-    symbols.resize(count);
+    symbols.clear();
     heap.clear();
-    for (std::uint32_t i = 0; i < count; ++i) {
-      symbols[i] = {byte_ids_[static_cast<unsigned char>(word[i])], i == 0 ? Scratch::none : i - 1,
-                    i + 1 == count ? Scratch::none : i + 1};
-    }
-    for (std::uint32_t i = 0; i + 1 < count; ++i) propose(i, scratch);
+    if (begins != nullptr) begins->clear();
+    symbols_.cut(word, [&](std::int32_t id, std::size_t begin) {
+      const auto i = static_cast<std::uint32_t>(symbols.size());
+      symbols.push_back({id, i == 0 ? Scratch::none : i - 1, i + 1});
+      if (begins != nullptr) begins->push_back(static_cast<std::uint32_t>(begin));
+    });
+    if (symbols.empty()) return;
+    symbols.back().next = Scratch::none;
+    for (std::uint32_t i = 0; i + 1 < symbols.size(); ++i) propose(i, scratch);
+    std::make_heap(heap.begin(), heap.end(), std::greater<>());
     while (!heap.empty()) {
-      std::pop_heap(heap.begin(), heap.end(), joins_later);
-      const Scratch::Candidate best = heap.back();
+      std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+      const std::uint64_t best = heap.back();
       heap.pop_back();
-      Scratch::Symbol& left = symbols[best.position];
-      // Either symbol may have been joined to another since the pair was proposed.
-      if (left.id != best.left || left.next == Scratch::none || symbols[left.next].id != best.right) continue;
+      const auto position = static_cast<std::uint32_t>(best);
+      Scratch::Symbol& left = symbols[position];
+      if (left.id < 0 || left.next == Scratch::none) continue;
       Scratch::Symbol& right = symbols[left.next];
-      left.id = best.result;
+      // Either symbol may have been joined to another since the pair was proposed: its rank is then another.
+      const detail::MergeTable::Merge* const found = merges_.find(left.id, right.id);
+      if (found == nullptr || static_cast<std::uint64_t>(found->rank) != best >> 32) continue;
+      left.id = found->result;
       left.next = right.next;
       right.id = -1;
       if (left.next != Scratch::none) {
-        symbols[left.next].previous = best.position;
-        propose(best.position, scratch);
+        symbols[left.next].previous = position;
+        propose_again(position, scratch);
       }
-      if (left.previous != Scratch::none) propose(left.previous, scratch);
+      if (left.previous != Scratch::none) propose_again(left.previous, scratch);
     }
-    for (std::uint32_t i = 0; i != Scratch::none; i = symbols[i].next) out.push_back(symbols[i].id);
   }
 
-  /// Puts the pair at `position` on the heap if the table has it.
-  void propose(std::uint32_t position, Scratch& scratch) const {
+  /// Puts the pair at `position` behind the heap if the table has it.
+  bool propose(std::uint32_t position, Scratch& scratch) const {
     const Scratch::Symbol& left = scratch.symbols[position];
-    const std::int32_t right = scratch.symbols[left.next].id;
-    const detail::MergeTable::Merge* const found = merges_.find(left.id, right);
-    if (found == nullptr) return;
-    scratch.candidates.push_back({found->rank, position, left.id, right, found->result});
-    std::push_heap(scratch.candidates.begin(), scratch.candidates.end(), joins_later);
+    const detail::MergeTable::Merge* const found = merges_.find(left.id, scratch.symbols[left.next].id);
+    if (found == nullptr) return false;
+    scratch.candidates.push_back((static_cast<std::uint64_t>(found->rank) << 32) | position);
+    return true;
   }
 
-  static bool joins_later(const Scratch::Candidate& a, const Scratch::Candidate& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+  void propose_again(std::uint32_t position, Scratch& scratch) const {
+    if (propose(position, scratch))
+      std::push_heap(scratch.candidates.begin(), scratch.candidates.end(), std::greater<>());
   }
 
   Vocabulary vocabulary_;
-  std::array<std::int32_t, 256> byte_ids_;
+  BpeSymbols symbols_;
   detail::MergeTable merges_;
   bool whole_words_;
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe_json.hpp
-/// Reads the `model` of a tokenizer.json: byte-pair encoding over bytes.
+/// Reads the `model` of a tokenizer.json: byte-pair encoding over bytes, or over characters as sentencepiece has it.
 ///
-///     vocab     {"token": id, ...}, in the byte alphabet, all 256 bytes among them
+///     vocab     {"token": id, ...}; over bytes in the byte alphabet, all 256 among them
+///               over characters with <0x00> to <0xFF>, if `byte_fallback` is on
 ///     merges    [["a", "b"], ...] or ["a b", ...], the first learned first
 #pragma once
 
@@ -18,7 +19,10 @@
 
 #include "veneer/text/added_tokens.hpp"
 #include "veneer/text/bpe.hpp"
+#include "veneer/text/bpe_symbols.hpp"
 #include "veneer/text/byte_level.hpp"
+#include "veneer/text/piece_text.hpp"
+#include "veneer/text/pipeline_json.hpp"
 #include "veneer/text/tokenizer_file.hpp"
 #include "veneer/text/vocabulary.hpp"
 
@@ -38,19 +42,25 @@ inline void check_model_type(const TokenizerFile& file, const Json& model) {
 class BpeReader : TokenizerFile {
  public:
   /// `added` are the tokens beside the model: one of them may be its unknown token.
-  BpeReader(const TokenizerFile& file, const std::vector<AddedToken>& added) : TokenizerFile(file), added_(added) {}
+  BpeReader(const TokenizerFile& file, const std::vector<AddedToken>& added, const TextPipeline& pipeline)
+      : TokenizerFile(file), added_(added), pipeline_(pipeline) {}
 
-  /// Throws `TokenizerError`.
-  BpeModel read(const Json& model) const {
+  /// Fills `cuts` for a model over characters. Throws `TokenizerError`.
+  BpeModel read(const Json& model, PieceCuts& cuts) const {
     only(model, "model",
          {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
           "byte_fallback", "ignore_merges", "vocab", "merges"});
     Vocabulary vocabulary = read_vocabulary(model);
     check_options(model, vocabulary);
-    const std::array<std::int32_t, 256> byte_ids = find_bytes(vocabulary);
-    MergeTable merges = read_merges(model, vocabulary);
-    return BpeModel(std::move(vocabulary), byte_ids, std::move(merges),
-                    flag_or(model, "ignore_merges", "model", false));
+    BpeSymbols symbols = pipeline_.pieces() ? BpeSymbols(vocabulary, read_fallback(model, vocabulary))
+                                            : BpeSymbols(find_bytes(vocabulary));
+    std::vector<char32_t> joins;
+    MergeTable merges = read_merges(model, vocabulary, joins);
+    const bool whole_words = flag_or(model, "ignore_merges", "model", false);
+    // A word that is a token as a whole must be seen as a whole.
+    const bool may_cut = pipeline_.pieces() && symbols.knows(piece_space_character) && !whole_words;
+    cuts = PieceCuts(std::move(joins), may_cut, pipeline_.splits_pieces);
+    return BpeModel(std::move(vocabulary), std::move(symbols), std::move(merges), whole_words);
   }
 
  private:
@@ -70,6 +80,33 @@ class BpeReader : TokenizerFile {
     return byte_ids;
   }
 
+  /// What becomes of characters that are no tokens.
+  BpeSymbols::Fallback read_fallback(const Json& model, const Vocabulary& vocabulary) const {
+    BpeSymbols::Fallback fallback;
+    fallback.fuse_unknown = flag_or(model, "fuse_unk", "model", false);
+    if (const Json* unknown = find_json(model, "unk_token"); !is_absent(unknown)) {
+      const auto id = vocabulary.id(unknown->get_ref<const std::string&>());
+      if (!id) fail(Reason::missing_unk, "model.unk_token", describe_json(*unknown) + " is not in the vocabulary");
+      fallback.unknown = *id;
+    }
+    if (!flag_or(model, "byte_fallback", "model", false)) return fallback;
+    std::size_t there = 0;
+    std::string missing;
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      const std::string token = byte_token(static_cast<unsigned char>(byte));
+      if (vocabulary.id(token)) {
+        ++there;
+      } else {
+        missing = token;
+      }
+    }
+    // Without any, all is unknown. With some, it would depend on the character.
+    if (there != 0 && there != 256)
+      fail(Reason::missing_byte, "model.vocab", "byte_fallback is on, and the token " + missing + " is missing");
+    fallback.bytes = there == 256;
+    return fallback;
+  }
+
   void check_options(const Json& model, const Vocabulary& vocabulary) const {
     const Json* dropout = find_json(model, "dropout");
     if (!is_absent(dropout) && !(dropout->is_number() && dropout->get<double>() == 0)) {
@@ -82,8 +119,9 @@ class BpeReader : TokenizerFile {
       fail(Reason::unsupported_option, std::string("model.") + name,
            "found " + describe_json(*affix) + ": not supported; expected null");
     }
-    if (flag_or(model, "byte_fallback", "model", false)) {
-      fail(Reason::unsupported_option, "model.byte_fallback", "is true, as in sentencepiece models: not supported");
+    if (flag_or(model, "byte_fallback", "model", false) && !pipeline_.pieces()) {
+      fail(Reason::unsupported_option, "model.byte_fallback",
+           "is true, as in sentencepiece models, in a byte-level tokenizer: not supported");
     }
     flag_or(model, "fuse_unk", "model", false);  // nothing is unknown where all bytes are in the vocabulary
     const Json* unknown = find_json(model, "unk_token");
@@ -113,7 +151,8 @@ class BpeReader : TokenizerFile {
     return vocabulary;
   }
 
-  MergeTable read_merges(const Json& model, const Vocabulary& vocabulary) const {
+  /// `joins`: the characters that a merge puts before a "▁".
+  MergeTable read_merges(const Json& model, const Vocabulary& vocabulary, std::vector<char32_t>& joins) const {
     const Json& merges = member(model, "merges", "model.merges");
     expect(merges.is_array(), "model.merges", merges, "a list");
     if (merges.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
@@ -136,6 +175,10 @@ class BpeReader : TokenizerFile {
                  "\": these two and what they make must be in the vocabulary");
       }
       table.set(*left_id, *right_id, {rank, *result});
+      if (right.starts_with(piece_space) && !left.empty()) {
+        const char32_t before = code_point_before(left, left.size()).value;
+        if (std::find(joins.begin(), joins.end(), before) == joins.end()) joins.push_back(before);
+      }
       ++rank;
     }
     return table;
@@ -161,6 +204,7 @@ class BpeReader : TokenizerFile {
   }
 
   const std::vector<AddedToken>& added_;
+  const TextPipeline& pipeline_;
 };
 
 }  // namespace veneer::detail

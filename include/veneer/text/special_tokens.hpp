@@ -23,6 +23,7 @@ struct SpecialTokens {
   std::optional<std::string> eos;
   std::optional<std::string> pad;
   std::optional<std::string> unk;
+  std::optional<bool> add_bos, add_eos;  // what a tokenizer.model is to put around a text; a tokenizer.json says itself
 };
 
 namespace detail {
@@ -64,6 +65,12 @@ inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens&
   read("eos_token", tokens.eos);
   read("pad_token", tokens.pad);
   read("unk_token", tokens.unk);
+  const auto read_flag = [&](const char* name, std::optional<bool>& flag) {
+    const JsonField* field = file.find(name);
+    if (!flag && field != nullptr && field->kind == JsonKind::boolean) flag = field->value == "true";
+  };
+  read_flag("add_bos_token", tokens.add_bos);
+  read_flag("add_eos_token", tokens.add_eos);
 }
 
 }  // namespace detail

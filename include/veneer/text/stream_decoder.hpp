@@ -11,36 +11,36 @@
 #include <string>
 #include <utility>
 
+#include "veneer/text/token_decoder.hpp"
 #include "veneer/text/tokenizer.hpp"
-#include "veneer/text/unicode.hpp"
 
 namespace veneer {
 
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = false)
-      : tokenizer_(std::move(tokenizer)), skip_special_tokens_(skip_special_tokens) {}
+      : tokenizer_(std::move(tokenizer)),
+        skip_special_tokens_(skip_special_tokens),
+        decoder_(tokenizer_.decoder(true)) {}
 
   /// The text that is certain once `id` is known. Throws `ArgumentError` for a negative id.
   std::string push(std::int32_t id) {
-    tokenizer_.append_bytes(pending_, id, skip_special_tokens_);
     std::string text;
-    pending_.erase(0, append_lossy(text, pending_, true));
+    tokenizer_.push(decoder_, id, skip_special_tokens_, text);
     return text;
   }
 
   /// What still waits: nothing, or U+FFFD for a character whose end never came. The next `push` begins a new text.
   std::string flush() {
     std::string text;
-    append_lossy(text, pending_);
-    pending_.clear();
+    decoder_.finish(text);
     return text;
   }
 
  private:
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::string pending_;
+  TokenDecoder decoder_;
 };
 
 }  // namespace veneer

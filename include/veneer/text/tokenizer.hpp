@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer.hpp
-/// Text to ids and back, as the tokenizer.json of a model says: byte-level byte-pair encoding.
+/// Text to ids and back, as the files of a model say: byte-pair encoding over bytes (GPT-2, Llama 3, Qwen) or over
+/// characters as sentencepiece has it (Llama 2, Mistral), and the unigram model of sentencepiece.
 ///
 ///     const auto tokenizer = Tokenizer::from_folder("path/to/hf-model");
 ///     const std::vector<std::int32_t> ids = tokenizer.encode("Hello world");     // special tokens added
 ///     const std::string text = tokenizer.decode(ids, true);                      // and left out again
 ///
-/// Ids are those of Hugging Face's tokenizers library. Text is UTF-8; ids that end inside a character decode to U+FFFD.
+/// Ids are those of Hugging Face's tokenizers library for a tokenizer.json, those of sentencepiece for a
+/// tokenizer.model. Text is UTF-8; ids that end inside a character decode to U+FFFD.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +23,14 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "veneer/core/error.hpp"
 #include "veneer/io/file.hpp"
-#include "veneer/text/byte_level.hpp"
+#include "veneer/text/sentencepiece.hpp"
 #include "veneer/text/special_tokens.hpp"
+#include "veneer/text/token_decoder.hpp"
 #include "veneer/text/tokenizer_encode.hpp"
 #include "veneer/text/tokenizer_json.hpp"
 #include "veneer/text/vocabulary.hpp"
@@ -41,57 +45,72 @@ struct EncodeOptions {
 /// A tokenizer; copies share all that is in it, and any number of threads may use them at once.
 class Tokenizer {
  public:
-  /// Reads `tokenizer.json`, and the names of special tokens from `tokenizer_config.json` and
+  /// Reads `tokenizer.json`, else `tokenizer.model`, and the names of special tokens from `tokenizer_config.json` and
   /// `special_tokens_map.json`. Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
   static Tokenizer from_folder(const std::filesystem::path& folder) {
-    const std::filesystem::path file = folder / "tokenizer.json";
-    if (!std::filesystem::exists(file) && std::filesystem::exists(folder / "tokenizer.model")) {
-      throw TokenizerError(
-          TokenizerReason::unsupported_model, "",
-          folder.string() +
-              ": holds tokenizer.model but no tokenizer.json: sentencepiece models are not "
-              "supported; save the tokenizer with transformers' AutoTokenizer, which writes a tokenizer.json");
+    const std::filesystem::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";
+    const SpecialTokens special = read_special_tokens(folder);
+    if (!std::filesystem::exists(json) && std::filesystem::exists(model)) {
+      return from_model(read_text(model, tokenizer_limits.bytes), model.string(), special);
     }
-    return Tokenizer(read_text(file, tokenizer_limits.bytes), file.string(), read_special_tokens(folder));
+    return from_json(read_text(json, tokenizer_limits.bytes), json.string(), special);
   }
 
-  /// Reads a tokenizer.json alone: there are no names of special tokens then.
+  /// Reads a tokenizer.json alone, or a file whose name ends in .model.
   static Tokenizer from_file(const std::filesystem::path& file) {
-    return Tokenizer(read_text(file, tokenizer_limits.bytes), file.string(), {});
+    const std::string text = read_text(file, tokenizer_limits.bytes);
+    return file.extension() == ".model" ? from_model(text, file.string()) : from_json(text, file.string());
   }
 
   /// Reads the text of a tokenizer.json; `where` names it in messages.
   static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json",
                              const SpecialTokens& special = {}) {
-    return Tokenizer(text, where, special);
+    return Tokenizer(std::make_shared<Shared>(read_tokenizer_json(text, where), special));
   }
 
-  /// The ids of `text`. Throws `ArgumentError` with the offset of the first byte that is not UTF-8.
-  std::vector<std::int32_t> encode(std::string_view text, EncodeOptions options = {}) const {
-    return encode(text, options, false).ids;
+  /// Reads the bytes of a tokenizer.model; `where` names it in messages. BOS goes before a text, and EOS behind it, as
+  /// `special` says; where that says nothing, BOS alone. Special tokens in a text are text.
+  static Tokenizer from_model(std::string_view bytes, const std::string& where = "tokenizer.model",
+                              const SpecialTokens& special = {}) {
+    return Tokenizer(std::make_shared<Shared>(SentencepieceModel(bytes, where), special));
+  }
+
+  /// The ids of `text`. `plain`: bytes of the text, in order and apart, in which nothing is a special token, so that
+  /// the words of a user can't end their turn. Throws `ArgumentError` with the offset of the first byte that is not
+  /// UTF-8.
+  std::vector<std::int32_t> encode(std::string_view text, EncodeOptions options = {},
+                                   std::span<const ByteRange> plain = {}) const {
+    return encode(text, options, {options.parse_special_tokens, plain, false}).ids;
   }
 
   /// The ids of `text`, and the bytes of `text` that each covers. Throws as `encode`.
-  Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {}) const {
-    return encode(text, options, true);
+  Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {},
+                               std::span<const ByteRange> plain = {}) const {
+    return encode(text, options, {options.parse_special_tokens, plain, true});
   }
 
-  /// The text of `ids`: their bytes joined, U+FFFD for each part that is not UTF-8. An id that no token has adds
-  /// nothing: models often have more rows than the vocabulary. Throws `ArgumentError` for a negative id.
+  /// The text of `ids`: see `TokenDecoder`. An id that no token has adds nothing: models often have more rows than the
+  /// vocabulary. Throws `ArgumentError` for a negative id.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const {
-    std::string bytes;
-    for (const std::int32_t id : ids) append_bytes(bytes, id, skip_special_tokens);
+    TokenDecoder decoder(shared_->decode, false);
     std::string text;
-    text.reserve(bytes.size());
-    append_lossy(text, bytes);
+    for (const std::int32_t id : ids) push(decoder, id, skip_special_tokens, text);
+    decoder.finish(text);
     return text;
   }
 
-  /// Appends the bytes that `id` stands for; they need not be whole characters.
-  void append_bytes(std::string& bytes, std::int32_t id, bool skip_special_tokens = false) const {
+  /// A decoder of ids one at a time, for `push`. `eager`: text is needed as soon as it is certain.
+  TokenDecoder decoder(bool eager) const { return {shared_->decode, eager}; }
+
+  /// Appends to `text` what `id` makes certain. Throws `ArgumentError` for a negative id.
+  void push(TokenDecoder& decoder, std::int32_t id, bool skip_special_tokens, std::string& text) const {
     expects(id >= 0, "veneer::Tokenizer::decode(ids): an id is negative; labels are not ids");
     if (skip_special_tokens && is_special(id)) return;
-    if (const auto text = token(id)) append_token_bytes(bytes, *text);
+    if (const SentencepieceModel* model = shared_->model()) {
+      decoder.push(model->decoded(id), text);
+    } else if (const auto token = this->token(id)) {
+      decoder.push(*token, text);
+    }
   }
 
   /// The count of tokens, the added ones among them.
@@ -100,10 +119,11 @@ class Tokenizer {
   /// The largest id that a token has; a model needs more rows than this.
   std::int32_t largest_id() const { return std::max(model_vocabulary().largest_id(), shared_->added.largest_id()); }
 
-  /// The id of a token by its text in the vocabulary, where a space is "Ġ".
+  /// The id of a token by its text in the vocabulary, where a space is "Ġ" (byte level) or "▁" (sentencepiece).
   std::optional<std::int32_t> id(std::string_view token) const {
-    const auto added = shared_->added.id(token);
-    return added ? added : model_vocabulary().id(token);
+    if (const auto added = shared_->added.id(token)) return added;
+    const auto known = model_vocabulary().id(token);
+    return known ? known : shared_->added_texts.id(token);
   }
 
   /// The text of a token in the vocabulary; of an added token that is looked for in normalized text, the normalized
@@ -115,12 +135,13 @@ class Tokenizer {
 
   /// Whether the token is marked special in the file: `decode` leaves it out on demand.
   bool is_special(std::int32_t id) const {
+    if (const SentencepieceModel* model = shared_->model()) return model->is_special(id);
     return std::binary_search(shared_->special_ids.begin(), shared_->special_ids.end(), id);
   }
 
   /// What the template puts before and after a text.
-  std::span<const std::int32_t> prefix() const { return shared_->state.parts.post.prefix; }
-  std::span<const std::int32_t> suffix() const { return shared_->state.parts.post.suffix; }
+  std::span<const std::int32_t> prefix() const { return shared_->post().prefix; }
+  std::span<const std::int32_t> suffix() const { return shared_->post().suffix; }
 
   /// The special tokens that the folder names, if the vocabulary has them.
   std::optional<std::int32_t> bos_id() const { return id_of(shared_->names.bos); }
@@ -131,7 +152,10 @@ class Tokenizer {
  private:
   /// All that copies share. Encoding takes a scratch out of the pool and puts it back.
   struct Shared {
-    Shared(TokenizerParts parts, SpecialTokens special) : state(std::move(parts)), names(std::move(special)) {
+    Shared(TokenizerParts parts, SpecialTokens special)
+        : kind(std::in_place_type<detail::TokenizerState>, std::move(parts)), names(std::move(special)) {
+      const auto& state = *this->state();
+      decode = state.parts.pipeline.decode;
       Vocabulary::Entries contents;
       Vocabulary::Entries texts;
       for (const AddedToken& token : state.parts.added) {
@@ -145,8 +169,30 @@ class Tokenizer {
       std::sort(special_ids.begin(), special_ids.end());
     }
 
-    detail::TokenizerState state;
+    Shared(SentencepieceModel from, SpecialTokens special)
+        : kind(std::in_place_type<SentencepieceModel>, std::move(from)), names(std::move(special)) {
+      const SentencepieceFile& file = model()->file();
+      decode = model()->decode_rules();
+      const auto name = [&](std::optional<std::string>& known, std::int32_t id) {
+        if (!known) known = model()->name_of(id);
+      };
+      name(names.bos, file.bos_id), name(names.eos, file.eos_id), name(names.pad, file.pad_id);
+      name(names.unk, file.unk_id);
+      const auto add = [&](std::vector<std::int32_t>& ids, const std::optional<std::string>& text) {
+        if (const auto id = text ? model()->vocabulary().id(*text) : std::nullopt) ids.push_back(*id);
+      };
+      if (names.add_bos.value_or(true)) add(model_post.prefix, names.bos);
+      if (names.add_eos.value_or(false)) add(model_post.suffix, names.eos);
+    }
+
+    const detail::TokenizerState* state() const { return std::get_if<detail::TokenizerState>(&kind); }
+    const SentencepieceModel* model() const { return std::get_if<SentencepieceModel>(&kind); }
+    const PostProcessor& post() const { return state() ? state()->parts.post : model_post; }
+
+    std::variant<detail::TokenizerState, SentencepieceModel> kind;
     SpecialTokens names;
+    DecodeRules decode;
+    PostProcessor model_post;               // of a tokenizer.model
     Vocabulary added;                       // under the contents in the file, for `id`
     Vocabulary added_texts;                 // under the normalized contents, for `token` and `decode`
     std::vector<std::int32_t> special_ids;  // in order
@@ -183,32 +229,40 @@ class Tokenizer {
     std::unique_ptr<detail::EncodeScratch> scratch_;
   };
 
-  Tokenizer(std::string_view text, const std::string& where, SpecialTokens special)
-      : shared_(std::make_shared<Shared>(read_tokenizer_json(text, where), std::move(special))) {}
+  explicit Tokenizer(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
 
-  Encoding encode(std::string_view text, EncodeOptions options, bool offsets) const {
+  Encoding encode(std::string_view text, EncodeOptions options, const detail::EncodeRequest& request) const {
     if (const auto bad = find_invalid_utf8(text)) {
       throw ArgumentError("veneer::Tokenizer::encode(text): byte " + std::to_string(*bad) + " is not UTF-8");
     }
-    expects(text.size() < std::numeric_limits<std::uint32_t>::max() - 1,
-            "veneer::Tokenizer::encode(text): longer than 4 GiB: cut it");
-    const PostProcessor& post = shared_->state.parts.post;
-    Lease scratch(*shared_);
+    // Three bytes stand for a space in sentencepiece vocabularies.
+    const std::size_t longest = std::numeric_limits<std::uint32_t>::max() / (shared_->decode.pieces ? 3 : 1) - 1;
+    if (text.size() >= longest) {
+      throw ArgumentError("veneer::Tokenizer::encode(text): longer than " + std::to_string(longest) + " bytes: cut it");
+    }
+    const PostProcessor& post = shared_->post();
     Encoding out;
-    detail::EncodeRun run(shared_->state, text, options.parse_special_tokens, offsets, *scratch, out);
-    run.run();
-    if (offsets) detail::trim_offsets(text, post, options.add_special_tokens, run.spaces(), out.offsets);
+    if (const SentencepieceModel* model = shared_->model()) {
+      model->encode(text, out.ids, request.offsets ? &out.offsets : nullptr);
+    } else {
+      Lease scratch(*shared_);
+      detail::EncodeRun run(*shared_->state(), text, request, *scratch, out);
+      run.run();
+      if (request.offsets) detail::trim_offsets(text, post, options.add_special_tokens, run.spaces(), out.offsets);
+    }
     if (!options.add_special_tokens) return out;
     out.ids.insert(out.ids.begin(), post.prefix.begin(), post.prefix.end());
     out.ids.insert(out.ids.end(), post.suffix.begin(), post.suffix.end());
-    if (offsets) {
+    if (request.offsets) {
       out.offsets.insert(out.offsets.begin(), post.prefix.size(), ByteRange{});
       out.offsets.insert(out.offsets.end(), post.suffix.size(), ByteRange{});
     }
     return out;
   }
 
-  const Vocabulary& model_vocabulary() const { return shared_->state.parts.model.vocabulary(); }
+  const Vocabulary& model_vocabulary() const {
+    return shared_->state() ? shared_->state()->parts.model.vocabulary() : shared_->model()->vocabulary();
+  }
 
   std::optional<std::int32_t> id_of(const std::optional<std::string>& name) const {
     return name ? id(*name) : std::nullopt;

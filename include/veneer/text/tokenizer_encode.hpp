@@ -2,9 +2,10 @@
 /// \file tokenizer_encode.hpp
 /// The way from text to ids: added tokens are cut out, what is between is normalized, split into words and encoded.
 ///
-///     text -> added tokens of the raw text -> NFC -> added tokens of the normal text -> prefix space -> words -> ids
+///     text -> added tokens of the raw text -> NFC, or "▁" for spaces -> added tokens of that -> prefix -> words -> ids
 ///
 /// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again behind each.
+/// Words are what patterns cut (byte level), or what lies between places that no merge reaches across (sentencepiece).
 ///
 /// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character
 /// overlap.
@@ -14,13 +15,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "veneer/text/added_tokens.hpp"
 #include "veneer/text/bpe.hpp"
 #include "veneer/text/normalize.hpp"
+#include "veneer/text/piece_text.hpp"
 #include "veneer/text/presplit.hpp"
 #include "veneer/text/tokenizer_json.hpp"
 
@@ -39,6 +43,8 @@ struct EncodeScratch {
   MatchScratch match;
   BpeScratch bpe;
   std::string prefixed;
+  Normalized section, marked;
+  std::vector<std::uint32_t> lengths;
 };
 
 /// The parts of a tokenizer and what is made of them.
@@ -49,10 +55,9 @@ struct TokenizerState {
   std::vector<std::string> added_texts;  // of `parts.added`: the content, or what the normalizer makes of it
 
   explicit TokenizerState(TokenizerParts from) : parts(std::move(from)) {
-    for (const AddedToken& token : parts.added) {
-      const std::optional<Normalized> normal = token.normalized && parts.nfc ? nfc(token.content) : std::nullopt;
-      added_texts.push_back(normal ? normal->text : token.content);
-    }
+    Normalized scratch;
+    for (const AddedToken& token : parts.added)
+      added_texts.emplace_back(token.normalized ? normalize(token.content, false, scratch) : token.content);
     for (const bool special : {true, false}) {  // if two have the same normalized text, the special one wins
       for (std::size_t i = 0; i < parts.added.size(); ++i) {
         const AddedToken& token = parts.added[i];
@@ -60,22 +65,36 @@ struct TokenizerState {
       }
     }
   }
+
+  /// The normalized text: `text` itself, or what is then in `out`, with origins if asked for.
+  std::string_view normalize(std::string_view text, bool origins, Normalized& out) const {
+    if (parts.pipeline.marks_first) {
+      mark_spaces(text, parts.pipeline.prefix == PiecePrefix::always, origins, out);
+      return out.text;
+    }
+    std::optional<Normalized> normal = parts.pipeline.nfc ? nfc(text, origins) : std::nullopt;
+    if (!normal) return text;
+    out = std::move(*normal);
+    return out.text;
+  }
+};
+
+/// What is asked of one encoding.
+struct EncodeRequest {
+  bool special = true;                 // whether special tokens in the text are those tokens
+  std::span<const ByteRange> plain{};  // but not in these bytes; in order, apart from each other
+  bool offsets = false;
 };
 
 /// One text on its way; appends to `out`, offsets only if asked for.
 class EncodeRun {
  public:
-  EncodeRun(const TokenizerState& state, std::string_view text, bool special, bool offsets, EncodeScratch& scratch,
+  EncodeRun(const TokenizerState& state, std::string_view text, const EncodeRequest& request, EncodeScratch& scratch,
             Encoding& out)
-      : state_(state), text_(text), special_(special), offsets_(offsets), scratch_(scratch), out_(out) {}
+      : state_(state), pipeline_(state.parts.pipeline), text_(text), request_(request), scratch_(scratch), out_(out) {}
 
   void run() {
-    if (state_.raw_tokens.empty()) return section(text_);
-    state_.raw_tokens.cut(text_, special_, [&](std::string_view piece, const AddedToken* token) {
-      if (token == nullptr) return section(piece);
-      const Origin origin{piece, offset_of(piece), nullptr};
-      added(*token, piece, origin);
-    });
+    cut(state_.raw_tokens, text_, Origin{text_, 0, nullptr}, [&](std::string_view piece) { section(piece); });
   }
 
   /// How many characters at either end of each token are spaces; filled with the offsets if the post-processor needs
@@ -93,15 +112,14 @@ class EncodeRun {
     std::size_t base;              // of `text` in the original, if `normalized` is null
     const Normalized* normalized;  // else the text that holds `text`
 
-    ByteRange of(std::size_t byte) const {
+    /// The whole characters of the original that bytes [begin, end) of `text` come from; `end` is above `begin`.
+    ByteRange of(std::size_t begin, std::size_t end) const {
       if (normalized != nullptr) {
-        const ByteRange range =
-            normalized->origin[static_cast<std::size_t>(text.data() - normalized->text.data()) + byte];
-        return {base + range.begin, base + range.end};
+        const auto* const first =
+            normalized->origin.data() + static_cast<std::size_t>(text.data() - normalized->text.data());
+        return {base + first[begin].begin, base + first[end - 1].end};
       }
-      std::size_t begin = byte;
       while (begin > 0 && is_continuation(text, begin)) --begin;
-      std::size_t end = byte + 1;
       while (end < text.size() && is_continuation(text, end)) ++end;
       return {base + begin, base + end};
     }
@@ -109,53 +127,91 @@ class EncodeRun {
 
   std::size_t offset_of(std::string_view piece) const { return static_cast<std::size_t>(piece.data() - text_.data()); }
 
-  /// Text between two tokens of the raw text.
-  void section(std::string_view piece) {
-    const std::size_t base = offset_of(piece);
-    const std::optional<Normalized> normal = state_.parts.nfc ? nfc(piece, offsets_) : std::nullopt;
-    const std::string_view text = normal ? std::string_view(normal->text) : piece;
-    const auto origin = [&](std::string_view part) {
-      const std::size_t at = normal ? 0 : static_cast<std::size_t>(part.data() - piece.data());
-      return Origin{part, base + at, normal ? &*normal : nullptr};
+  /// Cuts `text` at the tokens of a set, and calls `rest(piece)` for what is between.
+  template <class Rest>
+  void cut(const AddedTokenSet& tokens, std::string_view text, const Origin& origin, const Rest& rest) {
+    if (tokens.empty()) return rest(text);
+    const auto takes = [&](std::size_t begin, std::size_t end) {
+      return request_.special && (request_.plain.empty() || !is_plain(origin.of(begin, end)));
     };
-    if (state_.normalized_tokens.empty()) return words(text, origin(text));
-    state_.normalized_tokens.cut(text, special_, [&](std::string_view part, const AddedToken* token) {
-      if (token == nullptr) return words(part, origin(part));
-      added(*token, part, origin(part));
+    tokens.cut(text, takes, [&](std::string_view piece, const AddedToken* token) {
+      if (token == nullptr) return rest(piece);
+      out_.ids.push_back(token->id);
+      if (!request_.offsets) return;
+      const auto begin = static_cast<std::size_t>(piece.data() - text.data());
+      out_.offsets.push_back(origin.of(begin, begin + piece.size()));
+      if (!state_.parts.post.trims.empty()) spaces_.push_back(count_spaces(piece));
     });
   }
 
-  void added(const AddedToken& token, std::string_view text, const Origin& origin) {
-    out_.ids.push_back(token.id);
-    if (!offsets_) return;
-    out_.offsets.push_back({origin.of(0).begin, origin.of(text.size() - 1).end});
-    if (!state_.parts.post.trims.empty()) spaces_.push_back(count_spaces(text));
+  bool is_plain(const ByteRange& bytes) const {
+    const auto after = std::partition_point(request_.plain.begin(), request_.plain.end(),
+                                            [&](const ByteRange& range) { return range.end <= bytes.begin; });
+    return after != request_.plain.end() && after->begin < bytes.end;
+  }
+
+  /// Text between two tokens of the raw text.
+  void section(std::string_view piece) {
+    const bool origins = request_.offsets || (!request_.plain.empty() && !state_.normalized_tokens.empty());
+    const std::string_view text = state_.normalize(piece, origins, scratch_.section);
+    const bool changed = text.data() != piece.data();
+    const Normalized* const normal = changed ? &scratch_.section : nullptr;
+    const Origin whole{text, offset_of(piece), normal};
+    cut(state_.normalized_tokens, text, whole, [&](std::string_view part) {
+      const std::size_t at = changed ? 0 : static_cast<std::size_t>(part.data() - piece.data());
+      words(part, Origin{part, whole.base + at, normal});
+    });
   }
 
   /// Text between two tokens of either kind; not empty.
   void words(std::string_view text, const Origin& origin) {
-    const bool prefix = state_.parts.prefix_space && text.front() != ' ';
-    if (prefix) {
-      scratch_.prefixed.assign(1, ' ').append(text);
-      text = scratch_.prefixed;
+    if (!pipeline_.pieces()) {
+      const bool prefix = pipeline_.prefix_space && text.front() != ' ';
+      if (prefix) {
+        scratch_.prefixed.assign(1, ' ').append(text);
+        text = scratch_.prefixed;
+      }
+      const std::size_t shift = prefix ? 1 : 0;  // what was put in front counts as the first character
+      const auto place = [&](std::size_t begin, std::size_t end) {
+        return origin.of(begin < shift ? 0 : begin - shift, end <= shift ? 1 : end - shift);
+      };
+      split_text(pipeline_.splitters, text, may_hold_newer_characters(text), scratch_.match,
+                 [&](std::string_view word) { encode(text, word, place); });
+    } else if (pipeline_.marks_first) {
+      const auto place = [&](std::size_t begin, std::size_t end) { return origin.of(begin, end); };
+      state_.parts.cuts.cut(text, [&](std::string_view word) { encode(text, word, place); });
+    } else {
+      metaspace_words(text, origin);
     }
-    const std::size_t first = out_.ids.size();
-    split_text(state_.parts.splitters, text, may_hold_newer_characters(text), scratch_.match,
-               [&](std::string_view word) { state_.parts.model.encode(word, scratch_.bpe, out_.ids); });
-    if (offsets_) add_offsets(first, origin, prefix ? 1 : 0);
   }
 
-  /// Offsets of the ids from `first` on. `shift`: bytes put before the text; they count as its first character.
-  void add_offsets(std::size_t first, const Origin& origin, std::size_t shift) {
-    const auto place = [&](std::size_t byte) { return byte < shift ? 0 : byte - shift; };
-    std::size_t at = 0;
-    for (std::size_t i = first; i < out_.ids.size(); ++i) {
-      const std::string_view token = state_.parts.model.vocabulary().text(out_.ids[i]).value_or("");
-      std::size_t length = 0;  // in bytes of text, which is the count of the token's characters
-      for (std::size_t byte = 0; byte < token.size(); ++byte) length += is_continuation(token, byte) ? 0u : 1u;
-      out_.offsets.push_back({origin.of(place(at)).begin, origin.of(place(at + length - 1)).end});
-      if (!state_.parts.post.trims.empty()) spaces_.push_back(count_spaces(token));
-      at += length;
+  void metaspace_words(std::string_view text, const Origin& origin) {
+    const bool there = text.front() == ' ' || text.starts_with(piece_space);
+    const bool first = pipeline_.prefix == PiecePrefix::first_unless_there;
+    const bool prefix = pipeline_.prefix != PiecePrefix::never && !there && (!first || offset_of(text) == 0);
+    Normalized& marked = scratch_.marked;
+    mark_spaces(text, prefix, request_.offsets, marked);
+    const auto place = [&](std::size_t begin, std::size_t end) {
+      return origin.of(marked.origin[begin].begin, marked.origin[end - 1].end);
+    };
+    state_.parts.cuts.cut(marked.text, [&](std::string_view word) { encode(marked.text, word, place); });
+  }
+
+  /// One word of `text`; `place(begin, end)` tells where bytes of `text` come from.
+  template <class Place>
+  void encode(std::string_view text, std::string_view word, const Place& place) {
+    const BpeModel& model = state_.parts.model;
+    if (!request_.offsets) return model.encode(word, scratch_.bpe, out_.ids);
+    const std::size_t first = out_.ids.size();
+    scratch_.lengths.clear();
+    model.encode(word, scratch_.bpe, out_.ids, scratch_.lengths);
+    auto at = static_cast<std::size_t>(word.data() - text.data());
+    for (std::size_t i = 0; i < scratch_.lengths.size(); ++i) {
+      const std::size_t end = at + scratch_.lengths[i];
+      out_.offsets.push_back(place(at, end));
+      at = end;
+      if (state_.parts.post.trims.empty()) continue;
+      spaces_.push_back(count_spaces(model.vocabulary().text(out_.ids[first + i]).value_or("")));
     }
   }
 
@@ -177,9 +233,9 @@ class EncodeRun {
   }
 
   const TokenizerState& state_;
+  const TextPipeline& pipeline_;
   std::string_view text_;
-  bool special_;
-  bool offsets_;
+  const EncodeRequest& request_;
   EncodeScratch& scratch_;
   Encoding& out_;
   std::vector<Spaces> spaces_;

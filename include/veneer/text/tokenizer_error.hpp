@@ -28,6 +28,10 @@ enum class TokenizerReason {
   missing_unk,                 // unk_token is not in the vocabulary
   bad_merge,                   // a merge of other than two tokens, or of tokens that are not in the vocabulary
   undefined_special_token,     // a template names a token that it doesn't define
+  empty_file,                  // tokenizer.model: no bytes
+  protobuf,                    // tokenizer.model: not a protocol buffer, or not of this kind
+  bad_piece,                   // tokenizer.model: a token without text, type or score
+  bad_table,                   // tokenizer.model: a normalization table that points outside itself
   unsupported_model,           //
   unsupported_option,          //
   unsupported_normalizer,      //
@@ -56,6 +60,10 @@ inline std::string_view to_string(TokenizerReason reason) {
     case TokenizerReason::missing_unk: return "missing_unk";
     case TokenizerReason::bad_merge: return "bad_merge";
     case TokenizerReason::undefined_special_token: return "undefined_special_token";
+    case TokenizerReason::empty_file: return "empty_file";
+    case TokenizerReason::protobuf: return "protobuf";
+    case TokenizerReason::bad_piece: return "bad_piece";
+    case TokenizerReason::bad_table: return "bad_table";
     case TokenizerReason::unsupported_model: return "unsupported_model";
     case TokenizerReason::unsupported_option: return "unsupported_option";
     case TokenizerReason::unsupported_normalizer: return "unsupported_normalizer";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_json.hpp
-/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a byte-level tokenizer is
-/// made of.
+/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a tokenizer is made
+/// of: byte level (GPT-2, Llama 3, Qwen) or sentencepiece (Llama 2, Mistral).
 ///
 ///     {"added_tokens": [{"id", "content", flags}, ...],
 ///      "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
@@ -24,22 +24,22 @@
 #include "veneer/text/bpe.hpp"
 #include "veneer/text/bpe_json.hpp"
 #include "veneer/text/json_scan.hpp"
+#include "veneer/text/piece_text.hpp"
 #include "veneer/text/pipeline_json.hpp"
-#include "veneer/text/presplit.hpp"
+#include "veneer/text/post_processor_json.hpp"
 #include "veneer/text/tokenizer_error.hpp"
 #include "veneer/text/tokenizer_file.hpp"
 #include "veneer/text/vocabulary.hpp"
 
 namespace veneer {
 
-/// The parts of a byte-level tokenizer.
+/// The parts of a tokenizer.
 struct TokenizerParts {
   std::vector<AddedToken> added;
-  bool nfc = false;
-  std::vector<Splitter> splitters;
-  bool prefix_space = false;  // a piece of text that does not begin with a space gets one
+  TextPipeline pipeline;
   PostProcessor post;
   BpeModel model;
+  PieceCuts cuts;  // sentencepiece
 };
 
 /// How large and how deep a tokenizer.json may be.
@@ -56,19 +56,17 @@ class TokenizerReader : TokenizerFile {
     const Json& model = member(root(), "model", "model");
     expect(model.is_object(), "model", model, "an object");
     check_model_type(*this, model);
-    const PipelineReader pipeline(*this);
-    const bool nfc = pipeline.read_normalizer();
-    std::vector<Splitter> splitters;
-    const bool prefix_space = pipeline.read_pre_tokenizer(splitters);
-    pipeline.check_decoder();
+    TextPipeline pipeline = PipelineReader(*this).read();
     std::vector<AddedToken> added = read_added_tokens();
-    BpeModel bpe = BpeReader(*this, added).read(model);
+    const BpeReader reader(*this, added, pipeline);
+    PieceCuts cuts;
+    BpeModel bpe = reader.read(model, cuts);
     check_added_ids(added, bpe.vocabulary());
-    PostProcessor post = pipeline.read_post_processor([&](std::int32_t id) {
+    PostProcessor post = PostProcessorReader(*this).read([&](std::int32_t id) {
       return bpe.vocabulary().text(id) ||
              std::any_of(added.begin(), added.end(), [&](const AddedToken& token) { return token.id == id; });
     });
-    return {std::move(added), nfc, std::move(splitters), prefix_space, std::move(post), std::move(bpe)};
+    return {std::move(added), std::move(pipeline), std::move(post), std::move(bpe), std::move(cuts)};
   }
 
  private:

@@ -64,6 +64,12 @@ class Vocabulary {
     return found->text;
   }
 
+  /// Calls `f(text, id)` for every token, in the order of ids.
+  template <class F>
+  void for_each(const F& f) const {
+    for (const Entry& entry : by_id_) f(entry.text, entry.id);
+  }
+
   /// An id that two tokens have, if there is one.
   std::optional<std::int32_t> repeated_id() const {
     const auto found =

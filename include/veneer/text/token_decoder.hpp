@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file token_decoder.hpp
+/// Tokens to text, one after the other.
+///
+///     byte level       a token is bytes, a character each; all of them joined are the text
+///     sentencepiece    "▁" is a space, <0x0A> a byte; the space that was put in front of the text is taken away
+///
+/// Bytes need not be whole characters. Of a whole text, ill-formed parts become U+FFFD: of bytes that were joined one
+/// for each maximal part (Unicode 15.0, section 3.9), of a run of byte tokens one for each byte, or, as Hugging Face's
+/// decoder does, for all bytes of a run that is not UTF-8 from end to end.
+///
+/// Eagerly, for text that is printed as it comes, only half a character waits for its rest. A run of bytes that turns
+/// out to be ill-formed was then printed up to that place, and shows fewer U+FFFD than the whole text would.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "veneer/text/bpe_symbols.hpp"
+#include "veneer/text/byte_level.hpp"
+#include "veneer/text/piece_text.hpp"
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+/// How the tokens of a vocabulary are read.
+struct DecodeRules {
+  bool pieces = false;             // sentencepiece; else byte level
+  bool byte_tokens = false;        // <0x0A> is a byte
+  bool whole_runs = false;         // a run of bytes that is not UTF-8 is U+FFFD throughout
+  std::size_t leading_spaces = 0;  // how many are taken away at the start, at most
+};
+
+class TokenDecoder {
+ public:
+  TokenDecoder() = default;
+  TokenDecoder(const DecodeRules& rules, bool eager) : rules_(rules), eager_(eager), leading_(rules.leading_spaces) {}
+
+  /// Appends to `out` what a further token makes certain.
+  void push(std::string_view token, std::string& out) {
+    if (!rules_.pieces) {
+      append_token_bytes(bytes_, token);
+      if (eager_) bytes_.erase(0, append_lossy(out, bytes_, true));
+      return;
+    }
+    const auto byte = rules_.byte_tokens ? byte_of_token(token) : std::nullopt;
+    if (byte) {
+      bytes_ += static_cast<char>(*byte);
+      if (eager_) put_complete(out);
+      return;
+    }
+    end_run(out);
+    piece_.clear();
+    for (std::size_t at = 0; at < token.size();) {
+      const std::size_t space = std::min(token.find(piece_space, at), token.size());
+      piece_.append(token.substr(at, space - at));
+      if (space < token.size()) piece_ += ' ';
+      at = space + piece_space.size();
+    }
+    put(piece_, out);
+  }
+
+  /// Appends what still waits: nothing, or U+FFFD for what never became a character. A new text begins.
+  void finish(std::string& out) {
+    if (rules_.pieces) {
+      end_run(out);
+    } else {
+      append_lossy(out, bytes_);
+    }
+    bytes_.clear();
+    leading_ = rules_.leading_spaces;
+  }
+
+ private:
+  void put(std::string_view text, std::string& out) {
+    while (leading_ > 0 && !text.empty()) {
+      leading_ = text.front() == ' ' ? leading_ - 1 : 0;
+      if (text.front() == ' ') text.remove_prefix(1);
+    }
+    out.append(text);
+  }
+
+  /// The characters at the front of the run that are whole; of what can't become one, U+FFFD for each maximal part.
+  void put_complete(std::string& out) {
+    std::string text;
+    bytes_.erase(0, append_lossy(text, bytes_, true));
+    put(text, out);
+  }
+
+  void end_run(std::string& out) {
+    if (bytes_.empty()) return;
+    std::string text;
+    if (find_invalid_utf8(bytes_)) {
+      for (std::size_t at = 0; at < bytes_.size();) {
+        const CodePoint point = decode_utf8(bytes_, at);
+        const bool good = point.length > 0 && !rules_.whole_runs;
+        text.append(good ? std::string_view(bytes_).substr(at, point.length) : std::string_view("\xEF\xBF\xBD"));
+        at += good ? point.length : 1;
+      }
+    } else {
+      text = bytes_;
+    }
+    bytes_.clear();
+    put(text, out);
+  }
+
+  DecodeRules rules_;
+  bool eager_ = false;
+  std::size_t leading_ = 0;
+  std::string bytes_;  // that are no characters yet
+  std::string piece_;
+};
+
+}  // namespace veneer

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file unigram.hpp
+/// The most likely way to cut a text into pieces, each of which has a score that is its log-probability.
+///
+///     argmax over cuts of the text of   sum of score(piece)
+///
+/// Kudo, "Subword Regularization", arXiv:1804.10959, section 3.1; found from left to right (Viterbi).
+///
+/// Of equally good ways the one stays that was found first, and sums are in float32 from the left, as the newest
+/// sentencepiece (0.2.3) has it. Versions before 0.2.2 compared a double with a float, and fell on one of the ways by
+/// its rounding: runs of spaces or dots came out in another order.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+class UnigramSegmenter {
+ public:
+  struct Entry {
+    std::string_view text;  // kept by whoever keeps the segmenter
+    std::int32_t id = 0;
+    float score = 0;
+    bool always = false;  // user defined: taken wherever it stands, the longest first
+  };
+
+  struct Piece {
+    std::size_t begin = 0, end = 0;  // bytes
+    std::int32_t id = 0;
+    friend bool operator==(const Piece&, const Piece&) = default;
+  };
+
+  UnigramSegmenter() = default;
+
+  /// `unknown` is the id of a character that no entry begins with alone.
+  UnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown) : entries_(std::move(entries)), unknown_(unknown) {
+    std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
+    float lowest = std::numeric_limits<float>::max();
+    for (Entry& entry : entries_) {
+      if (entry.always) {
+        entry.score = static_cast<float>(0.1 * static_cast<double>(entry.text.size() - 1));
+      } else {
+        lowest = std::min(lowest, entry.score);
+      }
+    }
+    unknown_score_ = lowest - 10.0f;
+  }
+
+  /// The pieces of `text`, which is UTF-8, in order.
+  std::vector<Piece> cut(std::string_view text) const {
+    std::vector<Node> best(text.size() + 1);  // the last piece of the best way to each place
+    std::size_t frontier = 0;
+    for (std::size_t at = 0; at < text.size();) {
+      settle(best, at, frontier);
+      const std::size_t character = decode_utf8(text, at).length;
+      bool single = false;
+      const auto offer = [&](std::size_t end, std::int32_t id, float score) {
+        const float total = score + best[at].score;
+        frontier = std::max(frontier, end);
+        single = single || end - at == character;
+        if (best[end].begin == none || total > best[end].score) best[end] = {total, at, id};
+      };
+      each_entry(text, at, [&](const Entry& entry) { offer(at + entry.text.size(), entry.id, entry.score); });
+      if (!single) offer(at + character, unknown_, unknown_score_);
+      at += character;
+    }
+    std::vector<Piece> pieces;
+    for (std::size_t end = text.size(); end > 0; end = best[end].begin)
+      pieces.push_back({best[end].begin, end, best[end].id});
+    std::reverse(pieces.begin(), pieces.end());
+    return pieces;
+  }
+
+ private:
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+  struct Node {
+    float score = 0;
+    std::size_t begin = none;
+    std::int32_t id = 0;
+  };
+
+  /// Takes a common part off scores that have grown large, so that float32 still tells them apart.
+  static void settle(std::vector<Node>& best, std::size_t at, std::size_t frontier) {
+    const float offset = best[at].score;
+    if (offset >= -100000.0f && offset <= 100000.0f) return;
+    for (std::size_t i = at; i <= frontier; ++i) {
+      if (i == at || best[i].begin != none) best[i].score -= offset;
+    }
+  }
+
+  /// Calls f for the entries that `text` goes on with at `at`, the shortest first.
+  template <class F>
+  void each_entry(std::string_view text, std::size_t at, const F& f) const {
+    auto low = entries_.begin(), high = entries_.end();
+    for (std::size_t depth = 0; at + depth < text.size() && low != high; ++depth) {
+      const auto byte = static_cast<unsigned char>(text[at + depth]);
+      // All between have the same first `depth` bytes, and those that end here come first.
+      if (low->text.size() == depth && ++low == high) return;
+      low = std::partition_point(
+          low, high, [&](const Entry& entry) { return static_cast<unsigned char>(entry.text[depth]) < byte; });
+      high = std::partition_point(
+          low, high, [&](const Entry& entry) { return static_cast<unsigned char>(entry.text[depth]) == byte; });
+      if (low != high && low->text.size() == depth + 1) f(*low);
+    }
+  }
+
+  std::vector<Entry> entries_;  // by text
+  std::int32_t unknown_ = 0;
+  float unknown_score_ = 0;
+};
+
+}  // namespace veneer

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "veneer/text/token_decoder.hpp"
+
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace veneer;
+
+constexpr DecodeRules huggingface{.pieces = true, .byte_tokens = true, .whole_runs = true, .leading_spaces = 1};
+constexpr DecodeRules sentencepiece{.pieces = true, .byte_tokens = true, .whole_runs = false, .leading_spaces = 1};
+
+std::string decode(const DecodeRules& rules, const std::vector<std::string>& tokens, bool eager = false) {
+  TokenDecoder decoder(rules, eager);
+  std::string text;
+  for (const std::string& token : tokens) decoder.push(token, text);
+  decoder.finish(text);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("marks are spaces, and one at the start is taken away", "[text]") {
+  for (const bool eager : {false, true}) {
+    CHECK(decode(huggingface, {"▁Hello", "▁world"}, eager) == "Hello world");
+    CHECK(decode(huggingface, {"▁▁a▁", "▁"}, eager) == " a  ");
+    CHECK(decode(huggingface, {"", "▁a"}, eager) == "a");
+    CHECK(decode(huggingface, {"<0x20>", "▁a"}, eager) == " a");
+    DecodeRules all = huggingface;
+    all.leading_spaces = 3;
+    CHECK(decode(all, {"▁▁", "▁▁a"}, eager) == " a");
+    all.leading_spaces = 0;
+    CHECK(decode(all, {"▁a"}, eager) == " a");
+  }
+}
+
+TEST_CASE("byte tokens join to characters", "[text]") {
+  const std::vector<std::string> e{"<0xC3>", "<0xA9>"};
+  for (const bool eager : {false, true}) CHECK(decode(huggingface, e, eager) == "\xC3\xA9");
+  const std::string bad = "\xEF\xBF\xBD";
+  // 日 and then a byte that is none: all four are lost, or that one alone
+  const std::vector<std::string> run{"<0xE6>", "<0x97>", "<0xA5>", "<0xFF>", "x"};
+  CHECK(decode(huggingface, run) == bad + bad + bad + bad + "x");
+  CHECK(decode(sentencepiece, run) == "\xE6\x97\xA5" + bad + "x");
+  CHECK(decode(huggingface, run, true) == "\xE6\x97\xA5" + bad + "x");
+}
+
+TEST_CASE("eagerly, a character is printed with its last byte", "[text]") {
+  TokenDecoder decoder(huggingface, true);
+  std::string text;
+  decoder.push("<0xE6>", text), decoder.push("<0x97>", text);
+  CHECK(text.empty());
+  decoder.push("<0xA5>", text);
+  CHECK(text == "\xE6\x97\xA5");
+  decoder.push("<0xE6>", text);
+  decoder.finish(text);
+  CHECK(text == "\xE6\x97\xA5\xEF\xBF\xBD");
+  text.clear();
+  decoder.push("▁a", text);  // a new text begins
+  CHECK(text == "a");
+}
