@@ -85,6 +85,9 @@ class RecipeEvents final : public YAML::EventHandler {
 
   std::vector<RecipeEntry> take() { return std::move(entries_); }
 
+  /// The line of the key that was read last.
+  std::size_t last_line() const { return entries_.empty() ? 1 : entries_.back().line; }
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) fail(RecipeReason::several_documents, mark, "a second document begins; expected one");
   }
@@ -98,7 +101,7 @@ class RecipeEvents final : public YAML::EventHandler {
   }
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
-    if (place_ == Place::root) fail_root(mark, "nothing");
+    if (place_ == Place::root) return;  // a document of nothing: no key is found
     if (place_ == Place::key) fail(RecipeReason::bad_key, mark, "found no key before the colon; expected a name");
     if (place_ == Place::list) fail(RecipeReason::no_value, mark, in_key() + "an item of the list has no value");
     throw RecipeError(RecipeReason::no_value, name_, entries_.back().line,
@@ -200,12 +203,17 @@ inline std::vector<RecipeEntry> read_recipe(std::string_view text, const std::st
   recipe::check_recipe_bytes(text, name);
   recipe::RecipeEvents events(name);
   try {
-    std::istringstream stream{std::string(text)};
+    // The parser takes the end of the file for the end of an open quote; the end of a document it does not.
+    std::istringstream stream(std::string(text) + (text.ends_with('\n') ? "...\n" : "\n...\n"));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(events)) {
     }
   } catch (const YAML::Exception& error) {
+    const auto ends = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+    const std::size_t lines = ends + (text.ends_with('\n') ? 0 : 1);
     const std::size_t line = error.mark.is_null() ? 0 : static_cast<std::size_t>(error.mark.line) + 1;
+    if (line > lines)
+      throw RecipeError(RecipeReason::yaml, name, events.last_line(), "not YAML: a quote or a bracket is left open");
     throw RecipeError(RecipeReason::yaml, name, line, "not YAML: " + error.msg);
   }
   std::vector<RecipeEntry> entries = events.take();

@@ -78,10 +78,11 @@ void catch_signals() {
 Reader reader_named(const std::string& name) {
   const std::filesystem::path data = VENEER_TEST_DATA, source = VENEER_SOURCE_DIR;
   if (name == "tokenizer") return tokenizer_reader(data);
+  if (name == "model") return model_reader(data);
   if (name == "dataset") return dataset_reader(data);
   if (name == "recipe") return recipe_reader(source);
   if (name == "broken") return broken_reader();
-  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, dataset, recipe or broken");
+  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe or broken");
 }
 
 /// What became of the inputs: "read", or the reason of the error.

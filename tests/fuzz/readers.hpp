@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -22,6 +24,7 @@
 #include "veneer/io/utf8.hpp"
 #include "veneer/recipe_file.hpp"
 #include "veneer/text/dataset.hpp"
+#include "veneer/text/protobuf.hpp"
 #include "veneer/text/tokenizer.hpp"
 
 #include "support/temporary_folder.hpp"
@@ -85,7 +88,8 @@ inline std::string reduced_tokenizer(const std::filesystem::path& file, std::int
 inline Reader tokenizer_reader(const std::filesystem::path& data) {
   Reader reader{"tokenizer", files_of(data / "text" / "bad_tokenizers"), {}, {}};
   std::vector<std::string> good = files_of(data / "text" / "bad_tokenizers" / "ok.json");
-  for (const char* name : {"gpt2-prefix-tiny", "gpt2-tiny", "llama3-tiny", "qwen2-tiny"})
+  for (const char* name :
+       {"gpt2-prefix-tiny", "gpt2-tiny", "llama3-tiny", "qwen2-tiny", "spm-legacy-tiny", "spm-metaspace-tiny"})
     good.push_back(reduced_tokenizer(data / "text" / "tokenizers" / name / "tokenizer.json", 270));
   favour(reader.corpus, good);
   reader.words = {"model",
@@ -127,6 +131,94 @@ inline Reader tokenizer_reader(const std::filesystem::path& data) {
   reader.read = [](const std::string& bytes) {
     const Tokenizer tokenizer = Tokenizer::from_json(bytes);
     const auto ids = tokenizer.encode("Hello  world 1234<|eot|>\n e\xCC\x81");
+    for (const std::int32_t id : ids) must(id >= 0 && id <= tokenizer.largest_id(), "an id that the vocabulary lacks");
+    must(!find_invalid_utf8(tokenizer.decode(ids)), "decoded text that is not UTF-8");
+    tokenizer.decode(ids, true);
+  };
+  return reader;
+}
+
+/// A record of a protocol buffer: a number and bytes behind their length.
+inline std::string protobuf_record(int number, std::string_view bytes) {
+  std::string record(1, static_cast<char>(number << 3 | 2));
+  std::size_t size = bytes.size();
+  for (; size >= 0x80; size >>= 7) record += static_cast<char>((size & 0x7F) | 0x80);
+  record += static_cast<char>(size);
+  return record.append(bytes);
+}
+
+/// A tokenizer.model as lines of text, which can be changed without losing its form: TYPE SCORE PIECE, with `tokens`
+/// pieces at most; and what else it holds, as "=" and the bytes in hexadecimal.
+inline std::string model_lines(const std::string& bytes, std::size_t tokens) {
+  constexpr const char* digits = "0123456789abcdef";
+  std::string lines = "lines\n", others;
+  std::string_view rest = bytes;
+  while (!rest.empty()) {
+    const auto field = veneer::detail::take_field(rest);
+    must(field.has_value(), "a model of the corpus can't be read");
+    if (field->number == 1 && tokens > 0) {
+      --tokens;
+      std::string piece, type = "1", score = "0";
+      for (std::string_view inner = field->bytes; const auto part = veneer::detail::take_field(inner);) {
+        if (part->number == 1) piece = part->bytes;
+        if (part->number == 2) score = std::to_string(part->as_float());
+        if (part->number == 3) type = std::to_string(part->value);
+      }
+      lines += type + " " + score + " " + piece + "\n";
+    } else if (field->number != 1) {
+      others += "=";
+      for (const char byte : protobuf_record(static_cast<int>(field->number), field->bytes))
+        others += {digits[static_cast<unsigned char>(byte) >> 4], digits[static_cast<unsigned char>(byte) & 15]};
+      others += "\n";
+    }
+  }
+  return lines + others;
+}
+
+/// The model that such lines say; whatever a line says is written.
+inline std::string model_of_lines(const std::string& text) {
+  std::string model;
+  std::size_t end = 0;
+  for (std::size_t at = text.find('\n') + 1; at < text.size(); at = end + 1) {
+    end = std::min(text.find('\n', at), text.size());
+    const std::string line = text.substr(at, end - at);
+    if (line.starts_with("=")) {
+      for (std::size_t i = 1; i + 1 < line.size(); i += 2)
+        model += static_cast<char>(std::strtoul(line.substr(i, 2).c_str(), nullptr, 16));
+      continue;
+    }
+    char* behind = nullptr;
+    const auto type = static_cast<unsigned>(std::strtoul(line.c_str(), &behind, 10));
+    const float score = std::strtof(behind, &behind);
+    std::string piece = protobuf_record(1, *behind == '\0' ? behind : behind + 1);
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &score, sizeof bits);
+    piece += '\x15';
+    for (unsigned shift = 0; shift < 32; shift += 8) piece += static_cast<char>((bits >> shift) & 0xFF);
+    piece += {'\x18', static_cast<char>(type & 0x7F)};
+    model += protobuf_record(1, piece);
+  }
+  return model;
+}
+
+inline Reader model_reader(const std::filesystem::path& data) {
+  Reader reader{"model", {}, {}, {}};
+  // The least normalization table: 256 nodes, and one replacement, which is empty.
+  std::string table("\0\4\0\0", 4);
+  table.append(1025, '\0');
+  const std::string with_table = protobuf_record(3, protobuf_record(2, table));
+  for (const char* name : {"spm-legacy-tiny", "spm-metaspace-tiny", "unigram-tiny"}) {
+    const std::string whole = testing::file_bytes(data / "text" / "tokenizers" / name / "tokenizer.model");
+    const std::string lines = model_lines(whole, 300);
+    for (const std::string& text : {lines, lines, lines, model_of_lines(lines)}) reader.corpus.push_back(text);
+    reader.corpus.push_back(model_of_lines(lines) + with_table);
+    reader.corpus.push_back(model_lines(model_of_lines(lines) + with_table, 280));
+  }
+  reader.words = {"1 0 a\n", "2 0 <unk>\n", "3 0 <s>\n", "4 0 x\n", "6 0 <0x41>\n", "\xE2\x96\x81", "nan",
+                  "inf",     "-1e38",       "5 0 u\n",   "=",       "7 0 y\n",      "1 0 \n",       "1 -1 ab\n"};
+  reader.read = [](const std::string& bytes) {
+    const Tokenizer tokenizer = Tokenizer::from_model(bytes.starts_with("lines") ? model_of_lines(bytes) : bytes);
+    const auto ids = tokenizer.encode("Hello  world 1234<s>\n e\xCC\x81 \xEF\xBC\xA1");
     for (const std::int32_t id : ids) must(id >= 0 && id <= tokenizer.largest_id(), "an id that the vocabulary lacks");
     must(!find_invalid_utf8(tokenizer.decode(ids)), "decoded text that is not UTF-8");
     tokenizer.decode(ids, true);
