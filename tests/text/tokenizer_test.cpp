@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <future>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -165,6 +166,28 @@ TEST_CASE("in plain bytes of a text nothing is a special token", "[text]") {
     CHECK(count({{0, 2}, {second - 2, second}}) == 2);
     CHECK(count({{0, 1}, {second, second + 1}}) == 1);
     CHECK(count({{0, 0}, {2, 2 + special.size()}, {second, text.size()}}) == 0);
+  }
+}
+
+TEST_CASE("ids of a long text come some at a time, and are the same", "[text]") {
+  std::string text;
+  for (std::size_t i = 0; text.size() < 3000000; i = (i * 7 + 1) % strings().size())
+    text += strings()[i] + (i % 3 == 0 ? "  " : " ");
+  for (const std::string name : {"llama3-tiny", "spm-legacy-tiny", "spm-metaspace-tiny"}) {
+    // Without tokens of the normalized text, so that long texts are taken in parts.
+    Json root = parse_json(read_text(text_data() / "tokenizers" / name / "tokenizer.json", 1 << 20), name);
+    for (Json& token : root["added_tokens"]) token["normalized"] = false;
+    const Tokenizer tokenizer = Tokenizer::from_json(root.dump());
+    std::vector<std::int32_t> ids;
+    std::size_t calls = 0;
+    tokenizer.encode_to(text, {}, [&](std::span<const std::int32_t> some) {
+      ids.insert(ids.end(), some.begin(), some.end());
+      ++calls;
+    });
+    CAPTURE(name);
+    CHECK(calls > 5);
+    CHECK(ids == tokenizer.encode(text));
+    CHECK(ids == tokenizer.encode_with_offsets(text).ids);  // in one piece
   }
 }
 

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/core/error.hpp"
 #include "veneer/text/bpe_symbols.hpp"
 #include "veneer/text/byte_level.hpp"
 #include "veneer/text/vocabulary.hpp"
@@ -151,7 +152,7 @@ class BpeModel {
   const Vocabulary& vocabulary() const { return vocabulary_; }
   bool whole_words() const { return whole_words_; }
 
-  /// Appends the ids of a word of less than 2^32 - 1 bytes; `word` is not empty.
+  /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for one of 4 GiB.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
     if (const auto known = scratch.cache.find(word); !known.empty()) {
       out.insert(out.end(), known.begin(), known.end());
@@ -202,6 +203,7 @@ class BpeModel {
   }
 
   void merge(std::string_view word, Scratch& scratch, std::vector<std::uint32_t>* begins) const {
+    expects(word.size() < Scratch::none, "veneer::BpeModel::encode(word): 4 GiB that can't be cut anywhere");
     auto& symbols = scratch.symbols;
     auto& heap = scratch.candidates;
     symbols.clear();

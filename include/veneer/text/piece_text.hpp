@@ -67,6 +67,15 @@ class PieceCuts {
   PieceCuts(std::vector<char32_t> joins, bool known_space, bool everywhere)
       : joins_(std::move(joins)), known_space_(known_space), everywhere_(everywhere) {}
 
+  /// The first place from `at` on where a text with spaces, not yet "▁", can be cut; its end if there is none.
+  std::size_t next(std::string_view text, std::size_t at) const {
+    if (!known_space_ && !everywhere_) return text.size();
+    for (at = text.find(' ', at); at < text.size(); at = text.find(' ', at + 1)) {
+      if (at > 0 && text[at - 1] != ' ' && !joined(text, at)) return at;
+    }
+    return text.size();
+  }
+
   /// Calls `emit(word)` for the parts of `text` in order.
   template <class Emit>
   void cut(std::string_view text, const Emit& emit) const {

@@ -2,7 +2,8 @@
 /// \file protobuf.hpp
 /// The fields of a protocol buffer, one after the other, as bytes and numbers; nothing is known of their meaning.
 ///
-///     field     varint(number << 3 | type), then by type: 0 varint, 1 eight bytes, 2 varint(n) and n bytes, 5 four bytes
+///     field     varint(number << 3 | type), then by type:
+///               0 varint   1 eight bytes   2 varint(n) and n bytes   5 four bytes
 ///
 /// Protocol Buffers Documentation, "Encoding".
 #pragma once

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -87,6 +88,17 @@ class Tokenizer {
   Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {},
                                std::span<const ByteRange> plain = {}) const {
     return encode(text, options, {options.parse_special_tokens, plain, true});
+  }
+
+  /// Calls `sink(ids)` for the ids of a text of any length, some at a time, in order; for text that is longer than its
+  /// ids should be held. Throws as `encode`.
+  void encode_to(std::string_view text, EncodeOptions options,
+                 const std::function<void(std::span<const std::int32_t>)>& sink) const {
+    if (options.add_special_tokens && !prefix().empty()) sink(prefix());
+    const bool ends = std::exchange(options.add_special_tokens, false) && !suffix().empty();
+    const Encoding rest = encode(text, options, {options.parse_special_tokens, {}, false, &sink});
+    if (!rest.ids.empty()) sink(rest.ids);
+    if (ends) sink(suffix());
   }
 
   /// The text of `ids`: see `TokenDecoder`. An id that no token has adds nothing: models often have more rows than the
@@ -234,11 +246,6 @@ class Tokenizer {
   Encoding encode(std::string_view text, EncodeOptions options, const detail::EncodeRequest& request) const {
     if (const auto bad = find_invalid_utf8(text)) {
       throw ArgumentError("veneer::Tokenizer::encode(text): byte " + std::to_string(*bad) + " is not UTF-8");
-    }
-    // Three bytes stand for a space in sentencepiece vocabularies.
-    const std::size_t longest = std::numeric_limits<std::uint32_t>::max() / (shared_->decode.pieces ? 3 : 1) - 1;
-    if (text.size() >= longest) {
-      throw ArgumentError("veneer::Tokenizer::encode(text): longer than " + std::to_string(longest) + " bytes: cut it");
     }
     const PostProcessor& post = shared_->post();
     Encoding out;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -84,6 +85,7 @@ struct EncodeRequest {
   bool special = true;                 // whether special tokens in the text are those tokens
   std::span<const ByteRange> plain{};  // but not in these bytes; in order, apart from each other
   bool offsets = false;
+  const std::function<void(std::span<const std::int32_t>)>* sink = nullptr;  // takes ids before they are many
 };
 
 /// One text on its way; appends to `out`, offsets only if asked for.
@@ -94,7 +96,14 @@ class EncodeRun {
       : state_(state), pipeline_(state.parts.pipeline), text_(text), request_(request), scratch_(scratch), out_(out) {}
 
   void run() {
-    cut(state_.raw_tokens, text_, Origin{text_, 0, nullptr}, [&](std::string_view piece) { section(piece); });
+    cut(state_.raw_tokens, text_, Origin{text_, 0, nullptr}, [&](std::string_view piece) {
+      if (piece.size() > piece_bytes && !request_.offsets && pipeline_.marks_first &&
+          state_.normalized_tokens.empty()) {
+        long_section(piece);
+      } else {
+        section(piece);
+      }
+    });
   }
 
   /// How many characters at either end of each token are spaces; filled with the offsets if the post-processor needs
@@ -163,6 +172,18 @@ class EncodeRun {
     });
   }
 
+  /// A long one, "▁" put in for spaces a part at a time.
+  void long_section(std::string_view piece) {
+    bool prefix = pipeline_.prefix == PiecePrefix::always;
+    for (std::size_t at = 0; at < piece.size();) {
+      const std::size_t end = state_.parts.cuts.next(piece, std::min(piece.size(), at + piece_bytes));
+      mark_spaces(piece.substr(at, end - at), std::exchange(prefix, false), false, scratch_.section);
+      const std::string_view text = scratch_.section.text;
+      state_.parts.cuts.cut(text, [&](std::string_view word) { append(word); });
+      at = end;
+    }
+  }
+
   /// Text between two tokens of either kind; not empty.
   void words(std::string_view text, const Origin& origin) {
     if (!pipeline_.pieces()) {
@@ -197,11 +218,19 @@ class EncodeRun {
     state_.parts.cuts.cut(marked.text, [&](std::string_view word) { encode(marked.text, word, place); });
   }
 
+  /// One word, without offsets.
+  void append(std::string_view word) {
+    state_.parts.model.encode(word, scratch_.bpe, out_.ids);
+    if (request_.sink == nullptr || out_.ids.size() < sink_ids) return;
+    (*request_.sink)(out_.ids);
+    out_.ids.clear();
+  }
+
   /// One word of `text`; `place(begin, end)` tells where bytes of `text` come from.
   template <class Place>
   void encode(std::string_view text, std::string_view word, const Place& place) {
+    if (!request_.offsets) return append(word);
     const BpeModel& model = state_.parts.model;
-    if (!request_.offsets) return model.encode(word, scratch_.bpe, out_.ids);
     const std::size_t first = out_.ids.size();
     scratch_.lengths.clear();
     model.encode(word, scratch_.bpe, out_.ids, scratch_.lengths);
@@ -231,6 +260,9 @@ class EncodeRun {
     }
     return spaces;
   }
+
+  static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
+  static constexpr std::size_t sink_ids = std::size_t{1} << 16;
 
   const TokenizerState& state_;
   const TextPipeline& pipeline_;
