@@ -10,8 +10,10 @@ namespace {
 
 using namespace veneer;
 
-constexpr DecodeRules huggingface{.pieces = true, .byte_tokens = true, .whole_runs = true, .leading_spaces = 1};
-constexpr DecodeRules sentencepiece{.pieces = true, .byte_tokens = true, .whole_runs = false, .leading_spaces = 1};
+constexpr DecodeRules huggingface{
+    .pieces = true, .byte_tokens = true, .whole_runs = true, .leading = LeadingMark::spaces, .leading_spaces = 1};
+constexpr DecodeRules sentencepiece{
+    .pieces = true, .byte_tokens = true, .whole_runs = false, .leading = LeadingMark::first};
 
 std::string decode(const DecodeRules& rules, const std::vector<std::string>& tokens, bool eager = false) {
   TokenDecoder decoder(rules, eager);
@@ -34,6 +36,18 @@ TEST_CASE("marks are spaces, and one at the start is taken away", "[text]") {
     CHECK(decode(all, {"▁▁", "▁▁a"}, eager) == " a");
     all.leading_spaces = 0;
     CHECK(decode(all, {"▁a"}, eager) == " a");
+  }
+}
+
+TEST_CASE("sentencepiece takes marks of tokens away, not spaces of text", "[text]") {
+  DecodeRules each = sentencepiece;
+  each.leading = LeadingMark::each;
+  for (const bool eager : {false, true}) {
+    CHECK(decode(sentencepiece, {"▁", "▁a"}, eager) == " a");
+    CHECK(decode(sentencepiece, {"", "▁▁a"}, eager) == " a");
+    CHECK(decode(sentencepiece, {" ? ", "▁a"}, eager) == " ?  a");
+    CHECK(decode(each, {"▁", "▁", "▁a", "▁b"}, eager) == "a b");
+    CHECK(decode(each, {"▁▁a"}, eager) == " a");
   }
 }
 

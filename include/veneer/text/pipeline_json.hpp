@@ -192,6 +192,7 @@ class PipelineReader : TokenizerFile {
     need_text(step, "content", key, " ");
     const auto count = [&](const char* name) { return id(member(step, name, key + "." + name), key + "." + name); };
     if (count("stop") != 0) fail(Reason::unsupported_option, key + ".stop", "only 0 is supported");
+    rules.leading = LeadingMark::spaces;
     rules.leading_spaces = static_cast<std::size_t>(count("start"));
   }
 
@@ -271,7 +272,7 @@ class PipelineReader : TokenizerFile {
     if (regex == nullptr || !regex->is_string() || !split_pattern::is_known(regex->get_ref<const std::string&>())) {
       fail(Reason::unsupported_pattern, key,
            "the pattern " + describe_json(regex == nullptr ? pattern : *regex) +
-               " is not among the known ones (those of GPT-2, Llama 3 and Qwen 2)");
+               " is not among the known ones (those of GPT-2, Llama 3, Qwen 2, Mistral NeMo and GPT-4o)");
     }
     // The known patterns match every character, so that to keep the matches and to drop the gaps is the same.
     const std::string& behavior = text(step, "behavior", key);

@@ -42,12 +42,23 @@ inline constexpr std::string_view llama3 =
     R"(\s+(?!\S)|\s+)";
 inline constexpr std::string_view qwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Mistral from NeMo on ("tekken"), and GPT-4o ("o200k", Llama 4): words begin where the case rises.
+inline constexpr std::string_view tekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
+    R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view o200k =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 // Digits follow yet newer tables than the patterns do: Unicode 17.
 inline constexpr std::string_view each_digit = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}])";
 inline constexpr std::string_view digit_runs = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}]+)";
 
 /// Whether a tokenizer.json may use the pattern in a Split.
-inline bool is_known(std::string_view pattern) { return pattern == gpt2 || pattern == llama3 || pattern == qwen2; }
+inline bool is_known(std::string_view pattern) {
+  return pattern == gpt2 || pattern == llama3 || pattern == qwen2 || pattern == tekken || pattern == o200k;
+}
 }  // namespace split_pattern
 
 namespace detail {
@@ -83,12 +94,15 @@ inline std::string to_pcre2(std::string_view pattern, bool newer_characters) {
     if (starts(at, R"(\s)") || starts(at, R"(\S)")) {
       put(pattern[at + 1] == 's' ? "[" : "[^", "", white_space);
       at += 2;
-    } else if (newer_characters && (starts(at, R"(\p{L})") || starts(at, R"(\p{N})"))) {
-      if (pattern[at + 3] == 'L')
-        put("[", R"(\p{L})", newer_letters);
-      else
-        put("[", R"(\p{N})", newer_numbers);
-      at += 5;
+    } else if (newer_characters && starts(at, R"(\p{)")) {
+      const std::string_view name = pattern.substr(at, pattern.find('}', at) + 1 - at);
+      const auto class_of = [&](std::string_view letters, const auto& ranges) {
+        if (name.substr(3, name.size() - 4) == letters) put("[", name, ranges);
+      };
+      class_of("L", newer_letters), class_of("N", newer_numbers), class_of("M", newer_all_marks);
+      class_of("Lu", newer_uppercase), class_of("Ll", newer_lowercase), class_of("Lm", newer_modifiers);
+      class_of("Lo", newer_other_letters), class_of("Lt", std::array<CodePointRange, 0>{});
+      at += name.size();
     } else if (pattern[at] == '\\') {
       out += pattern.substr(at, 2);
       at += 2;
@@ -152,10 +166,11 @@ struct MatchScratch {
 inline bool may_hold_newer_characters(std::string_view text) {
   for (std::size_t at = 0; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text[at]);
-    if (byte < 0xE1 || at + 1 >= text.size()) continue;
+    if (byte < 0xE0 || at + 1 >= text.size()) continue;
     const auto next = static_cast<unsigned char>(text[at + 1]);
-    if (byte == 0xE1 && next == 0xB2) return true;  // U+1C80 to U+1CBF
-    if (byte == 0xEA && next == 0x9F) return true;  // U+A7C0 to U+A7FF
+    if (byte == 0xE0 && (next == 0xA2 || next == 0xB3 || next == 0xBB)) return true;  // marks: U+0897, U+0CF3, U+0ECE
+    if (byte == 0xE1 && next == 0xB2) return true;                                    // U+1C80 to U+1CBF
+    if (byte == 0xEA && next == 0x9F) return true;                                    // U+A7C0 to U+A7FF
     if (byte == 0xF0 && next != 0x9F) return true;  // past U+FFFF, but for U+1F000 to U+1FFFF, where the emoji are
   }
   return false;

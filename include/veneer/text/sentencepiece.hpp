@@ -234,10 +234,10 @@ class SentencepieceModel {
   const SentencepieceFile& file() const { return file_; }
 
   DecodeRules decode_rules() const {
-    return {.pieces = true,
-            .byte_tokens = file_.byte_fallback,
-            .whole_runs = false,
-            .leading_spaces = file_.dummy_prefix || file_.remove_extra_spaces ? std::size_t{1} : std::size_t{0}};
+    DecodeRules rules{.pieces = true, .byte_tokens = file_.byte_fallback};
+    if (file_.dummy_prefix) rules.leading = LeadingMark::first;
+    if (file_.remove_extra_spaces) rules.leading = LeadingMark::each;
+    return rules;
   }
 
   /// What a token decodes to, before "▁" becomes a space.
@@ -334,12 +334,15 @@ class SentencepieceModel {
     std::size_t characters = 0;
     for (std::size_t i = 0; i < added.size(); ++i) characters += is_continuation(added, i) ? 0u : 1u;
     if (characters == source.size() + 1 && added.starts_with(piece_space))
-      source.insert(source.begin(), source.empty() ? from : source.front());
+      source.insert(source.begin(), ByteRange{from.begin, from.begin});
     const bool aligned = characters == source.size();
     std::size_t character = 0;
     for (std::size_t i = 0; i < added.size(); ++i) {
       if (!is_continuation(added, i)) ++character;
-      normal.origin.push_back(aligned && character > 0 ? source[character - 1] : from);
+      ByteRange origin = aligned && character > 0 ? source[character - 1] : from;
+      if (character <= 1) origin.begin = from.begin;
+      if (character == characters && characters > 0 && !(aligned && characters == 1)) origin.end = from.end;
+      normal.origin.push_back(origin);
     }
   }
 

@@ -4,6 +4,7 @@
 ///
 ///     byte level       a token is bytes, a character each; all of them joined are the text
 ///     sentencepiece    "▁" is a space, <0x0A> a byte; the space that was put in front of the text is taken away
+///                      (of text, as Hugging Face's decoder does, or of tokens, as sentencepiece does)
 ///
 /// Bytes need not be whole characters. Of a whole text, ill-formed parts become U+FFFD: of bytes that were joined one
 /// for each maximal part (Unicode 15.0, section 3.9), of a run of byte tokens one for each byte, or, as Hugging Face's
@@ -24,18 +25,27 @@
 
 namespace veneer {
 
+/// What is taken away at the start of a text.
+enum class LeadingMark {
+  none,
+  spaces,  // so many spaces as `leading_spaces` says
+  first,   // the "▁" of the first token, if it begins with one
+  each,    // the same of each token until there is text
+};
+
 /// How the tokens of a vocabulary are read.
 struct DecodeRules {
-  bool pieces = false;             // sentencepiece; else byte level
-  bool byte_tokens = false;        // <0x0A> is a byte
-  bool whole_runs = false;         // a run of bytes that is not UTF-8 is U+FFFD throughout
-  std::size_t leading_spaces = 0;  // how many are taken away at the start, at most
+  bool pieces = false;       // sentencepiece; else byte level
+  bool byte_tokens = false;  // <0x0A> is a byte
+  bool whole_runs = false;   // a run of bytes that is not UTF-8 is U+FFFD throughout
+  LeadingMark leading = LeadingMark::none;
+  std::size_t leading_spaces = 0;
 };
 
 class TokenDecoder {
  public:
   TokenDecoder() = default;
-  TokenDecoder(const DecodeRules& rules, bool eager) : rules_(rules), eager_(eager), leading_(rules.leading_spaces) {}
+  TokenDecoder(const DecodeRules& rules, bool eager) : rules_(rules), eager_(eager) { begin(); }
 
   /// Appends to `out` what a further token makes certain.
   void push(std::string_view token, std::string& out) {
@@ -51,6 +61,11 @@ class TokenDecoder {
       return;
     }
     end_run(out);
+    const bool marked = at_start_ && token.starts_with(piece_space);
+    if (marked && (rules_.leading == LeadingMark::first || rules_.leading == LeadingMark::each)) {
+      token.remove_prefix(piece_space.size());
+      if (rules_.leading == LeadingMark::first) at_start_ = false;
+    }
     piece_.clear();
     for (std::size_t at = 0; at < token.size();) {
       const std::size_t space = std::min(token.find(piece_space, at), token.size());
@@ -68,12 +83,18 @@ class TokenDecoder {
     } else {
       append_lossy(out, bytes_);
     }
-    bytes_.clear();
-    leading_ = rules_.leading_spaces;
+    begin();
   }
 
  private:
+  void begin() {
+    bytes_.clear();
+    at_start_ = true;
+    leading_ = rules_.leading == LeadingMark::spaces ? rules_.leading_spaces : 0;
+  }
+
   void put(std::string_view text, std::string& out) {
+    if (!text.empty()) at_start_ = false;
     while (leading_ > 0 && !text.empty()) {
       leading_ = text.front() == ' ' ? leading_ - 1 : 0;
       if (text.front() == ' ') text.remove_prefix(1);
@@ -107,8 +128,9 @@ class TokenDecoder {
 
   DecodeRules rules_;
   bool eager_ = false;
-  std::size_t leading_ = 0;
-  std::string bytes_;  // that are no characters yet
+  bool at_start_ = true;     // no text yet
+  std::size_t leading_ = 0;  // spaces to take away
+  std::string bytes_;        // that are no characters yet
   std::string piece_;
 };
 
