@@ -3,8 +3,8 @@
 /// fuzz_readers READER COUNT [SEED[:FIRST]] [CORPUS...]: feeds a reader inputs that are nearly right.
 ///
 /// Each must end in a result or in a veneer::Error. Another exception, a finding of a sanitizer, a signal or ten
-/// seconds of computing without an end fail the run: it says the seed and the number of the input and writes it to a file here. Seed
-/// and number make it again: `fuzz_readers READER 1 SEED:NUMBER`.
+/// seconds of computing fail the run: it says the seed and the number of the input and writes it to a file here. They
+/// make it again: `fuzz_readers READER 1 SEED:NUMBER`.
 #include <chrono>
 #include <csignal>
 #include <cstdint>
