@@ -10,21 +10,14 @@
 #include <iterator>
 #include <memory>
 
-#include "veneer/text/stream_decoder.hpp"
-
 #include "command.hpp"
+#include "conversation.hpp"
+#include "reply.hpp"
 #include "session.hpp"
 
 namespace veneer::program {
 
 namespace {
-
-struct GenerateFlags {
-  ModelFlags model;
-  std::string prompt;
-  bool chat = false;
-  GenerateOptions options;
-};
 
 /// The prompt as examples of a data set hold it: what the tokenizer puts in front, and nothing behind.
 std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
@@ -39,57 +32,70 @@ std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::stri
   return ids;
 }
 
-/// \throws FormatError when the two don't belong together
+void warn_length(std::size_t prompt, index_t max_new_tokens, const LlamaConfig& config) {
+  const index_t longest = static_cast<index_t>(prompt) + max_new_tokens;
+  if (longest <= config.max_position_embeddings) return;
+  note("warning: prompt and --max-new-tokens come to " + std::to_string(longest) + " tokens; the model knows " +
+       std::to_string(config.max_position_embeddings) + " positions");
+}
+
+int run_plain(const GenerateFlags& flags) {
+  expects(flags.prompt.has_value(), "--prompt: is needed; or --chat, for a conversation");
+  expects(!flags.system && !flags.chat_template, "--system and --chat-template: are for --chat, which was not given");
+  const StopTexts stop(flags.stop);
+  flags.model.apply();
+  const Tokenizer tokenizer = Tokenizer::from_folder(flags.model.model);
+  const std::vector<std::int32_t> prompt = prompt_ids(tokenizer, prompt_text(flags));
+  const Session session(flags.model);
+  check_ids(prompt, session.config(), flags.model.model);
+  warn_length(prompt.size(), flags.options.max_new_tokens, session.config());
+  GenerateOptions options = flags.options;
+  options.stop = stop_ids(session.folder(), session.config(), tokenizer);
+  Reply reply(tokenizer, options.stop, stop);
+  options.on_token = [&](std::size_t, std::int32_t id) { return reply.take(id); };
+  const auto begin = std::chrono::steady_clock::now();
+  const std::size_t count = session.generate(prompt, options).size();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  reply.finish();
+  note_speed(prompt.size(), count, seconds);
+  return done;
+}
+
+}  // namespace
+
+std::string prompt_text(const GenerateFlags& flags) {
+  if (*flags.prompt != "-") return *flags.prompt;
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
 void check_ids(const std::vector<std::int32_t>& ids, const LlamaConfig& config, const std::string& where) {
+  expects<FormatError>(!ids.empty(), where + ": the tokenizer makes nothing of the text");
   const std::int32_t largest = *std::max_element(ids.begin(), ids.end());
   if (largest < config.vocab_size) return;
   throw FormatError(where + ": the tokenizer gives the id " + std::to_string(largest) + ", the model has " +
                     std::to_string(config.vocab_size) + " rows: they don't belong together");
 }
 
-int run_generate(const GenerateFlags& flags) {
-  if (flags.chat) throw ArgumentError("--chat: chat templates are not supported yet; give the whole text as --prompt");
-  flags.model.apply();
-  const Tokenizer tokenizer = Tokenizer::from_folder(flags.model.model);
-  std::string text = flags.prompt;
-  if (text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
-  const std::vector<std::int32_t> prompt = prompt_ids(tokenizer, text);
-  const Session session(flags.model);
-  check_ids(prompt, session.config(), flags.model.model);
-  const index_t longest = static_cast<index_t>(prompt.size()) + flags.options.max_new_tokens;
-  if (longest > session.config().max_position_embeddings) {
-    note("warning: prompt and --max-new-tokens come to " + std::to_string(longest) + " tokens; the model knows " +
-         std::to_string(session.config().max_position_embeddings) + " positions");
-  }
-  GenerateOptions options = flags.options;
-  options.stop = stop_ids(session.folder(), session.config(), tokenizer);
-  StreamDecoder stream(tokenizer, true);
-  options.on_token = [&](std::size_t, std::int32_t id) {
-    const bool ends = std::find(options.stop.begin(), options.stop.end(), id) != options.stop.end();
-    if (!ends) print(stream.push(id));
-    flush();
-    return true;
-  };
-  const auto begin = std::chrono::steady_clock::now();
-  const std::size_t count = session.generate(prompt, options).size();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  print(stream.flush() + "\n");
-  flush();
+void note_speed(std::size_t prompt, std::size_t made, double seconds) {
   char rate[64];
-  std::snprintf(rate, sizeof rate, "%.1f", static_cast<double>(count) / std::max(seconds, 1e-9));
-  note(counted(prompt.size(), "token") + " of prompt, " + counted(count, "new token") + ", " + rate + " a second");
-  return done;
+  std::snprintf(rate, sizeof rate, "%.1f", static_cast<double>(made) / std::max(seconds, 1e-9));
+  note(counted(prompt, "token") + " of prompt, " + counted(made, "new token") + ", " + rate + " a second");
 }
-
-}  // namespace
 
 void add_generate(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app.add_subcommand("generate", "write on behind a prompt");
   flags->model.add_to(*command);
   GenerateOptions& options = flags->options;
-  command->add_option("--prompt", flags->prompt, "text to begin with; - reads it from stdin")->required();
-  command->add_flag("--chat", flags->chat, "apply the model's chat template");
+  command->add_option("--prompt", flags->prompt, "text to begin with; - reads it from stdin");
+  command->add_flag(
+      "--chat", flags->chat,
+      "the prompt is a user's turn, in the model's chat template; without --prompt, talk on the terminal");
+  command->add_option("--chat-template", flags->chat_template,
+                      "with --chat: a known template by name, whatever the model brings");
+  command->add_option("--system", flags->system, "with --chat: the system message");
+  command->add_option("--stop", flags->stop, "text that ends what is written, and is not part of it; may be repeated")
+      ->allow_extra_args(false);
   command->add_option("--max-new-tokens", options.max_new_tokens, "end after this many")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
@@ -106,7 +112,7 @@ void add_generate(CLI::App& app, Run& run) {
       ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
   command->add_option("--seed", options.seed, "of the draws")->capture_default_str();
-  command->callback([flags, &run] { run = [flags] { return run_generate(*flags); }; });
+  command->callback([flags, &run] { run = [flags] { return flags->chat ? run_chat(*flags) : run_plain(*flags); }; });
 }
 
 }  // namespace veneer::program

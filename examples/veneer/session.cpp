@@ -21,18 +21,29 @@ struct Session::Parts {
   AnyLlama<> model;
 };
 
+namespace {
+
+void warn(const LoadedAdapter& loaded) {
+  for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
+}
+
+AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile& file,
+                     const std::optional<NF4Options>& quantise) {
+  for (const std::string& warning : file.warnings) note("warning: " + warning);
+  AnyLlama<> model(file.config);
+  read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise});
+  return model;
+}
+
+}  // namespace
+
 Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quantise)
     : parts_(std::make_unique<Parts>()) {
   flags.apply();
   parts_->folder = flags.model;
   parts_->file = read_llama_config(parts_->folder / "config.json");
-  for (const std::string& warning : parts_->file.warnings) note("warning: " + warning);
-  parts_->model = AnyLlama<>(parts_->file.config);
-  read_llama_weights(parts_->model, ShardedCheckpoint(parts_->folder), {.quantise = quantise});
+  parts_->model = read_base(parts_->folder, parts_->file, quantise);
   if (flags.adapters.empty()) return;
-  const auto warn = [](const LoadedAdapter& loaded) {
-    for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
-  };
   if (flags.adapters.size() == 1) {
     warn(load_adapter(parts_->model, flags.adapters.front()));
     return;
@@ -110,6 +121,39 @@ std::vector<QuantisedWeight> Session::quantise_errors() const {
 
 void Session::save(const std::filesystem::path& folder) {
   save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder});
+}
+
+struct SwitchingSession::Parts {
+  NamedAdapters<AnyLlama<>> adapters;
+  GrowingSequence<AnyLlama<>> sequence;
+  std::string active = {};
+
+  explicit Parts(AnyLlama<> base) : adapters(std::move(base)), sequence(adapters.base()) {}
+};
+
+SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<AdapterFolder>& adapters) {
+  flags.apply();
+  const std::filesystem::path folder = flags.model;
+  const LlamaConfigFile file = read_llama_config(folder / "config.json");
+  parts_ = std::make_unique<Parts>(read_base(folder, file, flags.quant.options()));
+  for (const AdapterFolder& adapter : adapters) warn(load_adapter(parts_->adapters, adapter.name, adapter.folder));
+  if (!adapters.empty()) use(adapters.front().name);
+}
+
+SwitchingSession::~SwitchingSession() = default;
+
+const LlamaConfig& SwitchingSession::config() const { return parts_->adapters.base().config; }
+const std::string& SwitchingSession::active() const { return parts_->active; }
+
+void SwitchingSession::use(const std::string& name) {
+  AnyLlama<> model = parts_->adapters.with(name.empty() ? base_adapter : name);
+  parts_->sequence = GrowingSequence<AnyLlama<>>(std::move(model));  // keys and values are of one adapter
+  parts_->active = name;
+}
+
+std::vector<std::int32_t> SwitchingSession::generate(const std::vector<std::int32_t>& ids,
+                                                     const GenerateOptions& options) {
+  return parts_->sequence.generate(ids, options);
 }
 
 namespace {

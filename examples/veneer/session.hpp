@@ -87,6 +87,36 @@ class Session {
   std::unique_ptr<Parts> parts_;
 };
 
+/// An adapter's folder and the name that it goes by.
+struct AdapterFolder {
+  std::string name, folder;
+};
+
+/// A model on which adapters take turns, and one sequence that grows: what a conversation runs on.
+class SwitchingSession {
+ public:
+  /// Loads the model and each of the adapters; the first is active.
+  /// \throws ArgumentError, FormatError, IoError
+  SwitchingSession(const ModelFlags& flags, const std::vector<AdapterFolder>& adapters);
+  ~SwitchingSession();
+  SwitchingSession(const SwitchingSession&) = delete;
+  SwitchingSession& operator=(const SwitchingSession&) = delete;
+
+  const LlamaConfig& config() const;
+
+  /// Goes on with the adapter of that name, or with none where it is empty.
+  /// \throws ArgumentError for an unknown name
+  void use(const std::string& name);
+  const std::string& active() const;
+
+  /// The new tokens behind `ids`. What they share with the last call is not computed again while the adapter stays.
+  std::vector<std::int32_t> generate(const std::vector<std::int32_t>& ids, const GenerateOptions& options);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
 /// An adapter that was written.
 struct AdapterChange {
   LoraConfig config;

@@ -34,6 +34,7 @@
 #include "veneer/io/peft_config.hpp"          // IWYU pragma: export
 #include "veneer/io/quantization.hpp"         // IWYU pragma: export
 #include "veneer/io/safetensors.hpp"          // IWYU pragma: export
+#include "veneer/io/sha256.hpp"               // IWYU pragma: export
 #include "veneer/io/utf8.hpp"                 // IWYU pragma: export
 #include "veneer/nn/adapter.hpp"              // IWYU pragma: export
 #include "veneer/nn/attention.hpp"            // IWYU pragma: export
@@ -98,15 +99,18 @@
 #include "veneer/text/bpe.hpp"                // IWYU pragma: export
 #include "veneer/text/bpe_json.hpp"           // IWYU pragma: export
 #include "veneer/text/byte_level.hpp"         // IWYU pragma: export
+#include "veneer/text/chat_template.hpp"      // IWYU pragma: export
 #include "veneer/text/dataset.hpp"            // IWYU pragma: export
 #include "veneer/text/dataset_error.hpp"      // IWYU pragma: export
 #include "veneer/text/examples.hpp"           // IWYU pragma: export
 #include "veneer/text/json_scan.hpp"          // IWYU pragma: export
 #include "veneer/text/line_reader.hpp"        // IWYU pragma: export
+#include "veneer/text/message.hpp"            // IWYU pragma: export
 #include "veneer/text/normalize.hpp"          // IWYU pragma: export
 #include "veneer/text/pipeline_json.hpp"      // IWYU pragma: export
 #include "veneer/text/presplit.hpp"           // IWYU pragma: export
 #include "veneer/text/special_tokens.hpp"     // IWYU pragma: export
+#include "veneer/text/stop_texts.hpp"         // IWYU pragma: export
 #include "veneer/text/stream_decoder.hpp"     // IWYU pragma: export
 #include "veneer/text/tokenizer.hpp"          // IWYU pragma: export
 #include "veneer/text/tokenizer_encode.hpp"   // IWYU pragma: export

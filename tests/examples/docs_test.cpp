@@ -98,11 +98,11 @@ bool matches(const std::string& expected, const std::string& printed) {
   return lines_match(lines_of(expected), 0, lines_of(printed), 0);
 }
 
-/// Runs a block in the folder `scratch`/work; the exit code, -1 for a signal.
+/// Runs a block in the folder `scratch` has for it; the exit code, -1 for a signal.
 int run(const Command& command, const TemporaryFolder& scratch) {
   const fs::path program = VENEER_PROGRAM;
   scratch.file("block.sh", command.text);
-  const std::string line = "cd '" + (scratch / "work").string() + "' && PATH='" + program.parent_path().string() +
+  const std::string line = "cd '" + (scratch / "page").string() + "' && PATH='" + program.parent_path().string() +
                            "':\"$PATH\" VENEER='" + VENEER_SOURCE_DIR +
                            "' bash -e ../block.sh >../out 2>../err </dev/null";
   const int status = std::system(line.c_str());
@@ -139,7 +139,7 @@ TEST_CASE("docs: every command of the pages runs and prints what the page says")
     INFO(page);
     REQUIRE_FALSE(commands.empty());
     const TemporaryFolder scratch;
-    fs::create_directory(scratch / "work");
+    fs::create_directory(scratch / "page");
     for (const Command& command : commands) {
       const int code = run(command, scratch);
       const std::string printed = file_bytes(scratch / "out");

@@ -124,7 +124,7 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"plan", "--model", model, "--targets", "nothing"}, "q_proj"},
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--dtype", "bfloat16"}, "--dtype bfloat16"},
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--device", "cuda"}, "VENEER_CUDA"},
-      {{"generate", "--model", model, "--prompt", "a", "--chat"}, "--chat"},
+      {{"generate", "--model", model, "--prompt", "a", "--system", "b"}, "--system"},
       {{"export", "--model", model, "--adapter", "x", "--adapter", "y", "--to", "lora", "--out", "o"}, "2 times"},
       {{"export", "--model", model, "--adapter", "x", "--to", "gguf", "--out", "o"}, "--to gguf: not there yet"},
       {{"export", "--model", model, "--adapter", "x", "--to", "onnx", "--out", "o"}, "--to"},

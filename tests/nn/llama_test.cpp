@@ -199,6 +199,72 @@ TEST_CASE("Decoding with a cache gives the tokens that the whole sequence gives"
   }
 }
 
+TEST_CASE("A sequence that grows turn by turn gives what each turn alone gives, and computes only what is new") {
+  Slots model = adapted_model();
+  GrowingSequence sequence(model);
+  std::vector<std::int32_t> all{1, 2, 3};
+  for (int turn = 0; turn < 4; ++turn) {
+    const auto made = sequence.generate(all, {.max_new_tokens = 5});
+    CHECK(made == generate(model, {all}, {.max_new_tokens = 5}).front());
+    if (turn == 0) CHECK(sequence.reused() == 0);
+    all.insert(all.end(), made.begin(), made.end());
+    all.push_back(turn + 4);
+  }
+  CHECK(sequence.generate(all, {.max_new_tokens = 1}).size() == 1);
+  CHECK(sequence.generate(all, {.max_new_tokens = 1}).size() == 1);
+  CHECK(sequence.reused() == all.size() - 1);  // the same once more: the last id alone
+  all[2] = 9;                                  // another beginning: two ids are shared, the rest is computed again
+  CHECK(sequence.generate(all, {.max_new_tokens = 4}) == generate(model, {all}, {.max_new_tokens = 4}).front());
+  CHECK(sequence.reused() == 2);
+  CHECK_THROWS_AS(sequence.generate({1, 11}), ArgumentError);
+  CHECK(sequence.generate(all, {.max_new_tokens = 4}) == generate(model, {all}, {.max_new_tokens = 4}).front());
+  CHECK(sequence.reused() == 0);  // after an error nothing is believed of the cache
+  CHECK_THROWS_AS(sequence.generate({}), ArgumentError);
+}
+
+TEST_CASE("A seed gives the same ids at any number of threads") {
+  struct ThreadsRestored {
+    int before = Cpu::threads();
+    ~ThreadsRestored() { Cpu::set_threads(before); }
+  } const restored;
+  Slots model = adapted_model();
+  const std::vector<std::vector<std::int32_t>> prompts{{1, 2, 3}, {7}, {7}};
+  const auto draw = [&](int threads, std::uint64_t seed) {
+    Cpu::set_threads(threads);
+    return generate(model, prompts,
+                    {.max_new_tokens = 20, .temperature = 1.5, .top_k = 9, .top_p = 0.95, .seed = seed});
+  };
+  const auto first = draw(1, 5);
+  CHECK(first[1] != first[2]);  // each sequence has draws of its own
+  CHECK(draw(1, 6) != first);
+  for (const int threads : {1, 2, 4}) CHECK(draw(threads, 5) == first);
+}
+
+TEST_CASE("Drawing keeps the tokens that transformers keeps, and penalises those seen once each") {
+  RandomSequence random{{3, 0}, 0};
+  const auto kept = [&](std::vector<float> logits, const GenerateOptions& options) {
+    std::vector<bool> seen(logits.size(), false);
+    for (int i = 0; i < 400; ++i) {
+      std::vector<float> copy = logits;
+      seen[static_cast<std::size_t>(detail::choose_token(copy, {}, options, random))] = true;
+    }
+    return seen;
+  };
+  using Kept = std::vector<bool>;
+  // A token stays if those above it hold less than top_p together: at exactly top_p it goes.
+  CHECK(kept({0, 0, 0, 0}, {.temperature = 1.0, .top_p = 0.5}) == Kept{true, true, false, false});
+  CHECK(kept({0, 0, 0, 0}, {.temperature = 1.0, .top_p = 0.51}) == Kept{true, true, true, false});
+  CHECK(kept({0, 9, 0, 0}, {.temperature = 1.0, .top_p = 0.0}) == Kept{false, true, false, false});
+  CHECK(kept({1, 0, 2, 3}, {.temperature = 1.0, .top_k = 2}) == Kept{false, false, true, true});
+  // top_p is a share of what top_k left
+  CHECK(kept({1, 1, 0.5F, 0.5F}, {.temperature = 1.0, .top_k = 2, .top_p = 0.5}) == Kept{true, false, false, false});
+  CHECK(kept({1, 1, 0.9F, 0.9F}, {.temperature = 1.0, .top_p = 0.5}) == Kept{true, true, false, false});
+
+  std::vector<float> logits{3, -1, 2, 0};
+  detail::choose_token(logits, {0, 1, 1, 3, 0}, {.repetition_penalty = 2.0}, random);
+  CHECK(logits == std::vector<float>{1.5F, -2, 2, 0});
+}
+
 TEST_CASE("Impossible inputs are refused") {
   Slots model = adapted_model();
   CHECK_THROWS_AS(model(from_host(Shape<dyn>(1), std::vector<std::int32_t>{11}, Cpu{}), AttentionLayout::packed({1})),

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "veneer/nn/llama.hpp"
@@ -111,52 +112,60 @@ auto make_cache(const Model& model, index_t sequences, index_t capacity) {
   return cache;
 }
 
-/// \param prompts token ids, each at least one
-/// \returns the new tokens of each sequence
-/// \throws ArgumentError for an empty prompt or an id outside the vocabulary
-template <class Model>
-std::vector<std::vector<std::int32_t>> generate(const Model& model,
-                                                const std::vector<std::vector<std::int32_t>>& prompts,
-                                                const GenerateOptions& options = {}) {
-  const std::size_t count = prompts.size();
-  std::vector<std::vector<std::int32_t>> made(count);
-  if (count == 0 || options.max_new_tokens <= 0) return made;
-  index_t longest = 0;
-  std::vector<std::vector<std::int32_t>> feed = prompts;
-  std::vector<RandomSequence> random;
-  for (std::size_t s = 0; s < count; ++s) {
-    expects(!prompts[s].empty(), "veneer::generate(model, prompts): a prompt must hold at least one token");
-    longest = std::max(longest, static_cast<index_t>(prompts[s].size()));
-    random.push_back({{options.seed, s}, 0});
-  }
-  auto cache = make_cache(model, static_cast<index_t>(count), longest + options.max_new_tokens);
-  for (index_t round = 0; round < options.max_new_tokens; ++round) {
-    std::vector<std::int32_t> ids, last;
-    std::vector<std::size_t> active;
-    std::vector<index_t> fed(count, 0);
-    for (std::size_t s = 0; s < count; ++s) {
+namespace detail {
+
+/// The ids that a round feeds, and which sequences they are of.
+struct GenerationRound {
+  std::vector<std::int32_t> ids, last;  // all that is fed; the row of each sequence's last id
+  std::vector<std::size_t> active;
+  std::vector<index_t> fed;
+
+  explicit GenerationRound(const std::vector<std::vector<std::int32_t>>& feed) : fed(feed.size(), 0) {
+    for (std::size_t s = 0; s < feed.size(); ++s) {
       if (feed[s].empty()) continue;
       ids.insert(ids.end(), feed[s].begin(), feed[s].end());
       last.push_back(static_cast<std::int32_t>(ids.size()) - 1);
       active.push_back(s);
       fed[s] = static_cast<index_t>(feed[s].size());
     }
-    if (active.empty()) break;
-    const auto there = from_host(Shape<dyn>(static_cast<index_t>(ids.size())), ids, model.device);
-    model.check_ids(there);
-    const auto h = model.hidden(there, detail::cached_context(model, cache, fed));
-    const auto rows = from_host(Shape<dyn>(static_cast<index_t>(last.size())), last, model.device);
-    const auto logits = to_host(model.head(gather_rows(h, rows)));
-    for (std::size_t i = 0; i < active.size(); ++i) {
-      const std::size_t s = active[i], width = static_cast<std::size_t>(model.config.vocab_size);
-      std::vector<float> row(logits.begin() + static_cast<std::ptrdiff_t>(i * width),
-                             logits.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
+  }
+};
+
+/// The logits of what comes next in each active sequence; (active, vocabulary), row by row.
+template <class Model, class Cache>
+std::vector<float> next_logits(const Model& model, Cache& cache, const GenerationRound& round) {
+  const auto ids = from_host(Shape<dyn>(static_cast<index_t>(round.ids.size())), round.ids, model.device);
+  model.check_ids(ids);
+  const auto h = model.hidden(ids, cached_context(model, cache, round.fed));
+  const auto rows = from_host(Shape<dyn>(static_cast<index_t>(round.last.size())), round.last, model.device);
+  const auto logits = to_host(model.head(gather_rows(h, rows)));
+  return {logits.begin(), logits.end()};
+}
+
+/// \param feed what the cache does not hold yet of each prompt, at least its last id
+template <class Model, class Cache>
+std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& cache,
+                                                     std::vector<std::vector<std::int32_t>> feed,
+                                                     const std::vector<std::vector<std::int32_t>>& prompts,
+                                                     const GenerateOptions& options) {
+  const auto width = static_cast<std::ptrdiff_t>(model.config.vocab_size);
+  std::vector<std::vector<std::int32_t>> made(prompts.size());
+  std::vector<RandomSequence> random;
+  for (std::size_t s = 0; s < prompts.size(); ++s) random.push_back({{options.seed, s}, 0});
+  for (index_t count = 0; count < options.max_new_tokens; ++count) {
+    const GenerationRound round(feed);
+    if (round.active.empty()) break;
+    const std::vector<float> logits = next_logits(model, cache, round);
+    for (std::size_t i = 0; i < round.active.size(); ++i) {
+      const std::size_t s = round.active[i];
+      const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(i) * width;
+      std::vector<float> row(begin, begin + width);
       std::vector<std::int32_t> seen;
       if (options.repetition_penalty != 1.0) {
         seen = prompts[s];
         seen.insert(seen.end(), made[s].begin(), made[s].end());
       }
-      const std::int32_t id = detail::choose_token(row, seen, options, random[s]);
+      const std::int32_t id = choose_token(row, seen, options, random[s]);
       made[s].push_back(id);
       feed[s].assign(1, id);
       if (options.on_token && !options.on_token(s, id)) return made;
@@ -165,5 +174,69 @@ std::vector<std::vector<std::int32_t>> generate(const Model& model,
   }
   return made;
 }
+
+}  // namespace detail
+
+/// \param prompts token ids, each at least one
+/// \returns the new tokens of each sequence
+/// \throws ArgumentError for an empty prompt or an id outside the vocabulary
+template <class Model>
+std::vector<std::vector<std::int32_t>> generate(const Model& model,
+                                                const std::vector<std::vector<std::int32_t>>& prompts,
+                                                const GenerateOptions& options = {}) {
+  if (prompts.empty() || options.max_new_tokens <= 0) return std::vector<std::vector<std::int32_t>>(prompts.size());
+  index_t longest = 0;
+  for (const std::vector<std::int32_t>& prompt : prompts) {
+    expects(!prompt.empty(), "veneer::generate(model, prompts): a prompt must hold at least one token");
+    longest = std::max(longest, static_cast<index_t>(prompt.size()));
+  }
+  auto cache = make_cache(model, static_cast<index_t>(prompts.size()), longest + options.max_new_tokens);
+  return detail::generate_with(model, cache, prompts, prompts, options);
+}
+
+/// One sequence that grows from call to call, as a conversation does: what a call shares with the one before it is not
+/// computed again.
+///
+///   GrowingSequence sequence(model);
+///   const auto reply = sequence.generate(first_turn, options);
+///   const auto next = sequence.generate(first_turn_reply_and_second_turn, options);
+template <class Model>
+class GrowingSequence {
+ public:
+  explicit GrowingSequence(Model model) : model_(std::move(model)) {}
+
+  /// What generate(model, {ids}, options) makes.
+  std::vector<std::int32_t> generate(const std::vector<std::int32_t>& ids, const GenerateOptions& options = {}) {
+    if (options.max_new_tokens <= 0) return {};
+    expects(!ids.empty(), "veneer::GrowingSequence::generate(ids): there must be at least one token");
+    const std::size_t kept = std::min(shared(ids), ids.size() - 1);  // the last id gives the logits
+    const index_t needed = static_cast<index_t>(ids.size()) + options.max_new_tokens;
+    held_.clear();  // should something be thrown, the cache counts for nothing
+    reused_ = needed <= cache_.capacity ? kept : 0;
+    if (needed > cache_.capacity) cache_ = make_cache(model_, 1, std::max(needed, 2 * cache_.capacity));
+    cache_.lengths[0] = static_cast<index_t>(reused_);
+    std::vector<std::int32_t> rest(ids.begin() + static_cast<std::ptrdiff_t>(reused_), ids.end());
+    auto made = detail::generate_with(model_, cache_, {std::move(rest)}, {ids}, options);
+    held_ = ids;
+    held_.insert(held_.end(), made[0].begin(), made[0].end());
+    held_.resize(static_cast<std::size_t>(cache_.lengths[0]));
+    return std::move(made[0]);
+  }
+
+  /// How many ids of the last call were there already.
+  std::size_t reused() const { return reused_; }
+
+ private:
+  std::size_t shared(const std::vector<std::int32_t>& ids) const {
+    const std::size_t most = std::min(ids.size(), held_.size());
+    const auto end = held_.begin() + static_cast<std::ptrdiff_t>(most);
+    return static_cast<std::size_t>(std::mismatch(held_.begin(), end, ids.begin()).first - held_.begin());
+  }
+
+  Model model_;
+  KeyValueCache<typename Model::T, typename Model::backend> cache_;
+  std::vector<std::int32_t> held_;  // the ids whose keys and values are in the cache
+  std::size_t reused_ = 0;
+};
 
 }  // namespace veneer

@@ -28,25 +28,28 @@ struct SpecialTokens {
 
 namespace detail {
 
+/// The names and values of an object in a file of settings. Scanned, not parsed: `model_max_length` is often 10^30, an
+/// integer that no type holds.
+inline JsonScan scan_settings(std::string_view value, const std::filesystem::path& path) {
+  if (find_invalid_utf8(value)) throw FormatError(path.string() + ": the bytes are not UTF-8");
+  if (json_depth(value) > 512) throw FormatError(path.string() + ": nested deeper than 512 levels");
+  JsonScan found = scan_json(value);
+  if (found.syntax_error) {
+    throw FormatError(path.string() + ": not valid JSON at byte " + std::to_string(*found.syntax_error));
+  }
+  if (found.lone_surrogate || found.duplicate || found.kind != JsonKind::object) {
+    throw FormatError(path.string() + ": expected an object of distinct names, without unpaired surrogates");
+  }
+  return found;
+}
+
+inline constexpr std::size_t settings_limit = std::size_t{16} << 20;  // bytes of such a file
+
 /// Fills what is still empty from one of the two files; a file that is not there says nothing.
 inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens& tokens) {
   if (!std::filesystem::exists(path)) return;
-  constexpr std::size_t limit = std::size_t{16} << 20;
-  const std::string text = read_text(path, limit);
-  // Scanned, not parsed: `model_max_length` is often 10^30, an integer that no type holds.
-  const auto scan = [&](std::string_view value) {
-    if (find_invalid_utf8(value)) throw FormatError(path.string() + ": the bytes are not UTF-8");
-    if (json_depth(value) > 512) throw FormatError(path.string() + ": nested deeper than 512 levels");
-    JsonScan found = scan_json(value);
-    if (found.syntax_error) {
-      throw FormatError(path.string() + ": not valid JSON at byte " + std::to_string(*found.syntax_error));
-    }
-    if (found.lone_surrogate || found.duplicate || found.kind != JsonKind::object) {
-      throw FormatError(path.string() + ": expected an object of distinct names, without unpaired surrogates");
-    }
-    return found;
-  };
-  const JsonScan file = scan(text);
+  const std::string text = read_text(path, settings_limit);
+  const JsonScan file = scan_settings(text, path);
   const auto read = [&](const char* name, std::optional<std::string>& token) {
     const JsonField* field = file.find(name);
     if (token || field == nullptr || field->kind == JsonKind::null) return;
@@ -54,7 +57,7 @@ inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens&
       token = unescape_json(field->value);
       return;
     }
-    const JsonScan object = field->kind == JsonKind::object ? scan(field->value) : JsonScan{};
+    const JsonScan object = field->kind == JsonKind::object ? scan_settings(field->value, path) : JsonScan{};
     const JsonField* content = object.find("content");
     if (content == nullptr || content->kind != JsonKind::string) {
       throw FormatError(path.string() + ": \"" + name + "\": expected a text or an object with the text \"content\"");
