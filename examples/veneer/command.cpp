@@ -12,6 +12,8 @@
 
 #include "veneer/core/error.hpp"
 
+#include "recipe_flags.hpp"
+
 namespace veneer::program {
 
 namespace {
@@ -87,8 +89,11 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
   command.add_option("--dropout", dropout, "dropout before A")->capture_default_str();
   command.add_flag("--rslora", rslora, "scale by alpha / sqrt(rank)");
-  command.add_option("--targets", targets, "names,with,commas | all-linear | regex:PATTERN")->capture_default_str();
-  command.add_option("--exclude", exclude, "modules to leave out: names,with,commas | regex:PATTERN");
+  command.add_option("--targets", targets, "names,with,commas | all-linear | regex:PATTERN")
+      ->type_name(names_type)
+      ->capture_default_str();
+  command.add_option("--exclude", exclude, "modules to leave out: names,with,commas | regex:PATTERN")
+      ->type_name(names_type);
   command.add_option("--layers", layers, "numbers of the layers to adapt, with commas; all by default")->delimiter(',');
   command.add_option("--rank-pattern", rank_pattern, "NAME=RANK; may be repeated, the first that matches counts");
   command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");

@@ -29,6 +29,7 @@ enum ExitCode {
 /// Each subcommand adds itself to the application; when it was named, `run` is what to do.
 using Run = std::function<int()>;
 void add_train(CLI::App& app, Run& run);
+void add_recipes(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
 void add_evaluate(CLI::App& app, Run& run);
 void add_logits(CLI::App& app, Run& run);

@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Run run;
   add_train(app, run);
+  add_recipes(app, run);
   add_generate(app, run);
   add_evaluate(app, run);
   add_logits(app, run);

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <sstream>
 
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
@@ -21,6 +22,7 @@
 #include "data_flags.hpp"
 #include "memory.hpp"
 #include "progress.hpp"
+#include "recipe_flags.hpp"
 #include "train_settings.hpp"
 
 namespace veneer::program {
@@ -89,8 +91,17 @@ class TrainRun {
     AnyLlama<> outline(config_file_.config);
     plan_ = settings_.full() ? train_everything_outline(outline)
                              : plan_adapter(outline, settings_.adapter_flags.config(settings_.steps));
-    std::cout << settings_.to_yaml() << plan_ << '\n' << memory_text(plan_bytes(config_file_.config, request()));
+    std::ostringstream text;
+    text << plan_ << '\n' << memory_text(plan_bytes(config_file_.config, request()));
+    std::cout << settings_.to_yaml() << as_comments(text.str());  // together a recipe
     return done;
+  }
+
+  static std::string as_comments(const std::string& text) {
+    std::string comments;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) comments += line.empty() ? "#\n" : "# " + line + "\n";
+    return comments;
   }
 
   MemoryRequest request() const {
@@ -493,17 +504,31 @@ class TrainRun {
   std::int64_t peak_memory_ = 0, peak_loading_ = 0;
 };
 
+void read_recipe_of(CLI::App& command, const TrainSettings& settings, RecipeFlags& recipe) {
+  if (!recipe.given()) return;
+  if (!settings.resume.empty())
+    throw ArgumentError("--resume goes on with the settings of the run: leave out --config");
+  std::vector<std::string> passed_over;  // --epochs on the command line is in place of the steps of a recipe
+  if (command.count("--epochs") > 0) passed_over.push_back("steps");
+  recipe.apply(command, passed_over);
+}
+
 }  // namespace
 
 void add_train(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("train", "fine-tune a model; alone, the shipped model on the shipped task");
   auto settings = std::make_shared<TrainSettings>();
   settings->add_to(*command);
-  command->callback([&run, settings, command] {
-    run = [settings, command] {
-      if (settings->threads > 0) Cpu::set_threads(settings->threads);
-      settings->settle(*command);
-      return TrainRun(*settings).run();
+  auto recipe = std::make_shared<RecipeFlags>();
+  recipe->add_to(*command);
+  command->callback([&run, settings, recipe, command] {
+    run = [settings, recipe, command] {
+      read_recipe_of(*command, *settings, *recipe);
+      return recipe->naming_lines([&] {
+        if (settings->threads > 0) Cpu::set_threads(settings->threads);
+        settings->settle(*command);
+        return TrainRun(*settings).run();
+      });
     };
   });
 }

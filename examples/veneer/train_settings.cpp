@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train_settings.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
+#include <vector>
 
 namespace veneer::program {
 
@@ -174,8 +177,12 @@ TrainSettings TrainSettings::from_json(const Json& all, const std::string& where
 }
 
 std::string TrainSettings::to_yaml() const {
+  // What no flag says, or says by not being there. `shipped` decides what is printed, not what is learnt.
+  std::vector<std::string_view> unsaid{"shipped", steps > 0 ? "epochs" : "steps"};
+  if (lora_plus_ratio == 0) unsaid.push_back("lora-plus-ratio");
   std::string text;
   each_setting(*this, [&](const char* key, const auto& value) {
+    if (std::find(unsaid.begin(), unsaid.end(), key) != unsaid.end()) return;
     text += std::string(key) + ": " + Json(value).dump() + "\n";  // scalars and lists of JSON are YAML
   });
   return text;

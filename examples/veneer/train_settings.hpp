@@ -52,6 +52,7 @@ struct TrainSettings {
 
   Json to_json() const;
   static TrainSettings from_json(const Json& json, const std::string& where);
+  /// A recipe of these settings, read by --config.
   std::string to_yaml() const;
 
   index_t warmup_steps(index_t total) const;

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file recipe_flags.hpp
+/// --config: the keys of a recipe are the long flags of a subcommand, and their values what would stand behind them.
+///
+/// What the command line gives wins over the recipe, the recipe over the defaults. Which keys there are, and which
+/// values, the subcommand's own options say.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "veneer/core/error.hpp"
+
+#include "recipe_file.hpp"
+
+namespace veneer::program {
+
+/// The type that an option with names behind commas gives itself: a list of a recipe is joined for it.
+inline constexpr const char* names_type = "NAMES";
+
+class RecipeFlags {
+ public:
+  void add_to(CLI::App& command) {
+    command.add_option("--config", path_, "YAML of flags, without their dashes; flags that are given win");
+  }
+
+  bool given() const { return !path_.empty(); }
+
+  /// Reads the file and gives its values to the options that the command line left alone. Keys in `passed_over` are
+  /// checked but not used.
+  /// \throws RecipeError, FormatError, IoError
+  void apply(CLI::App& command, const std::vector<std::string>& passed_over = {});
+
+  /// Does f(); where it refuses a flag whose value came from the recipe, the error names the recipe's line.
+  template <class F>
+  auto naming_lines(const F& f) const {
+    try {
+      return f();
+    } catch (const ArgumentError& error) {
+      rethrow(error);
+    }
+  }
+
+ private:
+  void give(CLI::Option& option, const RecipeEntry& entry) const;
+  [[noreturn]] void rethrow(const ArgumentError& error) const;
+  [[noreturn]] void fail(const RecipeEntry& entry, const std::string& message) const;
+
+  std::string path_;
+  std::map<std::string, std::size_t> lines_;  // where the file gave a flag its value
+};
+
+}  // namespace veneer::program
