@@ -24,7 +24,7 @@ using veneer::testing::TemporaryFolder;
 namespace {
 
 /// The pages; each must have a command.
-const std::vector<std::string> pages{"docs/chat.md", "docs/recipes.md"};
+const std::vector<std::string> pages{"docs/chat.md", "docs/data.md", "docs/recipes.md"};
 
 /// A ```sh block, and what stands behind it.
 struct Command {
