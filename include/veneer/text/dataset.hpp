@@ -94,37 +94,23 @@ class DatasetReader {
 
   bool read_object(const JsonScan& scan, Record& record) {
     const std::optional<DatasetFormat> found = detect_format(scan);
-    const bool first = !format_;
-    if (first && !found) {
+    if (!format_ && !found) {
       fail(Reason::unknown_format, {line_, "", {}},
            "has the keys of no format; expected messages, conversations, prompt and completion, instruction and "
            "output, text, or input_ids");
     }
-    if (first) {
+    if (!format_) {
       format_ = found;
     } else if (found && *found != *format_) {
-      refuse_mixture("keys", to_string(*found), to_string(*format_));
+      fail(Reason::mixed_formats, {line_, "", {}},
+           "has the keys of \"" + std::string(to_string(*found)) + "\", the first record those of \"" +
+               std::string(to_string(*format_)) + "\": one format a file");
     }
     const std::optional<Reason> note = RecordFields(scan, line_, name_, rows_).read(*format_, record);
-    if (format_ == DatasetFormat::prompt_completion) {
-      if (first) lists_ = record.is_conversation();
-      if (lists_ != record.is_conversation()) {
-        refuse_mixture("prompt", lists_ ? "a text" : "a list of messages", lists_ ? "a list of messages" : "a text");
-      }
-    }
+    lists_ = lists_ || (format_ == DatasetFormat::prompt_completion && record.is_conversation());
     if (note == Reason::empty_text) return dropped_.add(line_, *note), false;
     if (note) warnings_.add(line_, *note);
     return true;
-  }
-
-  [[noreturn]] void refuse_mixture(const char* what, std::string_view found, std::string_view before) const {
-    const bool keys = std::string_view(what) == "keys";
-    const auto named = [&](std::string_view name) {
-      return keys ? "those of \"" + std::string(name) + "\"" : std::string(name);
-    };
-    fail(Reason::mixed_formats, {line_, keys ? "" : what, {}},
-         (keys ? "the keys are " : "is ") + named(found) + ", in the first record " + named(before) +
-             ": one format a file");
   }
 
   bool next_plain(Record& record) {
@@ -142,7 +128,7 @@ class DatasetReader {
   LineReader lines_;
   std::optional<DatasetFormat> format_;
   std::size_t line_ = 0;
-  bool lists_ = false;  // prompts and completions are lists of messages
+  bool lists_ = false;  // some prompts and completions are lists of messages
   bool done_ = false;   // the one text of a plain file is read
   DatasetNotes dropped_;
   DatasetNotes warnings_;

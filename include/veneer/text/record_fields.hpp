@@ -89,16 +89,18 @@ class RecordFields {
 
   std::optional<Reason> read_messages(const std::string& key, const std::string& role, const std::string& content,
                                       Record& record) const {
-    add_messages(need(scan_, key), role, content, record.messages);
+    add_messages(json_items(need_list(need(scan_, key)).value), key, role, content, record);
     return note_of(record, key);
   }
 
-  /// Adds a list of messages. `role` and `content` are the names of a message's fields.
-  void add_messages(const JsonField& list, const std::string& role, const std::string& content,
-                    std::vector<Message>& messages) const {
-    const std::string key(list.name);
-    if (list.kind != JsonKind::array) fail(Reason::wrong_type, key, "expected a list of messages");
-    const std::vector<std::string_view> items = json_items(list.value);
+  const JsonField& need_list(const JsonField& field) const {
+    if (field.kind != JsonKind::array) fail(Reason::wrong_type, std::string(field.name), "expected a list of messages");
+    return field;
+  }
+
+  /// Takes the messages of a list. `role` and `content` are the names of a message's fields.
+  void add_messages(const std::vector<std::string_view>& items, const std::string& key, const std::string& role,
+                    const std::string& content, Record& record) const {
     if (items.empty()) fail(Reason::empty_messages, key, "is empty: a conversation has at least one message");
     for (std::size_t i = 0; i < items.size(); ++i) {
       const std::string at = key + "[" + std::to_string(i) + "]";
@@ -114,7 +116,7 @@ class RecordFields {
              "found \"" + printable(said, 40) + "\", expected " +
                  (role == "from" ? "system, human (or user) or gpt (or assistant)" : "system, user or assistant"));
       }
-      messages.push_back({std::string(*known), std::move(text)});
+      record.messages.push_back({std::string(*known), std::move(text)});
     }
   }
 
@@ -130,13 +132,13 @@ class RecordFields {
 
   /// What is to be said of a conversation, of whose messages those after the prompt are learned.
   std::optional<Reason> note_of(const Record& record, const std::string& key) const {
-    bool learned = false, empty = false;
-    for (std::size_t i = record.prompt_messages; i < record.messages.size(); ++i) {
+    bool any = false, empty = false;
+    for (std::size_t i = 0; i < record.messages.size(); ++i) {
       if (record.messages[i].role != "assistant") continue;
-      learned = true;
-      empty = empty || record.messages[i].content.empty();
+      any = true;
+      empty = empty || (i >= record.prompt_messages && record.messages[i].content.empty());
     }
-    if (!learned) fail(Reason::no_assistant_turn, key, "has no message of the assistant, and nothing else is learned");
+    if (!any) fail(Reason::no_assistant_turn, key, "has no message of the assistant, and nothing else is learned");
     return empty ? std::optional(Reason::empty_target) : std::nullopt;
   }
 
@@ -150,11 +152,13 @@ class RecordFields {
     }
     if (completion.kind == JsonKind::string)
       fail(Reason::wrong_type, "completion", "expected a list of messages, as the prompt is one");
+    // One conversation, whose messages are counted through.
+    std::vector<std::string_view> items = json_items(prompt.value);
+    record.prompt_messages = items.size();
+    for (const std::string_view item : json_items(need_list(completion).value)) items.push_back(item);
     record.format = DatasetFormat::messages;
-    add_messages(prompt, "role", "content", record.messages);
-    record.prompt_messages = record.messages.size();
-    add_messages(completion, "role", "content", record.messages);
-    return note_of(record, "completion");
+    add_messages(items, "prompt+completion", "role", "content", record);
+    return note_of(record, "prompt+completion");
   }
 
   static std::optional<Reason> note_of_text(const Record& record) {
