@@ -205,6 +205,17 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   CHECK(messages[1]["role"] == "assistant");
   CHECK(shown(messages[1]) == first);
   CHECK(shown(messages[3]) == second);
+
+  // What was saved is training data.
+  const Result valid =
+      run("validate --json --chat-template chatml --model " + quoted(model.string()) + " --data " + quoted(file));
+  INFO(valid.err);
+  CHECK(valid.code == 0);
+  const Json report = parse_json(valid.out, "stdout").at("files").at(0);
+  CHECK(report.at("format") == "messages");
+  CHECK(report.at("records") == 2);
+  CHECK(report.at("duplicates").at("count") == 1);
+  CHECK(report.at("learned").get<int>() > 0);
 }
 
 TEST_CASE("conversation: Ctrl+C ends a reply that would not end, and at the prompt the program with 130") {

@@ -163,6 +163,7 @@ TEST_CASE("in plain bytes of a text nothing is a special token", "[text]") {
     CHECK(count({{0, text.size()}}) == 0);
     CHECK(tokenizer.encode(text, bare, std::vector<ByteRange>{{0, text.size()}}) == tokenizer.encode(text, plain));
     CHECK(count({{2, 3}}) == 1);
+    CHECK(count({{3, 3}}) == 2);
     CHECK(count({{0, 2}, {second - 2, second}}) == 2);
     CHECK(count({{0, 1}, {second, second + 1}}) == 1);
     CHECK(count({{0, 0}, {2, 2 + special.size()}, {second, text.size()}}) == 0);

@@ -154,9 +154,10 @@ class EncodeRun {
   }
 
   bool is_plain(const ByteRange& bytes) const {
-    const auto after = std::partition_point(request_.plain.begin(), request_.plain.end(),
-                                            [&](const ByteRange& range) { return range.end <= bytes.begin; });
-    return after != request_.plain.end() && after->begin < bytes.end;
+    auto range = std::partition_point(request_.plain.begin(), request_.plain.end(),
+                                      [&](const ByteRange& some) { return some.end <= bytes.begin; });
+    while (range != request_.plain.end() && range->begin == range->end) ++range;  // an empty one holds nothing
+    return range != request_.plain.end() && range->begin < bytes.end;
   }
 
   /// Text between two tokens of the raw text.
