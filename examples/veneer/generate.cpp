@@ -51,7 +51,7 @@ int run_plain(const GenerateFlags& flags) {
   warn_length(prompt.size(), flags.options.max_new_tokens, session.config());
   GenerateOptions options = flags.options;
   options.stop = stop_ids(session.folder(), session.config(), tokenizer);
-  Reply reply(tokenizer, options.stop, stop);
+  Reply reply(tokenizer, options.stop, stop, prompt);
   options.on_token = [&](std::size_t, std::int32_t id) { return reply.take(id); };
   const auto begin = std::chrono::steady_clock::now();
   const std::size_t count = session.generate(prompt, options).size();

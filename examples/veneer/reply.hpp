@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,8 +19,10 @@ namespace veneer::program {
 
 class Reply {
  public:
-  Reply(const Tokenizer& tokenizer, std::vector<std::int32_t> stop_ids, StopTexts stop)
-      : stream_(tokenizer, true), stop_ids_(std::move(stop_ids)), stop_(std::move(stop)) {}
+  /// `before`: what it goes on behind; nothing for a turn of its own.
+  Reply(const Tokenizer& tokenizer, std::vector<std::int32_t> stop_ids, StopTexts stop,
+        std::span<const std::int32_t> before = {})
+      : stream_(tokenizer, true, before), stop_ids_(std::move(stop_ids)), stop_(std::move(stop)) {}
 
   /// Prints what is certain now. False: the reply is at its end.
   bool take(std::int32_t id) {

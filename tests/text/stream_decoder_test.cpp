@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/text/stream_decoder.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -57,6 +58,24 @@ TEST_CASE("after each token all but an unfinished character is printed", "[text]
       CAPTURE(name, printable(text));
       CHECK(safe == row.at("safe").get<std::vector<std::size_t>>());
       CHECK(stream.flush().empty());
+    }
+  }
+}
+
+TEST_CASE("what goes on behind a prompt keeps its space", "[text]") {
+  for (const std::string& name : json_tokenizers()) {
+    const Tokenizer tokenizer = load_tokenizer(name);
+    for (const std::string prompt : {"2+2=", "Hello", "caf\xC3\xA9", " a "}) {
+      for (const std::string more : {" 4", "  x", "y", "\n", " \xE6\x97\xA5"}) {
+        const std::vector<std::int32_t> before = tokenizer.encode(prompt), all = tokenizer.encode(prompt + more);
+        if (all.size() < before.size() || !std::equal(before.begin(), before.end(), all.begin()))
+          continue;  // a token reaches over the seam
+        StreamDecoder stream(tokenizer, true, before);
+        std::string text;
+        for (std::size_t i = before.size(); i < all.size(); ++i) text += stream.push(all[i]);
+        CAPTURE(name, prompt, more);
+        CHECK(text + stream.flush() == more);
+      }
     }
   }
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -18,10 +19,15 @@ namespace veneer {
 
 class StreamDecoder {
  public:
-  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = false)
+  /// `before`: ids that came before, whose text is printed already. A sentencepiece text loses the space in front of
+  /// its first word, and what goes on behind a prompt must not.
+  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = false,
+                         std::span<const std::int32_t> before = {})
       : tokenizer_(std::move(tokenizer)),
         skip_special_tokens_(skip_special_tokens),
-        decoder_(tokenizer_.decoder(true)) {}
+        decoder_(tokenizer_.decoder(true)) {
+    for (const std::int32_t id : before) push(id);
+  }
 
   /// The text that is certain once `id` is known. Throws `ArgumentError` for a negative id.
   std::string push(std::int32_t id) {

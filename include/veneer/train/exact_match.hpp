@@ -13,6 +13,7 @@
 
 #include "veneer/nn/generate.hpp"
 #include "veneer/text/examples.hpp"
+#include "veneer/text/stream_decoder.hpp"
 #include "veneer/text/tokenizer.hpp"
 
 namespace veneer {
@@ -36,6 +37,15 @@ namespace detail {
 /// goes on.
 inline std::string until(const std::string& text, std::string_view end) {
   return end.empty() ? text : text.substr(0, text.find(end));
+}
+
+/// The text that `made` adds to that of `prompt`.
+inline std::string text_behind(const Tokenizer& tokenizer, const std::vector<std::int32_t>& prompt,
+                               const std::vector<std::int32_t>& made) {
+  StreamDecoder stream(tokenizer, true, prompt);
+  std::string text;
+  for (const std::int32_t id : made) text += stream.push(id);
+  return text + stream.flush();
 }
 
 }  // namespace detail
@@ -65,11 +75,12 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
     const auto made = generate(model, prompts, {.max_new_tokens = options.max_new_tokens, .stop = stop});
     for (std::size_t i = begin; i < end; ++i) {
       const Record& record = records[i];
-      const std::string found = tokenizer.decode(made[i - begin], true);
       if (!record.is_conversation()) {
-        all.push_back({record.prompt, record.text, found});
+        all.push_back(
+            {record.prompt, record.text, detail::text_behind(tokenizer, prompts[i - begin], made[i - begin])});
         continue;
       }
+      const std::string found = tokenizer.decode(made[i - begin], true);
       const std::size_t reply = record.last_reply();
       all.push_back({reply == 0 ? "" : record.messages[reply - 1].content,
                      detail::until(maker.reply(record), end_of_turn), detail::until(found, end_of_turn)});
