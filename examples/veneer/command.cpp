@@ -176,6 +176,13 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   return config;
 }
 
+std::string whole_number(const std::string& text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, value);
+  return read.ec == std::errc{} && read.ptr == end ? "" : "expected a whole number from 0 to 18446744073709551615";
+}
+
 std::int64_t peak_memory_bytes() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {

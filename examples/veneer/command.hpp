@@ -43,6 +43,9 @@ void add_tokenize(CLI::App& app, Run& run);
 void add_validate(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);
 
+/// A check of flags: digits, and no more than 64 bits hold. CLI11 alone takes -1 for the largest number.
+std::string whole_number(const std::string& text);
+
 /// The flags that describe an adapter, for `train` and `plan`.
 struct AdapterFlags {
   std::string method = "lora";

@@ -98,6 +98,7 @@ class Conversation {
         adapters_(adapter_folders(flags.model)) {
     check_chat_tokenizer(chat_, tokenizer_);
     if (flags.system) {
+      check_utf8("--system", *flags.system);
       messages_.push_back({"system", *flags.system});
       check_system();
     }
@@ -154,6 +155,7 @@ class Conversation {
   /// The model's stops, and what ends a turn in this template: a token, or a text where the vocabulary has none.
   void find_stops() {
     stop_ids_ = stop_ids(flags_.model.model, model_->config(), tokenizer_);
+    add_stop_tokens(tokenizer_, flags_.stop, stop_ids_);
     const std::string end(chat_.chat_template.end_of_turn(chat_.tokens));
     if (const auto id = tokenizer_.id(end); id && *id < model_->config().vocab_size) {
       stop_ids_.push_back(*id);
@@ -224,6 +226,7 @@ class Conversation {
       use("");
     } else if (command == "/reset") {
       messages_.resize(flags_.system ? 1 : 0);
+      replies_ = 0;
       note("the conversation begins again");
     } else {
       note("error: " + printable(command) + " is no command, and was not sent; /help lists them");

@@ -23,7 +23,14 @@ struct GenerateFlags {
 };
 
 /// The text of --prompt; of stdin where that is "-".
+/// \throws ArgumentError when it is not UTF-8
 std::string prompt_text(const GenerateFlags& flags);
+
+/// \throws ArgumentError with the flag's name
+void check_utf8(const char* flag, const std::string& text);
+
+/// Adds the ids of stop texts that are special tokens: those are never printed, so no text of them is seen.
+void add_stop_tokens(const Tokenizer& tokenizer, const std::vector<std::string>& texts, std::vector<std::int32_t>& ids);
 
 /// Says that the tokenizer and the model belong together.
 /// \throws FormatError when they don't

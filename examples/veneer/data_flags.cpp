@@ -22,13 +22,12 @@ ExampleOptions DataFlags::options(const std::filesystem::path& model, const std:
   if (config != nullptr) options.rows = static_cast<std::int32_t>(config->vocab_size);
   if (tokenizer && !tokenizer->eos_id() && config != nullptr && !config->eos_token_ids.empty())
     options.eos_id = static_cast<std::int32_t>(config->eos_token_ids[0]);
-  if (!chat_template.empty()) {
-    options.chat = read_chat_template(model, chat_template);
-    return options;
-  }
   try {
-    options.chat = read_chat_template(model);
+    const auto family = chat_template.empty() ? std::nullopt : std::optional(chat_template);
+    options.chat = read_chat_template(model, family);
+    if (tokenizer) check_chat_tokenizer(*options.chat, *tokenizer);
   } catch (const FormatError& error) {
+    options.chat.reset();
     options.no_chat = error.what();
   }
   return options;

@@ -72,8 +72,8 @@ std::map<std::size_t, std::string> read_skills(const std::string& path) {
   LineReader lines(path);
   while (const std::optional<Line> line = lines.next()) {
     if (line->text.find("\"skill\"") == std::string_view::npos) continue;
-    const std::string where = path + ": line " + std::to_string(line->number);
-    if (const auto skill = find_text(parse_json(line->text, where), "skill", where)) skills[line->number] = *skill;
+    const JsonField* const skill = scan_json(line->text).find("skill");  // scanned: other keys may hold anything
+    if (skill != nullptr && skill->kind == JsonKind::string) skills[line->number] = unescape_json(skill->value);
   }
   return skills;
 }

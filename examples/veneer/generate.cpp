@@ -23,13 +23,10 @@ namespace {
 std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
   expects(!text.empty() || !tokenizer.prefix().empty(),
           "--prompt: is empty, and the tokenizer puts nothing in front of a text: name something to begin with");
-  if (text.empty()) return {tokenizer.prefix().begin(), tokenizer.prefix().end()};
   Record record;
   record.format = DatasetFormat::prompt_completion;
   record.prompt = text;
-  std::vector<std::int32_t> ids = ExampleMaker(&tokenizer, {.add_eos = false}).make(record).ids;
-  ids.resize(ids.size() - tokenizer.suffix().size());
-  return ids;
+  return ExampleMaker(&tokenizer, {.add_eos = false}).prompt(record);
 }
 
 void warn_length(std::size_t prompt, index_t max_new_tokens, const LlamaConfig& config) {
@@ -51,6 +48,7 @@ int run_plain(const GenerateFlags& flags) {
   warn_length(prompt.size(), flags.options.max_new_tokens, session.config());
   GenerateOptions options = flags.options;
   options.stop = stop_ids(session.folder(), session.config(), tokenizer);
+  add_stop_tokens(tokenizer, flags.stop, options.stop);
   Reply reply(tokenizer, options.stop, stop, prompt);
   options.on_token = [&](std::size_t, std::int32_t id) { return reply.take(id); };
   const auto begin = std::chrono::steady_clock::now();
@@ -64,8 +62,23 @@ int run_plain(const GenerateFlags& flags) {
 }  // namespace
 
 std::string prompt_text(const GenerateFlags& flags) {
-  if (*flags.prompt != "-") return *flags.prompt;
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  std::string text = *flags.prompt;
+  if (text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  check_utf8("--prompt", text);
+  return text;
+}
+
+void check_utf8(const char* flag, const std::string& text) {
+  if (const auto bad = find_invalid_utf8(text))
+    throw ArgumentError(std::string(flag) + ": byte " + std::to_string(*bad) + " is not UTF-8");
+}
+
+void add_stop_tokens(const Tokenizer& tokenizer, const std::vector<std::string>& texts,
+                     std::vector<std::int32_t>& ids) {
+  for (const std::string& text : texts) {
+    const auto id = tokenizer.id(text);
+    if (id && tokenizer.is_special(*id)) ids.push_back(*id);
+  }
 }
 
 void check_ids(const std::vector<std::int32_t>& ids, const LlamaConfig& config, const std::string& where) {
@@ -111,7 +124,7 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--repetition-penalty", options.repetition_penalty, "above 1: tokens seen before are less likely")
       ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
-  command->add_option("--seed", options.seed, "of the draws")->capture_default_str();
+  command->add_option("--seed", options.seed, "of the draws")->check(whole_number)->capture_default_str();
   command->callback([flags, &run] { run = [flags] { return flags->chat ? run_chat(*flags) : run_plain(*flags); }; });
 }
 

@@ -85,9 +85,10 @@ void describe(const Tokenizer& tokenizer) {
 }
 
 int inspect_tokenizer(const Tokenizer& tokenizer) {
-  row("kind", "tokenizer: byte-level byte-pair encoding");
+  row("kind", "tokenizer: " + std::string(tokenizer.kind()));
   describe(tokenizer);
-  row("opens in", "tokenizers, transformers, veneer");
+  row("opens in",
+      tokenizer.is_sentencepiece_model() ? "sentencepiece, transformers, veneer" : "tokenizers, transformers, veneer");
   return done;
 }
 
@@ -253,6 +254,7 @@ int inspect_file(const fs::path& path) {
     row("opens in", "llama.cpp, Ollama; not in veneer");
     return done;
   }
+  if (end == ".model" || name == "tokenizer.json") return inspect_tokenizer(Tokenizer::from_file(path));
   if (name == "config.json") {
     row("kind", "model configuration");
     describe(read_llama_config(path).config);

@@ -3,9 +3,12 @@
 /// veneer: fine-tune, run and inspect Hugging Face Llamas with adapters. One file a subcommand.
 ///
 /// Results go to stdout, everything else to stderr. An error is one message and an exit code, never a stack trace.
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <new>
+#include <unistd.h>
 
 #include "veneer/core/error.hpp"
 #include "veneer/peft/init/decompose.hpp"  // for attach and load_adapter, in all of the program
@@ -52,6 +55,14 @@ int guarded(const Run& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A closed stdin, stdout or stderr would give its number to the next file that is opened; and who stops reading
+  // what is printed is an error like others, not a signal.
+  for (int descriptor = ::open("/dev/null", O_RDWR); descriptor >= 0; descriptor = ::dup(descriptor)) {
+    if (descriptor <= 2) continue;
+    ::close(descriptor);
+    break;
+  }
+  std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("veneer: a thin trainable layer on a frozen model", "veneer");
   app.set_version_flag("--version", std::string("veneer ") + std::string(version_text));
   app.require_subcommand(1);

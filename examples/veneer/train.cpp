@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <unistd.h>
 
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
@@ -52,6 +53,7 @@ class TrainRun {
     config_file_ = read_llama_config(fs::path(settings_.model) / "config.json");
     for (const std::string& warning : config_file_.warnings) say("warning: " + warning);
     if (settings_.dry_run) return dry_run();
+    check_folder();
     read_data();
     plan_order();
     load_model();
@@ -60,7 +62,7 @@ class TrainRun {
     prepare_trainer();
     if (settings_.shipped) before_ = showcase();
     sample_before_ = sample();
-    fs::create_directories(settings_.out);
+    make_folder();
     open_metrics();
     const int code = train();
     if (code == done) finish();
@@ -68,6 +70,23 @@ class TrainRun {
   }
 
  private:
+  /// Before anything that takes time: whether --out can be made. Nothing is made yet.
+  void check_folder() const {
+    fs::path there = fs::absolute(settings_.out);
+    std::error_code error;
+    while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+    if (!fs::is_directory(there, error))
+      throw IoError("--out " + settings_.out + ": " + there.string() + " is no folder");
+    if (::access(there.c_str(), W_OK) != 0)
+      throw IoError("--out " + settings_.out + ": nothing can be written in " + there.string());
+  }
+
+  void make_folder() const {
+    std::error_code error;
+    fs::create_directories(settings_.out, error);
+    if (!fs::is_directory(settings_.out, error)) throw IoError("--out " + settings_.out + ": can't be made");
+  }
+
   void say(const std::string& line) const {
     if (!settings_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
   }
@@ -93,7 +112,8 @@ class TrainRun {
                              : plan_adapter(outline, settings_.adapter_flags.config(settings_.steps));
     std::ostringstream text;
     text << plan_ << '\n' << memory_text(plan_bytes(config_file_.config, request()));
-    std::cout << settings_.to_yaml() << as_comments(text.str());  // together a recipe
+    print(settings_.to_yaml() + as_comments(text.str()));  // together a recipe
+    flush();
     return done;
   }
 
@@ -148,8 +168,14 @@ class TrainRun {
   ExampleRows rows_of(std::shared_ptr<const ExampleStore> data, ChosenExamples chosen) const {
     const auto length = static_cast<std::size_t>(settings_.seq);
     if (!settings_.packing) return ExampleRows::whole(std::move(data), std::move(chosen), length);
-    ExampleRows rows = ExampleRows::packed(std::move(data), length, std::move(chosen));
-    say("packed into " + std::to_string(rows.size()) + " rows of " + std::to_string(length) + " tokens");
+    const ExampleRows all = ExampleRows::packed(std::move(data), length, std::move(chosen));
+    ExampleRows rows = all.learned();
+    say("packed into " + std::to_string(all.size()) + " rows of " + std::to_string(length) + " tokens" +
+        (rows.size() < all.size()
+             ? "; nothing is learnt of " + std::to_string(all.size() - rows.size()) + ", which are left out"
+             : ""));
+    if (!all.empty() && rows.empty())
+      throw FormatError("--packing --seq " + std::to_string(length) + ": no row holds anything to learn from");
     return rows;
   }
 
@@ -318,6 +344,14 @@ class TrainRun {
     write_atomically(fs::path(settings_.out) / "resolved_config.yaml", settings_.to_yaml());
   }
 
+  void write_metrics(const std::string& line) {
+    metrics_ << line << std::endl;
+    if (!metrics_) {
+      throw DiskError((fs::path(settings_.out) / "metrics.jsonl").string() +
+                      ": can't be written. Checkpoints of before are whole: --resume goes on from the newest");
+    }
+  }
+
   std::vector<Batch> batches(index_t step) {  // step from 0
     std::vector<Batch> all;
     for (index_t i = 0; i < settings_.grad_accum; ++i) all.push_back(micro_batch(step * settings_.grad_accum + i));
@@ -343,7 +377,7 @@ class TrainRun {
       }
       const std::size_t memory = cpu::Memory::instance().use().reserved;
       curve_.push_back({report.step, report.loss});
-      metrics_ << metrics_line(report, progress.tokens_per_second(), memory) << std::endl;
+      write_metrics(metrics_line(report, progress.tokens_per_second(), memory));
       progress.show(report, memory);
       const bool last = report.step == total_;
       if (settings_.eval_every > 0 && report.step % settings_.eval_every == 0 && !last)
@@ -366,7 +400,7 @@ class TrainRun {
     if (evaluation_.empty()) return;
     const double loss = mean_loss(model_, evaluation_);
     evaluations_.push_back({step, loss});
-    metrics_ << metrics_line(step, loss) << std::endl;
+    write_metrics(metrics_line(step, loss));
     if (progress != nullptr) progress->interrupt();
     char line[96];
     std::snprintf(line, sizeof line, "step %lld  held-out loss %.4f", static_cast<long long>(step), loss);
@@ -391,21 +425,19 @@ class TrainRun {
   }
 
   std::vector<std::int32_t> stop_ids() const {
-    std::vector<std::int32_t> ids;
-    for (const index_t id : config_file_.config.eos_token_ids) ids.push_back(static_cast<std::int32_t>(id));
-    return ids;
+    return program::stop_ids(settings_.model, config_file_.config, tokenizer_);
   }
 
   /// The first three prompts of the held-out data, or of the data, completed.
   std::vector<Completion> sample() {
     if (!tokenizer_ || settings_.shipped) return {};
     const std::string& path = settings_.eval.empty() ? settings_.data : settings_.eval;
-    if (is_plain_text(path)) return {};
+    if (is_plain_text(path) || !fs::is_regular_file(path)) return {};  // a pipe is read once
     DatasetReader reader(path);
     std::vector<Record> records;
     for (Record record; records.size() < 3 && reader.next(record);) {
       if (!record.has_prompt() && !record.is_conversation()) return {};
-      records.push_back(record);
+      if (record.has_prompt() || record.last_reply() > 0) records.push_back(record);  // what asks for a reply
     }
     return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids(), .making = making_});
   }
@@ -442,7 +474,8 @@ class TrainRun {
     } else {
       print_samples(sample_before_, sample());
     }
-    if (settings_.json) std::printf("%s\n", json.dump().c_str());
+    if (settings_.json) print(json.dump() + "\n");
+    flush();
     say("saved " + settings_.out + (settings_.full() ? " (opens in transformers)" : " (opens in PEFT)"));
   }
 

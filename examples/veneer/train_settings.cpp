@@ -2,10 +2,12 @@
 #include "train_settings.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace veneer::program {
@@ -81,7 +83,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: rate of the LoRA of embeddings")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
-  command.add_option("--seed", seed, "of initial values, order and dropout");
+  command.add_option("--seed", seed, "of initial values, order and dropout")->check(whole_number);
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
   command.add_option("--train-on", train_on, "the completion, or the assistant's replies (completion), or all")
       ->check(CLI::IsMember({"completion", "all"}));
@@ -139,19 +141,34 @@ void TrainSettings::settle(const CLI::App& command) {
     if (!given("--seed")) seed = 1;
     if (!given("--out")) out = "out/iso";
   }
+  check_values();
   if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
   if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
   if (full() && !adapter.empty())
     throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
 }
 
+void TrainSettings::check_values() const {
+  // Flags that ask for a range let what is no number through; and what is written down must be UTF-8.
+  each_setting(*this, [](const std::string& key, const auto& value) {
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_floating_point_v<Value>)
+      expects(std::isfinite(value), "--" + key + ": expected a finite number");
+    if constexpr (std::is_same_v<Value, std::string>)
+      expects(!find_invalid_utf8(value), "--" + key + ": " + printable(value) + " is not UTF-8");
+  });
+  expects(!find_invalid_utf8(out), "--out: " + printable(out) + " is not UTF-8");
+  expects(epochs <= 1e9, "--epochs: expected at most a billion");
+}
+
 index_t TrainSettings::warmup_steps(index_t total) const {
   try {
     std::size_t used = 0;
     const double value = std::stod(warmup, &used);
-    if (used != warmup.size() || value < 0) throw std::invalid_argument(warmup);
-    const bool share = warmup.find('.') != std::string::npos && value < 1.0;
-    return share ? static_cast<index_t>(value * static_cast<double>(total)) : static_cast<index_t>(value);
+    const bool share = value < 1.0;
+    const bool steps_of_it = value == std::floor(value) && value <= 1e15;
+    if (used != warmup.size() || !(value >= 0) || !(share || steps_of_it)) throw std::invalid_argument(warmup);
+    return static_cast<index_t>(share ? value * static_cast<double>(total) : value);
   } catch (const std::exception&) {
     throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a share such as 0.03");
   }

@@ -55,6 +55,8 @@ struct TrainSettings {
   /// A recipe of these settings, read by --config.
   std::string to_yaml() const;
 
+  /// \throws ArgumentError for a number that is not finite, a text that is not UTF-8
+  void check_values() const;
   index_t warmup_steps(index_t total) const;
   bool full() const { return adapter_flags.method == "full"; }
 };

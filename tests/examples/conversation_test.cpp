@@ -292,6 +292,20 @@ TEST_CASE("generate: a reply ends before a stop text, and a seed gives the same 
   CHECK(run(draw + "4").out == one.out);
 }
 
+TEST_CASE("generate: a stop text that is a special token is a token, and closed descriptors are no trouble") {
+  const std::string words =
+      "generate --max-new-tokens 400 --model " + quoted(model.string()) + " --prompt 'iso date: May 9, 2000 =>'";
+  const Result whole = run(words), stopped = run(words + " --stop '<|begin_of_text|>'");
+  CHECK(whole.code == 0);
+  CHECK(stopped.out == whole.out);  // no such token came: nothing is held back for it
+  const auto code_of = [](const std::string& line) {
+    const int status = std::system((quoted(VENEER_PROGRAM) + " " + line + " 2>/dev/null").c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  CHECK(code_of(chat_words() + "<&- >/dev/null") == 0);
+  CHECK(code_of(words + " >/dev/full") == 5);
+}
+
 TEST_CASE("generate --chat: what a user says can't be a special token, and flags that mean nothing are refused") {
   const auto tokens = [](const std::string& text) {
     return std::stoi(run(chat_words() + "--max-new-tokens 1 --prompt " + quoted(text)).err);  // "46 tokens of prompt"

@@ -485,7 +485,11 @@ TEST_CASE("program: inspect says what a path holds, env what the machine is") {
   config.replace(config.find("\"pissa\""), 7, "\"pissa_niter_4\"");
   folder.file("fast/adapter_config.json", config);
   CHECK_THAT(out(folder / "fast"), Catch::Contains("not in veneer") && Catch::Contains("pissa_niter_4"));
-  CHECK_THAT(out(test_data / "text" / "tokenizers" / "qwen2-tiny"), Catch::Contains("byte-pair"));
+  const fs::path tokenizers = test_data / "text" / "tokenizers";
+  CHECK_THAT(out(tokenizers / "qwen2-tiny"), Catch::Contains("byte-level byte-pair"));
+  CHECK_THAT(out(tokenizers / "spm-legacy-tiny"), Catch::Contains("over characters"));
+  CHECK_THAT(out(tokenizers / "unigram-tiny"), Catch::Contains("unigram") && Catch::Contains("opens in"));
+  CHECK_THAT(out(tokenizers / "unigram-tiny" / "tokenizer.model"), Catch::Contains("unigram"));
   CHECK_THAT(out(fs::path(model_path("llama-f16")) / "model.safetensors"),
              Catch::Contains("model.norm.weight") && Catch::Contains("F16"));
   const Result env = run({"env"});

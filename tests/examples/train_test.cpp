@@ -303,6 +303,36 @@ TEST_CASE("train: conversations, instructions and texts are learned from, and ev
   CHECK(file_text(folder / "err").find("--generate needs records with a prompt") != std::string::npos);
 }
 
+TEST_CASE("train: a share of the steps may be written in any way, and packed rows without a target take no step") {
+  const TemporaryFolder folder;
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' --quiet ";
+  const auto rates = [&](const std::string& warmup) {
+    const std::string name = warmup + "-out";
+    const std::string data = folder.file("d.jsonl", "{\"input_ids\":[1,2,3,4]}\n").string();
+    REQUIRE(train(model + "--data '" + data + "' --steps 4 --batch 1 --warmup " + warmup + " --out '" +
+                      (folder / name).string() + "'",
+                  folder / "err") == 0);
+    return file_text(folder / name / "resolved_config.yaml").size() > 0 ? losses_of(folder / name)
+                                                                        : std::vector<double>{};
+  };
+  CHECK(rates("5e-1") == rates("0.5"));
+  CHECK(rates("0.5") == rates("2"));
+  CHECK(rates("0") != rates("2"));
+
+  Json ids = Json::array(), labels = Json::array();
+  for (int i = 0; i < 64; ++i) ids.push_back(i % 7), labels.push_back(i < 60 ? -100 : i % 7);
+  const std::string long_prompt = Json{{"input_ids", ids}, {"labels", labels}}.dump() + "\n";
+  const std::string data = folder.file("long.jsonl", long_prompt + long_prompt).string();
+  REQUIRE(
+      train(model + "--data '" + data + "' --packing --seq 8 --batch 1 --out '" + (folder / "packed").string() + "'",
+            folder / "err") == 0);
+  const std::vector<double> losses = losses_of(folder / "packed");
+  CHECK(losses.size() == 2);  // of 16 rows
+  for (const double loss : losses) CHECK(loss > 0.0);
+  CHECK(train(model + "--data '" + data + "' --packing --seq 1 --batch 1 --out '" + (folder / "none").string() + "'",
+              folder / "err") == 3);
+}
+
 TEST_CASE("train: exit codes and messages") {
   const TemporaryFolder folder;
   const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
@@ -323,6 +353,15 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(error().find("at most 32 directions") != std::string::npos);
   CHECK(train(model + out + data(good) + "--init pissa --quant nf4", folder / "err") == 2);
   CHECK(error().find("loftq") != std::string::npos);
+  for (const char* bad : {"--warmup nan", "--warmup inf", "--warmup 1.5", "--warmup 1e30", "--epochs 1e300",
+                          "--epochs nan", "--lr nan", "--eps inf", "--seed -1", "--seed 99999999999999999999"}) {
+    CHECK(train(model + out + data(good) + bad, folder / "err") == 2);
+    CHECK(error().find(std::string(bad).substr(0, std::string(bad).find(' '))) != std::string::npos);
+  }
+  CHECK(train(model + out + "--data '" + (folder / "d\xff.jsonl").string() + "'", folder / "err") == 2);
+  CHECK(error().find("--data") != std::string::npos);
+  CHECK(train(model + data(good) + "--out '" + (folder / "d.jsonl").string() + "/out'", folder / "err") == 3);
+  CHECK(error().find("is no folder") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out"));
   const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
   CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);

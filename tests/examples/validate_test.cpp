@@ -133,6 +133,18 @@ TEST_CASE("validate: what is not learned is shown in brackets, token by token") 
   CHECK(chat.find("\x1b[") == std::string::npos);  // no terminal, no colour
 }
 
+TEST_CASE("validate: a tokenizer that does not see the marks of a template is refused") {
+  const TemporaryFolder folder;
+  fs::copy(fs::path(VENEER_TEST_DATA) / "text" / "tokenizers" / "unigram-tiny" / "tokenizer.model",
+           folder / "tokenizer.model");
+  const fs::path data =
+      folder.file("chat.jsonl", R"({"messages": [{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})");
+  const Result result =
+      validate("--data " + quoted(data) + "--model " + quoted(folder.path()) + "--chat-template llama2");
+  CHECK(result.code == 3);
+  CHECK_THAT(result.err, Catch::Contains("does not find <s> in a text"));
+}
+
 TEST_CASE("validate: usage") {
   CHECK(validate("").code == 2);
   CHECK(validate("--data x --chat-template chatml").code == 2);

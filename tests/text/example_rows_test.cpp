@@ -115,6 +115,18 @@ TEST_CASE("packed rows join to the chosen examples, and are full but for the las
   }
 }
 
+TEST_CASE("rows of which nothing is learned can be left out", "[text]") {
+  const auto store = small_store();
+  store->add(Ids{1, 2, 3, 4, 5, 6}, Ids{-100, -100, -100, -100, -100, 6});
+  store->add(Ids{7, 8, 9}, Ids{7, -100, -100});  // the first of a segment is nobody's target
+  const ExampleRows all = ExampleRows::packed(store, 3), some = all.learned();
+  REQUIRE(all.size() == 3);
+  REQUIRE(some.size() == 1);
+  CHECK(some[0].front().ids == Ids{4, 5, 6});
+  CHECK(all[0].front().ids == Ids{1, 2, 3});
+  CHECK(ExampleRows::packed(store, 1).learned().empty());
+}
+
 TEST_CASE("rows that are not packed are the chosen examples, cut where they are too long", "[text]") {
   const auto store = small_store();
   for (std::int32_t i = 0; i < 5; ++i) store->add(Ids{i, i + 1, i + 2}, Ids{i, -100, i + 2});

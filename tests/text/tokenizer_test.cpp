@@ -318,6 +318,9 @@ TEST_CASE("forms that are not supported are refused by name", "[text]") {
   root["model"]["byte_fallback"] = true;
   CHECK_THAT(refused(root.dump()), Catch::Contains("unsupported_option") && Catch::Contains("byte_fallback"));
   root = parse_json(good, "ok.json");
+  root["added_tokens"][0]["content"] = std::string(longest_token + 1, 'a');
+  CHECK_THAT(refused(root.dump()), Catch::Contains("too_large | ") && Catch::Contains("added_tokens[0].content"));
+  root = parse_json(good, "ok.json");
   root["model"]["invented"] = 1;
   CHECK_THAT(refused(root.dump()), Catch::Contains("model.invented"));
 }

@@ -177,7 +177,7 @@ class BpeReader : TokenizerFile {
       table.set(*left_id, *right_id, {rank, *result});
       if (right.starts_with(piece_space) && !left.empty()) {
         const char32_t before = code_point_before(left, left.size()).value;
-        if (std::find(joins.begin(), joins.end(), before) == joins.end()) joins.push_back(before);
+        if (joins.empty() || joins.back() != before) joins.push_back(before);
       }
       ++rank;
     }

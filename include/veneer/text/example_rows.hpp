@@ -51,6 +51,21 @@ class ExampleRows {
     return rows;
   }
 
+  /// The packed rows in which a target counts: cutting may leave some with none. Reads all of them once.
+  ExampleRows learned() const {
+    ExampleRows rows = *this;
+    rows.begins_.clear();
+    for (std::size_t row = 0; row < begins_.size(); ++row) {
+      bool any = false;
+      for (const Example& segment : (*this)[row]) {
+        for (std::size_t i = 1; i < segment.labels.size(); ++i) any = any || segment.labels[i] != ignored_label;
+      }
+      if (any) rows.begins_.push_back(begins_[row]);
+    }
+    rows.size_ = rows.begins_.size();
+    return rows;
+  }
+
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 

@@ -268,18 +268,17 @@ class ExampleMaker {
     return example;
   }
 
-  void check_rows(const Example& example, std::size_t line) const {
+  void check_rows(const Example& example) const {
     if (options_.rows == 0 || example.ids.empty()) return;
     const std::int32_t largest = *std::max_element(example.ids.begin(), example.ids.end());
     if (largest < options_.rows) return;
-    throw ArgumentError("veneer::ExampleMaker: line " + std::to_string(line) + ": the tokenizer gives the id " +
-                        std::to_string(largest) + ", the model has " + std::to_string(options_.rows) +
-                        " rows: they don't belong together");
+    throw FormatError("the tokenizer gives the id " + std::to_string(largest) + ", the model has " +
+                      std::to_string(options_.rows) + " rows: they don't belong together");
   }
 
   template <class Emit>
   void finish(Example example, std::size_t line, DatasetReport& report, const Emit& emit) const {
-    check_rows(example, line);
+    check_rows(example);
     std::size_t learned = 0;
     for (std::size_t i = 1; i < example.labels.size(); ++i) learned += example.labels[i] == ignored_label ? 0u : 1u;
     if (learned == 0) {
@@ -296,8 +295,7 @@ class ExampleMaker {
   ExampleOptions options_;
 };
 
-/// Calls `use(record)` for every record of a file, in order; where a conversation can't be used, the error names file
-/// and line.
+/// Calls `use(record)` for every record of a file, in order; where one can't be used, the error names file and line.
 template <class Use>
 void for_each_record(const std::filesystem::path& path, DatasetReader& reader, const Use& use) {
   Record record;
@@ -305,7 +303,6 @@ void for_each_record(const std::filesystem::path& path, DatasetReader& reader, c
     try {
       use(record);
     } catch (const FormatError& error) {
-      if (!record.is_conversation()) throw;
       throw FormatError(path.string() + ": line " + std::to_string(record.line) + ": " + error.what());
     }
   }

@@ -7,6 +7,7 @@
 /// Kudo and Richardson, "SentencePiece", arXiv:1808.06226, section 3.2.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -65,7 +66,10 @@ class PieceCuts {
   /// `joins`: the characters that some merge joins to a "▁" behind them. `everywhere`: cut before each "▁", which is
   /// what Metaspace's `split` means.
   PieceCuts(std::vector<char32_t> joins, bool known_space, bool everywhere)
-      : joins_(std::move(joins)), known_space_(known_space), everywhere_(everywhere) {}
+      : joins_(std::move(joins)), known_space_(known_space), everywhere_(everywhere) {
+    std::sort(joins_.begin(), joins_.end());
+    joins_.erase(std::unique(joins_.begin(), joins_.end()), joins_.end());
+  }
 
   /// The first place from `at` on where a text with spaces, not yet "▁", can be cut; its end if there is none.
   std::size_t next(std::string_view text, std::size_t at) const {
@@ -91,14 +95,10 @@ class PieceCuts {
 
  private:
   bool joined(std::string_view text, std::size_t at) const {
-    const char32_t before = code_point_before(text, at).value;
-    for (const char32_t character : joins_) {
-      if (character == before) return true;
-    }
-    return false;
+    return std::binary_search(joins_.begin(), joins_.end(), code_point_before(text, at).value);
   }
 
-  std::vector<char32_t> joins_;
+  std::vector<char32_t> joins_;  // in order
   bool known_space_ = false;
   bool everywhere_ = false;
 };

@@ -146,6 +146,7 @@ class SentencepieceReader {
     const bool good =
         !piece.text.empty() && !find_invalid_utf8(piece.text) && piece.text.find('\0') == std::string::npos;
     if (!good) fail(Reason::bad_piece, key, "expected a text that is UTF-8, not empty and without a 0 byte");
+    if (piece.text.size() >= longest_token) fail(Reason::too_large, key, "is longer than sentencepiece takes");
     if (!std::isfinite(piece.score)) fail(Reason::bad_piece, key, "has a score that is no finite number");
     if (piece.type == PieceType::byte && !byte_of_token(piece.text))
       fail(Reason::bad_piece, key, "\"" + printable(piece.text) + "\" is a byte, expected such as <0x0A>");

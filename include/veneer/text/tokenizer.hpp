@@ -125,6 +125,17 @@ class Tokenizer {
     }
   }
 
+  /// What it is, in words.
+  std::string_view kind() const {
+    if (const SentencepieceModel* model = shared_->model())
+      return model->file().model_type == 1 ? "sentencepiece model, unigram" : "sentencepiece model, byte-pair encoding";
+    return shared_->decode.pieces ? "byte-pair encoding over characters, as sentencepiece has it"
+                                  : "byte-level byte-pair encoding";
+  }
+
+  /// Whether it was read of a tokenizer.model.
+  bool is_sentencepiece_model() const { return shared_->model() != nullptr; }
+
   /// The count of tokens, the added ones among them.
   std::size_t vocab_size() const { return model_vocabulary().size() + shared_->tokens_beside_model; }
 

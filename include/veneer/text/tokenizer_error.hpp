@@ -3,6 +3,7 @@
 /// What can be wrong with a tokenizer's files: a reason that a program can tell apart, and the key at fault.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,6 +75,10 @@ inline std::string_view to_string(TokenizerReason reason) {
   }
   return "unknown";
 }
+
+/// The longest token that is looked for at every place of a text, in bytes: sentencepiece's own limit. With longer ones
+/// a file could make encoding take quadratic time.
+inline constexpr std::size_t longest_token = 8000;
 
 /// A tokenizer that can't be loaded. `key` is the place inside the file (`model.merges[5]`), empty if the whole file is
 /// at fault.

@@ -84,6 +84,9 @@ class TokenizerReader : TokenizerFile {
       token.id = id(member(entry, "id", key + ".id"), key + ".id");
       token.content = text(entry, "content", key);
       if (token.content.empty()) fail(Reason::empty_token, key + ".content", "an added token needs a text");
+      if (token.content.size() > longest_token) {
+        fail(Reason::too_large, key + ".content", "is longer than " + std::to_string(longest_token) + " bytes");
+      }
       token.single_word = flag(entry, "single_word", key);
       token.lstrip = flag(entry, "lstrip", key);
       token.rstrip = flag(entry, "rstrip", key);

@@ -115,10 +115,11 @@ struct HeldOut {
   std::vector<std::size_t> out, kept;
 };
 
-/// Draws `share` of `count` rows to be held out.
+/// Draws `share` of `count` rows to be held out: at least one, unless the share is 0 or there is only one.
 inline HeldOut hold_out(std::size_t count, double share, std::uint64_t seed) {
   expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the share must lie in [0, 1)");
-  const auto held = static_cast<std::size_t>(share * static_cast<double>(count));
+  std::size_t held = static_cast<std::size_t>(share * static_cast<double>(count));
+  if (share > 0.0 && held == 0 && count > 1) held = 1;
   EpochWalk walk(static_cast<index_t>(count), true, {seed, std::uint64_t{1} << 42});
   HeldOut rows;
   for (std::size_t i = 0; i < count; ++i)
