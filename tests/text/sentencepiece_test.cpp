@@ -165,6 +165,9 @@ TEST_CASE("a normalization table may not point outside itself", "[text]") {
   // A leaf whose replacement lies behind the end.
   std::string leaf = with_unit('x', 1u << 10 | 1u << 8 | 'x');
   CHECK(detail::safe_normalization_table(leaf));
+  std::string longer = leaf;
+  longer.insert(longer.end() - 1, 2000, 'a');
+  CHECK_FALSE(detail::safe_normalization_table(longer));
   for (std::size_t i = 0; i < 4; ++i) leaf[4 + 4 * ('x' ^ 1) + i] = static_cast<char>(i == 0 ? 9 : 0);
   CHECK_FALSE(detail::safe_normalization_table(leaf));
 }

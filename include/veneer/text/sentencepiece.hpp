@@ -63,7 +63,7 @@ struct TrieUnit {
 };
 
 /// Whether walking the table by any text stays inside it: every node that can be reached has all of its 256 possible
-/// children inside, and every leaf names a place among the replacements, which end with a 0.
+/// children inside, and every leaf names a replacement, which ends with a 0 before long.
 inline bool safe_normalization_table(std::string_view table) {
   if (table.empty()) return true;
   const auto word = [&](std::size_t at) {
@@ -86,7 +86,12 @@ inline bool safe_normalization_table(std::string_view table) {
     waiting.pop_back();
     const std::uint32_t base = at ^ unit(at).offset();
     if ((base | 0xFFu) >= units) return false;
-    if (at != 0 && unit(at).has_leaf() && unit(base).value() >= replacements.size()) return false;
+    if (at != 0 && unit(at).has_leaf()) {
+      const std::size_t begin = unit(base).value();
+      if (begin >= replacements.size()) return false;
+      // Unicode's longest is a few dozen bytes; without a bound a character of a text could become megabytes.
+      if (replacements.substr(begin, 1024).find('\0') == std::string_view::npos) return false;
+    }
     for (std::uint32_t label = 0; label < 256; ++label) {
       const std::uint32_t child = base ^ label;
       if (seen[child] || unit(child).label() != label) continue;
