@@ -172,7 +172,7 @@ TEST_CASE("in plain bytes of a text nothing is a special token", "[text]") {
 
 TEST_CASE("ids of a long text come some at a time, and are the same", "[text]") {
   std::string text;
-  for (std::size_t i = 0; text.size() < 3000000; i = (i * 7 + 1) % strings().size())
+  for (std::size_t i = 0; text.size() < 1300000; i = (i * 7 + 1) % strings().size())
     text += strings()[i] + (i % 3 == 0 ? "  " : " ");
   for (const std::string name : {"llama3-tiny", "spm-legacy-tiny", "spm-metaspace-tiny"}) {
     // Without tokens of the normalized text, so that long texts are taken in parts.
@@ -186,7 +186,7 @@ TEST_CASE("ids of a long text come some at a time, and are the same", "[text]") 
       ++calls;
     });
     CAPTURE(name);
-    CHECK(calls > 5);
+    CHECK(calls > 2);
     CHECK(ids == tokenizer.encode(text));
     CHECK(ids == tokenizer.encode_with_offsets(text).ids);  // in one piece
   }

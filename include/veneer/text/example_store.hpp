@@ -60,7 +60,10 @@ class ExampleStore {
   std::uint64_t bytes_written() const { return written_ * sizeof(std::int32_t); }
 
   /// An example, read anew. Throws `IoError`.
-  Example operator[](std::size_t example) const { return part(example, 0, length(example)); }
+  Example operator[](std::size_t example) const {
+    expects(example < size(), "veneer::ExampleStore[example]: there is no such example");
+    return part(example, 0, length(example));
+  }
 
   /// `count` tokens of an example, from token `begin` on.
   Example part(std::size_t example, std::size_t begin, std::size_t count) const {
