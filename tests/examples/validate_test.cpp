@@ -137,6 +137,7 @@ TEST_CASE("validate: a tokenizer that does not see the marks of a template is re
   const TemporaryFolder folder;
   fs::copy(fs::path(VENEER_TEST_DATA) / "text" / "tokenizers" / "unigram-tiny" / "tokenizer.model",
            folder / "tokenizer.model");
+  folder.file("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
   const fs::path data =
       folder.file("chat.jsonl", R"({"messages": [{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})");
   const Result result =
