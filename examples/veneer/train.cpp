@@ -20,7 +20,6 @@
 #include "veneer/train/order.hpp"
 #include "veneer/train/state.hpp"
 
-#include "data_flags.hpp"
 #include "memory.hpp"
 #include "progress.hpp"
 #include "recipe_flags.hpp"
@@ -145,8 +144,7 @@ class TrainRun {
   void read_data() {
     const fs::path folder = settings_.model;
     tokenizer_ = find_tokenizer(folder);
-    making_ = DataFlags{settings_.train_on, settings_.chat_template, settings_.plain_content}.options(
-        folder, tokenizer_, &config_file_.config);
+    making_ = settings_.making.options(folder, tokenizer_, &config_file_.config);
     making_.max_length = static_cast<std::size_t>(settings_.seq);
     making_.cut = !settings_.packing;
     const auto data = read_examples(settings_.data);

@@ -36,8 +36,8 @@ void each_setting(S& s, const F& f) {
       f("warmup", s.warmup);
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
   f("lora-plus-ratio", s.lora_plus_ratio), f("lora-plus-embedding-lr", s.lora_plus_embedding_lr);
-  f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.train_on);
-  f("chat-template", s.chat_template), f("plain-content", s.plain_content), f("packing", s.packing);
+  f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.making.train_on);
+  f("chat-template", s.making.chat_template), f("plain-content", s.making.plain_content), f("packing", s.packing);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
   f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("shipped", s.shipped);
   f("quant", s.quant.quant), f("double-quant", s.quant.double_quant);
@@ -85,11 +85,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "of initial values, order and dropout")->check(whole_number);
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
-  command.add_option("--train-on", train_on, "the completion, or the assistant's replies (completion), or all")
-      ->check(CLI::IsMember({"completion", "all"}));
-  command.add_option("--chat-template", chat_template,
-                     "how conversations are written; by default as the model's own template does");
-  command.add_flag("--plain-content", plain_content, "special tokens inside what a message says are text");
+  making.add_to(command);
   command.add_option("--eval", eval, "held-out data");
   command.add_option("--eval-split", eval_split, "share of the data to hold out")->check(CLI::Range(0.0, 0.9));
   command.add_option("--eval-every", eval_every, "steps between evaluations");

@@ -10,6 +10,7 @@
 #include "veneer/train/trainer.hpp"
 
 #include "command.hpp"
+#include "data_flags.hpp"
 #include "model_flags.hpp"
 
 namespace veneer::program {
@@ -24,16 +25,15 @@ struct TrainSettings {
   index_t batch = 8, grad_accum = 1, seq = 512;
   double learning_rate = 2e-4;
   std::string schedule = "linear";
-  std::string warmup = "0";  // steps, or a share of them when it has a point
+  std::string warmup = "0";  // steps, or below 1 a share of them
   double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1.0;
   double lora_plus_ratio = 0;  // 0: off
   double lora_plus_embedding_lr = 1e-6;
   index_t eva_batches = 16;
   std::uint64_t seed = 0;
   bool shuffle = true;
-  std::string train_on = "completion";
-  std::string chat_template;  // empty: the model's own
-  bool plain_content = false, packing = false;
+  DataFlags making;
+  bool packing = false;
   std::string eval;
   double eval_split = 0;
   index_t eval_every = 0, save_every = 0;
