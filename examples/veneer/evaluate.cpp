@@ -72,7 +72,8 @@ std::map<std::size_t, std::string> read_skills(const std::string& path) {
   LineReader lines(path);
   while (const std::optional<Line> line = lines.next()) {
     if (line->text.find("\"skill\"") == std::string_view::npos) continue;
-    const JsonField* const skill = scan_json(line->text).find("skill");  // scanned: other keys may hold anything
+    const JsonScan scan = scan_json(line->text);  // scanned: other keys may hold anything
+    const JsonField* const skill = scan.find("skill");
     if (skill != nullptr && skill->kind == JsonKind::string) skills[line->number] = unescape_json(skill->value);
   }
   return skills;

@@ -384,16 +384,22 @@ TEST_CASE("program: the shipped model completes prompts, one at a time and many 
   rows.resize(70);  // more than one batch
   std::string text;
   for (const std::string& row : rows) text += row + "\n";
+  // Keys that are not asked for may hold anything, and a skill that is no text is none.
+  text += R"({"prompt": "a", "completion": "b", "skill": "other", "id": 123456789012345678901234567890})"
+          "\n"
+          R"({"prompt": "a", "completion": "b", "skill": 7})"
+          "\n";
   write_file(data, text);
   const Result result = run({"evaluate", "--model", model, "--data", data, "--generate", "--json"});
   INFO(result.err);
   REQUIRE(result.code == 0);
   const Json generated = parse_json(result.out, "stdout")["generated"];
-  CHECK(generated["count"] == 70);
+  CHECK(generated["count"] == 72);
   CHECK(generated["exact_match"].get<double>() > 0.9);
   std::size_t in_skills = 0;
   for (const Json& skill : generated["skills"]) in_skills += skill["count"].get<std::size_t>();
-  CHECK(in_skills == 70);
+  CHECK(in_skills == 71);
+  CHECK(generated["skills"]["other"]["count"] == 1);
 
   const Json row = parse_json(rows.front(), "base.test.jsonl");
   const Result written = run({"generate", "--model", model, "--prompt", row["prompt"].get<std::string>()});

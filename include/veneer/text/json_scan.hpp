@@ -42,11 +42,12 @@ struct JsonScan {
   std::vector<JsonField> fields;              // of the value, if it is an object
   std::deque<std::string> unescaped;          // names that hold escapes
 
-  const JsonField* find(std::string_view name) const {
+  const JsonField* find(std::string_view name) const& {
     const auto found =
         std::find_if(fields.begin(), fields.end(), [&](const JsonField& field) { return field.name == name; });
     return found == fields.end() ? nullptr : &*found;
   }
+  const JsonField* find(std::string_view) const&& = delete;  // the field would go with the scan
 };
 
 namespace detail {
