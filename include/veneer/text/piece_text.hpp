@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,10 +34,6 @@ enum class PiecePrefix {
 inline void mark_spaces(std::string_view text, bool prefix, bool origins, Normalized& out) {
   out.text.clear();
   out.origin.clear();
-  const auto put = [&](std::string_view character, ByteRange from) {
-    out.text.append(character);
-    if (origins) out.origin.resize(out.text.size(), from);
-  };
   if (!origins) {
     if (prefix) out.text.append(piece_space);
     for (std::size_t at = 0; at < text.size();) {
@@ -51,8 +46,9 @@ inline void mark_spaces(std::string_view text, bool prefix, bool origins, Normal
   }
   for (std::size_t at = 0; at < text.size();) {
     const ByteRange from{at, at + decode_utf8(text, at).length};
-    if (at == 0 && prefix) put(piece_space, from);
-    put(text[at] == ' ' ? piece_space : text.substr(at, from.end - from.begin), from);
+    if (at == 0 && prefix) out.text.append(piece_space);
+    out.text.append(text[at] == ' ' ? piece_space : text.substr(at, from.end - from.begin));
+    out.origin.resize(out.text.size(), from);
     at = from.end;
   }
 }

@@ -14,7 +14,9 @@
 /// out to be ill-formed was then printed up to that place, and shows fewer U+FFFD than the whole text would.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
