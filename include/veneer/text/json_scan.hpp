@@ -283,42 +283,11 @@ inline JsonScan scan_json(std::string_view text) {
   return result;
 }
 
-/// The items of a JSON array, as they stand in the text, without the space around them. `array` is one that a scan
-/// found.
-inline std::vector<std::string_view> json_items(std::string_view array) {
-  std::vector<std::string_view> items;
-  constexpr std::string_view space = " \t\n\r";
-  const auto add = [&](std::size_t begin, std::size_t end) {
-    begin = array.find_first_not_of(space, begin);
-    if (begin >= end) return;  // nothing between the brackets
-    items.push_back(array.substr(begin, array.find_last_not_of(space, end - 1) + 1 - begin));
-  };
-  std::size_t depth = 0, begin = 1;
-  bool in_string = false;
-  for (std::size_t at = 1; at + 1 < array.size(); ++at) {
-    const char c = array[at];
-    if (in_string) {
-      if (c == '\\') ++at;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      ++depth;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    } else if (c == ',' && depth == 0) {
-      add(begin, at);
-      begin = at + 1;
-    }
-  }
-  add(begin, array.size() - 1);
-  return items;
-}
+namespace detail {
 
-/// How many arrays and objects are open at once in `text`, at most; brackets in strings do not count. Any text will do.
-inline std::size_t json_depth(std::string_view text) {
-  std::size_t depth = 0;
-  std::size_t deepest = 0;
+/// Calls f(at, byte) for the bytes of a text that stand outside JSON strings; quotes are part of a string.
+template <class F>
+void each_outside_strings(std::string_view text, const F& f) {
   bool in_string = false;
   for (std::size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
@@ -327,12 +296,43 @@ inline std::size_t json_depth(std::string_view text) {
       if (c == '"') in_string = false;
     } else if (c == '"') {
       in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if ((c == ']' || c == '}') && depth > 0) {
-      --depth;
+    } else {
+      f(at, c);
     }
   }
+}
+
+}  // namespace detail
+
+/// The items of a JSON array, as they stand in the text, without the space around them. `array` is one that a scan
+/// found.
+inline std::vector<std::string_view> json_items(std::string_view array) {
+  const std::string_view inside = array.substr(1, array.size() - 2);
+  std::vector<std::string_view> items;
+  constexpr std::string_view space = " \t\n\r";
+  std::size_t depth = 0, begin = 0;
+  const auto add = [&](std::size_t end) {
+    begin = inside.find_first_not_of(space, begin);
+    if (begin < end) items.push_back(inside.substr(begin, inside.find_last_not_of(space, end - 1) + 1 - begin));
+    begin = end + 1;
+  };
+  detail::each_outside_strings(inside, [&](std::size_t at, char c) {
+    if (c == '[' || c == '{') ++depth;
+    if (c == ']' || c == '}') --depth;
+    if (c == ',' && depth == 0) add(at);
+  });
+  add(inside.size());  // nothing, if there is nothing between the brackets
+  return items;
+}
+
+/// How many arrays and objects are open at once in `text`, at most; brackets in strings do not count. Any text will do.
+inline std::size_t json_depth(std::string_view text) {
+  std::size_t depth = 0;
+  std::size_t deepest = 0;
+  detail::each_outside_strings(text, [&](std::size_t, char c) {
+    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+  });
   return deepest;
 }
 
