@@ -40,10 +40,13 @@ std::shared_ptr<const AttentionLayout> layout_of(const TokenBatch& batch) {
 
 }  // namespace
 
-ModelUnderTest::ModelUnderTest(const std::filesystem::path& folder) : parts_(std::make_unique<Parts>()) {
+ModelUnderTest::ModelUnderTest(const std::filesystem::path& folder, bool four_bits)
+    : parts_(std::make_unique<Parts>()) {
   cpu::Memory::instance().poison(true);
   parts_->folder = folder;
-  parts_->model = load_llama(folder);
+  LoadLlamaOptions options;
+  if (four_bits) options.quantise = NF4Options{};
+  parts_->model = load_llama(folder, options);
 }
 ModelUnderTest::~ModelUnderTest() = default;
 ModelUnderTest::ModelUnderTest(ModelUnderTest&&) noexcept = default;
@@ -54,6 +57,16 @@ void ModelUnderTest::widen() {
   detail::visit_base(parts_->model, [](const std::string&, auto& weight) {
     weight = std::remove_cvref_t<decltype(weight)>(weight.dense_copy());
   });
+}
+
+AdapterPlan ModelUnderTest::plan_all_linear(index_t rank) {
+  LoraConfig config{.r = rank};
+  config.target_modules = ModuleChoice::all_linear();
+  return plan_adapter(parts_->model, config);
+}
+
+std::vector<std::int32_t> ModelUnderTest::generate(const std::vector<std::int32_t>& prompt, index_t count) const {
+  return veneer::generate(parts_->model, {prompt}, {.max_new_tokens = count})[0];
 }
 
 AdapterPlan ModelUnderTest::train_everything() { return veneer::train_everything(parts_->model); }

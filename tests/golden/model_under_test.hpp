@@ -45,7 +45,8 @@ struct StepResult {
 class ModelUnderTest {
  public:
   /// Loads a model; every block of memory is filled with NaN when it is handed out.
-  explicit ModelUnderTest(const std::filesystem::path& folder);
+  /// \param four_bits  quantises the linear layers as they are read
+  explicit ModelUnderTest(const std::filesystem::path& folder, bool four_bits = false);
   ~ModelUnderTest();
   ModelUnderTest(ModelUnderTest&&) noexcept;
 
@@ -54,6 +55,10 @@ class ModelUnderTest {
   /// Holds all weights as float, as the reference implementation did.
   void widen();
   AdapterPlan train_everything();
+  /// What an adapter of every linear layer would be.
+  AdapterPlan plan_all_linear(index_t rank);
+  /// Greedy ids after a prompt, with a cache of keys and values.
+  std::vector<std::int32_t> generate(const std::vector<std::int32_t>& prompt, index_t count) const;
   /// The plan holds the warnings of the file too.
   const AdapterPlan& load_adapter(const std::filesystem::path& folder);
   /// \param as_read  in the form, types and unknown settings of the folder that it was read from

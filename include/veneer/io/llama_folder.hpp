@@ -104,7 +104,8 @@ inline std::string saved_config(Json config, bool tied, Dtype dtype, Quantizatio
   update_quantization(config, std::move(quantization), dtype);
   const char* key = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   config[key] = torch_dtype_name(dtype);
-  if (find_boolean(config, "tie_word_embeddings", "config.json").value_or(false) != tied)
+  const bool otherwise = model_family(config, "config.json").tied;
+  if (find_boolean(config, "tie_word_embeddings", "config.json").value_or(otherwise) != tied)
     config["tie_word_embeddings"] = tied;
   return dump_python(config, {.sort_keys = false}) + "\n";
 }

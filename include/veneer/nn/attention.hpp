@@ -2,18 +2,24 @@
 /// \file attention.hpp
 /// SelfAttention: projections, rotation by position, grouped causal attention, projection back.
 ///
-///   q = rope(q_proj(x))   k = rope(k_proj(x))   v = v_proj(x)   y = o_proj(attention(q, k, v))
+///   q = rope(q_norm(q_proj(x)))   k = rope(k_norm(k_proj(x)))   v = v_proj(x)   y = o_proj(attention(q, k, v))
 ///   x, y: (tokens, hidden)   q: (tokens, heads * d)   k, v: (tokens, kv_heads * d)
+/// Where a family stores the projections as one, q, k and v are consecutive columns of qkv_proj(x). A norm's weight is
+/// (d), shared by all heads, or as wide as its projection. Families without norms have none, layers without rotation
+/// skip it.
 /// What a batch brings (who belongs to whom, angles of positions, a key cache) is a Context, made once for all layers.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "veneer/nn/linear.hpp"
+#include "veneer/nn/rms_norm.hpp"
 #include "veneer/ops/attention.hpp"
+#include "veneer/ops/gather.hpp"
 #include "veneer/ops/rope.hpp"
 
 namespace veneer {
@@ -65,46 +71,75 @@ struct KeyValueCache {
   index_t capacity = 0;
 };
 
+/// The rotation of each token of a batch under one set of frequencies.    both: (tokens, d / 2)
+template <Real T, Backend B>
+struct RotaryAngles {
+  Matrix<T, B> cosines, sines;
+};
+
 /// What all layers share about a batch.
 template <Real T, Backend B>
 struct Context {
   std::shared_ptr<const AttentionLayout> layout;
-  Matrix<T, B> cosines, sines;               // (tokens, d / 2)
+  std::vector<RotaryAngles<T, B>> angles;    // one entry per set of frequencies
   KeyValueCache<T, B>* cache = nullptr;      // inference only
   Tensor<std::int32_t, Shape<dyn>, B> rows;  // with a cache: the row of each token in it
 };
 
-template <class Projection, class KeyProjection, class OutputProjection>
+template <class Projection, class KeyProjection, class OutputProjection, class FusedProjection, class Norm>
 struct SelfAttention {
-  Projection q_proj;        // (heads * d, hidden)
-  KeyProjection k_proj;     // (kv_heads * d, hidden)
-  KeyProjection v_proj;     // (kv_heads * d, hidden)
-  OutputProjection o_proj;  // (hidden, heads * d)
+  Projection q_proj;                         // (heads * d, hidden)
+  KeyProjection k_proj;                      // (kv_heads * d, hidden)
+  KeyProjection v_proj;                      // (kv_heads * d, hidden)
+  OutputProjection o_proj;                   // (hidden, heads * d)
+  FusedProjection qkv_proj{.absent = true};  // ((heads + 2 * kv_heads) * d, hidden)
+  Norm q_norm{.absent = true}, k_norm{.absent = true};
   index_t heads = 1, kv_heads = 1;
-  index_t window = 0;  // keys that a token sees; 0: all before it
+  index_t window = 0;             // keys that a token sees; 0: all before it
+  int angles = 0;                 // which of the context's angles; below 0: no rotation
+  std::optional<double> scale{};  // of the scores; none: 1 / sqrt(d)
 
   /// \param layer the number of this layer, for the cache
   template <class X, Real T, Backend B>
   auto operator()(const X& x, const Context<T, B>& context, std::size_t layer) const {
-    const auto q = rope(q_proj(x), context.cosines, context.sines);
-    const auto k = rope(k_proj(x), context.cosines, context.sines);
-    const auto v = v_proj(x);
+    const auto [projected_q, projected_k, v] = projected(x);
+    const auto q = turned(q_norm(projected_q), context, heads);
+    const auto k = turned(k_norm(projected_k), context, kv_heads);
     if constexpr (!VariableLike<X>) {
       if (context.cache != nullptr) {
         LayerCache<T, B>& cache = context.cache->layers[layer];
         store(cache.keys, k, context.rows);
         store(cache.values, v, context.rows);
-        return o_proj(attention(q, cache.keys, cache.values, context.layout, heads, kv_heads, window));
+        return o_proj(attention(q, cache.keys, cache.values, context.layout, heads, kv_heads, window, scale));
       }
     }
-    return o_proj(attention(q, k, v, context.layout, heads, kv_heads, window));
+    return o_proj(attention(q, k, v, context.layout, heads, kv_heads, window, scale));
   }
 
   static constexpr auto fields =
       std::tuple{field("q_proj", &SelfAttention::q_proj), field("k_proj", &SelfAttention::k_proj),
-                 field("v_proj", &SelfAttention::v_proj), field("o_proj", &SelfAttention::o_proj)};
+                 field("v_proj", &SelfAttention::v_proj), field("qkv_proj", &SelfAttention::qkv_proj),
+                 field("o_proj", &SelfAttention::o_proj), field("q_norm", &SelfAttention::q_norm),
+                 field("k_norm", &SelfAttention::k_norm)};
 
  private:
+  auto projected(const auto& x) const {
+    using Query = decltype(q_proj(x));
+    using Key = decltype(k_proj(x));
+    if (qkv_proj.absent) return std::tuple<Query, Key, Key>(q_proj(x), k_proj(x), v_proj(x));
+    const auto all = qkv_proj(x);
+    const index_t width = all.extent(1) / (heads + 2 * kv_heads), query = heads * width, key = query + kv_heads * width;
+    return std::tuple<Query, Key, Key>(column_range(all, 0, query), column_range(all, query, key),
+                                       column_range(all, key, all.extent(1)));
+  }
+
+  template <class X, Real T, Backend B>
+  X turned(const X& x, const Context<T, B>& context, index_t count) const {
+    if (angles < 0) return x;
+    const RotaryAngles<T, B>& turn = context.angles[static_cast<std::size_t>(angles)];
+    return rope(x, turn.cosines, turn.sines, x.extent(1) / count);
+  }
+
   static void store(auto& to, const auto& from, const auto& rows) {
     using T = typename std::remove_cvref_t<decltype(to)>::scalar;
     to.device().for_each(from.extent(0), ops::CopyRowsBody<T>{to.data(), from.data(), rows.data(), from.extent(1)},

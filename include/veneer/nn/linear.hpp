@@ -25,6 +25,7 @@ struct Linear {
   Weight weight{};                          // (out, in)
   [[no_unique_address]] Adapter adapter{};  // NoAdapter costs nothing
   [[no_unique_address]] Bias bias{};        // (out)
+  bool absent = false;                      // the model has no such layer
 
   auto operator()(const auto& x) const { return with(weight, x); }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama.hpp
-/// Llama: token ids -> logits, for Llama 2 and 3, Mistral and Qwen2, sized by a type or by a configuration read at run
-/// time.
+/// Llama: token ids -> logits, for Llama and the families that differ from it in options (docs/families.md), sized by a
+/// type or by a configuration read at run time.
 ///
-///   h = embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h)
+///   h = m embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h) / s    (Llama: m = s = 1)
 ///   ids: (tokens)   h: (tokens, hidden)   logits: (tokens, vocabulary)
 /// Sequences of a batch lie one after the other without padding between them; an AttentionLayout keeps them apart.
 /// Field names are
@@ -73,28 +73,10 @@ struct Llama {
     fits("query", E.query, config.num_attention_heads * config.head_dim);
     fits("key_value", E.key_value, config.num_key_value_heads * config.head_dim);
     model.layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
-    const index_t hidden = config.hidden_size, query = config.num_attention_heads * config.head_dim;
-    const index_t key_value = config.num_key_value_heads * config.head_dim;
-    outline(model.embed_tokens.weight, config.vocab_size, hidden);
-    for (std::size_t i = 0; i < model.layers.size(); ++i) {
-      Block& block = model.layers[i];
-      block.input_layernorm.epsilon = block.post_attention_layernorm.epsilon = config.rms_norm_eps;
-      block.self_attn.heads = config.num_attention_heads;
-      block.self_attn.kv_heads = config.num_key_value_heads;
-      block.self_attn.window = i < config.window.size() ? config.window[i] : 0;
-      outline(block.input_layernorm.weight, hidden);
-      outline(block.post_attention_layernorm.weight, hidden);
-      outline_linear(block.self_attn.q_proj, query, hidden, config.qkv_bias);
-      outline_linear(block.self_attn.k_proj, key_value, hidden, config.qkv_bias);
-      outline_linear(block.self_attn.v_proj, key_value, hidden, config.qkv_bias);
-      outline_linear(block.self_attn.o_proj, hidden, query, config.o_bias);
-      outline_linear(block.mlp.gate_proj, config.intermediate_size, hidden, config.mlp_bias);
-      outline_linear(block.mlp.up_proj, config.intermediate_size, hidden, config.mlp_bias);
-      outline_linear(block.mlp.down_proj, hidden, config.intermediate_size, config.mlp_bias);
-    }
-    model.norm.epsilon = config.rms_norm_eps;
-    outline(model.norm.weight, hidden);
-    if (!config.tie_word_embeddings) outline(lm_head.weight, config.vocab_size, hidden);
+    outline(model.embed_tokens.weight, config.vocab_size, config.hidden_size);
+    for (std::size_t i = 0; i < model.layers.size(); ++i) outline_block(model.layers[i], i);
+    outline_norm(model.norm, config.hidden_size);
+    if (!config.tie_word_embeddings) outline(lm_head.weight, config.vocab_size, config.hidden_size);
   }
 
   /// Angles of the positions that a layout gives to the rows of q.
@@ -105,19 +87,9 @@ struct Llama {
         positions[static_cast<std::size_t>(span.query + i)] = static_cast<std::int32_t>(span.keys - span.queries + i);
       }
     }
-    const std::vector<float> frequencies = inverse_frequencies(config);
-    const index_t half = static_cast<index_t>(frequencies.size());
     const auto positions_there = from_host(Shape<dyn>(tokens), positions, device);
-    const auto frequencies_there = from_host(Shape<dyn>(half), frequencies, device);
-    Context<T, B> context{std::move(layout),
-                          Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device),
-                          Matrix<T, B>(Shape<dyn, dyn>(tokens, half), device),
-                          nullptr,
-                          {}};
-    device.for_each(tokens * half,
-                    ops::AngleBody<T>{context.cosines.data(), context.sines.data(), positions_there.data(),
-                                      frequencies_there.data(), half, static_cast<T>(attention_factor(config))},
-                    32);
+    Context<T, B> context{std::move(layout), {}, nullptr, {}};
+    for (const RopeConfig& rope : rope_configs(config)) context.angles.push_back(angles(rope, positions_there));
     return context;
   }
 
@@ -125,6 +97,7 @@ struct Llama {
   template <ValueLike Ids>
   auto hidden(const Ids& ids, const Context<T, B>& context) const {
     auto h = model.embed_tokens(ids);
+    if (config.embedding_multiplier != 1) h = decltype(h)(scale(h, config.embedding_multiplier));
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
       const Block& block = model.layers[i];
       if (checkpointing) {
@@ -144,8 +117,8 @@ struct Llama {
   /// Logits of some hidden rows; a tied head uses the embedding's weight.
   template <ValueLike H>
   auto head(const H& h) const {
-    if (present(lm_head.weight)) return lm_head(h);
-    return lm_head.with(model.embed_tokens.weight, h);
+    const auto logits = present(lm_head.weight) ? lm_head(h) : lm_head.with(model.embed_tokens.weight, h);
+    return config.logits_divisor == 1 ? logits : scale(logits, 1 / config.logits_divisor);
   }
 
   /// \throws ArgumentError when an id is outside the vocabulary
@@ -213,10 +186,67 @@ struct Llama {
     using S = typename W::shape_type;
     weight = W(Tensor<T, S, B>(shape_of<S>(sizes...), device, nullptr));
   }
+  /// \param there  whether this family has the layer
   template <class Layer>
-  void outline_linear(Layer& layer, index_t out, index_t in, bool bias) const {
+  void outline_linear(Layer& layer, index_t out, index_t in, bool bias, bool there = true) const {
+    layer.absent = !there;
+    if (!there) return;
     outline(layer.weight, out, in);
     if (bias) outline(layer.bias, out);
+  }
+  template <class Norm>
+  void outline_norm(Norm& norm, index_t features, bool there = true) const {
+    norm.absent = !there;
+    norm.epsilon = config.rms_norm_eps;
+    norm.offset = config.norm_offset;
+    if (there) outline(norm.weight, features);
+  }
+
+  void outline_block(Block& block, std::size_t layer) const {
+    const index_t hidden = config.hidden_size, inner = config.intermediate_size;
+    outline_norm(block.input_layernorm, hidden, config.norms != NormPlacement::after);
+    outline_norm(block.post_attention_layernorm, hidden);
+    outline_norm(block.pre_feedforward_layernorm, hidden, config.norms == NormPlacement::both);
+    outline_norm(block.post_feedforward_layernorm, hidden, config.norms != NormPlacement::before);
+    block.residual_multiplier = config.residual_multiplier;
+    outline_attention(block.self_attn, layer);
+    outline_linear(block.mlp.gate_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
+    outline_linear(block.mlp.up_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
+    outline_linear(block.mlp.gate_up_proj, 2 * inner, hidden, config.mlp_bias, config.fused_projections);
+    outline_linear(block.mlp.down_proj, hidden, inner, config.mlp_bias);
+    block.mlp.activation = config.activation;
+  }
+
+  void outline_attention(auto& attention, std::size_t layer) const {
+    const index_t hidden = config.hidden_size, query = config.num_attention_heads * config.head_dim;
+    const index_t key_value = config.num_key_value_heads * config.head_dim;
+    attention.heads = config.num_attention_heads;
+    attention.kv_heads = config.num_key_value_heads;
+    attention.window = layer < config.window.size() ? config.window[layer] : 0;
+    attention.scale = config.attention_scale;
+    const LayerRope turn = layer < config.layer_rope.size() ? config.layer_rope[layer] : LayerRope::global;
+    attention.angles = turn == LayerRope::none ? -1 : turn == LayerRope::local ? 1 : 0;
+    outline_linear(attention.q_proj, query, hidden, config.qkv_bias, !config.fused_projections);
+    outline_linear(attention.k_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
+    outline_linear(attention.v_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
+    outline_linear(attention.qkv_proj, query + 2 * key_value, hidden, config.qkv_bias, config.fused_projections);
+    outline_linear(attention.o_proj, hidden, query, config.o_bias);
+    const bool whole = config.qk_norm == QkNorm::whole, normed = config.qk_norm != QkNorm::none;
+    outline_norm(attention.q_norm, whole ? query : config.head_dim, normed);
+    outline_norm(attention.k_norm, whole ? key_value : config.head_dim, normed);
+  }
+
+  RotaryAngles<T, B> angles(const RopeConfig& rope, const Vector<std::int32_t, B>& positions) const {
+    const std::vector<float> frequencies = inverse_frequencies(config, rope);
+    const index_t tokens = positions.extent(0), half = static_cast<index_t>(frequencies.size());
+    const auto frequencies_there = from_host(Shape<dyn>(half), frequencies, device);
+    const Shape<dyn, dyn> shape(tokens, half);
+    RotaryAngles<T, B> made{Matrix<T, B>(shape, device), Matrix<T, B>(shape, device)};
+    device.for_each(tokens * half,
+                    ops::AngleBody<T>{made.cosines.data(), made.sines.data(), positions.data(),
+                                      frequencies_there.data(), half, static_cast<T>(attention_factor(rope))},
+                    32);
+    return made;
   }
 
   template <class H>

@@ -2,8 +2,14 @@
 /// \file llama_block.hpp
 /// LlamaBlock: h = x + attention(norm(x)),  y = h + mlp(norm(h)).    x, y: (tokens, hidden)
 ///
-/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2; Llama 2 and 3, Mistral and Qwen2 are the same block with
-/// other numbers.
+/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2. Families differ in where norms are (a norm before each part,
+/// after it, or both) and in a factor of what is added to x and to h:
+///
+///                       before attention   after attention            before mlp                  after mlp
+///   most                input_layernorm                               post_attention_layernorm
+///   OLMo 2                                 post_attention_layernorm                               post_feedforward_layernorm
+///   Gemma 3             input_layernorm    post_attention_layernorm   pre_feedforward_layernorm   post_feedforward_layernorm
+///
 /// The extents stand in the type where the program fixes them and are `dyn` where a checkpoint brings them.
 #pragma once
 
@@ -53,19 +59,38 @@ struct LlamaBlock {
   using Norm = RmsNorm<typename Format::template bias<Shape<E.hidden>, B>>;
 
   Norm input_layernorm;
-  SelfAttention<Projection<E.query, E.hidden>, Projection<E.key_value, E.hidden>, Projection<E.hidden, E.query>>
+  SelfAttention<Projection<E.query, E.hidden>, Projection<E.key_value, E.hidden>, Projection<E.hidden, E.query>,
+                Projection<dyn, E.hidden>, RmsNorm<typename Format::template bias<Shape<dyn>, B>>>
       self_attn;
   Norm post_attention_layernorm;
-  GatedMlp<Projection<E.intermediate, E.hidden>, Projection<E.hidden, E.intermediate>> mlp;
+  Norm pre_feedforward_layernorm{.absent = true};
+  GatedMlp<Projection<E.intermediate, E.hidden>, Projection<E.hidden, E.intermediate>, Projection<dyn, E.hidden>> mlp;
+  Norm post_feedforward_layernorm{.absent = true};
+  double residual_multiplier = 1.0;  // of what attention and mlp add
 
   auto operator()(const auto& x, const Context<T, B>& context, std::size_t layer) const {
-    const auto h = add(x, self_attn(input_layernorm(x), context, layer));
-    return add(h, mlp(post_attention_layernorm(h)));
+    const auto attended = self_attn(input_layernorm(x), context, layer);
+    if (post_feedforward_layernorm.absent) {
+      const auto h = added(x, attended);
+      return added(h, mlp(post_attention_layernorm(h)));
+    }
+    const auto h = added(x, post_attention_layernorm(attended));
+    return added(h, post_feedforward_layernorm(mlp(pre_feedforward_layernorm(h))));
   }
 
-  static constexpr auto fields = std::tuple{
-      field("input_layernorm", &LlamaBlock::input_layernorm), field("self_attn", &LlamaBlock::self_attn),
-      field("post_attention_layernorm", &LlamaBlock::post_attention_layernorm), field("mlp", &LlamaBlock::mlp)};
+  static constexpr auto fields =
+      std::tuple{field("input_layernorm", &LlamaBlock::input_layernorm),
+                 field("self_attn", &LlamaBlock::self_attn),
+                 field("post_attention_layernorm", &LlamaBlock::post_attention_layernorm),
+                 field("pre_feedforward_layernorm", &LlamaBlock::pre_feedforward_layernorm),
+                 field("mlp", &LlamaBlock::mlp),
+                 field("post_feedforward_layernorm", &LlamaBlock::post_feedforward_layernorm)};
+
+ private:
+  template <class X>
+  X added(const X& x, const X& part) const {
+    return residual_multiplier == 1.0 ? add(x, part) : add(x, scale(part, residual_multiplier));
+  }
 };
 
 }  // namespace veneer

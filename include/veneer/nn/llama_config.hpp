@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_config.hpp
-/// The sizes and options of a Llama, Mistral or Qwen2 model, and what follows: rotary frequencies, parameter count.
+/// The sizes and options of a dense decoder, and what follows: rotary frequencies, parameter count. The options are the
+/// differences between the families of docs/families.md; a default is what Llama does.
 ///
-///     angle[t, i] = t * f_i,   f_i = theta^(-2 i / d),   i = 0 .. d/2 - 1,   d = head_dim
+///     angle[t, i] = t * f_i,   f_i = theta^(-2 i / d),   i = 0 .. d/2 - 1,   d = partial_rotary_factor * head_dim
 ///     linear:  f / factor
 ///     llama3:  long waves f / factor, short ones f, a blend between (Llama 3.1 model card)
 ///     yarn:    f / factor and f mixed by a ramp over i; cos, sin times a factor (arXiv:2309.00071, sections 3.2, 3.4)
@@ -29,6 +30,7 @@ namespace veneer {
 struct RopeConfig {
   std::string type = "default";  // default, linear, llama3, yarn
   double theta = 10000;
+  double partial_rotary_factor = 1;  // of the features of a head that turn
   double factor = 1;
   index_t original_max_position_embeddings = 0;  // llama3, yarn: positions of the first training
   double low_freq_factor = 1;                    // llama3
@@ -43,7 +45,18 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
-/// One model; Llama, Mistral and Qwen2 differ in these values only.
+enum class Activation { silu, gelu_tanh };
+
+/// Where a block normalises: the inputs of attention and mlp, their outputs, or both.
+enum class NormPlacement { before, after, both };
+
+/// Norms of queries and keys: none, one weight of (head_dim) for all heads, or one over the whole projection.
+enum class QkNorm { none, per_head, whole };
+
+/// What rotates the queries and keys of a layer: nothing, `rope`, or `local_rope`.
+enum class LayerRope { none, global, local };
+
+/// One model; families differ in these values only.
 struct LlamaConfig {
   index_t vocab_size = 0;
   index_t hidden_size = 0;
@@ -59,13 +72,25 @@ struct LlamaConfig {
   bool o_bias = false;
   bool mlp_bias = false;
   RopeConfig rope{};
-  std::vector<index_t> window{};  // per layer: keys that a query sees, itself included; 0: all before it
+  std::optional<RopeConfig> local_rope{};  // of layers that say so
+  std::vector<LayerRope> layer_rope{};     // per layer; empty: `rope` in all
+  std::vector<index_t> window{};           // per layer: keys that a query sees, itself included; 0: all before it
+
+  NormPlacement norms = NormPlacement::before;
+  QkNorm qk_norm = QkNorm::none;
+  double norm_offset = 0;  // added to the weight of every norm
+  Activation activation = Activation::silu;
+  bool fused_projections = false;           // qkv_proj and gate_up_proj
+  double embedding_multiplier = 1;          // of the embedded tokens
+  double residual_multiplier = 1;           // of what attention and mlp add
+  std::optional<double> attention_scale{};  // of the scores; none: 1 / sqrt(head_dim)
+  double logits_divisor = 1;
 
   std::vector<index_t> bos_token_ids{};
   std::vector<index_t> eos_token_ids{};
   std::optional<index_t> pad_token_id{};
   double initializer_range = 0.02;
-  std::string model_type = "llama";               // llama, mistral, qwen2
+  std::string model_type = "llama";               // the family
   std::string architecture = "LlamaForCausalLM";  // the class of transformers
   std::string dtype = "float32";                  // of the checkpoint, as transformers names it
 
@@ -118,14 +143,41 @@ inline void check_rope(const RopeConfig& rope) {
   expects(rope.theta > 1, "rope_theta: yarn needs more than 1");
 }
 
+inline void check_options(const LlamaConfig& config) {
+  expects(config.layer_rope.empty() || config.layer_rope.size() == static_cast<std::size_t>(config.num_hidden_layers),
+          "layer_rope: expected one entry per layer, found " + std::to_string(config.layer_rope.size()));
+  const bool local =
+      std::find(config.layer_rope.begin(), config.layer_rope.end(), LayerRope::local) != config.layer_rope.end();
+  expects(!local || config.local_rope.has_value(), "layer_rope: a layer is local, but there is no local_rope");
+  expects(std::isfinite(config.embedding_multiplier) && std::isfinite(config.residual_multiplier) &&
+              std::isfinite(config.attention_scale.value_or(1)) && std::isfinite(config.logits_divisor) &&
+              config.logits_divisor != 0,
+          "embedding, residual, attention and logits multipliers: expected finite numbers, and logits_scaling not 0");
+}
+
 }  // namespace detail
+
+/// The sets of frequencies of a model: `rope`, and `local_rope` where there is one.
+inline std::vector<RopeConfig> rope_configs(const LlamaConfig& config) {
+  if (config.local_rope) return {config.rope, *config.local_rope};
+  return {config.rope};
+}
+
+/// How many features of a head turn.
+inline index_t rotary_dim(const LlamaConfig& config, const RopeConfig& rope) {
+  return static_cast<index_t>(static_cast<double>(config.head_dim) * rope.partial_rotary_factor);
+}
 
 /// Checks that the values are possible and go together. Throws `ArgumentError` with the name of the value.
 inline void check(const LlamaConfig& config) {
   detail::check_sizes(config);
-  detail::check_rope(config.rope);
-  expects(config.head_dim % 2 == 0,
-          "head_dim: found " + std::to_string(config.head_dim) + ", expected an even number: positions turn pairs");
+  for (const RopeConfig& rope : rope_configs(config)) {
+    detail::check_rope(rope);
+    const index_t turning = rotary_dim(config, rope);
+    expects(turning % 2 == 0 && turning >= 2 && turning <= config.head_dim,
+            (rope.partial_rotary_factor == 1 ? "head_dim: found " : "partial_rotary_factor: the part of head_dim is ") +
+                std::to_string(turning) + ", expected an even number: positions turn pairs");
+  }
   expects(config.num_attention_heads % config.num_key_value_heads == 0,
           "num_key_value_heads: " + std::to_string(config.num_attention_heads) + " query heads can't share " +
               std::to_string(config.num_key_value_heads) + " key/value heads evenly");
@@ -134,17 +186,18 @@ inline void check(const LlamaConfig& config) {
           "window: expected one entry a layer, found " + std::to_string(config.window.size()));
   expects(std::all_of(config.window.begin(), config.window.end(), [](index_t window) { return window >= 0; }),
           "sliding_window: expected at least 1, or null");
+  detail::check_options(config);
 }
 
 namespace detail {
 
 /// theta^(2 i / d), rounded where transformers rounds: the exponent and the power are floats.
-inline std::vector<float> rope_powers(const LlamaConfig& config) {
-  std::vector<float> powers(static_cast<std::size_t>(config.head_dim / 2));
+inline std::vector<float> rope_powers(const RopeConfig& rope, index_t dimension) {
+  std::vector<float> powers(static_cast<std::size_t>(dimension / 2));
   for (std::size_t i = 0; i < powers.size(); ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.head_dim);
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(dimension);
     powers[i] = static_cast<float>(
-        std::pow(static_cast<double>(static_cast<float>(config.rope.theta)), static_cast<double>(exponent)));
+        std::pow(static_cast<double>(static_cast<float>(rope.theta)), static_cast<double>(exponent)));
   }
   return powers;
 }
@@ -166,9 +219,7 @@ struct YarnRange {
   double low;
   double high;
 };
-inline YarnRange yarn_range(const LlamaConfig& config) {
-  const RopeConfig& rope = config.rope;
-  const auto dimension = static_cast<double>(config.head_dim);
+inline YarnRange yarn_range(const RopeConfig& rope, double dimension) {
   const auto index_of = [&](double rotations) {
     const double waves =
         static_cast<double>(rope.original_max_position_embeddings) / (rotations * 2 * std::numbers::pi);
@@ -194,27 +245,30 @@ inline float yarn_frequency(float power, std::size_t i, YarnRange range, double 
 
 }  // namespace detail
 
-/// The frequencies of the rotary embedding, (head_dim / 2), in radians a position. Throws `ArgumentError` on an unknown
-/// rope type.
-inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
-  detail::check_rope(config.rope);
-  std::vector<float> out = detail::rope_powers(config);
-  if (config.rope.type == "yarn") {
-    const detail::YarnRange range = detail::yarn_range(config);
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = detail::yarn_frequency(out[i], i, range, config.rope.factor);
+/// Returns the frequencies of a rotary embedding, (rotary_dim / 2), in radians per position. Throws `ArgumentError` on an
+/// unknown rope type.
+inline std::vector<float> inverse_frequencies(const LlamaConfig& config, const RopeConfig& rope) {
+  detail::check_rope(rope);
+  const index_t dimension = rotary_dim(config, rope);
+  std::vector<float> out = detail::rope_powers(rope, dimension);
+  if (rope.type == "yarn") {
+    const detail::YarnRange range = detail::yarn_range(rope, static_cast<double>(dimension));
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = detail::yarn_frequency(out[i], i, range, rope.factor);
     return out;
   }
   for (float& value : out) {
     value = 1 / value;
-    if (config.rope.type == "linear") value /= static_cast<float>(config.rope.factor);
-    if (config.rope.type == "llama3") value = detail::llama3_frequency(value, config.rope);
+    if (rope.type == "linear") value /= static_cast<float>(rope.factor);
+    if (rope.type == "llama3") value = detail::llama3_frequency(value, rope);
   }
   return out;
 }
+inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
+  return inverse_frequencies(config, config.rope);
+}
 
 /// What cos and sin of the rotary embedding are multiplied with: 1, except for yarn.
-inline double attention_factor(const LlamaConfig& config) {
-  const RopeConfig& rope = config.rope;
+inline double attention_factor(const RopeConfig& rope) {
   if (rope.type != "yarn") return 1;
   if (rope.attention_factor) return *rope.attention_factor;
   const auto scale = [&](double mscale) { return rope.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(rope.factor) + 1.0; };
@@ -222,6 +276,7 @@ inline double attention_factor(const LlamaConfig& config) {
     return scale(*rope.mscale) / scale(*rope.mscale_all_dim);
   return scale(1);
 }
+inline double attention_factor(const LlamaConfig& config) { return attention_factor(config.rope); }
 
 /// The number of parameters, tied embeddings once. Throws `OverflowError` when it leaves 64 bits.
 inline index_t parameter_count(const LlamaConfig& config) {
@@ -231,7 +286,9 @@ inline index_t parameter_count(const LlamaConfig& config) {
   const Count query = count(config.num_attention_heads) * count(config.head_dim);
   const Count key = count(config.num_key_value_heads) * count(config.head_dim);
   const Count inner = count(config.intermediate_size);
-  Count layer = Count(2) * hidden;                        // norms
+  Count layer = Count(config.norms == NormPlacement::both ? 4 : 2) * hidden;  // norms
+  if (config.qk_norm == QkNorm::per_head) layer += Count(2) * count(config.head_dim);
+  if (config.qk_norm == QkNorm::whole) layer += query + key;
   layer += hidden * (Count(2) * query + Count(2) * key);  // q, k, v, o
   layer += Count(3) * hidden * inner;                     // gate, up, down
   if (config.qkv_bias) layer += query + Count(2) * key;

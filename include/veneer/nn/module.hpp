@@ -8,7 +8,8 @@
 ///   };
 /// The names are the keys of checkpoints: visit_parameters(model, f) calls f("layers.0.up.lora_A.weight", parameter). A
 /// vector
-/// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into.
+/// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into. A layer
+/// with a member `absent` that is true is skipped: model families differ in which layers they have.
 #pragma once
 
 #include <string>
@@ -53,6 +54,13 @@ struct IsVector<std::vector<X>> : std::true_type {};
 template <class X>
 concept SlotLike = requires(X& slot) { slot.look([](auto&) {}); };
 
+/// Whether a layer is one that this model does not have.
+template <class M>
+bool absent(const M& member) {
+  if constexpr (requires { member.absent; }) return member.absent;
+  return false;
+}
+
 template <class M, class F>
 void walk(const std::string& name, M& member, const F& f);
 
@@ -67,7 +75,7 @@ template <class M, class F>
 void walk(const std::string& name, M& member, const F& f) {
   if constexpr (IsVector<std::remove_const_t<M>>::value) {
     for (std::size_t i = 0; i < member.size(); ++i) walk(join(name, std::to_string(i)), member[i], f);
-  } else {
+  } else if (!absent(member)) {
     f(name, member);
     if constexpr (Module<M>) {
       using Fields = std::remove_cvref_t<decltype(std::remove_const_t<M>::fields)>;

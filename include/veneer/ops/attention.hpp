@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attention.hpp
-/// attention(q, k, v, layout, heads): causal scaled dot products with grouped heads and an optional sliding window.
+/// attention(q, k, v, layout, heads, kv_heads, window, scale): causal scaled dot products with grouped heads and an optional sliding window.
 ///
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
-///   y_h = softmax(q_h k_gᵀ / sqrt(d) over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
+///   y_h = softmax(scale q_h k_gᵀ over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
+///   scale: 1 / sqrt(d), unless a model has another
 /// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. The scores of a block of
 /// queries exist one block at a time (Dao et al., arXiv:2205.14135): forward keeps the logarithm of each row's sum, the
 /// pullback
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -187,7 +189,12 @@ struct Attention {
 
   std::shared_ptr<const AttentionLayout> layout;
   index_t heads = 1, kv_heads = 1;
-  index_t window = 0;  // 0: no limit
+  index_t window = 0;           // 0: no limit
+  std::optional<double> scale;  // of q kᵀ; none: 1 / sqrt(d)
+
+  double scale_of(const auto& q) const {
+    return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(q.extent(1) / heads));
+  }
 
   /// One block of queries of one sequence, for one key/value head and all query heads that share it.
   template <TensorLike X>
@@ -278,7 +285,7 @@ struct Attention {
     using T = typename X::scalar;
     X y(q.shape(), q.device());
     Matrix<T, typename X::backend> log_sums(Shape<dyn, dyn>(q.extent(0), heads), q.device());
-    const double root = 1.0 / std::sqrt(static_cast<double>(q.extent(1) / heads));
+    const double root = scale_of(q);
     for_blocks(q, [&](const Block<X>& part) {
       const auto& device = q.device();
       auto scores = part.against_rows(part.stack(q), k, root);
@@ -301,7 +308,7 @@ struct Attention {
     const auto& log_sums = std::get<1>(kept);
     X dq(q.shape(), q.device()), dk = zeros<T>(k.shape(), k.device()), dv = zeros<T>(v.shape(), v.device());
     const X dz(dy);
-    const double root = 1.0 / std::sqrt(static_cast<double>(q.extent(1) / heads));
+    const double root = scale_of(q);
     for_blocks(q, [&](const Block<X>& part) {
       const auto& device = q.device();
       const auto queries = part.stack(q), slopes = part.stack(dz), outputs = part.stack(y);
@@ -329,10 +336,11 @@ struct Attention {
 /// \param layout   the sequences; its spans must lie inside q, k and v
 /// \param heads    query heads; a multiple of kv_heads
 /// \param window   keys that a token sees, itself included; 0 for all before it
+/// \param scale    of the scores; none: 1 / sqrt(features of a head)
 /// \throws ShapeError when extents, heads or spans do not fit
 template <ValueLike Q, ValueLike K, ValueLike V>
 auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const AttentionLayout> layout, index_t heads,
-               index_t kv_heads, index_t window = 0) {
+               index_t kv_heads, index_t window = 0, std::optional<double> scale = {}) {
   static_assert(Q::shape_type::rank == 2 && K::shape_type::rank == 2 && V::shape_type::rank == 2,
                 "veneer::attention(q, k, v): q, k and v must be matrices (tokens, heads * d)");
   if (heads < 1 || kv_heads < 1 || heads % kv_heads != 0 || q.extent(1) % heads != 0 ||
@@ -358,7 +366,7 @@ auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const Attenti
     }
   };
   using S = typename std::remove_cvref_t<decltype(value_of(q))>::shape_type;
-  const auto y = apply(ops::Attention{std::move(layout), heads, kv_heads, window}, plain(q), plain(k), plain(v));
+  const auto y = apply(ops::Attention{std::move(layout), heads, kv_heads, window, scale}, plain(q), plain(k), plain(v));
   if constexpr (VariableLike<decltype(y)>) {
     return Variable<T, S, B>(y);
   } else {

@@ -4,6 +4,7 @@
 ///
 ///   gather_rows(x, ids)[i, c]    = x[ids[i], c]      x: (rows, columns)   ids: (count)   result: (count, columns)
 ///   gather_columns(x, ids)[i, r] = x[r, ids[i]]      x: (rows, columns)   ids: (count)   result: (count, rows)
+///   column_range(x, begin, end)[r, c] = x[r, begin + c]                   result: (rows, end - begin)
 /// embedding(ids, table) is gather_rows. The pullback adds up what fell on the same row; each worker owns some
 /// columns and walks the ids in order, so there is no race and always the same bits.
 #pragma once
@@ -111,6 +112,41 @@ struct GatherColumns {
   static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
 };
 
+/// to[r * to_stride + c] = from[r * from_stride + c].
+template <Real T>
+struct CopyStripBody {
+  T* to;
+  const T* from;
+  index_t width, to_stride, from_stride;
+  VENEER_HD void operator()(index_t r) const {
+    for (index_t c = 0; c < width; ++c) to[r * to_stride + c] = from[r * from_stride + c];
+  }
+};
+
+struct ColumnRange {
+  index_t begin = 0, end = 0;
+
+  template <TensorLike X>
+  auto forward(const X& x) const {
+    using T = typename X::scalar;
+    using S = Shape<extent_of<typename X::shape_type, 0>, dyn>;
+    const index_t width = end - begin;
+    Tensor<T, S, typename X::backend> y(shape_of<S>(x.extent(0), width), x.device());
+    y.device().for_each(x.extent(0), CopyStripBody<T>{y.data(), x.data() + begin, width, width, x.extent(1)}, width);
+    return y;
+  }
+  template <TensorLike Dy>
+  auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto& x) const {
+    using T = typename Dy::scalar;
+    auto dx = zeros<T>(x.shape(), x.device());
+    const index_t width = end - begin;
+    dx.device().for_each(dy.extent(0), CopyStripBody<T>{dx.data() + begin, dy.data(), width, x.extent(1), width},
+                         width);
+    return dx;
+  }
+  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+};
+
 template <ValueLike X, ValueLike I>
 void expect_ids(const char* call, const X&, const I&) {
   static_assert(std::same_as<typename I::scalar, std::int32_t> && I::shape_type::rank == 1 && X::shape_type::rank == 2,
@@ -133,6 +169,18 @@ template <ValueLike X, ValueLike I>
 auto gather_columns(const X& x, const I& ids) {
   ops::expect_ids("gather_columns", x, ids);
   return apply(ops::GatherColumns{}, x, ids);
+}
+
+/// Consecutive columns of x: the parts of a fused projection.    x: (rows, columns)   result: (rows, end - begin)
+/// \throws ShapeError unless 0 <= begin <= end <= columns
+template <ValueLike X>
+auto column_range(const X& x, index_t begin, index_t end) {
+  static_assert(X::shape_type::rank == 2, "veneer::column_range(x, begin, end): x must be a matrix");
+  if (begin < 0 || begin > end || end > x.extent(1)) {
+    throw ShapeError("veneer::column_range(x, begin, end): [" + std::to_string(begin) + ", " + std::to_string(end) +
+                     ") is outside of " + std::to_string(x.extent(1)) + " columns");
+  }
+  return apply(ops::ColumnRange{begin, end}, x);
 }
 
 /// The vectors of tokens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens,

@@ -4,6 +4,8 @@
 ///
 ///   silu(x) = x * sigmoid(x)              Elfwing et al., arXiv:1702.03118
 ///   swiglu(g, u) = silu(g) * u            Shazeer, arXiv:2002.05202, eq. 6 without the products
+///   geglu(g, u) = g * sigmoid(2 z(g)) * u, z(g) = sqrt(2 / pi) (g + 0.044715 g^3): GELU in its tanh form
+///                                         Hendrycks and Gimpel, arXiv:1606.08415, section 2
 ///   relu(x), add(x, y), multiply(x, y), divide(x, y), scale(x, factor)
 ///   add_row(x, b) = x[r, c] + b[c]        a bias
 ///
@@ -54,6 +56,19 @@ struct SwiGlu {
   VENEER_HD T value(T gate, T up) const { return gate * sigmoid(gate) * up; }
   VENEER_HD T partial(Wrt<0>, T gate, T up) const { return Silu<T>{}.partial(Wrt<0>{}, gate) * up; }
   VENEER_HD T partial(Wrt<1>, T gate, T) const { return gate * sigmoid(gate); }
+};
+
+/// 0.5 (1 + tanh(z)) is sigmoid(2 z), without cancellation where z is far below 0.
+template <Real T>
+struct GeGlu {
+  static constexpr double root = 0.79788456080286535588, cube = 0.044715;  // sqrt(2 / pi)
+  VENEER_HD T gate(T x) const { return sigmoid(T(2 * root) * (x + T(cube) * x * x * x)); }
+  VENEER_HD T value(T x, T up) const { return x * gate(x) * up; }
+  VENEER_HD T partial(Wrt<0>, T x, T up) const {
+    const T s = gate(x);
+    return (s + x * s * (T(1) - s) * T(2 * root) * (T(1) + T(3 * cube) * x * x)) * up;
+  }
+  VENEER_HD T partial(Wrt<1>, T x, T) const { return x * gate(x); }
 };
 
 template <class F, Real T>
@@ -300,6 +315,15 @@ auto swiglu(const X& gate, const Y& up) {
   static_assert(ops::SameShape<X, Y>, "veneer::swiglu(gate, up): gate and up must have the same shape");
   ops::expect_same_shape("swiglu", gate, up);
   return apply(ops::Binary<ops::SwiGlu>{}, gate, up);
+}
+
+/// gelu(gate) * up in the tanh form of GELU, element by element.
+/// \throws ShapeError when the shapes differ
+template <ValueLike X, ValueLike Y>
+auto geglu(const X& gate, const Y& up) {
+  static_assert(ops::SameShape<X, Y>, "veneer::geglu(gate, up): gate and up must have the same shape");
+  ops::expect_same_shape("geglu", gate, up);
+  return apply(ops::Binary<ops::GeGlu>{}, gate, up);
 }
 
 /// x + y, element by element.

@@ -111,27 +111,6 @@ inline bool known_initialization(std::string_view name) {
 }
 
 namespace detail {
-template <class Method>
-concept ChoosesTargets = requires { Method::default_targets(); };
-}  // namespace detail
-
-/// The modules that PEFT adapts when `target_modules` is not set. Throws `ArgumentError` for a model type without a
-/// default.
-inline ModuleChoice default_target_modules(std::string_view model_type, const AdapterMethod& method = {}) {
-  for (const char* known : {"llama", "mistral", "qwen2"}) {
-    if (model_type != known) continue;
-    return std::visit(
-        [](const auto& own) {
-          if constexpr (detail::ChoosesTargets<std::remove_cvref_t<decltype(own)>>) return own.default_targets();
-          return ModuleChoice{"q_proj", "v_proj"};
-        },
-        method);
-  }
-  throw ArgumentError("target_modules: no default for the model type \"" + std::string(model_type) +
-                      "\": name the modules, or all-linear");
-}
-
-namespace detail {
 
 inline void check_numbers(const LoraConfig& config) {
   expects(config.r >= 1, "r: found " + std::to_string(config.r) + ", expected a rank of at least 1");

@@ -44,7 +44,6 @@ struct Ia3 {
   using linear = ScalingAdapter<B, T>;
   bool operator==(const Ia3&) const = default;
 
-  static ModuleChoice default_targets() { return {"k_proj", "v_proj", "down_proj"}; }
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
     const bool set = feedforward_modules.kind != ModuleChoice::Kind::none;

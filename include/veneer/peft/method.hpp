@@ -9,7 +9,7 @@
 ///   make_linear(site, w)
 /// and where there is something to say
 ///   describe(m, match)  fills in rank, alpha and scaling of a module
-///   check(config)       refuses settings that do not go together;   default_targets(): modules that it adapts
+///   check(config)       refuses settings that do not go together
 ///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
 ///   starts_from_weights true where first values are computed from the weight
 ///   in_file_of          the method whose file it is in, as DoRA's is LoRA's
