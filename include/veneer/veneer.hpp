@@ -23,6 +23,7 @@
 #include "veneer/core/scalar.hpp"               // IWYU pragma: export
 #include "veneer/core/shape.hpp"                // IWYU pragma: export
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
+#include "veneer/io/families.hpp"               // IWYU pragma: export
 #include "veneer/io/file.hpp"                   // IWYU pragma: export
 #include "veneer/io/json.hpp"                   // IWYU pragma: export
 #include "veneer/io/json_dump.hpp"              // IWYU pragma: export
@@ -30,9 +31,11 @@
 #include "veneer/io/llama_checkpoint.hpp"       // IWYU pragma: export
 #include "veneer/io/llama_config.hpp"           // IWYU pragma: export
 #include "veneer/io/llama_folder.hpp"           // IWYU pragma: export
+#include "veneer/io/model_family.hpp"           // IWYU pragma: export
 #include "veneer/io/named_adapters.hpp"         // IWYU pragma: export
 #include "veneer/io/peft_config.hpp"            // IWYU pragma: export
 #include "veneer/io/quantization.hpp"           // IWYU pragma: export
+#include "veneer/io/rope_config.hpp"            // IWYU pragma: export
 #include "veneer/io/safetensors.hpp"            // IWYU pragma: export
 #include "veneer/io/sha256.hpp"                 // IWYU pragma: export
 #include "veneer/io/utf8.hpp"                   // IWYU pragma: export

@@ -60,7 +60,7 @@ std::vector<std::int32_t> continued(const ModelUnderTest& model, std::vector<std
 
 }  // namespace
 
-TEST_CASE("every family computes the recorded logits, loss and gradients, padded rows too") {
+TEST_CASE("every family computes the recorded logits, loss and gradients, padded rows too", "[families]") {
   for (const fs::path& folder : folders()) {
     const SafetensorsFile expected(folder / "expected.safetensors");
     for (const std::string which : {"full", "padded"}) {
@@ -87,7 +87,7 @@ TEST_CASE("every family computes the recorded logits, loss and gradients, padded
   }
 }
 
-TEST_CASE("every family has the recorded parameters, before and after values are there") {
+TEST_CASE("every family has the recorded parameters, before and after values are there", "[families]") {
   for (const fs::path& folder : folders()) {
     INFO(folder.filename().string());
     const Json facts = read_json(folder / "expected.json");
@@ -98,7 +98,7 @@ TEST_CASE("every family has the recorded parameters, before and after values are
   }
 }
 
-TEST_CASE("every family takes PEFT's adapter of all linear layers, and merges it") {
+TEST_CASE("every family takes PEFT's adapter of all linear layers, and merges it", "[families]") {
   for (const fs::path& folder : folders()) {
     INFO(folder.filename().string());
     const SafetensorsFile expected(folder / "adapter_expected.safetensors");
@@ -124,7 +124,7 @@ TEST_CASE("every family takes PEFT's adapter of all linear layers, and merges it
   }
 }
 
-TEST_CASE("every family continues a prompt greedily, with a cache and without") {
+TEST_CASE("every family continues a prompt greedily, with a cache and without", "[families]") {
   for (const fs::path& folder : folders()) {
     INFO(folder.filename().string());
     const SafetensorsFile expected(folder / "expected.safetensors");
@@ -136,7 +136,7 @@ TEST_CASE("every family continues a prompt greedily, with a cache and without") 
   }
 }
 
-TEST_CASE("a family in 4 bits computes what its decoded weights compute, and is written and read again") {
+TEST_CASE("a family in 4 bits computes what its decoded weights compute, and is written and read again", "[families]") {
   for (const fs::path& folder : folders()) {
     INFO(folder.filename().string());
     const SafetensorsFile expected(folder / "expected.safetensors");

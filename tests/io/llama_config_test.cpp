@@ -309,7 +309,8 @@ TEST_CASE("other models and other tasks are refused by name") {
   CHECK_THAT(error_of(small(R"({"quantization_config": {"quant_method": "awq"}})")), Contains("\"awq\""));
   CHECK_THAT(error_of(small(R"({"quantization_config": {}})")), Contains("an unnamed method"));
   CHECK(error_of(small(R"({"quantization_config": null})")) == "no error");
-  CHECK_THAT(error_of(small(R"({"hidden_act": "gelu_pytorch_tanh"})")), Contains("gelu_pytorch_tanh"));
+  CHECK_THAT(error_of(small(R"({"hidden_act": "relu"})")), Contains("\"relu\" is not supported"));
+  CHECK(read(small(R"({"hidden_act": "gelu_pytorch_tanh"})")).activation == Activation::gelu_tanh);
   CHECK_THAT(error_of(Json::array()), Contains("expected an object, found an array"));
 }
 

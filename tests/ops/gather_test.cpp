@@ -66,3 +66,19 @@ TEMPLATE_LIST_TEST_CASE("a parameter is picked from by ids on a tape", "", testi
   backward(inner(y, full<double, TestType>(Shape<1, 2>{}, 1.0)));
   CHECK(to_host(table.gradient()) == std::vector<double>{0, 0, 1, 1, 0, 0});
 }
+
+TEMPLATE_LIST_TEST_CASE("ranges of columns next to one another are the matrix", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto x = testing::random_matrix<double, TestType>(4, 7, 1);
+  const auto all = to_host(x), left = to_host(column_range(x, 0, 3)), right = to_host(column_range(x, 3, 7));
+  std::vector<double> joined;
+  for (std::ptrdiff_t r = 0; r < 4; ++r) {
+    joined.insert(joined.end(), left.begin() + 3 * r, left.begin() + 3 * r + 3);
+    joined.insert(joined.end(), right.begin() + 4 * r, right.begin() + 4 * r + 4);
+  }
+  CHECK(joined == std::vector<double>(all.begin(), all.end()));
+  CHECK(column_range(x, 5, 5).count() == 0);
+  CHECK_THROWS_AS(column_range(x, -1, 3), ShapeError);
+  CHECK_THROWS_AS(column_range(x, 4, 3), ShapeError);
+  CHECK_THROWS_WITH(column_range(x, 2, 8), Catch::Contains("[2, 8) is outside of 7 columns"));
+}

@@ -43,6 +43,24 @@ TEMPLATE_LIST_TEST_CASE("silu and swiglu are x times sigmoid(x)", "", testing::B
   CHECK(testing::same_bits(swiglu(x, up), multiply(silu(x), up)));
 }
 
+TEMPLATE_LIST_TEST_CASE("geglu is the tanh form of GELU of the gate, times up", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  std::vector<double> values{0.0, 100.0, -100.0, 1e30, -1e30};
+  for (double x = -9.0; x < 9.0; x += 0.0371) values.push_back(x);
+  const auto x = testing::vector_of<TestType>(values);
+  const auto y = to_host(geglu(x, full<double, TestType>(x.shape(), 1.0)));
+  double worst = 0.0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double v = values[i], root = std::sqrt(2 / std::acos(-1.0));
+    const double exact = v == 0 ? 0 : 0.5 * v * (1 + std::tanh(root * (v + 0.044715 * v * v * v)));
+    worst = std::max(worst, std::abs(y[i] - exact) / std::max(std::abs(exact), 1.0));
+  }
+  CHECK(worst < 1e-15);
+  const auto up = testing::random_vector<double, TestType>(x.count(), 2);
+  const auto gates = geglu(x, full<double, TestType>(x.shape(), 1.0));
+  CHECK(testing::same_bits(geglu(x, up), multiply(gates, up)));
+}
+
 TEMPLATE_LIST_TEST_CASE("relu keeps what is above 0", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   CHECK(to_host(relu(testing::vector_of<TestType>(std::vector<float>{-2, -0.0f, 0, 3}))) ==

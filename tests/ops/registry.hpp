@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -173,6 +174,7 @@ class Registry {
       });
     }
     binary("Binary<SwiGlu>", [](const auto& x, const auto& y) { return swiglu(x, y); });
+    binary("Binary<GeGlu>", [](const auto& x, const auto& y) { return geglu(x, y); });
     for (const auto& [rows, columns] : filled_shapes()) {
       enter("AddRow", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
         return examine([](Tape&, const auto& x, const auto& b) { return weighed(add_row(x, b)); },
@@ -208,6 +210,10 @@ class Registry {
         return examine([](Tape&, const auto& x, const auto& w) { return weighed(rms_norm(x, w, 0.1)); },
                        matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
       });
+      enter("RmsNorm", text(rows, 3, columns), [rows = rows, columns = columns](std::uint64_t seed) {
+        return examine([](Tape&, const auto& x, const auto& w) { return weighed(grouped_rms_norm(x, w, 0.1, 1.0)); },
+                       matrix(rows, 3 * columns, seed), random_vector<T, B>(columns, seed + 100));
+      });
     }
     for (const auto& [tokens, heads, half] :
          {std::tuple<index_t, index_t, index_t>{1, 1, 1}, {5, 3, 2}, {2, 1, 9}, {0, 2, 2}}) {
@@ -216,6 +222,13 @@ class Registry {
         return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines)); },
                        matrix(tokens, heads * 2 * half, seed));
       });
+      enter("Rope", text(tokens, heads, 2 * half, 3),
+            [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
+              const index_t width = 2 * half + 3;  // three features of a head do not turn
+              const auto cosines = matrix(tokens, half, seed + 100), sines = matrix(tokens, half, seed + 200);
+              return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines, width)); },
+                             matrix(tokens, heads * width, seed));
+            });
     }
   }
 
@@ -265,12 +278,18 @@ class Registry {
                        matrix(p.other, p.extent, seed));
       });
     }
+    for (const auto& [begin, end] : std::vector<std::pair<index_t, index_t>>{{0, 5}, {1, 4}, {4, 5}, {2, 2}}) {
+      enter("ColumnRange", text(begin, end), [begin = begin, end = end](std::uint64_t seed) {
+        return examine([&](Tape&, const auto& x) { return weighed(column_range(x, begin, end)); }, matrix(3, 5, seed));
+      });
+    }
   }
 
   struct Attended {
     const char* what;
     index_t heads, kv_heads, width, window;
     std::vector<Span> spans;
+    std::optional<double> scale = {};
   };
   void attentions() {
     const std::vector<Span> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 4, 4, 4, 4}};
@@ -284,6 +303,7 @@ class Registry {
         {"fewer queries than keys", 2, 1, 2, 3, {{0, 2, 0, 5, 5}, {2, 3, 5, 4, 4}}},
         {"more than a block of queries", 2, 1, 1, 0, {{0, 67, 0, 67, 67}}},
         {"blocks with a window, one of them blind", 1, 1, 1, 5, {{0, 131, 0, 131, 60}}},
+        {"a scale of its own", 2, 1, 2, 2, packed, 1.75},
         {"nothing", 2, 1, 2, 0, {}},
     };
     for (const Attended& a : attended) {
@@ -293,7 +313,7 @@ class Registry {
         index_t queries = 0, keys = 0;
         for (const Span& span : a.spans) queries += span.queries, keys += span.keys;
         const auto f = [&](Tape&, const auto& q, const auto& k, const auto& v) {
-          return weighed(attention(q, k, v, layout, a.heads, a.kv_heads, a.window));
+          return weighed(attention(q, k, v, layout, a.heads, a.kv_heads, a.window, a.scale));
         };
         return examine(f, matrix(queries, a.heads * a.width, seed), matrix(keys, a.kv_heads * a.width, seed + 100),
                        matrix(keys, a.kv_heads * a.width, seed + 200));

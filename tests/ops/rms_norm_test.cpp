@@ -31,6 +31,20 @@ TEMPLATE_LIST_TEST_CASE("the length of a row does not count, where epsilon is sm
   }
 }
 
+TEMPLATE_LIST_TEST_CASE("groups are rows of a norm of their own, an offset is part of the weight", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto x = testing::random_matrix<double, TestType>(4, 15, 2);
+  const auto w = testing::random_vector<double, TestType>(5, 3);
+  const auto more = add(w, full<double, TestType>(w.shape(), 1.0));
+  const auto y = grouped_rms_norm(x, w, 1e-3, 1.0);
+  const auto apart = rms_norm(x.reshape(Shape<dyn, dyn>(12, 5)), more, 1e-3);
+  CHECK(to_host(y) == to_host(apart));
+  CHECK(testing::same_bits(grouped_rms_norm(apart, w, 1e-3), rms_norm(apart, w, 1e-3)));
+  CHECK_THROWS_AS(grouped_rms_norm(x, testing::random_vector<double, TestType>(4, 3), 1e-3), ShapeError);
+  CHECK_THROWS_AS(grouped_rms_norm(x, testing::random_vector<double, TestType>(0, 3), 1e-3), ShapeError);
+}
+
 TEMPLATE_LIST_TEST_CASE("epsilon stands inside the root", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto x = testing::matrix_of<TestType>(1, 2, std::vector<double>{3, 4});

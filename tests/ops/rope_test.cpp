@@ -81,6 +81,26 @@ TEMPLATE_LIST_TEST_CASE("a turn back undoes a turn, and two turns add their angl
                                     turned<TestType>(x, {6, 10})) < 1e-14);
 }
 
+TEMPLATE_LIST_TEST_CASE("in a partial rotation the first features of every head turn and the others stay", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  constexpr index_t turning = 2 * half_width, width = turning + 3, heads = 2;
+  const auto x = testing::random_matrix<double, TestType>(2, heads * width, 4);
+  const Angles<TestType> angles({3, 8});
+  const auto before = to_host(x), after = to_host(rope(x, angles.cosines, angles.sines, width));
+  for (index_t token = 0; token < 2; ++token) {
+    for (index_t head = 0; head < heads; ++head) {
+      const auto first = before.begin() + (token * heads + head) * width;
+      const auto alone = testing::matrix_of<TestType>(1, turning, std::vector<double>(first, first + turning));
+      std::vector<double> expected = to_host(turned<TestType>(alone, {token == 0 ? 3.0 : 8.0}));
+      expected.insert(expected.end(), first + turning, first + width);
+      const auto found = after.begin() + (token * heads + head) * width;
+      CHECK(std::vector<double>(found, found + width) == expected);
+    }
+  }
+  CHECK_THROWS_AS(rope(x, angles.cosines, angles.sines, turning - 1), ShapeError);
+}
+
 TEMPLATE_LIST_TEST_CASE("angles that do not fit are refused", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const Angles<TestType> two({0, 1});

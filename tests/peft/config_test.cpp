@@ -57,9 +57,6 @@ TEST_CASE("defaults are PEFT's") {
   CHECK(config.init_lora_weights == "true");
   CHECK(config.target_modules.kind == ModuleChoice::Kind::none);
   CHECK(problem(config).empty());
-  CHECK(default_target_modules("llama") == ModuleChoice{"q_proj", "v_proj"});
-  CHECK(default_target_modules("qwen2").names.size() == 2);
-  CHECK_THROWS_WITH(default_target_modules("gpt_neox"), Contains("no default for the model type \"gpt_neox\""));
 }
 
 TEST_CASE("settings that do not go together are refused by name") {
