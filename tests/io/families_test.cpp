@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/io/families.hpp"
 
-#include <filesystem>
+#include <cmath>
 #include <set>
 
 #include "veneer/io/llama_config.hpp"
@@ -102,10 +102,35 @@ TEST_CASE("phi3: fused projections, part of a head turns, one window") {
                                                     {"rope_type": "default", "partial_rotary_factor": 0.5}})"));
   CHECK(rotary_dim(inside, inside.rope) == 2);
   CHECK_THAT(error_of(small("phi3", R"({"partial_rotary_factor": 0.3})")), Contains("partial_rotary_factor"));
-  CHECK_THAT(error_of(small("phi3", R"({"rope_scaling": {"type": "su"}})")), Contains("\"su\" is not supported"));
-  CHECK_THAT(error_of(small("phi3", R"({"rope_scaling": {"type": "longrope"}})")),
-             Contains("\"longrope\" is not supported; default is"));
+  CHECK_THAT(error_of(small("phi3", R"({"rope_scaling": {"type": "linear", "factor": 2}})")),
+             Contains("\"linear\" is not supported; default and longrope are"));
   CHECK(parse_llama_config(small("phi3", R"({"resid_pdrop": 0.1, "embd_pdrop": 0.1})"), "c").warnings.size() == 2);
+}
+
+TEST_CASE("phi3: longrope under its three names, in both forms") {
+  const char* form = R"({"max_position_embeddings": 64, "original_max_position_embeddings": 16, "PLACE":
+      {"TYPE": "NAME", "short_factor": [1.0, 2.0], "long_factor": [1.5, 4.0]}})";
+  const auto config = [&](const std::string& place, const std::string& key, const std::string& name) {
+    std::string text = form;
+    text.replace(text.find("PLACE"), 5, place);
+    text.replace(text.find("TYPE"), 4, key);
+    text.replace(text.find("NAME"), 4, name);
+    return small("phi3", text.c_str());
+  };
+  const LlamaConfig read_now = read(config("rope_parameters", "rope_type", "longrope"));
+  CHECK(read(config("rope_scaling", "type", "su")).rope == read_now.rope);
+  CHECK(read(config("rope_scaling", "type", "yarn")).rope == read_now.rope);
+  CHECK((read_now.rope.original_max_position_embeddings == 16 && read_now.rope.factor == 4));
+  CHECK(attention_factor(read_now) == Approx(std::sqrt(1.5)).epsilon(1e-15));  // log 4 / log 16
+  CHECK(inverse_frequencies(read_now) == std::vector<float>{1.0f, 1 / (2.0f * 100.0f)});
+  CHECK(inverse_frequencies(read_now, read_now.rope, true) == std::vector<float>{1 / 1.5f, 1 / (4.0f * 100.0f)});
+  CHECK_FALSE(long_sequence(read_now.rope, 16));
+  CHECK(long_sequence(read_now.rope, 17));
+  Json wrong = config("rope_parameters", "rope_type", "longrope");
+  wrong["rope_parameters"]["long_factor"] = {1.0};
+  CHECK_THAT(error_of(wrong), Contains("expected 2 numbers each, found 2 and 1"));
+  wrong["rope_parameters"].erase("long_factor");
+  CHECK_THAT(error_of(wrong), Contains("\"long_factor\" is missing"));
 }
 
 TEST_CASE("gemma3_text: both forms of the rotary settings, windows by pattern or list") {

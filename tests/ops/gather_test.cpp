@@ -82,3 +82,24 @@ TEMPLATE_LIST_TEST_CASE("ranges of columns next to one another are the matrix", 
   CHECK_THROWS_AS(column_range(x, 4, 3), ShapeError);
   CHECK_THROWS_WITH(column_range(x, 2, 8), Catch::Contains("[2, 8) is outside of 7 columns"));
 }
+
+TEMPLATE_LIST_TEST_CASE("the complement of an id reads the same row and gives it no gradient", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto x = testing::random_matrix<double, TestType>(4, 4, 1);
+  const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{2, 0, 2, 3});
+  const auto some = testing::vector_of<TestType>(std::vector<std::int32_t>{~2, 0, ~2, 3});
+  const auto weights = testing::random_matrix<double, TestType>(4, 4, 2);
+  CHECK(testing::same_bits(gather_rows(x, ids), gather_rows(x, some)));
+  CHECK(testing::same_bits(gather_columns(x, ids), gather_columns(x, some)));
+  Parameter by_row(x), by_column(x);
+  Tape tape;
+  backward(add(inner(gather_rows(by_row, tape.input(some)), weights),
+               inner(gather_columns(by_column, tape.input(some)), weights)));
+  const auto rows = to_host(by_row.gradient()), columns = to_host(by_column.gradient()), given = to_host(weights);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(rows[2 * 4 + i] == 0);
+    CHECK(columns[i * 4 + 2] == 0);
+    CHECK(rows[i] == given[4 + i]);
+    CHECK(columns[i * 4 + 3] == given[3 * 4 + i]);
+  }
+}

@@ -113,7 +113,8 @@ inline LlamaConfigFile parse_llama_config(Json raw, const std::string& where) {
   family.read(config, raw, where);
   config.bos_token_ids = detail::token_ids(raw, "bos_token_id", where);
   config.eos_token_ids = detail::token_ids(raw, "eos_token_id", where);
-  config.pad_token_id = find_integer(raw, "pad_token_id", where);
+  config.pad_token_id =
+      find_json(raw, "pad_token_id") == nullptr ? family.pad_token_id : find_integer(raw, "pad_token_id", where);
   const auto dtype = find_text(raw, "dtype", where);
   config.dtype = dtype ? *dtype : find_text(raw, "torch_dtype", where).value_or("float32");
   if (config.dtype.rfind("torch.", 0) == 0) config.dtype.erase(0, 6);

@@ -35,6 +35,7 @@ struct ModelFamily {
   index_t max_positions = 2048;
   double rms_norm_eps = 1e-6;
   bool tied = false;  // the head has the embedding's weight
+  std::optional<index_t> pad_token_id{};
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
   void (*read)(LlamaConfig& config, const Json& raw, const std::string& where) = nullptr;

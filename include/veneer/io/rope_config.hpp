@@ -42,6 +42,19 @@ inline void read_yarn(RopeConfig& rope, const Json& json, index_t max_positions,
   rope.truncate = find_boolean(json, "truncate", at).value_or(true);
 }
 
+inline void read_longrope(RopeConfig& rope, const Json& json, index_t max_positions, const std::string& at) {
+  const auto original = find_integer(json, "original_max_position_embeddings", at);
+  rope.original_max_position_embeddings = original.value_or(max_positions);
+  expects<FormatError>(rope.original_max_position_embeddings >= 1,
+                       at + ": \"original_max_position_embeddings\": expected at least 1");
+  rope.factor =
+      find_number(json, "factor", at)
+          .value_or(static_cast<double>(max_positions) / static_cast<double>(rope.original_max_position_embeddings));
+  rope.attention_factor = find_number(json, "attention_factor", at);
+  rope.short_factor = json_get<std::vector<double>>(json, "short_factor", at);
+  rope.long_factor = json_get<std::vector<double>>(json, "long_factor", at);
+}
+
 inline std::string listed_types(const std::vector<std::string>& types) {
   std::string text;
   for (std::size_t i = 0; i < types.size(); ++i)
@@ -64,12 +77,16 @@ inline RopeConfig read_rope_object(const Json& json, index_t max_positions, cons
   rope.type = type ? *type : find_text(json, "type", at).value_or("default");
   if (std::find(rules.types.begin(), rules.types.end(), rope.type) == rules.types.end()) {
     throw FormatError(at + ": the rope type \"" + printable(rope.type) + "\" is not supported; " +
-                      detail::listed_types(rules.types) + "");
+                      detail::listed_types(rules.types));
   }
   rope.partial_rotary_factor = find_number(json, "partial_rotary_factor", at).value_or(1);
   expects<FormatError>(rules.partial || rope.partial_rotary_factor == 1,
                        at + ": \"partial_rotary_factor\" is not supported for this model type");
   if (rope.type == "default") return rope;
+  if (rope.type == "longrope") {
+    detail::read_longrope(rope, json, max_positions, at);
+    return rope;
+  }
   if (rope.type == "yarn") {
     detail::read_yarn(rope, json, max_positions, at);
     return rope;

@@ -142,6 +142,22 @@ std::vector<float> next_logits(const Model& model, Cache& cache, const Generatio
   return {logits.begin(), logits.end()};
 }
 
+/// Where a sequence grows to a length at which positions rotate otherwise, its cached keys are dropped: all of its ids
+/// are fed again.
+template <class Model, class Cache>
+void feed_again_where_rotation_changes(const Model& model, Cache& cache, std::vector<std::vector<std::int32_t>>& feed,
+                                       const std::vector<std::vector<std::int32_t>>& prompts,
+                                       const std::vector<std::vector<std::int32_t>>& made) {
+  for (std::size_t s = 0; s < feed.size(); ++s) {
+    const index_t before = cache.lengths[s], after = before + static_cast<index_t>(feed[s].size());
+    const RopeConfig& rope = model.config.rope;
+    if (before == 0 || feed[s].empty() || long_sequence(rope, before) == long_sequence(rope, after)) continue;
+    cache.lengths[s] = 0;
+    feed[s] = prompts[s];
+    feed[s].insert(feed[s].end(), made[s].begin(), made[s].end());
+  }
+}
+
 /// \param feed what the cache does not hold yet of each prompt, at least its last id
 template <class Model, class Cache>
 std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& cache,
@@ -153,6 +169,7 @@ std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& 
   std::vector<RandomSequence> random;
   for (std::size_t s = 0; s < prompts.size(); ++s) random.push_back({{options.seed, s}, 0});
   for (index_t count = 0; count < options.max_new_tokens; ++count) {
+    feed_again_where_rotation_changes(model, cache, feed, prompts, made);
     const GenerationRound round(feed);
     if (round.active.empty()) break;
     const std::vector<float> logits = next_logits(model, cache, round);
@@ -209,7 +226,10 @@ class GrowingSequence {
   std::vector<std::int32_t> generate(const std::vector<std::int32_t>& ids, const GenerateOptions& options = {}) {
     if (options.max_new_tokens <= 0) return {};
     expects(!ids.empty(), "veneer::GrowingSequence::generate(ids): there must be at least one token");
-    const std::size_t kept = std::min(shared(ids), ids.size() - 1);  // the last id gives the logits
+    const RopeConfig& rope = model_.config.rope;
+    const bool alike = long_sequence(rope, static_cast<index_t>(held_.size())) ==
+                       long_sequence(rope, static_cast<index_t>(ids.size()));
+    const std::size_t kept = alike ? std::min(shared(ids), ids.size() - 1) : 0;  // the last id gives the logits
     const index_t needed = static_cast<index_t>(ids.size()) + options.max_new_tokens;
     held_.clear();  // should something be thrown, the cache counts for nothing
     reused_ = needed <= cache_.capacity ? kept : 0;

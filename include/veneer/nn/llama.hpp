@@ -88,15 +88,16 @@ struct Llama {
       }
     }
     const auto positions_there = from_host(Shape<dyn>(tokens), positions, device);
-    Context<T, B> context{std::move(layout), {}, nullptr, {}};
-    for (const RopeConfig& rope : rope_configs(config)) context.angles.push_back(angles(rope, positions_there));
+    Context<T, B> context{layout, {}, nullptr, {}};
+    for (const RopeConfig& rope : rope_configs(config))
+      context.angles.push_back(angles(rope, *layout, positions_there));
     return context;
   }
 
   /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden)
   template <ValueLike Ids>
   auto hidden(const Ids& ids, const Context<T, B>& context) const {
-    auto h = model.embed_tokens(ids);
+    auto h = model.embed_tokens(without_padding_gradient(ids));
     if (config.embedding_multiplier != 1) h = decltype(h)(scale(h, config.embedding_multiplier));
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
       const Block& block = model.layers[i];
@@ -181,6 +182,20 @@ struct Llama {
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
 
  private:
+  /// The padding token as ~id: as in transformers, its row of the embedding gets no gradient from being looked up.
+  template <class Ids>
+  Ids without_padding_gradient(const Ids& ids) const {
+    if constexpr (VariableLike<Ids>) {
+      const index_t pad =
+          config.pad_token_id.value_or(-1) + (config.pad_token_id.value_or(0) < 0 ? config.vocab_size : 0);
+      if (!config.pad_token_id || pad < 0 || pad >= config.vocab_size) return ids;
+      auto marked = copy(value_of(ids));
+      device.for_each(marked.count(), ops::ComplementBody{marked.data(), static_cast<std::int32_t>(pad)});
+      return ids.tape().input(marked);
+    }
+    return ids;
+  }
+
   template <class W, class... Sizes>
   void outline(W& weight, Sizes... sizes) const {
     using S = typename W::shape_type;
@@ -236,16 +251,23 @@ struct Llama {
     outline_norm(attention.k_norm, whole ? key_value : config.head_dim, normed);
   }
 
-  RotaryAngles<T, B> angles(const RopeConfig& rope, const Vector<std::int32_t, B>& positions) const {
-    const std::vector<float> frequencies = inverse_frequencies(config, rope);
-    const index_t tokens = positions.extent(0), half = static_cast<index_t>(frequencies.size());
-    const auto frequencies_there = from_host(Shape<dyn>(half), frequencies, device);
+  RotaryAngles<T, B> angles(const RopeConfig& rope, const AttentionLayout& layout,
+                            const Vector<std::int32_t, B>& positions) const {
+    const index_t tokens = positions.extent(0), half = rotary_dim(config, rope) / 2;
     const Shape<dyn, dyn> shape(tokens, half);
     RotaryAngles<T, B> made{Matrix<T, B>(shape, device), Matrix<T, B>(shape, device)};
-    device.for_each(tokens * half,
-                    ops::AngleBody<T>{made.cosines.data(), made.sines.data(), positions.data(),
-                                      frequencies_there.data(), half, static_cast<T>(attention_factor(rope))},
-                    32);
+    const auto fill = [&](index_t first, index_t count, bool longer) {
+      const auto frequencies = from_host(Shape<dyn>(half), inverse_frequencies(config, rope, longer), device);
+      device.for_each(
+          count * half,
+          ops::AngleBody<T>{made.cosines.data() + first * half, made.sines.data() + first * half,
+                            positions.data() + first, frequencies.data(), half, static_cast<T>(attention_factor(rope))},
+          32);
+    };
+    fill(0, tokens, false);
+    for (const Span& span : layout.spans) {
+      if (long_sequence(rope, span.keys)) fill(span.query, span.queries, true);
+    }
     return made;
   }
 

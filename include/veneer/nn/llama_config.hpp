@@ -7,6 +7,8 @@
 ///     linear:  f / factor
 ///     llama3:  long waves f / factor, short ones f, a blend between (Llama 3.1 model card)
 ///     yarn:    f / factor and f mixed by a ramp over i; cos, sin times a factor (arXiv:2309.00071, sections 3.2, 3.4)
+///     longrope:    f / factor_i; the factors of a sequence depend on whether it is longer than those of the first
+///              training; cos, sin times a factor (arXiv:2402.13753, section 3)
 /// Computed in float as transformers does (src/transformers/modeling_rope_utils.py), so that the last bits agree.
 #pragma once
 
@@ -28,19 +30,21 @@ namespace veneer {
 
 /// How positions turn into angles. Fields that a type does not use keep their defaults.
 struct RopeConfig {
-  std::string type = "default";  // default, linear, llama3, yarn
+  std::string type = "default";  // default, linear, llama3, yarn, longrope
   double theta = 10000;
   double partial_rotary_factor = 1;  // of the features of a head that turn
   double factor = 1;
-  index_t original_max_position_embeddings = 0;  // llama3, yarn: positions of the first training
+  index_t original_max_position_embeddings = 0;  // llama3, yarn, longrope: positions of the first training
   double low_freq_factor = 1;                    // llama3
   double high_freq_factor = 4;                   // llama3
   double beta_fast = 32;                         // yarn
   double beta_slow = 1;                          // yarn
-  std::optional<double> attention_factor{};      // yarn: in place of the one from `factor`
+  std::optional<double> attention_factor{};      // yarn, longrope: in place of the one from `factor`
   std::optional<double> mscale{};                // yarn: together with mscale_all_dim
   std::optional<double> mscale_all_dim{};
-  bool truncate = true;  // yarn: whole indices as the ends of the ramp
+  bool truncate = true;                // yarn: whole indices as the ends of the ramp
+  std::vector<double> short_factor{};  // longrope: one per frequency
+  std::vector<double> long_factor{};   // longrope: of sequences of more than original_max_position_embeddings tokens
 
   bool operator==(const RopeConfig&) const = default;
 };
@@ -127,19 +131,22 @@ inline void check_rope(const RopeConfig& rope) {
   };
   const bool llama3 = rope.type == "llama3";
   const bool yarn = rope.type == "yarn";
-  expects(rope.type == "default" || rope.type == "linear" || llama3 || yarn,
-          "rope_type: \"" + rope.type + "\" is not supported; default, linear, llama3 and yarn are");
+  const bool longrope = rope.type == "longrope";
+  expects(rope.type == "default" || rope.type == "linear" || llama3 || yarn || longrope,
+          "rope_type: \"" + rope.type + "\" is not supported; default, linear, llama3, yarn and longrope are");
   positive(rope.theta, "rope_theta");
   positive(rope.factor, "rope factor");
   if (llama3) positive(rope.low_freq_factor, "low_freq_factor");
   if (llama3)
     expects(rope.high_freq_factor > rope.low_freq_factor, "high_freq_factor: expected more than low_freq_factor");
-  if (llama3 || yarn)
+  if (llama3 || yarn || longrope)
     expects(rope.original_max_position_embeddings >= 1, "original_max_position_embeddings: expected at least 1");
+  positive(rope.attention_factor.value_or(1), "attention_factor");
+  for (const double factor : rope.short_factor) positive(factor, "short_factor");
+  for (const double factor : rope.long_factor) positive(factor, "long_factor");
   if (!yarn) return;
   positive(rope.beta_fast, "beta_fast");
   positive(rope.beta_slow, "beta_slow");
-  positive(rope.attention_factor.value_or(1), "attention_factor");
   expects(rope.theta > 1, "rope_theta: yarn needs more than 1");
 }
 
@@ -177,6 +184,10 @@ inline void check(const LlamaConfig& config) {
     expects(turning % 2 == 0 && turning >= 2 && turning <= config.head_dim,
             (rope.partial_rotary_factor == 1 ? "head_dim: found " : "partial_rotary_factor: the part of head_dim is ") +
                 std::to_string(turning) + ", expected an even number: positions turn pairs");
+    const std::size_t factors = rope.type == "longrope" ? static_cast<std::size_t>(turning / 2) : 0;
+    expects(rope.short_factor.size() == factors && rope.long_factor.size() == factors,
+            "short_factor, long_factor: expected " + std::to_string(factors) + " numbers each, found " +
+                std::to_string(rope.short_factor.size()) + " and " + std::to_string(rope.long_factor.size()));
   }
   expects(config.num_attention_heads % config.num_key_value_heads == 0,
           "num_key_value_heads: " + std::to_string(config.num_attention_heads) + " query heads can't share " +
@@ -247,13 +258,19 @@ inline float yarn_frequency(float power, std::size_t i, YarnRange range, double 
 
 /// Returns the frequencies of a rotary embedding, (rotary_dim / 2), in radians per position. Throws `ArgumentError` on an
 /// unknown rope type.
-inline std::vector<float> inverse_frequencies(const LlamaConfig& config, const RopeConfig& rope) {
+/// \param longer  longrope: the factors of long sequences
+inline std::vector<float> inverse_frequencies(const LlamaConfig& config, const RopeConfig& rope, bool longer = false) {
   detail::check_rope(rope);
   const index_t dimension = rotary_dim(config, rope);
   std::vector<float> out = detail::rope_powers(rope, dimension);
   if (rope.type == "yarn") {
     const detail::YarnRange range = detail::yarn_range(rope, static_cast<double>(dimension));
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = detail::yarn_frequency(out[i], i, range, rope.factor);
+    return out;
+  }
+  if (rope.type == "longrope") {
+    const std::vector<double>& factors = longer ? rope.long_factor : rope.short_factor;
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = 1 / (static_cast<float>(factors.at(i)) * out[i]);
     return out;
   }
   for (float& value : out) {
@@ -267,10 +284,19 @@ inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
   return inverse_frequencies(config, config.rope);
 }
 
-/// What cos and sin of the rotary embedding are multiplied with: 1, except for yarn.
+/// Whether a sequence of so many tokens is rotated by the factors of long ones. Keys of the two kinds do not mix.
+inline bool long_sequence(const RopeConfig& rope, index_t tokens) {
+  return rope.type == "longrope" && tokens > rope.original_max_position_embeddings;
+}
+
+/// What cos and sin of the rotary embedding are multiplied with: 1, except for yarn and longrope.
 inline double attention_factor(const RopeConfig& rope) {
-  if (rope.type != "yarn") return 1;
+  if (rope.type != "yarn" && rope.type != "longrope") return 1;
   if (rope.attention_factor) return *rope.attention_factor;
+  if (rope.type == "longrope") {
+    if (rope.factor <= 1) return 1;
+    return std::sqrt(1 + std::log(rope.factor) / std::log(static_cast<double>(rope.original_max_position_embeddings)));
+  }
   const auto scale = [&](double mscale) { return rope.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(rope.factor) + 1.0; };
   if (rope.mscale.value_or(0) != 0 && rope.mscale_all_dim.value_or(0) != 0)
     return scale(*rope.mscale) / scale(*rope.mscale_all_dim);

@@ -6,7 +6,8 @@
 ///   gather_columns(x, ids)[i, r] = x[r, ids[i]]      x: (rows, columns)   ids: (count)   result: (count, rows)
 ///   column_range(x, begin, end)[r, c] = x[r, begin + c]                   result: (rows, end - begin)
 /// embedding(ids, table) is gather_rows. The pullback adds up what fell on the same row; each worker owns some
-/// columns and walks the ids in order, so there is no race and always the same bits.
+/// columns and walks the ids in order, so there is no race and always the same bits. An id may be given as ~id: row or
+/// column id is read, and receives no gradient.
 #pragma once
 
 #include <string>
@@ -17,6 +18,18 @@ namespace veneer {
 
 namespace ops {
 
+/// Which row or column an id reads.
+VENEER_HD inline index_t place_of(std::int32_t id) { return static_cast<index_t>(id < 0 ? ~id : id); }
+
+/// Turns one id into its complement, which gather reads alike and gives no gradient.
+struct ComplementBody {
+  std::int32_t* ids;
+  std::int32_t id;
+  VENEER_HD void operator()(index_t i) const {
+    if (ids[i] == id) ids[i] = ~id;
+  }
+};
+
 template <Real T, Stored U>
 struct GatherRowsBody {
   T* y;
@@ -24,7 +37,7 @@ struct GatherRowsBody {
   const std::int32_t* ids;
   index_t columns;
   VENEER_HD void operator()(index_t i) const {
-    const U* row = x + static_cast<index_t>(ids[i]) * columns;
+    const U* row = x + place_of(ids[i]) * columns;
     for (index_t c = 0; c < columns; ++c) y[i * columns + c] = static_cast<T>(row[c]);
   }
 };
@@ -39,6 +52,7 @@ struct ScatterRowsBody {
   VENEER_HD void operator()(index_t strip) const {
     const index_t begin = strip * width, end = begin + width < columns ? begin + width : columns;
     for (index_t i = 0; i < count; ++i) {
+      if (ids[i] < 0) continue;
       T* row = dx + static_cast<index_t>(ids[i]) * columns;
       for (index_t c = begin; c < end; ++c) row[c] += dy[i * columns + c];
     }
@@ -75,7 +89,7 @@ struct GatherColumnsBody {
   const std::int32_t* ids;
   index_t rows, columns;
   VENEER_HD void operator()(index_t i) const {
-    for (index_t r = 0; r < rows; ++r) y[i * rows + r] = x[r * columns + static_cast<index_t>(ids[i])];
+    for (index_t r = 0; r < rows; ++r) y[i * rows + r] = x[r * columns + place_of(ids[i])];
   }
 };
 
@@ -86,7 +100,9 @@ struct ScatterColumnsBody {
   const std::int32_t* ids;
   index_t count, rows, columns;
   VENEER_HD void operator()(index_t r) const {
-    for (index_t i = 0; i < count; ++i) dx[r * columns + static_cast<index_t>(ids[i])] += dy[i * rows + r];
+    for (index_t i = 0; i < count; ++i) {
+      if (ids[i] >= 0) dx[r * columns + static_cast<index_t>(ids[i])] += dy[i * rows + r];
+    }
   }
 };
 

@@ -66,6 +66,7 @@ inline const ModelFamily gemma3_family{
     .head_dim = 256,
     .max_positions = 131072,
     .tied = true,
+    .pad_token_id = 0,
     .activation_key = "hidden_activation",
     .activation = "gelu_pytorch_tanh",
     .read = detail::read_gemma3,

@@ -26,6 +26,7 @@ inline const ModelFamily olmo2_family{
     .model_type = "olmo2",
     .architecture = "Olmo2ForCausalLM",
     .rms_norm_eps = 1e-5,
+    .pad_token_id = 1,
     .read = detail::read_olmo2,
 };
 

@@ -50,6 +50,7 @@ inline const ModelFamily smollm3_family{
     .key_value_heads = 4,
     .max_positions = 32768,
     .tied = true,
+    .pad_token_id = 128004,
     .read = detail::read_smollm3,
 };
 
