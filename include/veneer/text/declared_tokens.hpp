@@ -19,6 +19,8 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -38,7 +40,7 @@ namespace veneer {
 /// A token to add; its id is not known yet.
 struct DeclaredToken {
   AddedToken token;
-  bool only_if_new = false;  // an added token of this content stays as it is
+  bool only_if_new = false;  // an added token of this content stays as it is, unless it is one of these too
 };
 
 namespace detail {
@@ -46,27 +48,50 @@ namespace detail {
 /// Reads the tokens of a folder.
 class DeclaredTokenReader {
  public:
-  /// `config`, `map` and `added` are the texts of the three files, empty where there is none. Throws `FormatError`.
-  std::vector<DeclaredToken> read(std::string_view config, std::string_view map, std::string_view added) {
+  /// `config`, `map` and `added` are the texts of the three files, empty where there is none; `known` are the added
+  /// tokens of the tokenizer.json. Throws `FormatError`.
+  std::vector<DeclaredToken> read(std::string_view config, std::string_view map, std::string_view added,
+                                  const std::vector<AddedToken>& known) {
     const bool has_decoder = !config.empty() && read_decoder(config);
-    read_named(config, "tokenizer_config.json", !has_decoder ? map : std::string_view());
-    if (!has_decoder && !added.empty()) read_added(added);
+    if (!config.empty()) read_settings(config, "tokenizer_config.json", false);
+    if (!map.empty() && !has_decoder) read_settings(map, "special_tokens_map.json", true);
+    if (!added.empty() && !has_decoder) read_added(added);
+    for (const AddedToken& token : known) {
+      if (!has_decoder) by_id_[token.id] = {token, true};
+    }
+    if (!extra_) extra_ = std::move(additional_);
     std::vector<DeclaredToken> tokens;
-    for (auto& [id, token] : by_id_) {
-      token.special = token.special || is_named(token.content);
-      tokens.push_back({std::move(token), false});
+    for (auto& [id, read] : by_id_) {
+      read.token.special = read.token.special || is_named(read.token.content, false);
+      tokens.push_back({read.finished(), false});
     }
     for (const char* const name : standard_names) put_named(name, tokens);
     for (const auto& entry : named_) {
       if (!is_standard(entry.first)) put_named(entry.first, tokens);
     }
-    for (AddedToken& token : extra_) tokens.push_back({std::move(token), true});
+    if (extra_) {
+      for (const Read& read : *extra_) put_new(read, tokens);
+    }
     return tokens;
   }
 
  private:
   static constexpr std::array<const char*, 7> standard_names{"bos_token", "eos_token", "unk_token", "sep_token",
                                                              "pad_token", "cls_token", "mask_token"};
+
+  /// A token as it is written; whether it is normalized may follow from whether it is special, once that is known.
+  struct Read {
+    AddedToken token;
+    bool normalized_is_known = false;
+    bool is_text = false;           // a text, not an object
+    bool counts_as_special = true;  // for added_tokens.json: an object of tokenizer_config.json does not
+
+    AddedToken finished() const {
+      AddedToken done = token;
+      if (!normalized_is_known) done.normalized = !done.special;
+      return done;
+    }
+  };
 
   static bool is_standard(std::string_view name) {
     return std::find(standard_names.begin(), standard_names.end(), name) != standard_names.end();
@@ -77,9 +102,10 @@ class DeclaredTokenReader {
   }
 
   /// A token from a text, which is special then, or an object.
-  static AddedToken token_of(const Json& value, const std::string& where) {
-    AddedToken token;
-    token.special = value.is_string();
+  static Read token_of(const Json& value, const std::string& where) {
+    Read read;
+    AddedToken& token = read.token;
+    token.special = read.is_text = value.is_string();
     if (value.is_string()) {
       token.content = value.get<std::string>();
     } else {
@@ -96,11 +122,12 @@ class DeclaredTokenReader {
       token.single_word = flag("single_word", false);
       token.lstrip = flag("lstrip", false);
       token.rstrip = flag("rstrip", false);
-      token.normalized = flag("normalized", !token.special);
+      token.normalized = flag("normalized", false);
+      read.normalized_is_known = find_json(value, "normalized") != nullptr;
     }
     if (token.content.size() > longest_token)
       fail(where, "the token is longer than " + std::to_string(longest_token) + " bytes");
-    return token;
+    return read;
   }
 
   /// The tokens of `added_tokens_decoder`; false if there is none.
@@ -123,42 +150,46 @@ class DeclaredTokenReader {
     return true;
   }
 
-  /// Named and extra tokens: those of the map, where it counts, before those of the configuration.
-  void read_named(std::string_view config, const std::string& where, std::string_view map) {
-    if (!config.empty()) read_settings(config, where, false);
-    if (!map.empty()) read_settings(map, "special_tokens_map.json", true);
-  }
-
-  void read_settings(std::string_view text, const std::string& where, bool override) {
+  /// Named and extra tokens of a file; `map`: of special_tokens_map.json, which wins over the configuration.
+  void read_settings(std::string_view text, const std::string& where, bool map) {
     const JsonScan file = scan_settings(text, where);
-    const JsonField* extra = nullptr;
-    for (const char* const name : {"additional_special_tokens", "extra_special_tokens"}) {
-      const JsonField* const found = file.find(name);
-      if (found != nullptr && found->kind != JsonKind::null && found->value != "[]") extra = found;
-    }
     for (const JsonField& field : file.fields) {
       const std::string key(field.name);
       const bool text_token = field.kind == JsonKind::string && key.ends_with("_token");
       if (!text_token && !(is_standard(key) && field.kind == JsonKind::object)) continue;
-      if (override || !named_.contains(key))
-        named_.insert_or_assign(key, token_of(parse_json(field.value, where + ": " + key), where + ": " + key));
+      Read read = token_of(parse_json(field.value, where + ": " + key), where + ": " + key);
+      read.counts_as_special = is_standard(key) && (read.is_text || map);
+      set_named(key, std::move(read));
     }
-    if (extra != nullptr) read_extra(parse_json(extra->value, where), where + ": extra_special_tokens");
+    if (const JsonField* const field = file.find("extra_special_tokens");
+        field != nullptr && field->kind != JsonKind::null)
+      read_extra(*field, where + ": extra_special_tokens", extra_);
+    const JsonField* const field = file.find("additional_special_tokens");
+    if (field == nullptr || field->kind == JsonKind::null) return;
+    additional_.reset();
+    read_extra(*field, where + ": additional_special_tokens", additional_);
+    if (map || extra_is_named_) return;
+    if (extra_ && extra_->empty()) extra_.reset();
+    if (!extra_) extra_ = std::exchange(additional_, std::nullopt);
   }
 
-  void read_extra(const Json& value, const std::string& where) {
-    if (!value.is_array() && !value.is_object())
-      fail(where, "expected a list or an object, found " + describe_json(value));
-    for (auto entry = value.begin(); entry != value.end(); ++entry) {
-      AddedToken token = token_of(*entry, where);
-      if (value.is_object()) {
-        token.special = true;
-        named_.insert_or_assign(entry.key(), std::move(token));
-      } else if (std::none_of(extra_.begin(), extra_.end(),
-                              [&](const AddedToken& other) { return other.content == token.content; })) {
-        extra_.push_back(std::move(token));
+  /// Adds the tokens of a list to `list`, those of an object to the named ones.
+  void read_extra(const JsonField& field, const std::string& where, std::optional<std::vector<Read>>& list) {
+    if (field.kind == JsonKind::object) {
+      const JsonScan object = scan_settings(field.value, where);
+      for (const JsonField& entry : object.fields) {
+        const std::string key(entry.name);
+        Read read = token_of(parse_json(entry.value, where), where + ": " + key);
+        read.counts_as_special = is_standard(key);
+        set_named(key, std::move(read));
+        extra_is_named_ = true;
       }
+      return;
     }
+    const Json value = parse_json(field.value, where);
+    if (!value.is_array()) fail(where, "expected a list or an object, found " + describe_json(value));
+    if (!list) list.emplace();
+    for (const Json& entry : value) list->push_back(token_of(entry, where));
   }
 
   void read_added(std::string_view text) {
@@ -169,39 +200,64 @@ class DeclaredTokenReader {
       if (!entry.value().is_number_integer() || entry.value().get<double>() < 0 ||
           entry.value().get<double>() > 2147483647.0)
         fail(where, "\"" + printable(entry.key()) + "\": expected an id, found " + describe_json(entry.value()));
-      AddedToken token = token_of(entry.key(), where);
-      token.special = is_named(token.content) || is_extra(token.content);
-      token.normalized = !token.special;
-      by_id_[entry.value().get<std::int32_t>()] = std::move(token);
+      Read read = token_of(entry.key(), where);
+      read.token.special = is_named(read.token.content, true) || is_extra(read.token.content);
+      read.token.normalized = !read.token.special;
+      read.normalized_is_known = true;
+      by_id_[entry.value().get<std::int32_t>()] = std::move(read);
     }
   }
 
-  bool is_named(const std::string& content) const {
-    return std::any_of(named_.begin(), named_.end(),
-                       [&](const auto& entry) { return entry.second.content == content; });
+  bool is_named(const std::string& content, bool for_added_tokens) const {
+    return std::any_of(named_.begin(), named_.end(), [&](const auto& entry) {
+      return entry.second.token.content == content && (!for_added_tokens || entry.second.counts_as_special);
+    });
   }
   bool is_extra(const std::string& content) const {
-    return std::any_of(extra_.begin(), extra_.end(), [&](const AddedToken& token) { return token.content == content; });
+    return extra_ &&
+           std::any_of(extra_->begin(), extra_->end(), [&](const Read& read) { return read.token.content == content; });
   }
 
-  void put_named(const std::string& name, std::vector<DeclaredToken>& tokens) const {
-    const auto found = named_.find(name);
+  auto find_named(const std::string& name) {
+    return std::find_if(named_.begin(), named_.end(), [&](const auto& entry) { return entry.first == name; });
+  }
+
+  void set_named(const std::string& name, Read read) {
+    const auto found = find_named(name);
+    if (found == named_.end()) {
+      named_.emplace_back(name, std::move(read));
+    } else {
+      found->second = std::move(read);
+    }
+  }
+
+  void put_named(const std::string& name, std::vector<DeclaredToken>& tokens) {
+    const auto found = find_named(name);
     if (found == named_.end()) return;
-    AddedToken token = found->second;
-    token.special = true;
-    tokens.push_back({std::move(token), true});
+    Read read = found->second;
+    read.token.special = true;
+    put_new(read, tokens);
   }
 
-  std::map<std::int32_t, AddedToken> by_id_;
-  std::map<std::string, AddedToken> named_;
-  std::vector<AddedToken> extra_;
+  /// A text that is there twice is added once; objects are added again, and the last one's flags count.
+  void put_new(const Read& read, std::vector<DeclaredToken>& tokens) {
+    if (read.is_text && !texts_.insert(read.token.content).second) return;
+    tokens.push_back({read.finished(), true});
+  }
+
+  std::map<std::int32_t, Read> by_id_;
+  std::vector<std::pair<std::string, Read>> named_;  // in the order of the files
+  std::optional<std::vector<Read>> extra_, additional_;
+  bool extra_is_named_ = false;  // extra_special_tokens of the configuration are an object
+  std::set<std::string> texts_;
 };
 
 }  // namespace detail
 
-/// The tokens that the files of a model's folder declare, in the order in which they are added. Throws `FormatError` and
-/// `IoError`.
-inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::path& folder) {
+/// The tokens that the files of a model's folder declare, in the order in which they are added to `known`, the added
+/// tokens of its tokenizer.json. Throws `FormatError` and `IoError`.
+inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::path& folder,
+                                                       const std::vector<AddedToken>& known) {
   const auto text = [&](const char* name) {
     const std::filesystem::path path = folder / name;
     return std::filesystem::exists(path) ? read_text(path, detail::settings_limit) : std::string();
@@ -209,7 +265,7 @@ inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::pa
   const std::string config = text("tokenizer_config.json"), map = text("special_tokens_map.json"),
                     added = text("added_tokens.json");
   try {
-    return detail::DeclaredTokenReader().read(config, map, added);
+    return detail::DeclaredTokenReader().read(config, map, added, known);
   } catch (const FormatError& error) {
     throw FormatError(folder.string() + "/" + error.what());
   }
@@ -220,17 +276,21 @@ inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::pa
 template <class IdOf>
 void add_declared_tokens(const std::vector<DeclaredToken>& declared, const IdOf& id_of, std::size_t vocabulary_size,
                          std::vector<AddedToken>& added) {
+  const auto has = [](const std::vector<AddedToken>& tokens, const std::string& content) {
+    return std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& one) { return one.content == content; });
+  };
+  std::optional<std::vector<AddedToken>> before_new;  // what is there when the first comes that must be new
   for (const DeclaredToken& one : declared) {
     if (one.token.content.empty()) continue;
+    if (one.only_if_new && !before_new) before_new = added;
+    if (one.only_if_new && has(*before_new, one.token.content)) continue;
     const auto known = std::find_if(added.begin(), added.end(),
                                     [&](const AddedToken& other) { return other.content == one.token.content; });
     if (known != added.end()) {
-      if (one.only_if_new) continue;
       const AddedToken before = *known;
       *known = one.token;
       known->id = before.id;
       known->special = before.special || one.token.special;
-      if (before.special) known->normalized = before.normalized;
       continue;
     }
     AddedToken token = one.token;

@@ -59,8 +59,8 @@ class Tokenizer {
     TokenizerParts parts = read_tokenizer_json(read_text(json, tokenizer_limits.bytes), json.string());
     const Vocabulary& vocabulary = parts.model.vocabulary();
     add_declared_tokens(
-        read_declared_tokens(folder), [&](const std::string& token) { return vocabulary.id(token); }, vocabulary.size(),
-        parts.added);
+        read_declared_tokens(folder, parts.added), [&](const std::string& token) { return vocabulary.id(token); },
+        vocabulary.size(), parts.added);
     return Tokenizer(std::make_shared<Shared>(std::move(parts), special));
   }
 
