@@ -62,6 +62,11 @@ inline void favour(std::vector<std::string>& corpus, const std::vector<std::stri
 /// A tokenizer.json with the tokens of the lowest ids alone, and the merges that are left.
 inline std::string reduced_tokenizer(const std::filesystem::path& file, std::int64_t tokens) {
   Json json = parse_json(testing::file_bytes(file), file.string());
+  if (json["model"]["vocab"].is_array()) {  // unigram
+    if (json["model"].value("unk_id", std::int64_t{0}) >= tokens) json["model"]["unk_id"] = 0;
+    json["model"]["vocab"].erase(json["model"]["vocab"].begin() + tokens, json["model"]["vocab"].end());
+    return json.dump();
+  }
   Json vocabulary = Json::object(), merges = Json::array();
   for (const auto& [token, id] : json["model"]["vocab"].items())
     if (id.get<std::int64_t>() < tokens) vocabulary[token] = id;
@@ -84,8 +89,39 @@ inline Reader tokenizer_reader(const std::filesystem::path& data) {
   for (const char* name :
        {"gpt2-prefix-tiny", "gpt2-tiny", "llama3-tiny", "qwen2-tiny", "spm-legacy-tiny", "spm-metaspace-tiny"})
     good.push_back(reduced_tokenizer(data / "text" / "tokenizers" / name / "tokenizer.json", 270));
+  // One of every component.
+  for (const auto& folder : std::filesystem::directory_iterator(data / "text" / "components"))
+    good.push_back(reduced_tokenizer(folder.path() / "tokenizer.json", 120));
+  std::sort(good.begin(), good.end());
   favour(reader.corpus, good);
-  reader.words = {"model",
+  reader.words = {"Lowercase",
+                  "StripAccents",
+                  "Strip",
+                  "Prepend",
+                  "Replace",
+                  "NFKD",
+                  "Punctuation",
+                  "Whitespace",
+                  "WhitespaceSplit",
+                  "Metaspace",
+                  "Removed",
+                  "MergedWithNext",
+                  "Contiguous",
+                  "ByteFallback",
+                  "Fuse",
+                  "BPEDecoder",
+                  "Unigram",
+                  "unk_id",
+                  "continuing_subword_prefix",
+                  "end_of_word_suffix",
+                  "\\\\p{L}+",
+                  "[^\\\\W_]",
+                  "(?i:",
+                  "(?<=a)",
+                  "[a-z&&",
+                  "{2,3}",
+                  "\\\\b",
+                  "model",
                   "vocab",
                   "merges",
                   "type",

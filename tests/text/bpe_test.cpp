@@ -45,12 +45,12 @@ struct RandomModel {
 
   BpeModel make(bool whole_words) const {
     Vocabulary::Entries entries;
-    std::array<std::int32_t, 256> bytes{};
     for (std::size_t id = 0; id < tokens.size(); ++id) entries.emplace_back(tokens[id], static_cast<std::int32_t>(id));
-    for (std::size_t byte = 0; byte < 256; ++byte) bytes[byte] = static_cast<std::int32_t>(byte);
     detail::MergeTable table(merges.size());
     for (const auto& [pair, merge] : merges) table.set(pair.first, pair.second, merge);
-    return BpeModel(Vocabulary(entries), BpeSymbols(bytes), std::move(table), whole_words);
+    Vocabulary vocabulary(entries);
+    BpeSymbols bytes = BpeSymbols::of_bytes(vocabulary, {});
+    return BpeModel(std::move(vocabulary), std::move(bytes), std::move(table), whole_words);
   }
 
   /// The definition: join the leftmost pair of lowest rank until there is none.

@@ -10,12 +10,20 @@ namespace {
 
 using namespace veneer;
 
-constexpr DecodeRules huggingface{
-    .pieces = true, .byte_tokens = true, .whole_runs = true, .leading = LeadingMark::spaces, .leading_spaces = 1};
-constexpr DecodeRules sentencepiece{
-    .pieces = true, .byte_tokens = true, .whole_runs = false, .leading = LeadingMark::first};
+using Steps = std::vector<Decoder>;
 
-std::string decode(const DecodeRules& rules, const std::vector<std::string>& tokens, bool eager = false) {
+Steps huggingface(std::size_t spaces = 1) {
+  return {decoders::Replace(std::string(piece_space), " "), decoders::ByteFallback{}, decoders::Fuse{},
+          decoders::Strip(" ", spaces, 0)};
+}
+
+Steps sentencepiece(bool each = false) {
+  decoders::ByteFallback bytes;
+  bytes.whole_runs = false;
+  return {decoders::LeadingMark(each), decoders::Replace(std::string(piece_space), " "), bytes};
+}
+
+std::string decode(const Steps& rules, const std::vector<std::string>& tokens, bool eager = false) {
   TokenDecoder decoder(rules, eager);
   std::string text;
   for (const std::string& token : tokens) decoder.push(token, text);
@@ -27,25 +35,21 @@ std::string decode(const DecodeRules& rules, const std::vector<std::string>& tok
 
 TEST_CASE("marks are spaces, and one at the start is taken away", "[text]") {
   for (const bool eager : {false, true}) {
-    CHECK(decode(huggingface, {"▁Hello", "▁world"}, eager) == "Hello world");
-    CHECK(decode(huggingface, {"▁▁a▁", "▁"}, eager) == " a  ");
-    CHECK(decode(huggingface, {"", "▁a"}, eager) == "a");
-    CHECK(decode(huggingface, {"<0x20>", "▁a"}, eager) == " a");
-    DecodeRules all = huggingface;
-    all.leading_spaces = 3;
-    CHECK(decode(all, {"▁▁", "▁▁a"}, eager) == " a");
-    all.leading_spaces = 0;
-    CHECK(decode(all, {"▁a"}, eager) == " a");
+    CHECK(decode(huggingface(), {"▁Hello", "▁world"}, eager) == "Hello world");
+    CHECK(decode(huggingface(), {"▁▁a▁", "▁"}, eager) == " a  ");
+    CHECK(decode(huggingface(), {"", "▁a"}, eager) == "a");
+    CHECK(decode(huggingface(), {"<0x20>", "▁a"}, eager) == " a");
+    CHECK(decode(huggingface(3), {"▁▁", "▁▁a"}, eager) == " a");
+    CHECK(decode(huggingface(0), {"▁a"}, eager) == " a");
   }
 }
 
 TEST_CASE("sentencepiece takes marks of tokens away, not spaces of text", "[text]") {
-  DecodeRules each = sentencepiece;
-  each.leading = LeadingMark::each;
+  const Steps each = sentencepiece(true);
   for (const bool eager : {false, true}) {
-    CHECK(decode(sentencepiece, {"▁", "▁a"}, eager) == " a");
-    CHECK(decode(sentencepiece, {"", "▁▁a"}, eager) == " a");
-    CHECK(decode(sentencepiece, {" ? ", "▁a"}, eager) == " ?  a");
+    CHECK(decode(sentencepiece(), {"▁", "▁a"}, eager) == " a");
+    CHECK(decode(sentencepiece(), {"", "▁▁a"}, eager) == " a");
+    CHECK(decode(sentencepiece(), {" ? ", "▁a"}, eager) == " ?  a");
     CHECK(decode(each, {"▁", "▁", "▁a", "▁b"}, eager) == "a b");
     CHECK(decode(each, {"▁▁a"}, eager) == " a");
   }
@@ -53,17 +57,17 @@ TEST_CASE("sentencepiece takes marks of tokens away, not spaces of text", "[text
 
 TEST_CASE("byte tokens join to characters", "[text]") {
   const std::vector<std::string> e{"<0xC3>", "<0xA9>"};
-  for (const bool eager : {false, true}) CHECK(decode(huggingface, e, eager) == "\xC3\xA9");
+  for (const bool eager : {false, true}) CHECK(decode(huggingface(), e, eager) == "\xC3\xA9");
   const std::string bad = "\xEF\xBF\xBD";
   // 日 and then a byte that is none: all four are lost, or that one alone
   const std::vector<std::string> run{"<0xE6>", "<0x97>", "<0xA5>", "<0xFF>", "x"};
-  CHECK(decode(huggingface, run) == bad + bad + bad + bad + "x");
-  CHECK(decode(sentencepiece, run) == "\xE6\x97\xA5" + bad + "x");
-  CHECK(decode(huggingface, run, true) == "\xE6\x97\xA5" + bad + "x");
+  CHECK(decode(huggingface(), run) == bad + bad + bad + bad + "x");
+  CHECK(decode(sentencepiece(), run) == "\xE6\x97\xA5" + bad + "x");
+  CHECK(decode(huggingface(), run, true) == "\xE6\x97\xA5" + bad + "x");
 }
 
 TEST_CASE("eagerly, a character is printed with its last byte", "[text]") {
-  TokenDecoder decoder(huggingface, true);
+  TokenDecoder decoder(huggingface(), true);
   std::string text;
   decoder.push("<0xE6>", text), decoder.push("<0x97>", text);
   CHECK(text.empty());

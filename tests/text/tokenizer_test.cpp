@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <future>
 #include <span>
 #include <string>
@@ -268,6 +269,42 @@ TEST_CASE("many threads encode at once", "[text]") {
   for (auto& other : others) CHECK(other.get() == expected);
 }
 
+TEST_CASE("tokenizers of any components give the reference's ids and text", "[text]") {
+  std::size_t tokenizers = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(text_data() / "components")) {
+    const std::vector<Json> rows = read_rows(entry.path() / "ids.jsonl");
+    INFO(entry.path());
+    CHECK(rows.size() > 300);
+    CHECK(count_wrong(Tokenizer::from_folder(entry.path()), rows, strings()) == 0);
+    ++tokenizers;
+  }
+  CHECK(tokenizers == 11);
+}
+
+TEST_CASE("a pattern that takes exponential time is an error of the text", "[text]") {
+  const Tokenizer tokenizer = Tokenizer::from_file(text_data() / "bad_tokenizers" / "regex-other.json");
+  CHECK_FALSE(tokenizer.encode("aaaa").empty());
+  CHECK_THROWS_WITH(tokenizer.encode("bb" + std::string(100, 'a') + "b"), Catch::Contains("gives up"));
+}
+
+TEST_CASE("offsets cover what is normalized and marked", "[text]") {
+  Json root = read_json(text_data() / "tokenizers" / "gpt2-tiny" / "tokenizer.json");
+  root["normalizer"] = {
+      {"type", "Sequence"},
+      {"normalizers", {Json{{"type", "NFD"}}, Json{{"type", "StripAccents"}}, Json{{"type", "Lowercase"}}}}};
+  const Tokenizer tokenizer = Tokenizer::from_json(root.dump());
+  const std::string text = "\xC3\x89X \xC3\x89";  // ÉX É
+  const Encoding encoding = tokenizer.encode_with_offsets(text, bare);
+  CHECK(encoding.ids == tokenizer.encode("ex e", bare));
+  CHECK(encoding.offsets.front().begin == 0);
+  CHECK(encoding.offsets.back().end == text.size());
+  std::size_t covered = 0;
+  for (const ByteRange& range : encoding.offsets) {
+    CHECK(range.begin <= covered);
+    covered = range.end;
+  }
+}
+
 TEST_CASE("malformed tokenizers are refused for the right reason", "[text]") {
   const auto folder = text_data() / "bad_tokenizers";
   const Json expected = read_json(folder / "expect.json");
@@ -303,21 +340,27 @@ TEST_CASE("forms that are not supported are refused by name", "[text]") {
     }
     return std::string("loads");
   };
-  const Json space = {{"type", "Prepend"}, {"prepend", "_"}};
-  CHECK_THAT(refused(with("normalizer", space)),
-             Catch::Contains("unsupported_normalizer") && Catch::Contains("Prepend"));
-  CHECK_THAT(refused(with("normalizer", {{"type", "Sequence"}, {"normalizers", {space}}})), Catch::Contains("Prepend"));
-  CHECK_THAT(refused(with("pre_tokenizer", {{"type", "Whitespace"}})), Catch::Contains("Whitespace"));
-  CHECK_THAT(refused(with("pre_tokenizer", nullptr)), Catch::Contains("unsupported_pre_tokenizer"));
-  CHECK_THAT(refused(with("decoder", {{"type", "ByteFallback"}})), Catch::Contains("ByteFallback"));
-  CHECK_THAT(refused(with("model", {{"type", "Unigram"}})), Catch::Contains("Unigram"));
+  const auto type = [](const char* name) { return Json{{"type", name}}; };
+  for (const char* name : {"BertNormalizer", "Precompiled", "Nmt"})
+    CHECK_THAT(refused(with("normalizer", type(name))),
+               Catch::StartsWith("unsupported_normalizer") && Catch::Contains(name));
+  CHECK_THAT(refused(with("normalizer", {{"type", "Sequence"}, {"normalizers", {type("NFC"), type("Nmt")}}})),
+             Catch::Contains("Nmt"));
+  for (const char* name : {"BertPreTokenizer", "UnicodeScripts", "CharDelimiterSplit"})
+    CHECK_THAT(refused(with("pre_tokenizer", type(name))),
+               Catch::StartsWith("unsupported_pre_tokenizer") && Catch::Contains(name));
+  for (const char* name : {"WordPiece", "CTC"})
+    CHECK_THAT(refused(with("decoder", type(name))), Catch::StartsWith("unsupported_decoder") && Catch::Contains(name));
+  for (const char* name : {"WordPiece", "WordLevel"})
+    CHECK_THAT(refused(with("model", type(name))), Catch::StartsWith("unsupported_model") && Catch::Contains(name));
+  CHECK_THAT(refused(with("model", type("Unigram"))),
+             Catch::Contains("missing_field") && Catch::Contains("model.vocab"));
+  const Json lookbehind = {{"type", "Split"}, {"pattern", {{"Regex", "(?<=a+)b"}}}, {"behavior", "Isolated"}};
+  CHECK_THAT(refused(with("pre_tokenizer", lookbehind)), Catch::StartsWith("unsupported_pattern"));
   CHECK_THAT(refused(with("post_processor", {{"type", "BertProcessing"}})), Catch::Contains("BertProcessing"));
   CHECK(refused(with("truncation", {{"max_length", 3}})) == "loads");
 
   Json root = parse_json(good, "ok.json");
-  root["model"]["byte_fallback"] = true;
-  CHECK_THAT(refused(root.dump()), Catch::Contains("unsupported_option") && Catch::Contains("byte_fallback"));
-  root = parse_json(good, "ok.json");
   root["added_tokens"][0]["content"] = std::string(longest_token + 1, 'a');
   CHECK_THAT(refused(root.dump()), Catch::Contains("too_large | ") && Catch::Contains("added_tokens[0].content"));
   root = parse_json(good, "ok.json");

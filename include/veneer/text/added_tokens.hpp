@@ -75,6 +75,7 @@ class AddedTokenSet {
       std::size_t begin = at;
       std::size_t end = at + match.length;
       at = end;  // a token that does not count still hides those inside it
+      if (begin < done) continue;  // white space that the token before took
       if (token.special && !takes(begin, end)) continue;
       if (token.single_word && !stands_alone(text, begin, end)) continue;
       if (token.lstrip) {

@@ -52,7 +52,13 @@ class MergeTable {
   /// A pair given twice has its later rank.
   void set(std::int32_t left, std::int32_t right, Merge merge) {
     slots_[place(key_of(left, right))] = {key_of(left, right), merge};
+    const auto rank = static_cast<std::size_t>(merge.rank);
+    if (results_.size() <= rank) results_.resize(rank + 1, -1);
+    results_[rank] = merge.result;
   }
+
+  /// What the pair of a rank makes.
+  std::int32_t result(std::size_t rank) const { return results_[rank]; }
 
   const Merge* find(std::int32_t left, std::int32_t right) const {
     if (slots_.empty()) return nullptr;
@@ -80,6 +86,7 @@ class MergeTable {
   }
 
   std::vector<Slot> slots_;
+  std::vector<std::int32_t> results_;
   int shift_ = 60;
 };
 
@@ -131,7 +138,7 @@ struct BpeScratch {
     std::uint32_t next;
   };
   std::vector<Symbol> symbols;
-  std::vector<std::uint32_t> begins;      // of each symbol, in the word's bytes: only where lengths are asked for
+  std::vector<ByteRange> places;          // of each symbol, in the word's bytes: only where they are asked for
   std::vector<std::uint64_t> candidates;  // a heap of rank << 32 | position of the left symbol, the least on top
   WordCache cache;
 };
@@ -152,6 +159,8 @@ class BpeModel {
   const Vocabulary& vocabulary() const { return vocabulary_; }
   bool whole_words() const { return whole_words_; }
 
+  const BpeSymbols& symbols() const { return symbols_; }
+
   /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for one of 4 GiB.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
     if (const auto known = scratch.cache.find(word); !known.empty()) {
@@ -168,20 +177,18 @@ class BpeModel {
     scratch.cache.insert(word, {out.data() + before, out.size() - before});
   }
 
-  /// The same, and how many bytes of the word each id takes.
+  /// The same, and the bytes of the word that each id takes.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out,
-              std::vector<std::uint32_t>& lengths) const {
+              std::vector<ByteRange>& places) const {
     if (const auto whole = find_word(word)) {
       out.push_back(*whole);
-      lengths.push_back(static_cast<std::uint32_t>(word.size()));
+      places.push_back({0, word.size()});
       return;
     }
-    merge(word, scratch, &scratch.begins);
+    merge(word, scratch, &scratch.places);
     for_each_symbol(scratch, [&](std::uint32_t i) {
-      const std::uint32_t next = scratch.symbols[i].next;
-      const auto end = next == Scratch::none ? static_cast<std::uint32_t>(word.size()) : scratch.begins[next];
       out.push_back(scratch.symbols[i].id);
-      lengths.push_back(end - scratch.begins[i]);
+      places.push_back(scratch.places[i]);
     });
   }
 
@@ -202,17 +209,17 @@ class BpeModel {
     for (std::uint32_t i = 0; i != Scratch::none; i = scratch.symbols[i].next) f(i);
   }
 
-  void merge(std::string_view word, Scratch& scratch, std::vector<std::uint32_t>* begins) const {
+  void merge(std::string_view word, Scratch& scratch, std::vector<ByteRange>* places) const {
     expects(word.size() < Scratch::none, "veneer::BpeModel::encode(word): 4 GiB that can't be cut anywhere");
     auto& symbols = scratch.symbols;
     auto& heap = scratch.candidates;
     symbols.clear();
     heap.clear();
-    if (begins != nullptr) begins->clear();
-    symbols_.cut(word, [&](std::int32_t id, std::size_t begin) {
+    if (places != nullptr) places->clear();
+    symbols_.cut(word, [&](std::int32_t id, ByteRange place) {
       const auto i = static_cast<std::uint32_t>(symbols.size());
       symbols.push_back({id, i == 0 ? Scratch::none : i - 1, i + 1});
-      if (begins != nullptr) begins->push_back(static_cast<std::uint32_t>(begin));
+      if (places != nullptr) places->push_back(place);
     });
     if (symbols.empty()) return;
     symbols.back().next = Scratch::none;
@@ -226,10 +233,12 @@ class BpeModel {
       Scratch::Symbol& left = symbols[position];
       if (left.id < 0 || left.next == Scratch::none) continue;
       Scratch::Symbol& right = symbols[left.next];
-      // Either symbol may have been joined to another since the pair was proposed: its rank is then another.
+      // Either symbol may have been joined to another since the pair was proposed. As in tokenizers, the place keeps its
+      // turn if what is there now makes the same token.
       const detail::MergeTable::Merge* const found = merges_.find(left.id, right.id);
-      if (found == nullptr || static_cast<std::uint64_t>(found->rank) != best >> 32) continue;
+      if (found == nullptr || found->result != merges_.result(static_cast<std::size_t>(best >> 32))) continue;
       left.id = found->result;
+      if (places != nullptr) join((*places)[position], (*places)[left.next]);
       left.next = right.next;
       right.id = -1;
       if (left.next != Scratch::none) {
@@ -238,6 +247,10 @@ class BpeModel {
       }
       if (left.previous != Scratch::none) propose_again(left.previous, scratch);
     }
+  }
+
+  static void join(ByteRange& left, const ByteRange& right) {
+    left = {std::min(left.begin, right.begin), std::max(left.end, right.end)};
   }
 
   /// Puts the pair at `position` behind the heap if the table has it.

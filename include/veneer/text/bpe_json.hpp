@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe_json.hpp
-/// Reads the `model` of a tokenizer.json: byte-pair encoding over bytes, or over characters as sentencepiece has it.
+/// Reads a `model` of type BPE in a tokenizer.json: byte-pair encoding over bytes or over characters.
 ///
-///     vocab     {"token": id, ...}; over bytes in the byte alphabet, all 256 among them
-///               over characters with <0x00> to <0xFF>, if `byte_fallback` is on
+///     vocab     {"token": id, ...}; over bytes in the byte alphabet
 ///     merges    [["a", "b"], ...] or ["a b", ...], the first learned first
+///
+/// `continuing_subword_prefix` goes before every character of a word but the first, and a merge drops that of its right
+/// part; `end_of_word_suffix` goes after the last character.
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,23 +22,12 @@
 #include "veneer/text/added_tokens.hpp"
 #include "veneer/text/bpe.hpp"
 #include "veneer/text/bpe_symbols.hpp"
-#include "veneer/text/byte_level.hpp"
-#include "veneer/text/piece_text.hpp"
+#include "veneer/text/piece_cuts.hpp"
 #include "veneer/text/pipeline_json.hpp"
 #include "veneer/text/tokenizer_file.hpp"
 #include "veneer/text/vocabulary.hpp"
 
 namespace veneer::detail {
-
-/// Refuses a model that is not byte-pair encoding.
-inline void check_model_type(const TokenizerFile& file, const Json& model) {
-  const Json* type = find_json(model, "type");
-  if (type == nullptr) return;  // files of the first versions say nothing; what follows is checked either way
-  file.expect(type->is_string(), "model.type", *type, "a text");
-  if (type->get_ref<const std::string&>() == "BPE") return;
-  file.fail(TokenizerReason::unsupported_model, "model.type",
-            "the model " + describe_json(*type) + " is not supported; supported: BPE");
-}
 
 /// The reader of `model`.
 class BpeReader : TokenizerFile {
@@ -45,6 +36,15 @@ class BpeReader : TokenizerFile {
   BpeReader(const TokenizerFile& file, const std::vector<AddedToken>& added, const TextPipeline& pipeline)
       : TokenizerFile(file), added_(added), pipeline_(pipeline) {}
 
+  /// Whether a `model` can encode bytes as they are, without writing them as characters.
+  static bool takes_bytes(const Json& model) {
+    const auto empty = [&](const char* name) {
+      const Json* const affix = find_json(model, name);
+      return is_absent(affix) || (affix->is_string() && affix->get_ref<const std::string&>().empty());
+    };
+    return empty("continuing_subword_prefix") && empty("end_of_word_suffix");
+  }
+
   /// Fills `cuts` for a model over characters. Throws `TokenizerError`.
   BpeModel read(const Json& model, PieceCuts& cuts) const {
     only(model, "model",
@@ -52,59 +52,41 @@ class BpeReader : TokenizerFile {
           "byte_fallback", "ignore_merges", "vocab", "merges"});
     Vocabulary vocabulary = read_vocabulary(model);
     check_options(model, vocabulary);
-    BpeSymbols symbols = pipeline_.pieces() ? BpeSymbols(vocabulary, read_fallback(model, vocabulary))
-                                            : BpeSymbols(find_bytes(vocabulary));
+    BpeSymbols::Affixes affixes{affix(model, "continuing_subword_prefix"), affix(model, "end_of_word_suffix")};
     std::vector<char32_t> joins;
-    MergeTable merges = read_merges(model, vocabulary, joins);
+    MergeTable merges = read_merges(model, vocabulary, affixes.prefix.size(), joins);
+    const BpeSymbols::Fallback fallback = read_fallback(model, vocabulary);
+    BpeSymbols symbols = pipeline_.bytes ? BpeSymbols::of_bytes(vocabulary, fallback)
+                                         : BpeSymbols::of_characters(vocabulary, fallback, std::move(affixes));
+    if (!symbols.bytes() || symbols.has_gaps()) check_unknown(model, fallback);
     const bool whole_words = flag_or(model, "ignore_merges", "model", false);
     // A word that is a token as a whole must be seen as a whole.
-    const bool may_cut = pipeline_.pieces() && symbols.knows(piece_space_character) && !whole_words;
-    cuts = PieceCuts(std::move(joins), may_cut, pipeline_.splits_pieces);
+    const bool may_cut = !symbols.bytes() && symbols.knows(piece_space_character) && !whole_words;
+    const bool drops = may_cut && fallback.unknown == BpeSymbols::none && !symbols.knows_all_bytes();
+    cuts = PieceCuts(std::move(joins), may_cut, drops ? std::optional(symbols) : std::nullopt);
     return BpeModel(std::move(vocabulary), std::move(symbols), std::move(merges), whole_words);
   }
 
  private:
-  std::array<std::int32_t, 256> find_bytes(const Vocabulary& vocabulary) const {
-    std::array<std::int32_t, 256> byte_ids{};
-    for (std::size_t byte = 0; byte < 256; ++byte) {
-      std::string token;
-      append_utf8(token, byte_alphabet[byte]);
-      const auto found = vocabulary.id(token);
-      if (!found) {
-        fail(Reason::missing_byte, "model.vocab",
-             "the token \"" + token + "\" for the byte " + std::to_string(byte) +
-                 " is missing: a byte-level vocabulary holds all 256");
-      }
-      byte_ids[byte] = *found;
-    }
-    return byte_ids;
-  }
-
-  /// What becomes of characters that are no tokens.
+  /// What becomes of what is no token.
   BpeSymbols::Fallback read_fallback(const Json& model, const Vocabulary& vocabulary) const {
     BpeSymbols::Fallback fallback;
+    fallback.bytes = flag_or(model, "byte_fallback", "model", false);
     fallback.fuse_unknown = flag_or(model, "fuse_unk", "model", false);
-    if (const Json* unknown = find_json(model, "unk_token"); !is_absent(unknown)) {
-      const auto id = vocabulary.id(unknown->get_ref<const std::string&>());
-      if (!id) fail(Reason::missing_unk, "model.unk_token", describe_json(*unknown) + " is not in the vocabulary");
-      fallback.unknown = *id;
-    }
-    if (!flag_or(model, "byte_fallback", "model", false)) return fallback;
-    std::size_t there = 0;
-    std::string missing;
-    for (std::size_t byte = 0; byte < 256; ++byte) {
-      const std::string token = byte_token(static_cast<unsigned char>(byte));
-      if (vocabulary.id(token)) {
-        ++there;
-      } else {
-        missing = token;
-      }
-    }
-    // Without any, all is unknown. With some, it would depend on the character.
-    if (there != 0 && there != 256)
-      fail(Reason::missing_byte, "model.vocab", "byte_fallback is on, and the token " + missing + " is missing");
-    fallback.bytes = there == 256;
+    if (const Json* unknown = find_json(model, "unk_token"); !is_absent(unknown))
+      fallback.unknown = vocabulary.id(unknown->get_ref<const std::string&>()).value_or(BpeSymbols::none);
     return fallback;
+  }
+
+  /// Refuses an unknown token that the model may have to use and does not have.
+  void check_unknown(const Json& model, const BpeSymbols::Fallback& fallback) const {
+    const Json* unknown = find_json(model, "unk_token");
+    if (!is_absent(unknown) && fallback.unknown == BpeSymbols::none)
+      fail(Reason::missing_unk, "model.unk_token", describe_json(*unknown) + " is not in the vocabulary");
+  }
+
+  std::string affix(const Json& model, const char* name) const {
+    return is_absent(find_json(model, name)) ? "" : text(model, name, "model");
   }
 
   void check_options(const Json& model, const Vocabulary& vocabulary) const {
@@ -113,17 +95,6 @@ class BpeReader : TokenizerFile {
       fail(Reason::unsupported_option, "model.dropout",
            "found " + describe_json(*dropout) + ": ids would be random; expected null");
     }
-    for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-      const Json* affix = find_json(model, name);
-      if (is_absent(affix) || (affix->is_string() && affix->get_ref<const std::string&>().empty())) continue;
-      fail(Reason::unsupported_option, std::string("model.") + name,
-           "found " + describe_json(*affix) + ": not supported; expected null");
-    }
-    if (flag_or(model, "byte_fallback", "model", false) && !pipeline_.pieces()) {
-      fail(Reason::unsupported_option, "model.byte_fallback",
-           "is true, as in sentencepiece models, in a byte-level tokenizer: not supported");
-    }
-    flag_or(model, "fuse_unk", "model", false);  // nothing is unknown where all bytes are in the vocabulary
     const Json* unknown = find_json(model, "unk_token");
     if (is_absent(unknown)) return;
     expect(unknown->is_string(), "model.unk_token", *unknown, "a text or null");
@@ -151,8 +122,9 @@ class BpeReader : TokenizerFile {
     return vocabulary;
   }
 
-  /// `joins`: the characters that a merge puts before a "▁".
-  MergeTable read_merges(const Json& model, const Vocabulary& vocabulary, std::vector<char32_t>& joins) const {
+  /// `prefix`: bytes that a merge drops of its right part. `joins`: the characters that a merge puts before a "▁".
+  MergeTable read_merges(const Json& model, const Vocabulary& vocabulary, std::size_t prefix,
+                         std::vector<char32_t>& joins) const {
     const Json& merges = member(model, "merges", "model.merges");
     expect(merges.is_array(), "model.merges", merges, "a list");
     if (merges.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
@@ -165,11 +137,11 @@ class BpeReader : TokenizerFile {
       // The first line of a merges.txt, in files that were made of one.
       if (merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version")) continue;
       const auto [left, right] = merge_parts(merge, rank);
-      joined.assign(left).append(right);
+      joined.assign(left).append(right.substr(std::min(prefix, right.size())));
       const auto left_id = vocabulary.id(left);
       const auto right_id = vocabulary.id(right);
       const auto result = vocabulary.id(joined);
-      if (!left_id || !right_id || !result) {
+      if (!left_id || !right_id || !result || right.size() < prefix) {
         fail(Reason::bad_merge, merge_key(rank),
              "of \"" + printable(left) + "\" and \"" + printable(right) +
                  "\": these two and what they make must be in the vocabulary");

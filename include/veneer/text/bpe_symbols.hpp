@@ -2,12 +2,15 @@
 /// \file bpe_symbols.hpp
 /// What a word is made of before anything is merged.
 ///
-///     byte level       every byte is a token
-///     sentencepiece    every character that is a token; of others the bytes, as <0x00> to <0xFF>, or the unknown token
+///     bytes            each by its character in the byte alphabet of GPT-2
+///     characters       each that is a token, with a prefix or suffix where the model has them
+///
+/// What is no token becomes its bytes, as <0x00> to <0xFF>, or the unknown token, or nothing.
 ///
 /// Kudo and Richardson, "SentencePiece", arXiv:1808.06226; byte fallback as in its trainer's `byte_fallback`.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -15,9 +18,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "veneer/core/error.hpp"
+#include "veneer/text/byte_level.hpp"
+#include "veneer/text/normalize.hpp"
 #include "veneer/text/unicode.hpp"
 #include "veneer/text/vocabulary.hpp"
 
@@ -46,67 +52,144 @@ class BpeSymbols {
  public:
   static constexpr std::int32_t none = -1;
 
-  /// Bytes: the id of each.
-  explicit BpeSymbols(const std::array<std::int32_t, 256>& byte_ids) : byte_ids_(byte_ids) {}
-
   struct Fallback {
-    bool bytes = false;           // a character that is no token becomes its bytes, which are tokens
+    bool bytes = false;           // what is no token becomes its bytes, if all of them are tokens
     std::int32_t unknown = none;  // else this, or nothing at all
     bool fuse_unknown = false;    // neighbours become one
   };
 
-  /// Characters: those of the vocabulary.
-  BpeSymbols(const Vocabulary& vocabulary, Fallback fallback)
-      : fallback_(fallback), characters_(std::make_shared<Characters>()) {
+  /// What is put before every character but the first of a word, and after the last, before it is looked up.
+  struct Affixes {
+    std::string prefix, suffix;
+    bool empty() const { return prefix.empty() && suffix.empty(); }
+  };
+
+  /// Words of bytes, each a character of the byte alphabet in the vocabulary.
+  static BpeSymbols of_bytes(const Vocabulary& vocabulary, Fallback fallback) {
+    BpeSymbols symbols(vocabulary, fallback);
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      symbols.byte_ids_[byte] = vocabulary.id(spelling_of(static_cast<unsigned char>(byte))).value_or(none);
+      symbols.gaps_ = symbols.gaps_ || symbols.byte_ids_[byte] == none;
+    }
+    return symbols;
+  }
+
+  /// Words of characters.
+  static BpeSymbols of_characters(const Vocabulary& vocabulary, Fallback fallback, Affixes affixes = {}) {
+    BpeSymbols symbols(vocabulary, fallback);
+    symbols.characters_ = std::make_shared<Characters>();
     vocabulary.for_each([&](std::string_view text, std::int32_t id) {
       const CodePoint point = text.empty() ? CodePoint{} : decode_utf8(text, 0);
-      if (point.length == text.size() && point.length > 0) characters_->set(point.value, id);
+      if (point.length == text.size() && point.length > 0) symbols.characters_->set(point.value, id);
     });
-    for (std::size_t byte = 0; byte < 256 && fallback_.bytes; ++byte) {
-      const auto id = vocabulary.id(byte_token(static_cast<unsigned char>(byte)));
-      expects(id.has_value(), "veneer::BpeSymbols(vocabulary, fallback): bytes need the tokens <0x00> to <0xFF>");
-      byte_ids_[byte] = *id;
-    }
+    if (!affixes.empty()) symbols.spelled_ = std::make_shared<Spelled>(vocabulary, std::move(affixes));
+    return symbols;
   }
 
   /// Whether words are made of bytes.
   bool bytes() const { return characters_ == nullptr; }
 
-  /// Whether the character is a token. Only for symbols that are characters.
-  bool knows(char32_t character) const { return characters_->id(character) != none; }
+  /// Whether a byte may be no token. Only for symbols that are bytes.
+  bool has_gaps() const { return gaps_; }
 
-  /// Calls `emit(id, begin)` for the symbols of a word, which is UTF-8 unless they are bytes; `begin` is a byte of it.
+  /// Whether the character is a token, wherever it stands. Only for symbols that are characters.
+  bool knows(char32_t character) const { return spelled_ == nullptr && characters_->id(character) != none; }
+
+  /// Whether every character becomes a symbol: itself or its bytes.
+  bool knows_all_bytes() const {
+    return fallback_.bytes && std::find(byte_tokens_.begin(), byte_tokens_.end(), none) == byte_tokens_.end();
+  }
+
+  /// Calls `emit(id, bytes)` for the symbols of a word, which is UTF-8 unless they are bytes.
   template <class Emit>
   void cut(std::string_view word, const Emit& emit) const {
+    Run<Emit> run{*this, emit, std::nullopt};
     if (bytes()) {
-      for (std::size_t at = 0; at < word.size(); ++at) emit(byte_ids_[static_cast<unsigned char>(word[at])], at);
-      return;
-    }
-    constexpr std::size_t nowhere = std::string_view::npos;
-    std::size_t unknown = nowhere;  // where a character without a token waits for its neighbours
-    const auto end_unknown = [&] {
-      if (unknown != nowhere) emit(fallback_.unknown, unknown);
-      unknown = nowhere;
-    };
-    for (std::size_t at = 0; at < word.size();) {
-      const CodePoint point = decode_utf8(word, at);
-      const std::string_view character = word.substr(at, point.length);
-      if (const std::int32_t id = characters_->id(point.value); id != none) {
-        end_unknown();
-        emit(id, at);
-      } else if (fallback_.bytes) {
-        for (std::size_t i = 0; i < character.size(); ++i)
-          emit(byte_ids_[static_cast<unsigned char>(character[i])], at + i);
-      } else if (fallback_.unknown != none) {
-        if (!fallback_.fuse_unknown) end_unknown();
-        if (unknown == nowhere) unknown = at;
+      for (std::size_t at = 0; at < word.size(); ++at) {
+        const auto byte = static_cast<unsigned char>(word[at]);
+        run.take(byte_ids_[byte], {at, at + 1}, [&] { return spelling_of(byte); });
       }
-      at += point.length;
+    } else {
+      for (std::size_t at = 0; at < word.size();) {
+        const CodePoint point = decode_utf8(word, at);
+        const std::size_t end = at + point.length;
+        const auto spelling = [&] { return spelled(word, at, end); };
+        const std::int32_t id = spelled_ == nullptr ? characters_->id(point.value) : spelled_->id(spelling());
+        run.take(id, {at, end}, spelling);
+        at = end;
+      }
     }
-    end_unknown();
+    run.end_unknown();
   }
 
  private:
+  BpeSymbols(const Vocabulary& vocabulary, Fallback fallback) : fallback_(fallback) {
+    for (std::size_t byte = 0; byte < 256 && fallback_.bytes; ++byte)
+      byte_tokens_[byte] = vocabulary.id(byte_token(static_cast<unsigned char>(byte))).value_or(none);
+  }
+
+  static std::string spelling_of(unsigned char byte) {
+    std::string text;
+    append_utf8(text, detail::byte_alphabet[byte]);
+    return text;
+  }
+
+  /// How the character at [at, end) of a word is looked up.
+  std::string spelled(std::string_view word, std::size_t at, std::size_t end) const {
+    const std::string character(word.substr(at, end - at));
+    if (spelled_ == nullptr) return character;
+    const Affixes& affixes = spelled_->affixes;
+    return (at > 0 ? affixes.prefix : "") + character + (end == word.size() ? affixes.suffix : "");
+  }
+
+  /// One word on its way.
+  template <class Emit>
+  struct Run {
+    const BpeSymbols& symbols;
+    const Emit& emit;
+    std::optional<ByteRange> unknown;  // what has no token and waits for its neighbours
+
+    void end_unknown() {
+      if (unknown) emit(symbols.fallback_.unknown, *unknown);
+      unknown.reset();
+    }
+
+    /// `spelling()` is what has no token where `id` is none.
+    template <class Spelling>
+    void take(std::int32_t id, ByteRange bytes, const Spelling& spelling) {
+      if (id != none) {
+        end_unknown();
+        emit(id, bytes);
+      } else if (!(symbols.fallback_.bytes && fall_back(spelling(), bytes)) && symbols.fallback_.unknown != none) {
+        if (!symbols.fallback_.fuse_unknown) end_unknown();
+        unknown = {unknown ? unknown->begin : bytes.begin, bytes.end};
+      }
+    }
+
+    /// As tokenizers does, what is unknown and waits is put behind these bytes.
+    bool fall_back(const std::string& text, ByteRange bytes) const {
+      const auto id = [&](char byte) { return symbols.byte_tokens_[static_cast<unsigned char>(byte)]; };
+      if (std::any_of(text.begin(), text.end(), [&](char byte) { return id(byte) == none; })) return false;
+      const bool each = text.size() == bytes.end - bytes.begin;
+      for (std::size_t i = 0; i < text.size(); ++i)
+        emit(id(text[i]), each ? ByteRange{bytes.begin + i, bytes.begin + i + 1} : bytes);
+      return true;
+    }
+  };
+
+  /// Every token by its text, for words with affixes.
+  struct Spelled {
+    Spelled(const Vocabulary& vocabulary, Affixes with) : affixes(std::move(with)) {
+      vocabulary.for_each([&](std::string_view text, std::int32_t token) { ids.emplace(text, token); });
+    }
+    std::int32_t id(const std::string& text) const {
+      const auto found = ids.find(text);
+      return found == ids.end() ? none : found->second;
+    }
+    Affixes affixes;
+    std::unordered_map<std::string, std::int32_t> ids;
+  };
+
   /// Ids by code point, in pages of 256.
   class Characters {
    public:
@@ -132,9 +215,12 @@ class BpeSymbols {
     }
   };
 
-  std::array<std::int32_t, 256> byte_ids_{};
+  std::array<std::int32_t, 256> byte_ids_{};     // of the byte alphabet
+  std::array<std::int32_t, 256> byte_tokens_{};  // <0x00> to <0xFF>
   Fallback fallback_;
+  bool gaps_ = false;
   std::shared_ptr<Characters> characters_;
+  std::shared_ptr<Spelled> spelled_;
 };
 
 }  // namespace veneer

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file normalize.hpp
-/// Normalization form C, with the place in the original text that each byte of the result comes from.
+/// The four Unicode normalization forms, with the place in the original text that each byte of the result comes from.
 ///
 ///     nfc("e" U+0301 "x")   "é" U+0078          é comes from [0, 1), x from [3, 4)
+///
+/// NFD and NFKD decompose, canonically or with compatibility mappings; NFC and NFKC compose what is left.
 ///
 /// Unicode Standard Annex 15, on the tables of utf8proc. Vocabularies are made by a library whose tables are of Unicode
 /// 9, so what later versions changed is undone here, and characters that compose since then are left alone; all other
@@ -33,6 +35,8 @@ struct ByteRange {
   std::size_t end = 0;
   friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
+
+enum class NormalForm { nfc, nfd, nfkc, nfkd };
 
 /// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a character share
 /// one.
@@ -68,6 +72,17 @@ inline constexpr auto newer_composites = std::to_array<CodePointRange>({{0x105C9
                                                                         {0x16121, 0x16128},
                                                                         {0x16D68, 0x16D6A}});
 
+// Characters with a compatibility decomposition that Unicode 10 and later assigned.
+inline constexpr auto newer_compatibility = std::to_array<CodePointRange>({{0x32FF, 0x32FF},
+                                                                           {0xA7F2, 0xA7F4},
+                                                                           {0xAB69, 0xAB69},
+                                                                           {0x10781, 0x10785},
+                                                                           {0x10787, 0x107B0},
+                                                                           {0x107B2, 0x107BA},
+                                                                           {0x1E030, 0x1E06D},
+                                                                           {0x1F16C, 0x1F16C},
+                                                                           {0x1FBF0, 0x1FBF9}});
+
 inline int combining_class(char32_t value) {
   if (value < 0x300 || in_ranges(newer_marks, value)) return 0;
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(value))->combining_class;
@@ -91,8 +106,23 @@ struct MovingCharacter {
   int change;
 };
 
-/// The canonical decomposition of `text`, marks in canonical order.
-inline std::vector<MovingCharacter> decompose(std::string_view text) {
+/// The parts that a character decomposes to, in `parts`; returns their count.
+inline std::size_t decompose_character(char32_t value, bool compatibility, std::array<utf8proc_int32_t, 32>& parts) {
+  parts[0] = static_cast<utf8proc_int32_t>(value);
+  if (value < 0xA0 || in_ranges(newer_composites, value)) return 1;
+  if (compatibility && in_ranges(newer_compatibility, value)) return 1;
+  int boundary = 0;
+  const int options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0);
+  const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(value), parts.data(),
+                                                         static_cast<utf8proc_ssize_t>(parts.size()),
+                                                         static_cast<utf8proc_option_t>(options), &boundary);
+  expects(count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size()),
+          "veneer::normal_form(text): utf8proc failed");
+  return static_cast<std::size_t>(count);
+}
+
+/// The canonical or compatibility decomposition of `text`, marks in canonical order.
+inline std::vector<MovingCharacter> decompose(std::string_view text, bool compatibility) {
   std::vector<MovingCharacter> out;
   out.reserve(text.size());
   std::size_t marks = 0;  // where the run of marks at the end begins
@@ -102,18 +132,11 @@ inline std::vector<MovingCharacter> decompose(std::string_view text) {
   };
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = decode_utf8(text, at);
-    expects(point.length > 0, "veneer::nfc(text): the text is not UTF-8");
+    expects(point.length > 0, "veneer::normal_form(text): the text is not UTF-8");
     at += point.length;
-    std::array<utf8proc_int32_t, 8> parts{static_cast<utf8proc_int32_t>(point.value)};
-    utf8proc_ssize_t count = 1;
-    if (point.value >= 0xC0 && !in_ranges(newer_composites, point.value)) {
-      int boundary = 0;
-      count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(point.value), parts.data(),
-                                      static_cast<utf8proc_ssize_t>(parts.size()),
-                                      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE), &boundary);
-      expects(count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size()), "veneer::nfc(text): utf8proc failed");
-    }
-    for (std::size_t part = 0; part < static_cast<std::size_t>(count); ++part) {
+    std::array<utf8proc_int32_t, 32> parts;
+    const std::size_t count = decompose_character(point.value, compatibility, parts);
+    for (std::size_t part = 0; part < count; ++part) {
       const auto value = static_cast<char32_t>(parts[part]);
       const int combining = combining_class(value);
       if (combining == 0) {
@@ -172,17 +195,25 @@ inline Normalized write(std::string_view original, const std::vector<MovingChara
 
 }  // namespace detail
 
-/// The normalization form C of `text`, which must be UTF-8, or nothing if that is `text` itself. `origin` is filled if
+/// A normalization form of `text`, which must be UTF-8, or nothing if that is `text` itself. `origin` is filled if
 /// `origins` asks for it. Throws `ArgumentError`.
-inline std::optional<Normalized> nfc(std::string_view text, bool origins = false) {
-  // Nothing below U+0300, whose UTF-8 begins with CC, changes or composes without a character from there on.
-  if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xCC; }))
+inline std::optional<Normalized> normal_form(std::string_view text, NormalForm form, bool origins = false) {
+  // Nothing below U+0300, whose UTF-8 begins with CC, changes in form C without a character from there on; nothing
+  // below U+00C0 (C3) decomposes canonically, nothing below U+00A0 (C2) at all.
+  const unsigned char least = form == NormalForm::nfc ? 0xCC : form == NormalForm::nfd ? 0xC3 : 0xC2;
+  if (std::none_of(text.begin(), text.end(), [&](char c) { return static_cast<unsigned char>(c) >= least; }))
     return std::nullopt;
-  std::vector<detail::MovingCharacter> characters = detail::decompose(text);
-  detail::compose(characters);
+  const bool compatibility = form == NormalForm::nfkc || form == NormalForm::nfkd;
+  std::vector<detail::MovingCharacter> characters = detail::decompose(text, compatibility);
+  if (form == NormalForm::nfc || form == NormalForm::nfkc) detail::compose(characters);
   Normalized out = detail::write(text, characters, origins);
   if (out.text == text) return std::nullopt;
   return out;
+}
+
+/// Normalization form C: see `normal_form`.
+inline std::optional<Normalized> nfc(std::string_view text, bool origins = false) {
+  return normal_form(text, NormalForm::nfc, origins);
 }
 
 }  // namespace veneer

@@ -24,9 +24,9 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/text/decoders.hpp"
 #include "veneer/text/normalize.hpp"
 #include "veneer/text/protobuf.hpp"
-#include "veneer/text/token_decoder.hpp"
 #include "veneer/text/tokenizer_error.hpp"
 #include "veneer/text/unigram.hpp"
 #include "veneer/text/vocabulary.hpp"
@@ -239,11 +239,16 @@ class SentencepieceModel {
   const Vocabulary& vocabulary() const { return vocabulary_; }
   const SentencepieceFile& file() const { return file_; }
 
-  DecodeRules decode_rules() const {
-    DecodeRules rules{.pieces = true, .byte_tokens = file_.byte_fallback};
-    if (file_.dummy_prefix) rules.leading = LeadingMark::first;
-    if (file_.remove_extra_spaces) rules.leading = LeadingMark::each;
-    return rules;
+  /// What makes text of tokens.
+  std::vector<Decoder> decoders() const {
+    std::vector<Decoder> steps;
+    if (file_.dummy_prefix || file_.remove_extra_spaces)
+      steps.push_back(decoders::LeadingMark(file_.remove_extra_spaces));
+    steps.push_back(decoders::Replace(std::string(piece_space), " "));
+    decoders::ByteFallback bytes;
+    bytes.whole_runs = false;
+    if (file_.byte_fallback) steps.push_back(bytes);
+    return steps;
   }
 
   /// What a token decodes to, before "▁" becomes a space.

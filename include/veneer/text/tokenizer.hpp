@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer.hpp
 /// Text to ids and back, as the files of a model say: byte-pair encoding over bytes (GPT-2, Llama 3, Qwen) or over
-/// characters as sentencepiece has it (Llama 2, Mistral), and the unigram model of sentencepiece.
+/// characters (Llama 2, Mistral, Gemma), and unigram models.
 ///
 ///     const auto tokenizer = Tokenizer::from_folder("path/to/hf-model");
 ///     const std::vector<std::int32_t> ids = tokenizer.encode("Hello world");     // special tokens added
@@ -29,6 +29,7 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/io/file.hpp"
+#include "veneer/text/declared_tokens.hpp"
 #include "veneer/text/sentencepiece.hpp"
 #include "veneer/text/special_tokens.hpp"
 #include "veneer/text/token_decoder.hpp"
@@ -47,14 +48,20 @@ struct EncodeOptions {
 class Tokenizer {
  public:
   /// Reads `tokenizer.json`, else `tokenizer.model`, and the names of special tokens from `tokenizer_config.json` and
-  /// `special_tokens_map.json`. Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
+  /// `special_tokens_map.json`. Tokens that these and `added_tokens.json` declare are added to those of a
+  /// `tokenizer.json`: see declared_tokens.hpp. Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
   static Tokenizer from_folder(const std::filesystem::path& folder) {
     const std::filesystem::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";
     const SpecialTokens special = read_special_tokens(folder);
     if (!std::filesystem::exists(json) && std::filesystem::exists(model)) {
       return from_model(read_text(model, tokenizer_limits.bytes), model.string(), special);
     }
-    return from_json(read_text(json, tokenizer_limits.bytes), json.string(), special);
+    TokenizerParts parts = read_tokenizer_json(read_text(json, tokenizer_limits.bytes), json.string());
+    const Vocabulary& vocabulary = parts.model.vocabulary();
+    add_declared_tokens(
+        read_declared_tokens(folder, parts.added), [&](const std::string& token) { return vocabulary.id(token); },
+        vocabulary.size(), parts.added);
+    return Tokenizer(std::make_shared<Shared>(std::move(parts), special));
   }
 
   /// Reads a tokenizer.json alone, or a file whose name ends in .model.
@@ -129,8 +136,9 @@ class Tokenizer {
   std::string_view kind() const {
     if (const SentencepieceModel* model = shared_->model())
       return model->file().model_type == 1 ? "sentencepiece model, unigram" : "sentencepiece model, byte-pair encoding";
-    return shared_->decode.pieces ? "byte-pair encoding over characters, as sentencepiece has it"
-                                  : "byte-level byte-pair encoding";
+    if (shared_->state()->parts.model.is_unigram()) return "unigram";
+    return shared_->state()->parts.pipeline.byte_level() ? "byte-level byte-pair encoding"
+                                                         : "byte-pair encoding over characters";
   }
 
   /// Whether it was read of a tokenizer.model.
@@ -178,7 +186,7 @@ class Tokenizer {
     Shared(TokenizerParts parts, SpecialTokens special)
         : kind(std::in_place_type<detail::TokenizerState>, std::move(parts)), names(std::move(special)) {
       const auto& state = *this->state();
-      decode = state.parts.pipeline.decode;
+      decode = state.parts.pipeline.decoders;
       Vocabulary::Entries contents;
       Vocabulary::Entries texts;
       for (const AddedToken& token : state.parts.added) {
@@ -195,7 +203,7 @@ class Tokenizer {
     Shared(SentencepieceModel from, SpecialTokens special)
         : kind(std::in_place_type<SentencepieceModel>, std::move(from)), names(std::move(special)) {
       const SentencepieceFile& file = model()->file();
-      decode = model()->decode_rules();
+      decode = model()->decoders();
       const auto name = [&](std::optional<std::string>& known, std::int32_t id) {
         if (!known) known = model()->name_of(id);
       };
@@ -214,7 +222,7 @@ class Tokenizer {
 
     std::variant<detail::TokenizerState, SentencepieceModel> kind;
     SpecialTokens names;
-    DecodeRules decode;
+    std::vector<Decoder> decode;
     PostProcessor model_post;               // of a tokenizer.model
     Vocabulary added;                       // under the contents in the file, for `id`
     Vocabulary added_texts;                 // under the normalized contents, for `token` and `decode`

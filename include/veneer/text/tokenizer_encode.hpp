@@ -2,10 +2,10 @@
 /// \file tokenizer_encode.hpp
 /// The way from text to ids: added tokens are cut out, what is between is normalized, split into words and encoded.
 ///
-///     text -> added tokens of the raw text -> NFC, or "▁" for spaces -> added tokens of that -> prefix -> words -> ids
+///     text -> added tokens of the raw text -> normalizers -> added tokens of that -> pre-tokenizers -> words -> ids
 ///
-/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again behind each.
-/// Words are what patterns cut (byte level), or what lies between places that no merge reaches across (sentencepiece).
+/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again after each. Words
+/// over characters are cut further, between places that no merge reaches across.
 ///
 /// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character
 /// overlap.
@@ -15,18 +15,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "veneer/text/added_tokens.hpp"
 #include "veneer/text/bpe.hpp"
 #include "veneer/text/normalize.hpp"
+#include "veneer/text/normalizers.hpp"
 #include "veneer/text/piece_text.hpp"
-#include "veneer/text/presplit.hpp"
+#include "veneer/text/pre_tokenizers.hpp"
 #include "veneer/text/tokenizer_json.hpp"
 
 namespace veneer {
@@ -43,9 +45,9 @@ namespace detail {
 struct EncodeScratch {
   MatchScratch match;
   BpeScratch bpe;
-  std::string prefixed;
-  Normalized section, marked;
-  std::vector<std::uint32_t> lengths;
+  Normalized section, spare;
+  std::vector<std::unique_ptr<Normalized>> buffers;  // of pre-tokenizers
+  std::vector<ByteRange> places;
 };
 
 /// The parts of a tokenizer and what is made of them.
@@ -56,7 +58,7 @@ struct TokenizerState {
   std::vector<std::string> added_texts;  // of `parts.added`: the content, or what the normalizer makes of it
 
   explicit TokenizerState(TokenizerParts from) : parts(std::move(from)) {
-    Normalized scratch;
+    EncodeScratch scratch;
     for (const AddedToken& token : parts.added)
       added_texts.emplace_back(token.normalized ? normalize(token.content, false, scratch) : token.content);
     for (const bool special : {true, false}) {  // if two have the same normalized text, the special one wins
@@ -67,16 +69,11 @@ struct TokenizerState {
     }
   }
 
-  /// The normalized text: `text` itself, or what is then in `out`, with origins if asked for.
-  std::string_view normalize(std::string_view text, bool origins, Normalized& out) const {
-    if (parts.pipeline.marks_first) {
-      mark_spaces(text, parts.pipeline.prefix == PiecePrefix::always, origins, out);
-      return out.text;
-    }
-    std::optional<Normalized> normal = parts.pipeline.nfc ? nfc(text, origins) : std::nullopt;
-    if (!normal) return text;
-    out = std::move(*normal);
-    return out.text;
+  /// The normalized text: `text` itself, or what is then in `scratch.section`, with origins in `text` if asked for.
+  std::string_view normalize(std::string_view text, bool origins, EncodeScratch& scratch) const {
+    const bool changed =
+        veneer::normalize(parts.pipeline.normalizers, text, origins, scratch.match, scratch.section, scratch.spare);
+    return changed ? std::string_view(scratch.section.text) : text;
   }
 };
 
@@ -93,13 +90,18 @@ class EncodeRun {
  public:
   EncodeRun(const TokenizerState& state, std::string_view text, const EncodeRequest& request, EncodeScratch& scratch,
             Encoding& out)
-      : state_(state), pipeline_(state.parts.pipeline), text_(text), request_(request), scratch_(scratch), out_(out) {}
+      : state_(state),
+        pipeline_(state.parts.pipeline),
+        request_(request),
+        scratch_(scratch),
+        out_(out),
+        context_{text, needs_origins(state, request), scratch.match, scratch.buffers} {}
 
   void run() {
-    cut(state_.raw_tokens, text_, Origin{text_, 0, nullptr}, [&](std::string_view piece) {
-      if (piece.size() > piece_bytes && !request_.offsets && pipeline_.marks_first &&
-          state_.normalized_tokens.empty()) {
-        long_section(piece);
+    cut(state_.raw_tokens, TextPiece{context_.original}, [&](const TextPiece& piece) {
+      if (piece.text.size() > piece_bytes && !request_.offsets && pipeline_.marks_only() &&
+          state_.normalized_tokens.empty() && !state_.parts.model.is_unigram()) {
+        long_section(piece.text);
       } else {
         section(piece);
       }
@@ -115,41 +117,26 @@ class EncodeRun {
   const std::vector<Spaces>& spaces() const { return spaces_; }
 
  private:
-  /// Where the bytes of a stretch of normalized text come from.
-  struct Origin {
-    std::string_view text;
-    std::size_t base;              // of `text` in the original, if `normalized` is null
-    const Normalized* normalized;  // else the text that holds `text`
+  static bool needs_origins(const TokenizerState& state, const EncodeRequest& request) {
+    const bool plain_is_asked = !request.plain.empty() && !state.normalized_tokens.empty();
+    return request.offsets || plain_is_asked || state.parts.pipeline.needs_places();
+  }
 
-    /// The whole characters of the original that bytes [begin, end) of `text` come from; `end` is above `begin`.
-    ByteRange of(std::size_t begin, std::size_t end) const {
-      if (normalized != nullptr) {
-        const auto* const first =
-            normalized->origin.data() + static_cast<std::size_t>(text.data() - normalized->text.data());
-        return {base + first[begin].begin, base + first[end - 1].end};
-      }
-      while (begin > 0 && is_continuation(text, begin)) --begin;
-      while (end < text.size() && is_continuation(text, end)) ++end;
-      return {base + begin, base + end};
-    }
-  };
-
-  std::size_t offset_of(std::string_view piece) const { return static_cast<std::size_t>(piece.data() - text_.data()); }
-
-  /// Cuts `text` at the tokens of a set, and calls `rest(piece)` for what is between.
+  /// Cuts `piece` at the tokens of a set, and calls `rest(part)` for what is between.
   template <class Rest>
-  void cut(const AddedTokenSet& tokens, std::string_view text, const Origin& origin, const Rest& rest) {
-    if (tokens.empty()) return rest(text);
+  void cut(const AddedTokenSet& tokens, const TextPiece& piece, const Rest& rest) {
+    if (tokens.empty()) return rest(piece);
     const auto takes = [&](std::size_t begin, std::size_t end) {
-      return request_.special && (request_.plain.empty() || !is_plain(origin.of(begin, end)));
+      return request_.special && (request_.plain.empty() || !is_plain(context_.place(piece, begin, end)));
     };
-    tokens.cut(text, takes, [&](std::string_view piece, const AddedToken* token) {
-      if (token == nullptr) return rest(piece);
+    tokens.cut(piece.text, takes, [&](std::string_view text, const AddedToken* token) {
+      const auto begin = static_cast<std::size_t>(text.data() - piece.text.data());
+      const ByteRange bytes{begin, begin + text.size()};
+      if (token == nullptr) return rest(piece.part(bytes));
       out_.ids.push_back(token->id);
       if (!request_.offsets) return;
-      const auto begin = static_cast<std::size_t>(piece.data() - text.data());
-      out_.offsets.push_back(origin.of(begin, begin + piece.size()));
-      if (!state_.parts.post.trims.empty()) spaces_.push_back(count_spaces(piece));
+      out_.offsets.push_back(context_.place(piece, bytes.begin, bytes.end));
+      if (!state_.parts.post.trims.empty()) spaces_.push_back(count_spaces(text));
     });
   }
 
@@ -161,85 +148,55 @@ class EncodeRun {
   }
 
   /// Text between two tokens of the raw text.
-  void section(std::string_view piece) {
-    const bool origins = request_.offsets || (!request_.plain.empty() && !state_.normalized_tokens.empty());
-    const std::string_view text = state_.normalize(piece, origins, scratch_.section);
-    const bool changed = text.data() != piece.data();
-    const Normalized* const normal = changed ? &scratch_.section : nullptr;
-    const Origin whole{text, offset_of(piece), normal};
-    cut(state_.normalized_tokens, text, whole, [&](std::string_view part) {
-      const std::size_t at = changed ? 0 : static_cast<std::size_t>(part.data() - piece.data());
-      words(part, Origin{part, whole.base + at, normal});
+  void section(const TextPiece& piece) {
+    const std::string_view text = state_.normalize(piece.text, context_.origins, scratch_);
+    TextPiece normal = piece;
+    if (text.data() != piece.text.data()) {
+      const auto base = static_cast<std::size_t>(piece.text.data() - context_.original.data());
+      for (ByteRange& range : scratch_.section.origin) range = {base + range.begin, base + range.end};
+      normal = context_.written(scratch_.section);
+    }
+    if (normal.text.empty()) return;
+    cut(state_.normalized_tokens, normal, [&](const TextPiece& part) {
+      pre_tokenize(pipeline_.pre_tokenizers, part, context_, [&](const TextPiece& word) { encode(word); });
     });
   }
 
   /// A long one, "▁" put in for spaces a part at a time.
-  void long_section(std::string_view piece) {
-    bool prefix = pipeline_.prefix == PiecePrefix::always;
-    for (std::size_t at = 0; at < piece.size();) {
-      const std::size_t end = state_.parts.cuts.next(piece, std::min(piece.size(), at + piece_bytes));
-      mark_spaces(piece.substr(at, end - at), std::exchange(prefix, false), false, scratch_.section);
-      const std::string_view text = scratch_.section.text;
-      state_.parts.cuts.cut(text, [&](std::string_view word) { append(word); });
+  void long_section(std::string_view text) {
+    bool prefix = std::get<normalizers::MarkSpaces>(pipeline_.normalizers.front()).prefix;
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = state_.parts.model.cuts().next(text, std::min(text.size(), at + piece_bytes));
+      scratch_.section.text.clear();
+      mark_spaces(text.substr(at, end - at), std::exchange(prefix, false), false, scratch_.section);
+      encode(TextPiece{scratch_.section.text});
       at = end;
     }
   }
 
-  /// Text between two tokens of either kind; not empty.
-  void words(std::string_view text, const Origin& origin) {
-    if (!pipeline_.pieces()) {
-      const bool prefix = pipeline_.prefix_space && text.front() != ' ';
-      if (prefix) {
-        scratch_.prefixed.assign(1, ' ').append(text);
-        text = scratch_.prefixed;
-      }
-      const std::size_t shift = prefix ? 1 : 0;  // what was put in front counts as the first character
-      const auto place = [&](std::size_t begin, std::size_t end) {
-        return origin.of(begin < shift ? 0 : begin - shift, end <= shift ? 1 : end - shift);
-      };
-      split_text(pipeline_.splitters, text, may_hold_newer_characters(text), scratch_.match,
-                 [&](std::string_view word) { encode(text, word, place); });
-    } else if (pipeline_.marks_first) {
-      const auto place = [&](std::size_t begin, std::size_t end) { return origin.of(begin, end); };
-      state_.parts.cuts.cut(text, [&](std::string_view word) { encode(text, word, place); });
-    } else {
-      metaspace_words(text, origin);
+  /// One word, which over characters may be a whole text.
+  void encode(const TextPiece& word) {
+    if (pipeline_.bytes) return encode_part(word);
+    state_.parts.model.cuts().cut(word.text, [&](std::string_view text) {
+      const auto begin = static_cast<std::size_t>(text.data() - word.text.data());
+      encode_part(word.part({begin, begin + text.size()}));
+    });
+  }
+
+  void encode_part(const TextPiece& word) {
+    const TextModel& model = state_.parts.model;
+    if (!request_.offsets) {
+      model.encode(word.text, scratch_.bpe, out_.ids);
+      if (request_.sink == nullptr || out_.ids.size() < sink_ids) return;
+      (*request_.sink)(out_.ids);
+      out_.ids.clear();
+      return;
     }
-  }
-
-  void metaspace_words(std::string_view text, const Origin& origin) {
-    const bool there = text.front() == ' ' || text.starts_with(piece_space);
-    const bool first = pipeline_.prefix == PiecePrefix::first_unless_there;
-    const bool prefix = pipeline_.prefix != PiecePrefix::never && !there && (!first || offset_of(text) == 0);
-    Normalized& marked = scratch_.marked;
-    mark_spaces(text, prefix, request_.offsets, marked);
-    const auto place = [&](std::size_t begin, std::size_t end) {
-      return origin.of(marked.origin[begin].begin, marked.origin[end - 1].end);
-    };
-    state_.parts.cuts.cut(marked.text, [&](std::string_view word) { encode(marked.text, word, place); });
-  }
-
-  /// One word, without offsets.
-  void append(std::string_view word) {
-    state_.parts.model.encode(word, scratch_.bpe, out_.ids);
-    if (request_.sink == nullptr || out_.ids.size() < sink_ids) return;
-    (*request_.sink)(out_.ids);
-    out_.ids.clear();
-  }
-
-  /// One word of `text`; `place(begin, end)` tells where bytes of `text` come from.
-  template <class Place>
-  void encode(std::string_view text, std::string_view word, const Place& place) {
-    if (!request_.offsets) return append(word);
-    const BpeModel& model = state_.parts.model;
     const std::size_t first = out_.ids.size();
-    scratch_.lengths.clear();
-    model.encode(word, scratch_.bpe, out_.ids, scratch_.lengths);
-    auto at = static_cast<std::size_t>(word.data() - text.data());
-    for (std::size_t i = 0; i < scratch_.lengths.size(); ++i) {
-      const std::size_t end = at + scratch_.lengths[i];
-      out_.offsets.push_back(place(at, end));
-      at = end;
+    scratch_.places.clear();
+    model.encode(word.text, scratch_.bpe, out_.ids, scratch_.places);
+    for (std::size_t i = 0; i < scratch_.places.size(); ++i) {
+      out_.offsets.push_back(context_.place(word, scratch_.places[i].begin, scratch_.places[i].end));
       if (state_.parts.post.trims.empty()) continue;
       spaces_.push_back(count_spaces(model.vocabulary().text(out_.ids[first + i]).value_or("")));
     }
@@ -267,10 +224,10 @@ class EncodeRun {
 
   const TokenizerState& state_;
   const TextPipeline& pipeline_;
-  std::string_view text_;
   const EncodeRequest& request_;
   EncodeScratch& scratch_;
   Encoding& out_;
+  PieceContext context_;
   std::vector<Spaces> spaces_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_json.hpp
-/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a tokenizer is made
-/// of: byte level (GPT-2, Llama 3, Qwen) or sentencepiece (Llama 2, Mistral).
+/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a tokenizer is made of.
 ///
 ///     {"added_tokens": [{"id", "content", flags}, ...],
 ///      "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
@@ -21,14 +20,14 @@
 
 #include "veneer/io/json.hpp"
 #include "veneer/text/added_tokens.hpp"
-#include "veneer/text/bpe.hpp"
 #include "veneer/text/bpe_json.hpp"
 #include "veneer/text/json_scan.hpp"
-#include "veneer/text/piece_text.hpp"
 #include "veneer/text/pipeline_json.hpp"
 #include "veneer/text/post_processor_json.hpp"
+#include "veneer/text/text_model.hpp"
 #include "veneer/text/tokenizer_error.hpp"
 #include "veneer/text/tokenizer_file.hpp"
+#include "veneer/text/unigram_json.hpp"
 #include "veneer/text/vocabulary.hpp"
 
 namespace veneer {
@@ -38,8 +37,7 @@ struct TokenizerParts {
   std::vector<AddedToken> added;
   TextPipeline pipeline;
   PostProcessor post;
-  BpeModel model;
-  PieceCuts cuts;  // sentencepiece
+  TextModel model;
 };
 
 /// How large and how deep a tokenizer.json may be.
@@ -55,21 +53,38 @@ class TokenizerReader : TokenizerFile {
     if (!root().is_object()) fail(Reason::not_an_object, "", "expected an object, found " + describe_json(root()));
     const Json& model = member(root(), "model", "model");
     expect(model.is_object(), "model", model, "an object");
-    check_model_type(*this, model);
-    TextPipeline pipeline = PipelineReader(*this).read();
+    const bool unigram = is_unigram(model);
+    TextPipeline pipeline = read_pipeline(*this, !unigram && BpeReader::takes_bytes(model));
     std::vector<AddedToken> added = read_added_tokens();
-    const BpeReader reader(*this, added, pipeline);
-    PieceCuts cuts;
-    BpeModel bpe = reader.read(model, cuts);
-    check_added_ids(added, bpe.vocabulary());
+    TextModel text_model = unigram ? TextModel(UnigramReader(*this).read(model)) : read_bpe(model, added, pipeline);
+    const Vocabulary& vocabulary = text_model.vocabulary();
+    check_added_ids(added, vocabulary);
     PostProcessor post = PostProcessorReader(*this).read([&](std::int32_t id) {
-      return bpe.vocabulary().text(id) ||
+      return vocabulary.text(id) ||
              std::any_of(added.begin(), added.end(), [&](const AddedToken& token) { return token.id == id; });
     });
-    return {std::move(added), std::move(pipeline), std::move(post), std::move(bpe), std::move(cuts)};
+    return {std::move(added), std::move(pipeline), std::move(post), std::move(text_model)};
   }
 
  private:
+  /// Refuses a model of another type. Files of the first versions have no type; what follows is checked either way.
+  bool is_unigram(const Json& model) const {
+    const Json* const type = find_json(model, "type");
+    if (type == nullptr) return false;
+    expect(type->is_string(), "model.type", *type, "a text");
+    const std::string& name = type->get_ref<const std::string&>();
+    if (name != "BPE" && name != "Unigram")
+      fail(Reason::unsupported_model, "model.type",
+           "the model " + describe_json(*type) + " is not supported; supported: BPE, Unigram");
+    return name == "Unigram";
+  }
+
+  TextModel read_bpe(const Json& model, const std::vector<AddedToken>& added, const TextPipeline& pipeline) const {
+    PieceCuts cuts;
+    BpeModel bpe = BpeReader(*this, added, pipeline).read(model, cuts);
+    return TextModel(std::move(bpe), std::move(cuts));
+  }
+
   std::vector<AddedToken> read_added_tokens() const {
     std::vector<AddedToken> added;
     const Json* entries = find_json(root(), "added_tokens");

@@ -6,8 +6,8 @@
 ///
 /// Kudo, "Subword Regularization", arXiv:1804.10959, section 3.1; found from left to right (Viterbi).
 ///
-/// Of equally good ways the one stays that was found first, and sums are in float32 from the left, as the newest
-/// sentencepiece (0.2.3) has it. Versions before 0.2.2 compared a double with a float, and fell on one of the ways by
+/// Of equally good ways the one stays that was found first. Sums are from the left: in float32, as the newest
+/// sentencepiece (0.2.3) has it, or in float64, as the tokenizers library has it. Versions before 0.2.2 compared a double with a float, and fell on one of the ways by
 /// its rounding: runs of spaces or dots came out in another order.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,12 +25,13 @@
 
 namespace veneer {
 
-class UnigramSegmenter {
+template <class Score>
+class BasicUnigramSegmenter {
  public:
   struct Entry {
     std::string_view text;  // kept by whoever keeps the segmenter
     std::int32_t id = 0;
-    float score = 0;
+    Score score = 0;
     bool always = false;  // user defined: taken wherever it stands, the longest first
   };
 
@@ -39,20 +41,26 @@ class UnigramSegmenter {
     friend bool operator==(const Piece&, const Piece&) = default;
   };
 
-  UnigramSegmenter() = default;
+  BasicUnigramSegmenter() = default;
 
-  /// `unknown` is the id of a character that no entry begins with alone.
-  UnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown) : entries_(std::move(entries)), unknown_(unknown) {
-    std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
-    float lowest = std::numeric_limits<float>::max();
+  /// `unknown` is the id of a character that no entry begins with alone; it scores 10 less than the lowest.
+  BasicUnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown)
+      : BasicUnigramSegmenter(std::move(entries), unknown, 0) {
+    Score lowest = std::numeric_limits<Score>::max();
     for (Entry& entry : entries_) {
       if (entry.always) {
-        entry.score = static_cast<float>(0.1 * static_cast<double>(entry.text.size() - 1));
+        entry.score = static_cast<Score>(0.1 * static_cast<double>(entry.text.size() - 1));
       } else {
         lowest = std::min(lowest, entry.score);
       }
     }
-    unknown_score_ = lowest - 10.0f;
+    unknown_score_ = lowest - Score{10};
+  }
+
+  /// The same, with the score of a character that is unknown.
+  BasicUnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown, Score unknown_score)
+      : entries_(std::move(entries)), unknown_(unknown), unknown_score_(unknown_score) {
+    std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
   }
 
   /// The pieces of `text`, which is UTF-8, in order.
@@ -63,8 +71,8 @@ class UnigramSegmenter {
       settle(best, at, frontier);
       const std::size_t character = decode_utf8(text, at).length;
       bool single = false;
-      const auto offer = [&](std::size_t end, std::int32_t id, float score) {
-        const float total = score + best[at].score;
+      const auto offer = [&](std::size_t end, std::int32_t id, Score score) {
+        const Score total = score + best[at].score;
         frontier = std::max(frontier, end);
         single = single || end - at == character;
         if (best[end].begin == none || total > best[end].score) best[end] = {total, at, id};
@@ -83,15 +91,15 @@ class UnigramSegmenter {
  private:
   static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
   struct Node {
-    float score = 0;
+    Score score = 0;
     std::size_t begin = none;
     std::int32_t id = 0;
   };
 
   /// Takes a common part off scores that have grown large, so that float32 still tells them apart.
   static void settle(std::vector<Node>& best, std::size_t at, std::size_t frontier) {
-    const float offset = best[at].score;
-    if (offset >= -100000.0f && offset <= 100000.0f) return;
+    const Score offset = best[at].score;
+    if (std::is_same_v<Score, double> || (offset >= -100000 && offset <= 100000)) return;
     for (std::size_t i = at; i <= frontier; ++i) {
       if (i == at || best[i].begin != none) best[i].score -= offset;
     }
@@ -115,7 +123,9 @@ class UnigramSegmenter {
 
   std::vector<Entry> entries_;  // by text
   std::int32_t unknown_ = 0;
-  float unknown_score_ = 0;
+  Score unknown_score_ = 0;
 };
+
+using UnigramSegmenter = BasicUnigramSegmenter<float>;
 
 }  // namespace veneer

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file piece_cuts.hpp
+/// Where a text over characters can be cut before it is encoded without any merge missing its chance: before a "▁" whose
+/// left neighbour never stands before one inside a token. Nearly all vocabularies let none but "▁" itself stand there, so
+/// that a text falls into words.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "veneer/text/bpe_symbols.hpp"
+#include "veneer/text/piece_text.hpp"
+#include "veneer/text/unicode.hpp"
+
+namespace veneer {
+
+class PieceCuts {
+ public:
+  PieceCuts() = default;
+
+  /// `joins`: the characters that some merge joins to a "▁" after them. `known_space`: whether "▁" is a token, without
+  /// which nothing can be cut. `droppable`: the symbols, where a character that is none of them is dropped, so that the
+  /// one before it is the neighbour of a "▁".
+  PieceCuts(std::vector<char32_t> joins, bool known_space, std::optional<BpeSymbols> droppable = std::nullopt)
+      : joins_(std::move(joins)), known_space_(known_space), droppable_(std::move(droppable)) {
+    std::sort(joins_.begin(), joins_.end());
+    joins_.erase(std::unique(joins_.begin(), joins_.end()), joins_.end());
+  }
+
+  /// The first place from `at` on where a text with spaces, not yet "▁", can be cut; its end if there is none.
+  std::size_t next(std::string_view text, std::size_t at) const {
+    if (!known_space_) return text.size();
+    for (at = text.find(' ', at); at < text.size(); at = text.find(' ', at + 1)) {
+      if (at > 0 && text[at - 1] != ' ' && !joined(text, at)) return at;
+    }
+    return text.size();
+  }
+
+  /// Calls `emit(word)` for the parts of `text` in order.
+  template <class Emit>
+  void cut(std::string_view text, const Emit& emit) const {
+    std::size_t done = 0;
+    for (std::size_t at = text.find(piece_space, 1); at < text.size() && known_space_;
+         at = text.find(piece_space, at + piece_space.size())) {
+      if (joined(text, at)) continue;
+      emit(text.substr(done, at - done));
+      done = at;
+    }
+    if (done < text.size()) emit(text.substr(done));
+  }
+
+ private:
+  bool joined(std::string_view text, std::size_t at) const {
+    const char32_t before = code_point_before(text, at).value;
+    return std::binary_search(joins_.begin(), joins_.end(), before) || (droppable_ && !droppable_->knows(before));
+  }
+
+  std::vector<char32_t> joins_;  // in order
+  bool known_space_ = false;
+  std::optional<BpeSymbols> droppable_;
+};
+
+}  // namespace veneer

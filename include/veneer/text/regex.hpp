@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file regex.hpp
+/// Regular expressions as tokenizers have them: Oniguruma's syntax and Unicode 16, matched by PCRE2.
+///
+///     Regex(R"(\p{L}+|\s+)").find("ab c", 2, scratch)    [2, 3)
+///
+/// PCRE2 has the tables of Unicode 14. Characters that came later are spelled out in the pattern, which makes matching
+/// slower by half, so only texts that may hold such characters pay for it.
+///
+/// The patterns of published tokenizers take time in proportion to the text. Any other might take exponential time: it
+/// has a limit, and matching that runs into it is an error.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "veneer/core/error.hpp"
+#include "veneer/text/normalize.hpp"
+#include "veneer/text/regex_pcre2.hpp"
+#include "veneer/text/regex_syntax.hpp"
+#include "veneer/text/unicode_newer.hpp"
+
+namespace veneer {
+
+/// Patterns that are known to take linear time.
+namespace split_pattern {
+inline constexpr std::string_view gpt2 =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view llama3 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
+    R"(\s+(?!\S)|\s+)";
+inline constexpr std::string_view qwen2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Mistral from NeMo on ("tekken"), and GPT-4o ("o200k", Llama 4): words begin where the case rises.
+inline constexpr std::string_view tekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
+    R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view o200k =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+inline bool is_known(std::string_view pattern) {
+  return pattern == gpt2 || pattern == llama3 || pattern == qwen2 || pattern == tekken || pattern == o200k;
+}
+}  // namespace split_pattern
+
+namespace detail {
+
+/// The first two bytes of characters, as a set.
+class LeadingBytes {
+ public:
+  /// Of the newer characters; of letters, marks and numbers alone unless `symbols`.
+  constexpr explicit LeadingBytes(bool symbols) {
+    for (const NewerRange& range : newer_characters) {
+      const bool symbol = range.category > UTF8PROC_CATEGORY_NO;
+      if (symbol && !symbols) continue;
+      for (char32_t value = range.first & ~char32_t{63}; value <= range.last; value += 64) add(value);
+    }
+  }
+
+  bool any_in(std::string_view text) const {
+    for (std::size_t at = 0; at + 1 < text.size(); ++at) {
+      const auto byte = static_cast<unsigned char>(text[at]);
+      if (byte >= 0xE0 && pairs_[byte & 15u][static_cast<unsigned char>(text[at + 1]) & 63u]) return true;
+    }
+    return false;
+  }
+
+ private:
+  constexpr void add(char32_t value) {
+    const bool long_form = value >= 0x10000;
+    if (value < 0x800) return;
+    pairs_[long_form ? value >> 18 : value >> 12][(long_form ? value >> 12 : value >> 6) & 63u] = true;
+  }
+  std::array<std::array<bool, 64>, 16> pairs_{};
+};
+
+}  // namespace detail
+
+/// Whether `text` may hold a letter, mark or number (with `symbols` any character) that PCRE2's tables lack. Looks at
+/// leading bytes only, so it may return false positives.
+inline bool may_hold_newer_characters(std::string_view text, bool symbols = false) {
+  static constexpr detail::LeadingBytes letters(false), all(true);
+  return (symbols ? all : letters).any_in(text);
+}
+
+class Regex {
+ public:
+  /// Throws `RegexError` with the offset of what is malformed or not supported.
+  explicit Regex(std::string_view pattern)
+      : known_(split_pattern::is_known(pattern)),
+        usual_(detail::OnigurumaTranslator(pattern, false).translate()),
+        exact_(detail::OnigurumaTranslator(pattern, true).translate()) {}
+
+  /// Whether `text` has to be matched exactly, by newer tables.
+  bool needs_exact(std::string_view text) const { return may_hold_newer_characters(text, !known_); }
+
+  /// The first match at or after byte `from` of `text`, which is UTF-8. Throws `ArgumentError` with the offset where
+  /// matching gives up.
+  std::optional<ByteRange> find(std::string_view text, std::size_t from, bool exact,
+                                detail::MatchScratch& scratch) const {
+    // The known ones step back at most once per character: the limit would stop at a run of as many spaces.
+    const std::uint32_t limit = known_ ? UINT32_MAX : match_limit;
+    const int code = (exact ? exact_ : usual_).match(text, from, limit, scratch);
+    if (code == PCRE2_ERROR_NOMATCH) return std::nullopt;
+    if (code < 0) {
+      throw ArgumentError("veneer::Regex::find(text): PCRE2 gives up (" + detail::Expression::message(code) +
+                          ") at byte " + std::to_string(from) + " of a piece of " + std::to_string(text.size()) +
+                          " bytes: cut the text, or use a pattern that does not backtrack so much");
+    }
+    const PCRE2_SIZE* const match = pcre2_get_ovector_pointer_8(scratch.data.get());
+    return ByteRange{match[0], match[1]};
+  }
+
+  /// Calls `emit(range, is_match)` for the matches in `text` and for what is between them, in order: matches may be
+  /// empty, the parts between are not. As Oniguruma's iterator does, an empty match right after a match is passed over.
+  template <class Emit>
+  void each_part(std::string_view text, bool exact, detail::MatchScratch& scratch, const Emit& emit) const {
+    std::size_t at = 0, done = 0;
+    bool matched = false;
+    while (at <= text.size()) {
+      const auto match = find(text, at, exact, scratch);
+      if (!match) break;
+      if (match->begin == match->end && matched && match->end == done) {
+        at += at < text.size() ? decode_utf8(text, at).length : 1;
+        continue;
+      }
+      if (match->begin > done) emit(ByteRange{done, match->begin}, false);
+      emit(*match, true);
+      matched = true;
+      at = done = std::max(match->end, done);
+    }
+    if (done < text.size()) emit(ByteRange{done, text.size()}, false);
+  }
+
+ private:
+  static constexpr std::uint32_t match_limit = 10'000'000;  // about a tenth of a second
+
+  bool known_;
+  detail::Expression usual_;
+  detail::Expression exact_;
+};
+
+}  // namespace veneer

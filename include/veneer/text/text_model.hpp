@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file text_model.hpp
+/// The model of a tokenizer.json, which makes ids of words: byte-pair encoding or unigram.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "veneer/text/bpe.hpp"
+#include "veneer/text/normalize.hpp"
+#include "veneer/text/piece_cuts.hpp"
+#include "veneer/text/unigram_model.hpp"
+#include "veneer/text/vocabulary.hpp"
+
+namespace veneer {
+
+class TextModel {
+ public:
+  /// `cuts`: where words can be cut before they are encoded.
+  TextModel(BpeModel model, PieceCuts cuts) : model_(std::move(model)), cuts_(std::move(cuts)) {}
+  explicit TextModel(UnigramModel model) : model_(std::move(model)) {}
+
+  bool is_unigram() const { return std::holds_alternative<UnigramModel>(model_); }
+  const PieceCuts& cuts() const { return cuts_; }
+
+  const Vocabulary& vocabulary() const {
+    return *std::visit([](const auto& model) { return &model.vocabulary(); }, model_);
+  }
+
+  /// Appends the ids of a word, which is not empty. Throws `ArgumentError`.
+  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
+    std::visit([&](const auto& model) { model.encode(word, scratch, out); }, model_);
+  }
+
+  /// The same, and the bytes of the word that each id takes.
+  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out,
+              std::vector<ByteRange>& places) const {
+    std::visit([&](const auto& model) { model.encode(word, scratch, out, places); }, model_);
+  }
+
+ private:
+  std::variant<BpeModel, UnigramModel> model_;
+  PieceCuts cuts_;
+};
+
+}  // namespace veneer

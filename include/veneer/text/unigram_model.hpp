@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file unigram_model.hpp
+/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one token
+/// per run, or its bytes as <0x00> to <0xFF>.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "veneer/core/error.hpp"
+#include "veneer/text/bpe.hpp"
+#include "veneer/text/bpe_symbols.hpp"
+#include "veneer/text/normalize.hpp"
+#include "veneer/text/unigram.hpp"
+#include "veneer/text/vocabulary.hpp"
+
+namespace veneer {
+
+class UnigramModel {
+ public:
+  using Pieces = std::vector<std::pair<std::string, double>>;  // text and log-probability; the id is the place
+
+  /// `unknown` is the id of what has no piece; without it, such text is an error. Of two pieces with one text the later
+  /// counts.
+  UnigramModel(const Pieces& pieces, std::optional<std::int32_t> unknown, bool byte_fallback)
+      : unknown_(unknown), byte_fallback_(byte_fallback) {
+    Vocabulary::Entries entries;
+    double lowest = pieces.empty() ? 0 : pieces.front().second;
+    for (std::size_t i = pieces.size(); i-- > 0;) {
+      entries.emplace_back(pieces[i].first, static_cast<std::int32_t>(i));
+      lowest = std::min(lowest, pieces[i].second);
+    }
+    vocabulary_ = Vocabulary(entries);
+    std::vector<BasicUnigramSegmenter<double>::Entry> cut;
+    vocabulary_.for_each([&](std::string_view text, std::int32_t id) {
+      const bool later = vocabulary_.id(text) != id;
+      if (!text.empty() && !later) cut.push_back({text, id, pieces[static_cast<std::size_t>(id)].second, false});
+    });
+    segmenter_ = BasicUnigramSegmenter<double>(std::move(cut), unknown_.value_or(none), lowest - 10);
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      byte_tokens_[byte] = vocabulary_.id(byte_token(static_cast<unsigned char>(byte))).value_or(none);
+  }
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+  /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for what has no piece, if there is no token
+  /// for it.
+  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
+    if (const auto known = scratch.cache.find(word); !known.empty()) {
+      out.insert(out.end(), known.begin(), known.end());
+      return;
+    }
+    const std::size_t before = out.size();
+    each(word, [&](std::int32_t id, ByteRange) { out.push_back(id); });
+    scratch.cache.insert(word, {out.data() + before, out.size() - before});
+  }
+
+  /// The same, and the bytes of the word that each id takes.
+  void encode(std::string_view word, detail::BpeScratch&, std::vector<std::int32_t>& out,
+              std::vector<ByteRange>& places) const {
+    each(word, [&](std::int32_t id, ByteRange place) {
+      out.push_back(id);
+      places.push_back(place);
+    });
+  }
+
+ private:
+  static constexpr std::int32_t none = -1;
+
+  template <class Emit>
+  void each(std::string_view word, const Emit& emit) const {
+    std::optional<ByteRange> unknown;
+    const auto end_unknown = [&] {
+      if (unknown) put_unknown(word, *unknown, emit);
+      unknown.reset();
+    };
+    for (const auto& piece : segmenter_.cut(word)) {
+      if (piece.id == unknown_.value_or(none)) {
+        unknown = {unknown ? unknown->begin : piece.begin, piece.end};
+        continue;
+      }
+      end_unknown();
+      emit(piece.id, ByteRange{piece.begin, piece.end});
+    }
+    end_unknown();
+  }
+
+  /// A run that is unknown: it may be a token as a whole, or bytes.
+  template <class Emit>
+  void put_unknown(std::string_view word, ByteRange run, const Emit& emit) const {
+    const std::string_view text = word.substr(run.begin, run.end - run.begin);
+    const auto byte_id = [&](char byte) { return byte_tokens_[static_cast<unsigned char>(byte)]; };
+    if (const auto whole = vocabulary_.id(text)) return emit(*whole, run);
+    if (byte_fallback_ && std::none_of(text.begin(), text.end(), [&](char byte) { return byte_id(byte) == none; })) {
+      for (std::size_t i = 0; i < text.size(); ++i) emit(byte_id(text[i]), ByteRange{run.begin + i, run.begin + i + 1});
+      return;
+    }
+    expects(unknown_.has_value(),
+            "veneer::Tokenizer::encode(text): a character has no token, and the vocabulary names none for what is "
+            "unknown (model.unk_id)");
+    emit(*unknown_, run);
+  }
+
+  Vocabulary vocabulary_;
+  BasicUnigramSegmenter<double> segmenter_;  // looks at the texts of `vocabulary_`: moving keeps them
+  std::optional<std::int32_t> unknown_;
+  bool byte_fallback_;
+  std::array<std::int32_t, 256> byte_tokens_{};
+};
+
+}  // namespace veneer
