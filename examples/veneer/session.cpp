@@ -31,7 +31,8 @@ AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile&
                      const std::optional<NF4Options>& quantise) {
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   AnyLlama<> model(file.config);
-  read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise});
+  for (const std::string& warning : read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise}))
+    note("warning: " + warning);
   return model;
 }
 
@@ -98,6 +99,13 @@ SummedLoss Session::loss(const ExampleStore& examples, std::size_t begin, std::s
   return {evaluate_loss(parts_->model, batch), batch.counted};
 }
 
+void Session::widen() {
+  detail::visit_base(parts_->model, [](const std::string&, auto& weight) {
+    if (!weight.trainable() && weight.packed() == nullptr)
+      weight = std::remove_cvref_t<decltype(weight)>(weight.dense_copy());
+  });
+}
+
 std::vector<MergedWeight> Session::merge(const MergeOptions& options) {
   return veneer::merge(parts_->model, options).weights;
 }
@@ -159,11 +167,11 @@ namespace {
 /// Whether an adapter is about to be written with a weight of the base that was not read.
 bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& plan) {
   bool lacks = false;
-  detail::visit_adapter_tensors(model, config, plan, [&](const std::string&, auto& part) {
-    if constexpr (WeightSlotLike<decltype(part)>) {
-      lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
-    }
-  });
+  detail::visit_vocabulary_tensors(
+      model, config, plan, detail::vocabulary_keys(model, config, plan, false),
+      [&](const std::string&, const auto& part) {
+        lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+      });
   return lacks;
 }
 
@@ -183,11 +191,16 @@ void with_outline(const ModelFlags& flags, const F& f) {
 AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::filesystem::path& out) {
   AdapterChange change;
   with_outline(flags, [&](AnyLlama<> model) {
+    const index_t rows = model.config.vocab_size;
     LoadedAdapter loaded = load_adapter(model, flags.only_adapter());
     if (lacks_base(model, loaded.file.config, loaded.plan)) return false;
     for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
     change = {loaded.file.config, loaded.plan, false};
     if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
+    expects(model.config.vocab_size == rows,
+            flags.adapters.front() +
+                ": brings a vocabulary of another size, which plain LoRA cannot hold: export it "
+                "with --to merged");
     auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
     save_adapter(folded.model, out, folded.config, folded.plan);
     change = {folded.config, folded.plan, folded.rewritten};

@@ -50,7 +50,7 @@ class TrainRun {
   int run() {
     if (!settings_.resume.empty()) find_state();
     config_file_ = read_llama_config(fs::path(settings_.model) / "config.json");
-    for (const std::string& warning : config_file_.warnings) say("warning: " + warning);
+    warn_of(config_file_.warnings);
     if (settings_.dry_run) return dry_run();
     check_folder();
     read_data();
@@ -88,6 +88,10 @@ class TrainRun {
 
   void say(const std::string& line) const {
     if (!settings_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
+  }
+
+  void warn_of(const std::vector<std::string>& warnings) const {
+    for (const std::string& warning : warnings) say("warning: " + warning);
   }
 
   void find_state() {
@@ -196,14 +200,15 @@ class TrainRun {
     model_ = AnyLlama<>(config_file_.config);
     model_.checkpointing = settings_.checkpointing;
     if (settings_.full()) {
-      read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model)));
+      warn_of(
+          read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model))));
       plan_ = train_everything(model_);
       return;
     }
     LoadLlamaOptions reading;
     const std::optional<NF4Options> quantise = settings_.quant.options();
     if (!starts_from_loftq()) reading.quantise = quantise;
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading);
+    warn_of(read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading));
     find_adapter();
     if (quantise) quantise_rest(*quantise);
   }
@@ -242,7 +247,7 @@ class TrainRun {
       plan_ = load_converted_adapter(model_, *state_folder_, lora_);
     } else if (state_ || !settings_.adapter.empty()) {
       loaded_ = load_adapter(model_, adapter_folder());
-      for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
+      warn_of(loaded_->file.warnings);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
       loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay

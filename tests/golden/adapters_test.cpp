@@ -18,9 +18,7 @@ constexpr double logit_tolerance = 1e-5;
 constexpr double weight_tolerance = 1e-6;
 
 /// Methods and options that are refused, and the word that the message must have.
-const std::map<std::string, std::string> refused{
-    {"lora-trainable-tokens", "trainable_token_indices"},
-};
+const std::map<std::string, std::string> refused{};
 
 /// PEFT decomposes in float: its singular vectors are off by 1.2e-7 s_1 / (s_4 - s_5), up to 2e-5 here. Its residuals
 /// lie up to 4.7e-6 from those of numpy's float64 decomposition, which is what ours are.
