@@ -67,13 +67,14 @@ int run_merge(const MergeFlags& flags) {
   if (!flags.dequantize.empty()) options.dequantize = dense_types.at(flags.dequantize);
   Session session(flags.model);
   if (flags.widen) session.widen();
+  const bool follows = session.head_follows();
   const std::vector<MergedWeight> weights = session.merge(options);
   session.save(flags.out);
   std::size_t width = 0;
   for (const MergedWeight& weight : weights) width = std::max(width, weight.name.size());
   for (const MergedWeight& weight : weights) {
     print_weight(weight, width);
-    if (weight.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings)
+    if (weight.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings && !follows)
       note("warning: embedding and head are one weight: the head has changed too");
   }
   flush();

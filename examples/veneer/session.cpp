@@ -16,7 +16,7 @@
 namespace veneer::program {
 
 struct Session::Parts {
-  std::filesystem::path folder;
+  std::filesystem::path folder, text;  // text: of an adapter that brings a tokenizer
   LlamaConfigFile file;
   AnyLlama<> model;
 };
@@ -42,6 +42,7 @@ Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quant
     : parts_(std::make_unique<Parts>()) {
   flags.apply();
   parts_->folder = flags.model;
+  if (const auto text = text_folder(flags); text != parts_->folder) parts_->text = text;
   parts_->file = read_llama_config(parts_->folder / "config.json");
   parts_->model = read_base(parts_->folder, parts_->file, quantise);
   if (flags.adapters.empty()) return;
@@ -106,6 +107,14 @@ void Session::widen() {
   });
 }
 
+bool Session::head_follows() const {
+  bool follows = false;
+  parts_->model.output_head().adapter.look([&](const auto& adapter) {
+    if constexpr (detail::FollowsAnother<decltype(adapter)>) follows = adapter.follows();
+  });
+  return follows;
+}
+
 std::vector<MergedWeight> Session::merge(const MergeOptions& options) {
   return veneer::merge(parts_->model, options).weights;
 }
@@ -126,15 +135,17 @@ std::vector<QuantisedWeight> Session::quantise_errors() const {
 }
 
 void Session::save(const std::filesystem::path& folder) {
-  save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder});
+  save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder, .text = parts_->text});
 }
 
 struct SwitchingSession::Parts {
   NamedAdapters<AnyLlama<>> adapters;
   GrowingSequence<AnyLlama<>> sequence;
   std::string active = {};
+  LlamaConfig config = {};  // of the active adapter, which may have another vocabulary
 
-  explicit Parts(AnyLlama<> base) : adapters(std::move(base)), sequence(adapters.base()) {}
+  explicit Parts(AnyLlama<> base)
+      : adapters(std::move(base)), sequence(adapters.base()), config(adapters.base().config) {}
 };
 
 SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<AdapterFolder>& adapters) {
@@ -148,11 +159,12 @@ SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<Ad
 
 SwitchingSession::~SwitchingSession() = default;
 
-const LlamaConfig& SwitchingSession::config() const { return parts_->adapters.base().config; }
+const LlamaConfig& SwitchingSession::config() const { return parts_->config; }
 const std::string& SwitchingSession::active() const { return parts_->active; }
 
 void SwitchingSession::use(const std::string& name) {
   AnyLlama<> model = parts_->adapters.with(name.empty() ? base_adapter : name);
+  parts_->config = model.config;
   parts_->sequence = GrowingSequence<AnyLlama<>>(std::move(model));  // keys and values are of one adapter
   parts_->active = name;
 }

@@ -104,6 +104,7 @@
 #include "veneer/tensor/factory.hpp"            // IWYU pragma: export
 #include "veneer/tensor/print.hpp"              // IWYU pragma: export
 #include "veneer/tensor/tensor.hpp"             // IWYU pragma: export
+#include "veneer/text/add_tokens.hpp"           // IWYU pragma: export
 #include "veneer/text/added_tokens.hpp"         // IWYU pragma: export
 #include "veneer/text/bpe.hpp"                  // IWYU pragma: export
 #include "veneer/text/bpe_json.hpp"             // IWYU pragma: export
