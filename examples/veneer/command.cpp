@@ -60,6 +60,18 @@ PatternMap<Number> pattern_map(const std::vector<std::string>& entries, const st
   return map;
 }
 
+std::vector<index_t> token_ids(const std::vector<std::string>& tokens) {
+  std::vector<index_t> ids;
+  for (const std::string& token : tokens) {
+    index_t id = 0;
+    const auto read = std::from_chars(token.data(), token.data() + token.size(), id);
+    expects(read.ec == std::errc{} && read.ptr == token.data() + token.size(),
+            "--train-tokens: \"" + token + "\" is no id; where there is a tokenizer, texts of tokens are taken too");
+    ids.push_back(id);
+  }
+  return ids;
+}
+
 LoraBias bias_of(const std::string& text) {
   if (text == "none") return LoraBias::none;
   if (text == "all") return LoraBias::all;
@@ -98,6 +110,10 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--rank-pattern", rank_pattern, "NAME=RANK; may be repeated, the first that matches counts");
   command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");
   command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
+  command
+      .add_option("--train-tokens", train_tokens,
+                  "tokens whose vectors train, with commas: ids, or texts of tokens; a tied head goes along")
+      ->delimiter(',');
   command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
   command
       .add_option("--init", init,
@@ -165,6 +181,7 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   config.rank_pattern = pattern_map<index_t>(rank_pattern, "--rank-pattern");
   config.alpha_pattern = pattern_map<double>(alpha_pattern, "--alpha-pattern");
   if (!modules_to_save.empty()) config.modules_to_save = modules_to_save;
+  if (!train_tokens.empty()) config.trainable_token_indices = {{{"", token_ids(train_tokens)}}};
   config.bias = bias_of(bias);
   config.init_lora_weights = initialization_of(init);
   if (init == "loftq") config.loftq_config = LoftqConfig{4, loftq_iter};

@@ -58,6 +58,7 @@ struct AdapterFlags {
   std::vector<index_t> layers;
   std::vector<std::string> rank_pattern, alpha_pattern;  // NAME=NUMBER
   std::vector<std::string> modules_to_save;
+  std::vector<std::string> train_tokens;  // ids; texts become ids before config()
   std::string bias = "none";
   std::string init = "default";
   index_t loftq_iter = 1;

@@ -93,8 +93,8 @@ class Conversation {
   explicit Conversation(const GenerateFlags& flags)
       : flags_(flags),
         stop_(flags.stop),
-        tokenizer_(Tokenizer::from_folder(flags.model.model)),
-        chat_(read_chat_template(flags.model.model, flags.chat_template)),
+        tokenizer_(Tokenizer::from_folder(text_folder(flags.model))),
+        chat_(read_chat_template(text_folder(flags.model), flags.chat_template)),
         adapters_(adapter_folders(flags.model)) {
     check_chat_tokenizer(chat_, tokenizer_);
     if (flags.system) {

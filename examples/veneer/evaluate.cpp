@@ -145,11 +145,11 @@ void print_table(const Json& result) {
 
 int run_evaluate(const EvaluateFlags& flags) {
   flags.model.apply();
-  const std::optional<Tokenizer> tokenizer = find_tokenizer(flags.model.model);
+  const std::optional<Tokenizer> tokenizer = find_tokenizer(text_folder(flags.model));
   expects<FormatError>(tokenizer.has_value() || !flags.generate,
                        flags.model.model + ": no tokenizer.json; --generate needs one");
   const Session session(flags.model);
-  const ExampleOptions options = flags.making.options(flags.model.model, tokenizer, &session.config());
+  const ExampleOptions options = flags.making.options(text_folder(flags.model), tokenizer, &session.config());
   Json result = evaluate_loss(session, tokenizer, flags, options);
   if (flags.generate) result["generated"] = evaluate_matches(session, *tokenizer, flags, options);
   if (flags.json) {

@@ -41,7 +41,7 @@ int run_plain(const GenerateFlags& flags) {
   expects(!flags.system && !flags.chat_template, "--system and --chat-template: are for --chat, which was not given");
   const StopTexts stop(flags.stop);
   flags.model.apply();
-  const Tokenizer tokenizer = Tokenizer::from_folder(flags.model.model);
+  const Tokenizer tokenizer = Tokenizer::from_folder(text_folder(flags.model));
   const std::vector<std::int32_t> prompt = prompt_ids(tokenizer, prompt_text(flags));
   const Session session(flags.model);
   check_ids(prompt, session.config(), flags.model.model);

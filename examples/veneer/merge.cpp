@@ -18,6 +18,7 @@ namespace {
 struct MergeFlags {
   ModelFlags model;
   std::string out, dequantize;
+  bool widen = false;  // --dtype float32
   MergeOptions options;
 };
 
@@ -48,21 +49,37 @@ void warn_of_errors(const std::vector<MergedWeight>& weights) {
   note(text);
 }
 
+void warn_of_rounding(const std::vector<MergedWeight>& weights) {
+  const double lost = lost_fraction(weights);
+  if (lost == 0.0) return;
+  char text[256];
+  std::snprintf(
+      text, sizeof text,
+      "warning: rounding to 16 bits loses %.2g of the adapter's change (the norm of what is lost, over that of "
+      "the change, of all weights together): --dtype float32 keeps all of it",
+      lost);
+  note(text);
+}
+
 int run_merge(const MergeFlags& flags) {
   MergeOptions options = flags.options;
+  if (flags.widen) options.dequantize = QuantizedFrom::float32;
   if (!flags.dequantize.empty()) options.dequantize = dense_types.at(flags.dequantize);
   Session session(flags.model);
+  if (flags.widen) session.widen();
+  const bool follows = session.head_follows();
   const std::vector<MergedWeight> weights = session.merge(options);
   session.save(flags.out);
   std::size_t width = 0;
   for (const MergedWeight& weight : weights) width = std::max(width, weight.name.size());
   for (const MergedWeight& weight : weights) {
     print_weight(weight, width);
-    if (weight.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings)
+    if (weight.name == "model.embed_tokens.weight" && session.config().tie_word_embeddings && !follows)
       note("warning: embedding and head are one weight: the head has changed too");
   }
   flush();
   warn_of_errors(weights);
+  warn_of_rounding(weights);
   note(flags.out + ": " + counted(weights.size(), "weight") +
        " changed, each by at most the number that is printed; transformers and veneer load it");
   return done;
@@ -74,6 +91,8 @@ void add_merge(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<MergeFlags>();
   CLI::App* command = app.add_subcommand("merge", "fold an adapter into its model");
   flags->model.add_to(*command, true);
+  CLI::Option* dtype = command->get_option("--dtype")->description(
+      "float32: write every weight in 32 bits, so that rounding loses nothing; without it each keeps its type");
   command->add_option("--out", flags->out, "folder to write")->required();
   command
       ->add_option("--max-error", flags->options.max_error,
@@ -86,7 +105,10 @@ void add_merge(CLI::App& app, Run& run) {
       ->expected(0, 1)
       ->default_str("bfloat16")
       ->check(CLI::IsMember({"bfloat16", "float16", "float32"}));
-  command->callback([flags, &run] { run = [flags] { return run_merge(*flags); }; });
+  command->callback([flags, dtype, &run] {
+    flags->widen = dtype->count() > 0;  // other types are refused with the flags of the model
+    run = [flags] { return run_merge(*flags); };
+  });
 }
 
 }  // namespace veneer::program

@@ -63,6 +63,22 @@ std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder) {
   return std::nullopt;
 }
 
+void resolve_tokens(std::vector<std::string>& tokens, const std::optional<Tokenizer>& tokenizer) {
+  for (std::string& token : tokens) {
+    if (!token.empty() && token.find_first_not_of("0123456789") == std::string::npos) continue;
+    const auto id = tokenizer ? tokenizer->id(token) : std::nullopt;
+    expects(id.has_value(), "--train-tokens: \"" + printable(token) + "\" is neither an id nor a token of the model");
+    token = std::to_string(*id);
+  }
+}
+
+std::filesystem::path text_folder(const ModelFlags& flags) {
+  std::error_code error;
+  if (flags.adapters.size() == 1 && std::filesystem::exists(flags.adapters[0] + "/tokenizer.json", error))
+    return flags.adapters[0];
+  return flags.model;
+}
+
 std::vector<std::int32_t> stop_ids(const std::filesystem::path& folder, const LlamaConfig& config,
                                    const std::optional<Tokenizer>& tokenizer) {
   std::vector<std::int64_t> ids(config.eos_token_ids.begin(), config.eos_token_ids.end());

@@ -52,6 +52,13 @@ struct ModelFlags {
 /// \throws TokenizerError, FormatError when it has one that can't be used
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& folder);
 
+/// Texts of tokens become ids, as text; what is a number stays.
+/// \throws ArgumentError for a text that is no token
+void resolve_tokens(std::vector<std::string>& tokens, const std::optional<Tokenizer>& tokenizer);
+
+/// The folder whose tokenizer and template are used: that of the one adapter, where it brings a tokenizer.
+std::filesystem::path text_folder(const ModelFlags& flags);
+
 /// The ids that end a text: those of generation_config.json, config.json and the tokenizer together.
 /// \throws FormatError
 std::vector<std::int32_t> stop_ids(const std::filesystem::path& folder, const LlamaConfig& config,

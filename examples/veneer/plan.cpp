@@ -45,7 +45,10 @@ int run_plan(const PlanFlags& flags) {
   const std::optional<NF4Options> quantise = flags.quant.options();
   expects(!quantise || !full, "--quant nf4: a weight in 4 bits does not train; choose another --method than full");
   expects(flags.dtype == "float32", "plan: --dtype " + flags.dtype + " is not supported yet; float32 is");
-  const LoraConfig adapter = flags.adapter.config();
+  AdapterFlags named = flags.adapter;
+  if (!flags.model.empty() && !named.train_tokens.empty())
+    resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
+  const LoraConfig adapter = named.config();
   const AdapterPlan plan = full ? full_plan(file.config) : plan_of(file.config, adapter);
   MemoryRequest request = flags.memory;
   request.model = flags.model;

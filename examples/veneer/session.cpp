@@ -16,7 +16,7 @@
 namespace veneer::program {
 
 struct Session::Parts {
-  std::filesystem::path folder;
+  std::filesystem::path folder, text;  // text: of an adapter that brings a tokenizer
   LlamaConfigFile file;
   AnyLlama<> model;
 };
@@ -31,7 +31,8 @@ AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile&
                      const std::optional<NF4Options>& quantise) {
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   AnyLlama<> model(file.config);
-  read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise});
+  for (const std::string& warning : read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise}))
+    note("warning: " + warning);
   return model;
 }
 
@@ -41,6 +42,7 @@ Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quant
     : parts_(std::make_unique<Parts>()) {
   flags.apply();
   parts_->folder = flags.model;
+  if (const auto text = text_folder(flags); text != parts_->folder) parts_->text = text;
   parts_->file = read_llama_config(parts_->folder / "config.json");
   parts_->model = read_base(parts_->folder, parts_->file, quantise);
   if (flags.adapters.empty()) return;
@@ -98,6 +100,21 @@ SummedLoss Session::loss(const ExampleStore& examples, std::size_t begin, std::s
   return {evaluate_loss(parts_->model, batch), batch.counted};
 }
 
+void Session::widen() {
+  detail::visit_base(parts_->model, [](const std::string&, auto& weight) {
+    if (!weight.trainable() && weight.packed() == nullptr)
+      weight = std::remove_cvref_t<decltype(weight)>(weight.dense_copy());
+  });
+}
+
+bool Session::head_follows() const {
+  bool follows = false;
+  parts_->model.output_head().adapter.look([&](const auto& adapter) {
+    if constexpr (detail::FollowsAnother<decltype(adapter)>) follows = adapter.follows();
+  });
+  return follows;
+}
+
 std::vector<MergedWeight> Session::merge(const MergeOptions& options) {
   return veneer::merge(parts_->model, options).weights;
 }
@@ -118,15 +135,17 @@ std::vector<QuantisedWeight> Session::quantise_errors() const {
 }
 
 void Session::save(const std::filesystem::path& folder) {
-  save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder});
+  save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder, .text = parts_->text});
 }
 
 struct SwitchingSession::Parts {
   NamedAdapters<AnyLlama<>> adapters;
   GrowingSequence<AnyLlama<>> sequence;
   std::string active = {};
+  LlamaConfig config = {};  // of the active adapter, which may have another vocabulary
 
-  explicit Parts(AnyLlama<> base) : adapters(std::move(base)), sequence(adapters.base()) {}
+  explicit Parts(AnyLlama<> base)
+      : adapters(std::move(base)), sequence(adapters.base()), config(adapters.base().config) {}
 };
 
 SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<AdapterFolder>& adapters) {
@@ -140,11 +159,12 @@ SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<Ad
 
 SwitchingSession::~SwitchingSession() = default;
 
-const LlamaConfig& SwitchingSession::config() const { return parts_->adapters.base().config; }
+const LlamaConfig& SwitchingSession::config() const { return parts_->config; }
 const std::string& SwitchingSession::active() const { return parts_->active; }
 
 void SwitchingSession::use(const std::string& name) {
   AnyLlama<> model = parts_->adapters.with(name.empty() ? base_adapter : name);
+  parts_->config = model.config;
   parts_->sequence = GrowingSequence<AnyLlama<>>(std::move(model));  // keys and values are of one adapter
   parts_->active = name;
 }
@@ -159,11 +179,11 @@ namespace {
 /// Whether an adapter is about to be written with a weight of the base that was not read.
 bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& plan) {
   bool lacks = false;
-  detail::visit_adapter_tensors(model, config, plan, [&](const std::string&, auto& part) {
-    if constexpr (WeightSlotLike<decltype(part)>) {
-      lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
-    }
-  });
+  detail::visit_vocabulary_tensors(
+      model, config, plan, detail::vocabulary_keys(model, config, plan, false),
+      [&](const std::string&, const auto& part) {
+        lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+      });
   return lacks;
 }
 
@@ -183,11 +203,16 @@ void with_outline(const ModelFlags& flags, const F& f) {
 AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::filesystem::path& out) {
   AdapterChange change;
   with_outline(flags, [&](AnyLlama<> model) {
+    const index_t rows = model.config.vocab_size;
     LoadedAdapter loaded = load_adapter(model, flags.only_adapter());
     if (lacks_base(model, loaded.file.config, loaded.plan)) return false;
     for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
     change = {loaded.file.config, loaded.plan, false};
     if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
+    expects(model.config.vocab_size == rows,
+            flags.adapters.front() +
+                ": brings a vocabulary of another size, which plain LoRA cannot hold: export it "
+                "with --to merged");
     auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
     save_adapter(folded.model, out, folded.config, folded.plan);
     change = {folded.config, folded.plan, folded.rewritten};

@@ -75,6 +75,12 @@ class Session {
 
   SummedLoss loss(const ExampleStore& examples, std::size_t begin, std::size_t end) const;
 
+  /// Holds every dense weight in 32 bits.
+  void widen();
+
+  /// Whether an adapter of the head follows that of the embedding, as that of trained tokens does.
+  bool head_follows() const;
+
   /// Folds the adapter into the weights; the session then holds a plain model.
   std::vector<MergedWeight> merge(const MergeOptions& options);
 

@@ -13,6 +13,7 @@
 #include "veneer/optim/lora_plus.hpp"
 #include "veneer/peft/init/eva.hpp"
 #include "veneer/peft/merge.hpp"
+#include "veneer/text/add_tokens.hpp"
 #include "veneer/text/example_rows.hpp"
 #include "veneer/text/examples.hpp"
 #include "veneer/train/exact_match.hpp"
@@ -50,7 +51,8 @@ class TrainRun {
   int run() {
     if (!settings_.resume.empty()) find_state();
     config_file_ = read_llama_config(fs::path(settings_.model) / "config.json");
-    for (const std::string& warning : config_file_.warnings) say("warning: " + warning);
+    warn_of(config_file_.warnings);
+    find_tokens();
     if (settings_.dry_run) return dry_run();
     check_folder();
     read_data();
@@ -90,6 +92,10 @@ class TrainRun {
     if (!settings_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
   }
 
+  void warn_of(const std::vector<std::string>& warnings) const {
+    for (const std::string& warning : warnings) say("warning: " + warning);
+  }
+
   void find_state() {
     const auto folder = newest_checkpoint(settings_.resume);
     if (!folder)
@@ -105,12 +111,56 @@ class TrainRun {
     settings_ = std::move(saved);
   }
 
+  /// The tokenizer, with the tokens that are to be added; and the ids of --train-tokens.
+  void find_tokens() {
+    const fs::path folder = settings_.model;
+    if (settings_.add_tokens.empty()) {
+      tokenizer_ = find_tokenizer(folder);
+    } else if (state_) {
+      const fs::path file = *state_folder_ / "tokenizer.json";
+      grown_.emplace(GrownTokenizer{read_text(file, tokenizer_limits.bytes), {}, 0});
+    } else {
+      std::istringstream lines(read_text(settings_.add_tokens, std::size_t{1} << 24));
+      std::vector<std::string> texts;
+      for (std::string line; std::getline(lines, line);) {
+        if (!line.empty() && line.back() == '\r') line.pop_back();
+        if (!line.empty()) texts.push_back(line);
+      }
+      expects<FormatError>(!texts.empty(), settings_.add_tokens + ": names no token");
+      grown_ = veneer::add_tokens(folder, texts);
+    }
+    if (grown_) {
+      tokenizer_ = Tokenizer::from_json(grown_->json, settings_.add_tokens, read_special_tokens(folder));
+      grown_->rows = tokenizer_->largest_id() + 1;
+    }
+    resolve_tokens(settings_.adapter_flags.train_tokens, tokenizer_);
+  }
+
+  /// The model's configuration as it is trained.
+  LlamaConfig trained_config() const {
+    LlamaConfig config = config_file_.config;
+    if (grown_) config.vocab_size = grown_->rows;
+    return config;
+  }
+
+  /// The adapter that the flags describe. Tokens that were added train, unless the flags say how else.
+  LoraConfig adapter_config(index_t steps) const {
+    LoraConfig config = settings_.adapter_flags.config(steps);
+    const bool takes = std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method);
+    if (!grown_ || grown_->ids.empty() || !takes || config.trainable_token_indices || config.modules_to_save)
+      return config;
+    const std::vector<index_t> ids(grown_->ids.begin(), grown_->ids.end());
+    config.trainable_token_indices = {{{"embed_tokens", ids}, {"lm_head", ids}}};
+    if (config_file_.config.tie_word_embeddings) config.trainable_token_indices = {{{"", ids}}};
+    return config;
+  }
+
   int dry_run() {
-    AnyLlama<> outline(config_file_.config);
-    plan_ = settings_.full() ? train_everything_outline(outline)
-                             : plan_adapter(outline, settings_.adapter_flags.config(settings_.steps));
+    AnyLlama<> outline(trained_config());
+    plan_ =
+        settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, adapter_config(settings_.steps));
     std::ostringstream text;
-    text << plan_ << '\n' << memory_text(plan_bytes(config_file_.config, request()));
+    text << plan_ << '\n' << memory_text(plan_bytes(trained_config(), request()));
     print(settings_.to_yaml() + as_comments(text.str()));  // together a recipe
     flush();
     return done;
@@ -126,7 +176,7 @@ class TrainRun {
   MemoryRequest request() const {
     MemoryRequest request;
     request.model = settings_.model;
-    if (!settings_.full()) request.adapter = settings_.adapter_flags.config(settings_.steps);
+    if (!settings_.full()) request.adapter = adapter_config(settings_.steps);
     request.quantise = settings_.quant.options();
     request.checkpointing = settings_.checkpointing;
     request.batch = settings_.batch, request.seq = settings_.seq, request.grad_accum = settings_.grad_accum;
@@ -143,8 +193,8 @@ class TrainRun {
 
   void read_data() {
     const fs::path folder = settings_.model;
-    tokenizer_ = find_tokenizer(folder);
-    making_ = settings_.making.options(folder, tokenizer_, &config_file_.config);
+    const LlamaConfig config = trained_config();
+    making_ = settings_.making.options(folder, tokenizer_, &config);
     making_.max_length = static_cast<std::size_t>(settings_.seq);
     making_.cut = !settings_.packing;
     const auto data = read_examples(settings_.data);
@@ -196,15 +246,21 @@ class TrainRun {
     model_ = AnyLlama<>(config_file_.config);
     model_.checkpointing = settings_.checkpointing;
     if (settings_.full()) {
-      read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model)));
+      warn_of(
+          read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model))));
       plan_ = train_everything(model_);
       return;
     }
     LoadLlamaOptions reading;
     const std::optional<NF4Options> quantise = settings_.quant.options();
     if (!starts_from_loftq()) reading.quantise = quantise;
-    read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading);
+    warn_of(read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading));
+    if (grown_) resize_vocabulary(model_, grown_->rows);
     find_adapter();
+    if (grown_) {
+      if (!loaded_) loaded_ = LoadedAdapter{AdapterFile{"LORA", {}, Json::object(), {}}, plan_, {}};
+      loaded_->vocabulary_keys = detail::vocabulary_keys(model_, lora_, plan_, true);
+    }
     if (quantise) quantise_rest(*quantise);
   }
 
@@ -228,7 +284,7 @@ class TrainRun {
   }
 
   LoraConfig config_of_flags() const {
-    LoraConfig config = settings_.adapter_flags.config(total_);
+    LoraConfig config = adapter_config(total_);
     config.task_type = "CAUSAL_LM";
     config.base_model_name_or_path = settings_.model;
     return config;
@@ -242,7 +298,7 @@ class TrainRun {
       plan_ = load_converted_adapter(model_, *state_folder_, lora_);
     } else if (state_ || !settings_.adapter.empty()) {
       loaded_ = load_adapter(model_, adapter_folder());
-      for (const std::string& warning : loaded_->file.warnings) say("warning: " + warning);
+      warn_of(loaded_->file.warnings);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
       loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay
@@ -410,7 +466,15 @@ class TrainRun {
       write_llama_weights(model_, folder, Dtype::f32);
     } else {
       write_adapter(model_, folder, lora_, plan_, loaded_ ? &*loaded_ : nullptr);
+      write_tokenizer(folder);
     }
+  }
+
+  /// The grown tokenizer, next to the adapter that is for it.
+  void write_tokenizer(const fs::path& folder) const {
+    if (!grown_) return;
+    detail::copy_along(settings_.model, folder);
+    write_atomically(folder / "tokenizer.json", grown_->json);
   }
 
   fs::path save_checkpoint() {
@@ -423,7 +487,7 @@ class TrainRun {
   }
 
   std::vector<std::int32_t> stop_ids() const {
-    return program::stop_ids(settings_.model, config_file_.config, tokenizer_);
+    return program::stop_ids(settings_.model, trained_config(), tokenizer_);
   }
 
   /// The first three prompts of the held-out data, or of the data, completed.
@@ -459,6 +523,7 @@ class TrainRun {
       save_llama(model_, settings_.out, config_file_.raw, {.base = settings_.model});
     } else {
       save_adapter(model_, settings_.out, lora_, plan_, loaded_ ? &*loaded_ : nullptr);
+      write_tokenizer(settings_.out);
     }
     write_atomically(fs::path(settings_.out) / "loss.svg", loss_svg(curve_, evaluations_));
     Json json = {
@@ -522,6 +587,7 @@ class TrainRun {
   std::optional<TrainingState> state_;
   std::optional<fs::path> state_folder_;
   std::optional<Tokenizer> tokenizer_;
+  std::optional<GrownTokenizer> grown_;  // with --add-tokens
   ExampleOptions making_;
   ExampleRows fresh_, replayed_, evaluation_;
   std::optional<DataOrder> order_;

@@ -22,7 +22,8 @@ void each_setting(S& s, const F& f) {
   f("dropout", s.adapter_flags.dropout), f("rslora", s.adapter_flags.rslora), f("targets", s.adapter_flags.targets);
   f("exclude", s.adapter_flags.exclude), f("layers", s.adapter_flags.layers);
   f("rank-pattern", s.adapter_flags.rank_pattern), f("alpha-pattern", s.adapter_flags.alpha_pattern);
-  f("modules-to-save", s.adapter_flags.modules_to_save), f("bias", s.adapter_flags.bias),
+  f("modules-to-save", s.adapter_flags.modules_to_save);
+  f("train-tokens", s.adapter_flags.train_tokens), f("add-tokens", s.add_tokens), f("bias", s.adapter_flags.bias),
       f("init", s.adapter_flags.init);
   f("loftq-iter", s.adapter_flags.loftq_iter), f("eva-rho", s.adapter_flags.eva_rho), f("eva-batches", s.eva_batches);
   f("init-rank", s.adapter_flags.init_rank), f("target-rank", s.adapter_flags.target_rank);
@@ -60,6 +61,9 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--data", data, "JSONL or text to learn from");
   command.add_option("--out", out, "folder to write");
   command.add_option("--adapter", adapter, "go on from this adapter's weights; its config decides the method");
+  command.add_option(
+      "--add-tokens", add_tokens,
+      "file with a token per line: vocabulary, embedding and head grow by them, and their vectors train");
   command.add_option("--replay", replay, "second data set, so that old skills stay");
   command.add_option("--replay-share", replay_share, "share of every batch from --replay")
       ->check(CLI::Range(0.0, 0.99));
@@ -140,6 +144,10 @@ void TrainSettings::settle(const CLI::App& command) {
   check_values();
   if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
   if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
+  if (!add_tokens.empty() && (full() || !adapter.empty()))
+    throw ArgumentError("--add-tokens is for a new adapter: leave out --adapter and --method full");
+  if (full() && !adapter_flags.train_tokens.empty())
+    throw ArgumentError("--train-tokens: with --method full every token trains already");
   if (full() && !adapter.empty())
     throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
 }

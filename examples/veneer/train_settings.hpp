@@ -19,6 +19,7 @@ struct TrainSettings {
   std::string model, data, out, adapter, resume;
   AdapterFlags adapter_flags;
   std::string replay;
+  std::string add_tokens;  // a file with a token per line
   double replay_share = 0.125;
   double epochs = 1;
   index_t steps = 0;  // 0: as many as the epochs need

@@ -25,6 +25,7 @@
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
 #include "veneer/io/families.hpp"               // IWYU pragma: export
 #include "veneer/io/file.hpp"                   // IWYU pragma: export
+#include "veneer/io/host_tensor.hpp"            // IWYU pragma: export
 #include "veneer/io/json.hpp"                   // IWYU pragma: export
 #include "veneer/io/json_dump.hpp"              // IWYU pragma: export
 #include "veneer/io/json_events.hpp"            // IWYU pragma: export
@@ -38,7 +39,9 @@
 #include "veneer/io/rope_config.hpp"            // IWYU pragma: export
 #include "veneer/io/safetensors.hpp"            // IWYU pragma: export
 #include "veneer/io/sha256.hpp"                 // IWYU pragma: export
+#include "veneer/io/spare_tensors.hpp"          // IWYU pragma: export
 #include "veneer/io/utf8.hpp"                   // IWYU pragma: export
+#include "veneer/io/vocabulary_tensors.hpp"     // IWYU pragma: export
 #include "veneer/nn/adapter.hpp"                // IWYU pragma: export
 #include "veneer/nn/attention.hpp"              // IWYU pragma: export
 #include "veneer/nn/generate.hpp"               // IWYU pragma: export
@@ -48,6 +51,7 @@
 #include "veneer/nn/llama_config.hpp"           // IWYU pragma: export
 #include "veneer/nn/mlp.hpp"                    // IWYU pragma: export
 #include "veneer/nn/module.hpp"                 // IWYU pragma: export
+#include "veneer/nn/resize_vocabulary.hpp"      // IWYU pragma: export
 #include "veneer/nn/rms_norm.hpp"               // IWYU pragma: export
 #include "veneer/nn/weight_slot.hpp"            // IWYU pragma: export
 #include "veneer/ops/attention.hpp"             // IWYU pragma: export
@@ -59,6 +63,7 @@
 #include "veneer/ops/low_rank_norm.hpp"         // IWYU pragma: export
 #include "veneer/ops/orthogonality.hpp"         // IWYU pragma: export
 #include "veneer/ops/pointwise.hpp"             // IWYU pragma: export
+#include "veneer/ops/put.hpp"                   // IWYU pragma: export
 #include "veneer/ops/reduce.hpp"                // IWYU pragma: export
 #include "veneer/ops/rms_norm.hpp"              // IWYU pragma: export
 #include "veneer/ops/rope.hpp"                  // IWYU pragma: export
@@ -68,10 +73,13 @@
 #include "veneer/optim/rank_allocator.hpp"      // IWYU pragma: export
 #include "veneer/optim/schedule.hpp"            // IWYU pragma: export
 #include "veneer/peft/adalora.hpp"              // IWYU pragma: export
+#include "veneer/peft/adaptable.hpp"            // IWYU pragma: export
 #include "veneer/peft/attach.hpp"               // IWYU pragma: export
+#include "veneer/peft/attach_tokens.hpp"        // IWYU pragma: export
 #include "veneer/peft/combine.hpp"              // IWYU pragma: export
 #include "veneer/peft/config.hpp"               // IWYU pragma: export
 #include "veneer/peft/dora.hpp"                 // IWYU pragma: export
+#include "veneer/peft/fill_slot.hpp"            // IWYU pragma: export
 #include "veneer/peft/fold.hpp"                 // IWYU pragma: export
 #include "veneer/peft/ia3.hpp"                  // IWYU pragma: export
 #include "veneer/peft/lora.hpp"                 // IWYU pragma: export
@@ -89,6 +97,7 @@
 #include "veneer/peft/shared_projection.hpp"    // IWYU pragma: export
 #include "veneer/peft/sum_adapter.hpp"          // IWYU pragma: export
 #include "veneer/peft/task_arithmetic.hpp"      // IWYU pragma: export
+#include "veneer/peft/trainable_tokens.hpp"     // IWYU pragma: export
 #include "veneer/peft/truncated_svd.hpp"        // IWYU pragma: export
 #include "veneer/peft/vera.hpp"                 // IWYU pragma: export
 #include "veneer/quant/block_scales.hpp"        // IWYU pragma: export
@@ -98,6 +107,7 @@
 #include "veneer/tensor/factory.hpp"            // IWYU pragma: export
 #include "veneer/tensor/print.hpp"              // IWYU pragma: export
 #include "veneer/tensor/tensor.hpp"             // IWYU pragma: export
+#include "veneer/text/add_tokens.hpp"           // IWYU pragma: export
 #include "veneer/text/added_tokens.hpp"         // IWYU pragma: export
 #include "veneer/text/bpe.hpp"                  // IWYU pragma: export
 #include "veneer/text/bpe_json.hpp"             // IWYU pragma: export

@@ -136,7 +136,7 @@ namespace {
 template <class Model, class F>
 void visit_trained(Model& model, const LoadedAdapter* adapter, const F& f) {
   if (adapter == nullptr) return visit_parameters(model, f);
-  detail::visit_adapter_tensors(model, adapter->file.config, adapter->plan, [&](const std::string& key, auto& part) {
+  detail::visit_adapter_tensors(model, adapter->plan, [&](const std::string& key, auto& part) {
     if constexpr (ParameterLike<decltype(part)>) f(key, part);
   });
 }

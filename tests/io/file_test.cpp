@@ -249,26 +249,45 @@ TEST_CASE("names in files stay in their folder") {
   }
 }
 
-TEST_CASE("links do not lead out of a folder, except into the cache that made it") {
+TEST_CASE("a file of a folder may be a link to anywhere, but its name leads nowhere else") {
   const TemporaryFolder folder;
-  folder.file("outside", "x");
+  folder.file("elsewhere/data", "x");
   folder.file("model/inside", "x");
-  fs::create_symlink("../outside", folder / "model/out");
+  fs::create_symlink("../elsewhere/data", folder / "model/out");
   fs::create_symlink("inside", folder / "model/in");
-  fs::create_symlink("/etc/hostname", folder / "model/absolute");
-  CHECK(file_inside(folder / "model", "inside", "i") == folder / "model/inside");
-  CHECK(file_inside(folder / "model", "in", "i") == folder / "model/in");
-  CHECK_THROWS_WITH(file_inside(folder / "model", "out", "i"), Contains("leads out of its folder"));
-  CHECK_THROWS_AS(file_inside(folder / "model", "absolute", "i"), FormatError);
+  fs::create_symlink(folder / "elsewhere/data", folder / "model/absolute");
+  fs::create_symlink("absolute", folder / "model/twice");
+  for (const char* name : {"inside", "in", "out", "absolute", "twice"}) {
+    INFO(name);
+    CHECK(file_inside(folder / "model", name, "i") == folder / "model" / name);
+    CHECK(read_text(folder / "model" / name, 10) == "x");
+  }
+  fs::create_symlink("../elsewhere/gone", folder / "model/broken");
+  CHECK_THROWS_WITH(file_inside(folder / "model", "broken", "i"),
+                    Contains("is a link to ../elsewhere/gone, which is not there"));
+  CHECK_THROWS_AS(file_inside(folder / "model", "broken", "i"), IoError);
+  CHECK_THROWS_WITH(file_inside(folder / "model", "absent", "index"), Contains("named in index"));
   CHECK_THROWS_AS(file_inside(folder / "model", "absent", "i"), IoError);
-  CHECK_THROWS_AS(file_inside(folder / "model", "../outside", "i"), FormatError);
+  CHECK_THROWS_AS(file_inside(folder / "model", "../elsewhere/data", "i"), FormatError);
+}
 
-  folder.file("hub/models--x/blobs/0123", "x");  // how the Hugging Face cache lays out a model
-  fs::create_directories(folder / "hub/models--x/snapshots/abc");
-  fs::create_symlink("../../blobs/0123", folder / "hub/models--x/snapshots/abc/model.safetensors");
-  fs::create_symlink("../../../../outside", folder / "hub/models--x/snapshots/abc/out");
-  CHECK_NOTHROW(file_inside(folder / "hub/models--x/snapshots/abc", "model.safetensors", "i"));
-  CHECK_THROWS_AS(file_inside(folder / "hub/models--x/snapshots/abc", "out", "i"), FormatError);
+TEST_CASE("a git-lfs pointer or a web page in place of a file is named as such") {
+  const TemporaryFolder folder;
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 269060552\n";
+  const std::string path = folder.file("pointer", pointer);
+  CHECK_THROWS_WITH(read_text(path, 1000),
+                    Contains("git-lfs pointer") && Contains("269060552") && Contains("git lfs pull") && Contains(path));
+  CHECK_THROWS_AS(read_text(path, 1000), FormatError);
+  for (const char* page : {"<!DOCTYPE html><html>", "<!doctype HTML>", "\n  <html lang=en>", "\xEF\xBB\xBF<HTML>",
+                           "<?xml version=\"1.0\"?><Error>"}) {
+    INFO(page);
+    CHECK_THROWS_WITH(read_text(folder.file("page", page), 1000), Contains("web page") && Contains("Download"));
+  }
+  for (const char* text : {"", "{}", "version 1", "<s>", "<|im_start|>", "<htm", "version https"}) {
+    INFO(text);
+    CHECK(read_text(folder.file("text", text), 1000) == text);
+  }
 }
 
 TEST_CASE("a folder appears in one piece, or not at all") {

@@ -8,7 +8,8 @@
 ///   base_model.<name>                                                         what all modules of a method share
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
-///   base_model.model.<module>.base_layer.weight                               the base of an adapted embedding or head
+///   base_model.model.<module>.token_adapter.trainable_tokens_delta            rows that train (trainable_token_indices)
+///   embeddings and heads of the base                                          veneer/io/vocabulary_tensors.hpp
 /// Where PEFT warns or is silent, this is strict: every tensor that the config asks for must be there with its shape
 /// and finite
 /// values, and every tensor of the file must be asked for; one error lists all that is not so. Pickles are never
@@ -26,6 +27,7 @@
 
 #include "veneer/io/llama_checkpoint.hpp"
 #include "veneer/io/peft_config.hpp"
+#include "veneer/io/vocabulary_tensors.hpp"
 #include "veneer/peft/init/convert.hpp"
 
 namespace veneer {
@@ -34,21 +36,11 @@ namespace veneer {
 struct LoadedAdapter {
   AdapterFile file;
   AdapterPlan plan;
-  std::map<std::string, Dtype> dtypes;  // of the file's tensors, by key
+  std::map<std::string, Dtype> dtypes;         // of the file's tensors, by key
+  std::set<std::string> vocabulary_keys = {};  // of embeddings and heads of the base in the file
 };
 
 namespace detail {
-
-inline const std::string adapter_prefix = "base_model.model.";
-
-/// PEFT puts the base weights of adapted embeddings and heads into the file when target_modules names these.
-inline bool saves_base_layer(const LoraConfig& config, const std::string& name) {
-  const std::vector<std::string>& names = config.target_modules.names;
-  const auto is_layer = [](const std::string& entry) {
-    return entry.ends_with("embed_tokens") || entry.ends_with("lm_head");
-  };
-  return is_layer(name) && std::any_of(names.begin(), names.end(), is_layer);
-}
 
 template <class A>
 concept SharesTensors = requires(A& adapter) { adapter.visit_shared([](const char*, auto&) {}); };
@@ -59,30 +51,20 @@ concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
   adapter.trim();
 };
 
-/// Calls f(adapter) with what stands in the slot of a layer, or is its adapter.
-template <class Layer, class F>
-void look_at_adapter(Layer& layer, const F& f) {
-  if constexpr (SlotLike<decltype(layer.adapter)>) {
-    layer.adapter.look(f);
-  } else {
-    f(layer.adapter);
-  }
-}
-
-/// Calls f(key, part) for every tensor that belongs into the file of this adapter. `part` is a Parameter, or a base
-/// weight
-/// (a tensor or slot) that goes along.
+/// Calls f(key, part) for every tensor that belongs into the file of this adapter and trains, or trained. `part` is a
+/// Parameter or a tensor.
 template <class M, class F>
-void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan& plan, const F& f) {
+void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   const auto adapted = [&](const std::string& name) {
     return std::any_of(plan.modules.begin(), plan.modules.end(),
                        [&](const AdaptedModule& m) { return m.name == name; });
   };
+  const auto walked = [&](const std::string& name) { return adapted(name) || find_tokens(plan, name) != nullptr; };
   std::set<std::string> shared;
   visit(model, [&](const std::string& name, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
-      if (adapted(name)) {
+      if (walked(name)) {
         look_at_adapter(part, [&](auto& adapter) {
           if constexpr (SharesTensors<std::remove_cvref_t<decltype(adapter)>>) {
             adapter.visit_shared([&](const char* key, auto& tensor) {
@@ -95,8 +77,6 @@ void visit_adapter_tensors(M& model, const LoraConfig& config, const AdapterPlan
             if (inner.slot()) f(adapter_prefix + key, inner);
           }
         });
-        if (saves_base_layer(config, name) && present(part.weight))
-          f(adapter_prefix + name + ".base_layer.weight", part.weight);
       }
     }
     if constexpr (WeightedModule<Part>) {
@@ -116,7 +96,8 @@ inline std::string without_adapter_name(const std::string& key) {
   const std::string magnitude = ".lora_magnitude_vector";  // and ".default.weight", or ".weight"
   if (const std::size_t at = key.find(magnitude + "."); at != std::string::npos && key.ends_with(".weight"))
     return key.substr(0, at + magnitude.size());
-  for (const char* part : {".lora_A.", ".lora_B.", ".lora_E.", ".ia3_l.", ".vera_lambda_b.", ".vera_lambda_d."}) {
+  for (const char* part : {".lora_A.", ".lora_B.", ".lora_E.", ".ia3_l.", ".vera_lambda_b.", ".vera_lambda_d.",
+                           ".trainable_tokens_delta."}) {
     const std::size_t at = key.find(part);
     if (at == std::string::npos) continue;
     const std::size_t name = at + std::string(part).size(), dot = key.find('.', name);
@@ -196,29 +177,6 @@ bool has_values(Model& model) {
   return found;
 }
 
-/// Checks shape, type and values, and returns the values.
-template <Real T>
-std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std::vector<std::int64_t>& expected,
-                                             Complaints& complaints) {
-  if (entry.shape != expected) {
-    complaints.add(entry.name + ": shape " + shape_text(entry.shape) + ", expected " + shape_text(expected));
-    return std::nullopt;
-  }
-  if (entry.dtype != Dtype::f32 && entry.dtype != Dtype::f16 && entry.dtype != Dtype::bf16 &&
-      entry.dtype != Dtype::f64) {
-    complaints.add(entry.name + ": dtype " + std::string(dtype_name(entry.dtype)) + ", expected F32, F16 or BF16");
-    return std::nullopt;
-  }
-  std::vector<T> values(static_cast<std::size_t>(element_count(entry)));
-  read_floats(entry, values.data());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (std::isfinite(values[i])) continue;
-    complaints.add(entry.name + ": value " + std::to_string(i) + " is not finite");
-    return std::nullopt;
-  }
-  return values;
-}
-
 }  // namespace detail
 
 /// Attaches the adapter of a folder to a model whose weights are loaded, or outlined. Where the initialisation that the
@@ -233,41 +191,39 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   LoadedAdapter loaded{read_adapter_config(folder / "adapter_config.json"), {}, {}};
   LoraConfig& config = loaded.file.config;
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
+  const SafetensorsFile file(folder / "adapter_model.safetensors");
+  detail::AdapterEntries entries;
+  detail::Complaints complaints;
+  for (const std::string& name : file.names()) {
+    const TensorEntry& entry = file.at(name);
+    const std::string key = detail::without_adapter_name(name);
+    if (!entries.emplace(key, &entry).second)
+      complaints.add(name + ": is there twice, with an adapter's name in its key and without");
+    loaded.dtypes[key] = entry.dtype;
+  }
   try {
     if (config.target_modules.kind == ModuleChoice::Kind::none)
       config.target_modules = default_target_modules(model.config.model_type, config.method);
+    loaded.vocabulary_keys = detail::take_vocabulary(model, config, entries, complaints);
     const bool change = initialization_named(config.init_lora_weights).changes_base() && detail::has_values(model);
     loaded.plan = attach(model, config, {.strict = false, .initialise = false, .change_base = change});
   } catch (const ArgumentError& error) {
     throw FormatError((folder / "adapter_config.json").string() + ": " + error.what());
   }
   for (const std::string& warning : loaded.plan.warnings) loaded.file.warnings.push_back(warning);
-
-  const SafetensorsFile file(folder / "adapter_model.safetensors");
-  std::map<std::string, const TensorEntry*> entries;
-  detail::Complaints complaints;
-  for (const std::string& name : file.names()) {
-    const bool first = entries.emplace(detail::without_adapter_name(name), &file.at(name)).second;
-    if (!first) complaints.add(name + ": is there twice, with an adapter's name in its key and without");
-  }
-  detail::visit_adapter_tensors(model, config, loaded.plan, [&](const std::string& key, auto& part) {
+  if (const auto ends = detail::adapted_ends(model, config, loaded.plan); ends[1].borrowed)
+    detail::take_copy(entries, ends[1].key + detail::delta_end, ends[0].key + detail::delta_end, loaded.vocabulary_keys,
+                      complaints);
+  detail::visit_adapter_tensors(model, loaded.plan, [&](const std::string& key, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     const auto at = entries.find(key);
     if (at == entries.end()) {
-      if (!key.ends_with(".base_layer.weight"))
-        complaints.add(key + ": missing; expected shape " + shape_text(detail::extents_of(part.shape())));
-      return;  // a file may leave the base to the model
+      complaints.add(key + ": missing; expected shape " + shape_text(detail::extents_of(part.shape())));
+      return;
     }
-    loaded.dtypes[key] = at->second->dtype;
     const auto values = detail::checked_values<T>(*at->second, detail::extents_of(part.shape()), complaints);
     entries.erase(at);
-    if (!values) return;
-    auto tensor = from_host(part.shape(), *values, model.device);
-    if constexpr (WeightSlotLike<Part>) {
-      part = part.with_values(tensor);  // the base keeps its storage type
-    } else {
-      part = Part(std::move(tensor));
-    }
+    if (values) part = Part(from_host(part.shape(), *values, model.device));
   });
   for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
   complaints.raise((folder / "adapter_model.safetensors").string(),
@@ -311,20 +267,22 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
   const bool convert = !raw && detail::is_convertible(written);
   if (convert) detail::make_plain(written), settings = plain_config(settings);
   std::vector<detail::HostTensor> tensors;
-  detail::visit_adapter_tensors(written, settings, plan, [&](const std::string& key, auto& part) {
-    if (convert && key.ends_with(".base_layer.weight")) return;  // the base is as it was: the reader has it
-    const bool known = like != nullptr && like->dtypes.contains(key);
-    const Dtype dtype = known ? like->dtypes.at(key) : Dtype::f32;
-    if constexpr (ParameterLike<decltype(part)>) {
-      tensors.push_back(detail::host_tensor_as(key, part.value(), dtype));
-    } else {
-      with_weight(part, [&](const auto& w) {
-        const auto& values = value_of(w);
-        tensors.push_back(known ? detail::host_tensor_as(key, decode(values), dtype)
-                                : detail::host_tensor(key, values));
-        return 0;
-      });
-    }
+  const auto known = [&](const std::string& key) { return like != nullptr && like->dtypes.contains(key); };
+  const auto add = [&](const std::string& key, const auto& values) {
+    tensors.push_back(detail::host_tensor_as(key, values, known(key) ? like->dtypes.at(key) : Dtype::f32));
+  };
+  detail::visit_adapter_tensors(written, plan, [&](const std::string& key, auto& part) { add(key, value_of(part)); });
+  std::set<std::string> keys;  // after a conversion the base is as it was, and the reader has it
+  if (like != nullptr) {
+    keys = like->vocabulary_keys;
+  } else if (!convert) {
+    keys = detail::vocabulary_keys(written, settings, plan, false);
+  }
+  detail::visit_vocabulary_tensors(written, settings, plan, keys, [&](const std::string& key, const auto& part) {
+    with_weight(part, [&](const auto& w) {
+      if (known(key) || ParameterLike<decltype(w)>) return add(key, decode(value_of(w)));
+      tensors.push_back(detail::host_tensor(key, value_of(w)));
+    });
   });
   write_atomically(folder / "adapter_config.json",
                    adapter_config_json(settings, like == nullptr ? nullptr : &like->file.raw));

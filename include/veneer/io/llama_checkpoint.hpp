@@ -22,8 +22,10 @@
 
 #include "veneer/backend/cpu.hpp"
 #include "veneer/io/file.hpp"
+#include "veneer/io/host_tensor.hpp"
 #include "veneer/io/llama_config.hpp"
 #include "veneer/io/safetensors.hpp"
+#include "veneer/io/spare_tensors.hpp"
 #include "veneer/nn/llama.hpp"
 #include "veneer/peft/attach.hpp"
 
@@ -40,24 +42,6 @@ template <Backend B = Cpu, Real T = float>
 using AnyLlama = Llama<LlamaExtents{}, B, stored<T>, AnyAdapter<B, T>, AnyEmbeddingAdapter<B, T>>;
 
 namespace detail {
-
-/// The dtype of files that holds a T.
-template <Scalar T>
-constexpr Dtype dtype_of() {
-  static_assert(Stored<T> || std::same_as<T, std::uint8_t>);
-  if constexpr (std::same_as<T, std::uint8_t>) return Dtype::u8;
-  if constexpr (std::same_as<T, float>) return Dtype::f32;
-  if constexpr (std::same_as<T, double>) return Dtype::f64;
-  if constexpr (std::same_as<T, bfloat16>) return Dtype::bf16;
-  if constexpr (std::same_as<T, half>) return Dtype::f16;
-}
-
-template <ShapeLike S>
-std::vector<std::int64_t> extents_of(const S& shape) {
-  std::vector<std::int64_t> extents;
-  for (int axis = 0; axis < S::rank; ++axis) extents.push_back(shape[axis]);
-  return extents;
-}
 
 /// A tensor of a file, as it is stored, on the device.
 template <Scalar U, ShapeLike S, Backend B>
@@ -192,8 +176,6 @@ class Complaints {
   std::size_t count_ = 0;
 };
 
-inline bool ignored_in_checkpoints(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
-
 /// Calls f(name, weight) for every weight and bias of the base that is there, trained or not.
 template <class M, class F>
 void visit_base(M& model, const F& f) {
@@ -254,10 +236,20 @@ std::set<std::string> linear_weights(Model& model) {
 
 }  // namespace detail
 
-/// Fills the weights of an outlined model from an open checkpoint.
+/// Fills the weights of an outlined model from an open checkpoint. A head of its own, where config.json says tied, is
+/// used: the model is then no longer tied.
+/// \returns warnings
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen or of a type without fractions
 template <class Model>
-void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint, const LoadLlamaOptions& options = {}) {
+std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint,
+                                            const LoadLlamaOptions& options = {}) {
+  std::vector<std::string> warnings;
+  if (model.config.tie_word_embeddings && detail::head_differs(checkpoint)) {
+    model.separate_head();
+    warnings.push_back(checkpoint.where() +
+                       ": config.json says that the head is the embedding (tie_word_embeddings), and lm_head.weight is "
+                       "another: it is used as it is, as in transformers 5");
+  }
   detail::Complaints complaints;
   std::set<std::string> known;
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
@@ -267,15 +259,16 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint, const
     }
     if (auto problem = detail::weight_problem(weight, name, checkpoint)) complaints.add(std::move(*problem));
   });
-  const bool tied = model.config.tie_word_embeddings;
   for (const std::string& name : checkpoint.names()) {
-    if (known.contains(name) || detail::ignored_in_checkpoints(name)) continue;
-    if (tied && name == "lm_head.weight") continue;  // some writers store the shared weight twice
+    if (known.contains(name) || detail::is_frequencies(name)) continue;
+    if (model.config.tie_word_embeddings && name == "lm_head.weight") continue;  // equal to the embedding
     complaints.add(name + ": the model has no such tensor");
   }
   complaints.raise(
       checkpoint.where(),
       "The files belong to another config.json, or are incomplete: compare them with where they came from.");
+  if (auto other = detail::frequency_warning(checkpoint, model.config); !other.empty())
+    warnings.push_back(std::move(other));
   const std::set<std::string> linear = detail::linear_weights(model);
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
     const TensorEntry& entry = checkpoint.at(name);
@@ -283,6 +276,7 @@ void read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint, const
                             linear.contains(name) ? options.quantise : std::nullopt);
     checkpoint.forget(entry);
   });
+  return warnings;
 }
 
 /// Reads a model.
@@ -298,75 +292,6 @@ template <Backend B = Cpu, Real T = float>
 AnyLlama<B, T> load_llama(const std::filesystem::path& folder, B device = {}) {
   return load_llama<B, T>(folder, LoadLlamaOptions{}, std::move(device));
 }
-
-namespace detail {
-
-/// Bytes of a tensor on the host, kept alive while a file is written.
-struct HostTensor {
-  TensorView view;
-  std::shared_ptr<const void> keep;
-};
-
-template <Scalar U, ShapeLike S, Backend B>
-HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
-  HostTensor out{{std::move(name), dtype_of<U>(), extents_of(x.shape()), nullptr}, nullptr};
-  if constexpr (std::same_as<B, Cpu>) {
-    out.keep = x.share();
-    out.view.data = x.data();
-  } else {
-    auto values = std::make_shared<std::vector<U>>(to_host(x));
-    out.view.data = values->data();
-    out.keep = values;
-  }
-  return out;
-}
-
-/// The values of a 4-bit weight: one tensor that any reader knows.
-template <ShapeLike S, Backend B, Real T>
-HostTensor host_tensor(std::string name, const NF4Tensor<S, B, T>& w) {
-  return host_tensor(std::move(name), decode(w));
-}
-
-/// x rounded to the element type that `dtype` names; F32 for all but the 16-bit ones.
-template <Real T, ShapeLike S, Backend B>
-HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtype) {
-  if (dtype == Dtype::bf16) return host_tensor(std::move(name), convert<bfloat16>(x));
-  if (dtype == Dtype::f16) return host_tensor(std::move(name), convert<half>(x));
-  return host_tensor(std::move(name), convert<float>(x));
-}
-
-/// The tensors of one weight, under its name.
-template <Scalar U, ShapeLike S, Backend B>
-void append_tensors(std::vector<HostTensor>& out, const std::string& name, const Tensor<U, S, B>& x) {
-  out.push_back(host_tensor(name, x));
-}
-template <ShapeLike S, Backend B, Real T>
-void append_tensors(std::vector<HostTensor>& out, const std::string& name, const NF4Tensor<S, B, T>& w) {
-  const PackedParts<B>& parts = w.parts();
-  out.push_back(host_tensor(name, parts.codes.reshape(Shape<dyn, 1>(parts.codes.count()))));
-  const auto bytes = [&](std::string key, const auto& values, Dtype dtype) {
-    const auto kept = std::make_shared<std::remove_cvref_t<decltype(values)>>(values);
-    out.push_back({{std::move(key), dtype, {static_cast<std::int64_t>(values.size())}, kept->data()}, kept});
-  };
-  const BlockScales<B>& scales = parts.scales;
-  if (scales.nested()) {
-    out.push_back(host_tensor(name + ".absmax", scales.codes()));
-    out.push_back(host_tensor(name + ".nested_absmax", scales.nested_absmax()));
-    out.push_back(host_tensor(name + ".nested_quant_map", scales.map()));
-  } else {
-    out.push_back(host_tensor(name + ".absmax", scales.absmax()));
-  }
-  bytes(name + ".quant_map", parts.values, Dtype::f32);
-  bytes(quant_state_name(name, parts.book), quant_state_text(w), Dtype::u8);
-}
-
-inline std::vector<TensorView> views(const std::vector<HostTensor>& tensors) {
-  std::vector<TensorView> out;
-  for (const HostTensor& tensor : tensors) out.push_back(tensor.view);
-  return out;
-}
-
-}  // namespace detail
 
 /// The weights of the base as a checkpoint holds them: frozen ones as they were stored, trained ones in
 /// `trained_dtype`.

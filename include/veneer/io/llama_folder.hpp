@@ -28,6 +28,7 @@ namespace veneer {
 
 struct SaveLlamaOptions {
   std::filesystem::path base;        // the folder whose tokenizer and generation settings go along; empty: none do
+  std::filesystem::path text = {};   // a folder whose tokenizer files take the place of those; empty: none do
   Dtype trained_dtype = Dtype::f32;  // of weights that are trainable now: F32, BF16, F16; frozen ones keep their type
 };
 
@@ -100,7 +101,9 @@ inline void update_quantization(Json& config, QuantizationFound found, Dtype dty
 }
 
 /// config.json with what changed since it was read. transformers 5 says "dtype", 4 "torch_dtype".
-inline std::string saved_config(Json config, bool tied, Dtype dtype, QuantizationFound quantization) {
+inline std::string saved_config(Json config, const LlamaConfig& model, Dtype dtype, QuantizationFound quantization) {
+  const bool tied = model.tie_word_embeddings;
+  config["vocab_size"] = model.vocab_size;
   update_quantization(config, std::move(quantization), dtype);
   const char* key = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   config[key] = torch_dtype_name(dtype);
@@ -125,7 +128,7 @@ inline void copy_along(const std::filesystem::path& base, const std::filesystem:
   for (fs::directory_iterator at(base, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename().string();
     if (!goes_along(name) || !at->is_regular_file(error)) continue;
-    fs::copy_file(file_inside(base, name, base.string()), folder / name, error);
+    fs::copy_file(file_inside(base, name, base.string()), folder / name, fs::copy_options::overwrite_existing, error);
     if (error) throw IoError(at->path().string() + ": can't be copied: " + error.message());
   }
   if (error) throw IoError(base.string() + ": can't be read: " + error.message());
@@ -162,11 +165,11 @@ void save_llama(Model& model, const std::filesystem::path& folder, const Json& c
   detail::check_target(folder, options.base);
   const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);
   AtomicFolder out(folder);
-  write_atomically(out.path() / "config.json",
-                   detail::saved_config(config, model.config.tie_word_embeddings, detail::main_dtype(tensors),
-                                        detail::find_quantization(model)));
+  write_atomically(out.path() / "config.json", detail::saved_config(config, model.config, detail::main_dtype(tensors),
+                                                                    detail::find_quantization(model)));
   write_safetensors(out.path() / "model.safetensors", detail::views(tensors), {{"format", "pt"}});
   if (!options.base.empty()) detail::copy_along(options.base, out.path());
+  if (!options.text.empty()) detail::copy_along(options.text, out.path());
   out.commit();
 }
 

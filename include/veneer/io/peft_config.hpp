@@ -39,10 +39,17 @@ struct AdapterFile {
 namespace detail {
 
 /// Keys that change what an adapter computes and are not implemented: anything but null, false and empty is refused.
-inline constexpr std::array<std::string_view, 12> refused_keys{
-    "alora_invocation_tokens", "arrow_config",    "enable_lora",       "kasa_config",
-    "layer_replication",       "megatron_config", "monteclora_config", "target_parameters",
-    "trainable_token_indices", "use_bdlora",      "use_qalora",        "velora_config"};
+inline constexpr std::array<std::string_view, 11> refused_keys{"alora_invocation_tokens",
+                                                               "arrow_config",
+                                                               "enable_lora",
+                                                               "kasa_config",
+                                                               "layer_replication",
+                                                               "megatron_config",
+                                                               "monteclora_config",
+                                                               "target_parameters",
+                                                               "use_bdlora",
+                                                               "use_qalora",
+                                                               "velora_config"};
 
 inline void refuse_unsupported(const Json& raw, const std::string& where) {
   for (const std::string_view key : refused_keys) {
@@ -84,6 +91,20 @@ PatternMap<Number> pattern_map(const Json& raw, std::string_view key, const std:
   for (const auto& entry : value->get_ref<const Json::object_t&>()) {
     map.emplace_back(entry.first, json_get<Number>(*value, entry.first, where + ": \"" + std::string(key) + '"'));
   }
+  return map;
+}
+
+/// null, a list of tokens of the input embedding, or lists by module.
+inline std::optional<PatternMap<std::vector<index_t>>> token_indices(const Json& raw, const std::string& where) {
+  const std::string key = "trainable_token_indices", what = where + ": \"" + key + '"';
+  const Json* value = find_json(raw, key);
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  if (value->is_array()) return PatternMap<std::vector<index_t>>{{"", json_as<std::vector<index_t>>(*value, what)}};
+  expects<FormatError>(value->is_object(),
+                       what + ": expected a list of tokens, or lists by module, found " + describe_json(*value));
+  PatternMap<std::vector<index_t>> map;
+  for (const auto& entry : value->get_ref<const Json::object_t&>())
+    map.emplace_back(entry.first, json_as<std::vector<index_t>>(entry.second, what + ": \"" + entry.first + '"'));
   return map;
 }
 
@@ -171,6 +192,7 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   config.loftq_config = detail::loftq_config(raw, where);
   config.eva_config = detail::eva_config(raw, where);
   config.ensure_weight_tying = find_boolean(raw, "ensure_weight_tying", where).value_or(false);
+  config.trainable_token_indices = detail::token_indices(raw, where);
   config.task_type = find_text(raw, "task_type", where);
   config.base_model_name_or_path = find_text(raw, "base_model_name_or_path", where);
   config.revision = find_text(raw, "revision", where);
@@ -241,6 +263,16 @@ inline Json module_json(const ModuleChoice& choice) {
   }
 }
 
+inline Json token_json(const std::optional<PatternMap<std::vector<index_t>>>& tokens) {
+  if (!tokens) return nullptr;
+  if (tokens->size() == 1 && tokens->front().first.empty()) return Json(tokens->front().second);
+  auto sorted = *tokens;  // as PEFT does; the order means nothing
+  std::sort(sorted.begin(), sorted.end());
+  Json map = Json::object();
+  for (const auto& [name, ids] : sorted) map[name] = ids;
+  return map;
+}
+
 /// The keys that `config` knows.
 inline Json lora_json(const LoraConfig& config) {
   Json json = Json::object();
@@ -275,6 +307,7 @@ inline Json lora_json(const LoraConfig& config) {
   json["revision"] = or_null(config.revision);
   json["target_modules"] = module_json(config.target_modules);
   json["task_type"] = or_null(config.task_type);
+  json["trainable_token_indices"] = token_json(config.trainable_token_indices);
   json["use_dora"] = config.use_dora;
   json["use_rslora"] = config.use_rslora;
   std::visit(

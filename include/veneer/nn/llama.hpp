@@ -179,6 +179,12 @@ struct Llama {
     if (!present(lm_head.weight)) lm_head.weight = model.embed_tokens.weight;
   }
 
+  /// Gives a tied head a weight of its own that has only its shape, for a reader to fill. The configuration says so.
+  void separate_head() {
+    config.tie_word_embeddings = false;
+    outline(lm_head.weight, config.vocab_size, config.hidden_size);
+  }
+
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
 
  private:

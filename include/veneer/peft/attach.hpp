@@ -21,136 +21,16 @@
 
 #include "veneer/nn/linear.hpp"
 #include "veneer/nn/module.hpp"
+#include "veneer/peft/adaptable.hpp"
+#include "veneer/peft/attach_tokens.hpp"
 #include "veneer/peft/config.hpp"
+#include "veneer/peft/fill_slot.hpp"
 #include "veneer/peft/init/start.hpp"
-#include "veneer/peft/lora.hpp"
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
 
-struct AttachOptions {
-  std::uint64_t seed = 0;
-  bool strict = true;      // an entry that matches no module is an error; else a warning
-  bool initialise = true;  // false: factors are left without values, for a reader to fill
-  bool keep_base = false;  // hold on to weights that PiSSA, OLoRA, LoftQ change: detach then gives every bit back
-  const FirstDirections* directions = nullptr;  // of EVA
-  bool change_base = false;  // change the base as the initialisation does, with initialise = false too
-
-  StartOptions start() const { return {initialise, initialise || change_base, keep_base, directions}; }
-};
-
 namespace detail {
-
-template <class M>
-concept WeightedModule = Module<M> && requires(M& layer) { layer.weight; };
-
-template <class M>
-concept AdaptableModule = WeightedModule<M> && requires(M& layer) { layer.adapter; };
-
-template <class A>
-struct IsEmbeddingSlot : std::false_type {};
-template <class... A>
-struct IsEmbeddingSlot<BasicAdapterSlot<NoEmbeddingAdapter, A...>> : std::true_type {};
-
-template <class A>
-concept FillableSlot = requires(A& slot) { slot.clear(); };
-
-/// A model whose head may share the weight of its embedding. A concept on the type: inside a lambda that is generic in
-/// something else, a requirement on `model` itself is an error to some compilers, not an answer.
-template <class M>
-concept HasHead = requires(M& model) {
-  model.output_head();
-  model.tied_shape();
-  model.untie();
-};
-
-/// Calls f(name, layer, shape, kind) for every layer with an adapter slot. A tied head has the shape of the embedding.
-template <class M, class F>
-void visit_adaptable(M& model, const F& f) {
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (AdaptableModule<Part>) {
-      if constexpr (FillableSlot<decltype(part.adapter)>) {
-        constexpr bool table = IsEmbeddingSlot<std::remove_cvref_t<decltype(part.adapter)>>::value;
-        ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
-        Shape<dyn, dyn> shape(0, 0);
-        if constexpr (HasHead<M>) {
-          if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head()))
-            kind = ModuleKind::output_head;
-          shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
-        } else {
-          shape = Shape<dyn, dyn>(part.weight.shape());
-        }
-        f(name, part, shape, kind);
-      }
-    }
-  });
-}
-
-/// All weights and biases of the base, each once.
-template <class M>
-index_t base_count(M& model) {
-  index_t count = 0;
-  visit(model, [&](const std::string&, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (WeightedModule<Part>) {
-      if (present(part.weight)) count += part.weight.shape().count();
-      if constexpr (requires { part.bias.shape(); }) {
-        if (present(part.bias)) count += part.bias.shape().count();
-      }
-    }
-  });
-  return count;
-}
-
-/// Whether a module, or one that it is part of, trains in full.
-inline bool saved_in_full(const ModuleMatcher& matcher, const std::string& name) {
-  for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
-    if (matcher.saved_in_full(name.substr(0, dot))) return true;
-  }
-  return matcher.saved_in_full(name);
-}
-
-inline std::uint64_t name_hash(const std::string& name) {  // FNV-1a
-  std::uint64_t hash = 14695981039346656037ull;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-  return hash;
-}
-
-/// What a slot of this layer computes in, and where.
-template <class Layer>
-using layer_scalar = compute_t<typename std::remove_cvref_t<decltype(std::declval<Layer&>().weight)>::scalar>;
-template <class Layer>
-using layer_backend = typename std::remove_cvref_t<decltype(std::declval<Layer&>().weight)>::backend;
-
-template <class Slot, class A>
-concept SlotTakes = std::is_assignable_v<Slot&, A>;
-
-/// Puts the adapter of a method into the slot of a layer.
-template <class Method, class Layer, class Site>
-void fill_with(const Method& method, Layer& layer, const Site& site) {
-  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-  using B = layer_backend<Layer>;
-  using T = layer_scalar<Layer>;
-  const auto refuse = [&](const std::string& why) {
-    throw ArgumentError("veneer::attach: " + site.module.name + ": " + Method::name + " " + why);
-  };
-  if constexpr (!IsEmbeddingSlot<Slot>::value) {
-    if constexpr (SlotTakes<Slot, typename Method::template linear<B, T>>) {
-      layer.adapter = method.make_linear(site, layer.weight);
-    } else {
-      refuse("has an adapter that the slot of this layer does not take: list it in its AdapterSlot");
-    }
-  } else if constexpr (AdaptsEmbeddings<Method, B, T>) {
-    if constexpr (SlotTakes<Slot, typename Method::template embedding<B, T>>) {
-      layer.adapter = method.make_embedding(site, layer.weight);
-    } else {
-      refuse("has an adapter that the slot of this embedding does not take: list it in its EmbeddingAdapterSlot");
-    }
-  } else {
-    refuse("does not adapt embeddings: leave it out of target_modules");
-  }
-}
 
 /// Refuses a model without values to a method that starts from them.
 template <class M>
@@ -166,16 +46,6 @@ void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan)
     expects(values, "veneer::attach: DoRA starts from the lengths of the rows of " + name +
                         ", and the model has shapes only: load its weights first");
   });
-}
-
-/// The number of values of an adapter of shapes.
-template <class Slot>
-index_t adapter_parameters(const Slot& slot) {
-  index_t count = 0;
-  walk(std::string(), slot, [&](const std::string&, const auto& part) {
-    if constexpr (ParameterLike<decltype(part)>) count += part.slot() ? part.count() : 0;
-  });
-  return count;
 }
 
 /// Refuses, before anything is touched, an initialisation that cannot be done.
@@ -194,32 +64,6 @@ void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, c
       check_start_weight(layer.weight, config, module, options);
     }
   });
-}
-
-/// Makes and places the adapter of one module.
-/// \param common  what the modules of this adapter share; empty before the first
-template <class Layer>
-void fill_slot(Layer& layer, const LoraConfig& config, const AdaptedModule& module, const AttachOptions& options,
-               std::shared_ptr<void>& common, const AdapterPlan& plan = {}) {
-  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-  using B = layer_backend<Layer>;
-  using T = layer_scalar<Layer>;
-  static_assert(IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankAdapter<B, dyn, T>>,
-                "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
-  static_assert(!IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankEmbeddingAdapter<B, dyn, T>>,
-                "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
-  index_t out = module.out, in = module.in;
-  for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
-  AdapterSite<T, B, LoraConfig> site{
-      config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, B{}};
-  FirstFactors<T, B> first;
-  if constexpr (!IsEmbeddingSlot<Slot>::value) {
-    if (starts_apart(config, options.start())) {
-      first = start_from(layer.weight, config, module, site.source, options.start());
-      site.made = &first;
-    }
-  }
-  with_method(config, [&](const auto& method) { fill_with(method, layer, site); });
 }
 
 /// Entries of lists and patterns that hit nothing.
@@ -300,6 +144,7 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
       }
     }
   });
+  detail::plan_tokens(model, config, plan);
   if (plan.modules.empty()) {
     throw ArgumentError("veneer::attach: target_modules matches no module of this model; its modules end in " +
                         detail::listed({candidates.begin(), candidates.end()}, ", "));
@@ -337,7 +182,8 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
     // end of a tied model.
     detail::visit_adaptable(model, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
       const bool adapted = kind == ModuleKind::output_head && find(name) != plan.modules.end();
-      if (adapted || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
+      const bool rows = kind == ModuleKind::output_head && detail::find_tokens(plan, name) != nullptr;
+      if (adapted || rows || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
     });
   }
   visit(model, [&](const std::string& name, auto& part) {
@@ -363,6 +209,7 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
       detail::fill_slot(layer, config, *at, options, common, plan);
     }
   });
+  detail::attach_tokens(model, plan, options.initialise);
   return plan;
 }
 

@@ -74,6 +74,8 @@ struct LoraConfig {
   std::optional<LoftqConfig> loftq_config{};
   std::optional<EvaConfig> eva_config{};
   bool ensure_weight_tying = false;
+  /// Tokens whose rows train, by the end of the module's name; an empty name is the input embedding.
+  std::optional<PatternMap<std::vector<index_t>>> trainable_token_indices{};
 
   std::optional<std::string> task_type{};  // "CAUSAL_LM", ...
   std::optional<std::string> base_model_name_or_path{};
@@ -158,6 +160,10 @@ inline void check(const LoraConfig& config) {
   expects(!config.eva_config || config.eva_config->rho >= 1.0, "eva_config: rho: expected at least 1");
   expects(!config.eva_config || (config.eva_config->tau >= 0.0 && config.eva_config->tau <= 1.0),
           "eva_config: tau: expected a number from 0 to 1");
+  const bool takes_tokens =
+      std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method);
+  expects(!config.trainable_token_indices || takes_tokens,
+          "trainable_token_indices: works with LoRA, DoRA and AdaLoRA only");
   expects(!config.use_dora || std::holds_alternative<Lora>(config.method), "use_dora: works with LoRA only");
   std::visit(
       [&](const auto& method) {

@@ -120,10 +120,11 @@ FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config
   folded.config = detail::folded_config(config, rank, plain ? first.alpha : static_cast<double>(rank));
   detail::visit_adaptable(folded.model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
     if (!layer.adapter) return;
-    const auto term = detail::low_rank_term(
-        layer.adapter, layer.weight,
-        "veneer::fold_to_lora: the adapter of " + name +
-            " scales the weight itself (DoRA, IA3), which no LoRA can say: merge it into the model instead");
+    const auto term =
+        detail::low_rank_term(layer.adapter, layer.weight,
+                              "veneer::fold_to_lora: the adapter of " + name +
+                                  " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable tokens), "
+                                  "which no LoRA can say: merge it into the model instead");
     if (!plain) detail::place_lora(layer, term, rank, folded.config.lora_dropout);
   });
   folded.plan = plan_adapter(folded.model, folded.config, false);

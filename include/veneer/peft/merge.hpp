@@ -51,7 +51,21 @@ struct MergedWeight {
   double largest_rounding = 0.0;  // distance of an element from the sum that was to be stored
   double relative_error = 0.0;    // || stored - sum || / || sum ||
   bool packed = false;            // in 4 bits
+  double change_norm = 0.0;       // || sum - before ||
+  double lost_norm = 0.0;         // || stored - sum ||: what rounding to the storage type lost of the change
 };
+
+/// How much of the change of all dense weights together rounding lost: || stored - sum || / || sum - before ||. 0 where
+/// nothing was rounded. Weights in 4 bits, which have a relative_error each, are left out.
+inline double lost_fraction(const std::vector<MergedWeight>& weights) {
+  double lost = 0.0, change = 0.0;
+  for (const MergedWeight& weight : weights) {
+    if (weight.packed) continue;
+    lost += weight.lost_norm * weight.lost_norm;
+    change += weight.change_norm * weight.change_norm;
+  }
+  return change > 0.0 ? std::sqrt(lost / change) : 0.0;
+}
 
 /// What merge did, and the way back.
 template <class M>
@@ -213,7 +227,8 @@ struct FoldingPass {
     const auto stored = dense_values(fresh);
     W before = weight;
     if constexpr (WeightSlotLike<W>) before.freeze();
-    MergedWeight merged{name, largest_distance(stored, dense_values(before)), largest_distance(stored, sum)};
+    const auto old = dense_values(before);
+    MergedWeight merged{name, largest_distance(stored, old), largest_distance(stored, sum)};
     if (!std::isfinite(merged.largest_change) || !std::isfinite(merged.largest_rounding)) {
       throw DivergedError("veneer::merge(model): " + name +
                           " would not be finite, or was not: look for such values in the adapter, and for a storage "
@@ -221,7 +236,9 @@ struct FoldingPass {
                           "model is unchanged");
     }
     const double size = distance_norm(sum, X{});
-    merged.relative_error = size > 0.0 ? distance_norm(stored, sum) / size : 0.0;
+    merged.lost_norm = distance_norm(stored, sum);
+    merged.change_norm = distance_norm(X(sum), X(old));
+    merged.relative_error = size > 0.0 ? merged.lost_norm / size : 0.0;
     if constexpr (WeightSlotLike<W>) merged.packed = fresh.packed() != nullptr;
     return merged;
   }
@@ -234,6 +251,9 @@ struct FoldingPass {
       layer.adapter.look([&](const auto& adapter) {
         if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>) {
           adapted = true;
+          if constexpr (FollowsAnother<std::remove_cvref_t<decltype(adapter)>>) {
+            if (!present(layer.weight)) return;  // its weight is that of the embedding, which is merged
+          }
           biased = fold_bias(name, layer, adapter);
           put(name + ".weight", layer.weight, folded_values(adapter, layer.weight, options));
         }
@@ -302,7 +322,11 @@ struct FoldingPass {
   template <class M>
   void run(M& model) {
     if constexpr (requires { model.untie(), static_cast<bool>(model.output_head().adapter); }) {
-      if (model.output_head().adapter) model.untie();
+      bool own = static_cast<bool>(model.output_head().adapter);
+      model.output_head().adapter.look([&](const auto& adapter) {
+        if constexpr (FollowsAnother<std::remove_cvref_t<decltype(adapter)>>) own = !adapter.follows();
+      });
+      if (own) model.untie();
     }
     visit(model, [&](const std::string& name, auto& part) {
       if constexpr (WeightedModule<std::remove_cvref_t<decltype(part)>>) fold(name, part);

@@ -13,6 +13,7 @@
 #include "veneer/peft/init/observer.hpp"
 #include "veneer/peft/lora.hpp"
 #include "veneer/peft/several_slot.hpp"
+#include "veneer/peft/trainable_tokens.hpp"
 #include "veneer/peft/vera.hpp"
 
 namespace veneer {
@@ -41,7 +42,7 @@ struct MethodList {
   using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
 
   template <Backend B, Real T>
-  using linear = AdapterSlot<typename Methods::template linear<B, T>..., InputObserver<B, T>>;
+  using linear = AdapterSlot<typename Methods::template linear<B, T>..., InputObserver<B, T>, TokenHeadAdapter<B, T>>;
 
   template <Backend B, Real T, class Method>
   static auto embedding_of() {
@@ -52,7 +53,7 @@ struct MethodList {
     }
   }
   template <Backend B, Real T>
-  using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()));
+  using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()) + Types<TokenEmbeddingAdapter<B, T>>());
 };
 
 using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera>;

@@ -81,6 +81,7 @@ template <class W>
 bool same_weight(W mine, W other) {
   if (!present(mine) || place_of(mine) == place_of(other)) return true;
   if constexpr (WeightSlotLike<W>) mine.freeze(), other.freeze();
+  if (mine.count() != other.count()) return false;  // another vocabulary
   const auto values = dense_values(mine), old = dense_values(other);
   return !values || !old || largest_distance(values, old) == 0.0;
 }
@@ -329,7 +330,8 @@ class NamedAdapters {
         term = adapter.factors(weight);
       } else {
         throw ArgumentError("veneer::NamedAdapters: the adapter \"" + name + "\" of " + module +
-                            " scales the weight itself (DoRA, IA3), so it is no term of a sum: use it alone, or merge "
+                            " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable tokens), so it is "
+                            "no term of a sum: use it alone, or merge "
                             "it into the base first");
       }
     });

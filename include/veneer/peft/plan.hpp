@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <ostream>
 #include <string>
@@ -35,9 +36,20 @@ struct TrainedWeight {
   bool copied = false;  // beside the original (modules_to_save), not in its place
 };
 
+/// Rows of an embedding or a head that train.
+struct TrainedTokens {
+  std::string name;  // of the module
+  std::vector<std::int32_t> ids;
+  index_t features = 0;
+  bool shared = false;  // by the head that is tied to this embedding
+
+  index_t parameters() const { return static_cast<index_t>(ids.size()) * features; }
+};
+
 struct AdapterPlan {
   std::vector<AdaptedModule> modules;
   std::vector<TrainedWeight> trained;
+  std::vector<TrainedTokens> tokens{};
   std::vector<std::string> warnings;
   index_t base_parameters = 0;
 
@@ -45,12 +57,17 @@ struct AdapterPlan {
     index_t sum = 0;
     for (const AdaptedModule& m : modules) sum += m.parameters;
     for (const TrainedWeight& w : trained) sum += w.parameters;
-    return sum;
+    return sum + token_parameters();
   }
   index_t all() const {
     index_t sum = base_parameters;
     for (const AdaptedModule& m : modules) sum += m.parameters + m.untrained;
     for (const TrainedWeight& w : trained) sum += w.copied ? w.parameters : 0;
+    return sum + token_parameters();
+  }
+  index_t token_parameters() const {
+    index_t sum = 0;
+    for (const TrainedTokens& t : tokens) sum += t.parameters();
     return sum;
   }
 };
@@ -80,6 +97,7 @@ inline std::ostream& operator<<(std::ostream& out, const AdapterPlan& plan) {
   std::size_t width = 6;
   for (const AdaptedModule& m : plan.modules) width = std::max(width, m.name.size());
   for (const TrainedWeight& w : plan.trained) width = std::max(width, w.name.size());
+  for (const TrainedTokens& t : plan.tokens) width = std::max(width, t.name.size());
   char line[160];
   const auto row = [&](const std::string& name, const std::string& rest) {
     out << name << std::string(width - name.size(), ' ') << rest << '\n';
@@ -93,6 +111,9 @@ inline std::ostream& operator<<(std::ostream& out, const AdapterPlan& plan) {
   }
   for (const TrainedWeight& w : plan.trained)
     row(w.name, "  trained in full, " + with_commas(w.parameters) + " parameters");
+  for (const TrainedTokens& t : plan.tokens)
+    row(t.name, "  " + std::to_string(t.ids.size()) + (t.ids.size() == 1 ? " token" : " tokens") + " trained" +
+                    (t.shared ? ", shared with the head" : "") + ", " + with_commas(t.parameters()) + " parameters");
   for (const std::string& warning : plan.warnings) out << "warning: " << warning << '\n';
   return out << parameter_line(plan.trainable(), plan.all()) << '\n';
 }

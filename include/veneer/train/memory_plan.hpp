@@ -155,6 +155,8 @@ MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& optio
   const auto used = [&] { return static_cast<index_t>(meter.used()); };
   MemoryPlan plan;
   Model model(config);
+  if (options.files != nullptr && config.tie_word_embeddings && detail::head_differs(*options.files))
+    model.separate_head();
   model.checkpointing = options.checkpointing;
   const index_t largest = detail::fill_for_plan(model, options);
   plan.loading = static_cast<index_t>(meter.resident()) + largest;

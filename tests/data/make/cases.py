@@ -172,6 +172,36 @@ ADAPTERS = {
     "lora-trainable-tokens": {"base": HALF, "seed": 221, "kwargs": dict(
         r=2, lora_alpha=4, target_modules=["q_proj"], trainable_token_indices=[3, 7, 11]),
         "merged": ["model.embed_tokens", L1 + "self_attn.q_proj"]},
+    "tokens-tied": {"base": TIED, "seed": 240, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["v_proj"], trainable_token_indices=[7, 3]),
+        "merged": ["model.embed_tokens", L1 + "self_attn.v_proj"]},
+    "tokens-two-lists": {"base": HALF, "seed": 241, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules="all-linear", trainable_token_indices={"lm_head": [5], "embed_tokens": [11, 3]}),
+        "merged": ["model.embed_tokens", "lm_head", L1 + "self_attn.q_proj"]},
+    "tokens-tied-one-list": {"base": TIED, "seed": 242, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"], trainable_token_indices={"embed_tokens": [2], "lm_head": [2]}),
+        "merged": ["model.embed_tokens"]},
+    "tokens-and-head": {"base": HALF, "seed": 243, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj", "lm_head"], trainable_token_indices=[1]),
+        "merged": ["model.embed_tokens", "lm_head"]},
+    "resized": {"base": HALF, "seed": 244, "rows": 3, "kwargs": dict(r=2, lora_alpha=4, target_modules=["q_proj"]),
+                "merged": [L1 + "self_attn.q_proj"]},
+    "resized-tied": {"base": TIED, "seed": 245, "rows": 2, "kwargs": dict(r=2, lora_alpha=4, target_modules=["q_proj"]),
+                     "merged": [L1 + "self_attn.q_proj"]},
+    "resized-fewer": {"base": HALF, "seed": 246, "rows": -14, "kwargs": dict(r=2, lora_alpha=4, target_modules=["q_proj"]),
+                      "merged": [L1 + "self_attn.q_proj"]},
+    "resized-tokens": {"base": HALF, "seed": 247, "rows": 2, "new": True, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"]), "merged": ["model.embed_tokens"]},
+    "resized-tokens-tied": {"base": TIED, "seed": 248, "rows": 2, "new": True, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"]), "merged": ["model.embed_tokens"]},
+    "resized-to-save": {"base": HALF, "seed": 249, "rows": 2, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+        "merged": ["model.embed_tokens", "lm_head"]},
+    "lora-tied-resized-to-save": {"base": TIED, "seed": 250, "rows": 2, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"], modules_to_save=["embed_tokens"]),
+        "merged": ["model.embed_tokens", "lm_head"]},
+    "whole-embeddings": {"base": HALF, "seed": 252, "whole": True, "kwargs": dict(
+        r=2, lora_alpha=4, target_modules=["q_proj"]), "merged": [L1 + "self_attn.q_proj"]},
     "lora-qv-bf16": {"base": TIED, "seed": 222, "special": "cast", "stored": "bfloat16", "kwargs": dict(
         r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"]), "merged": [L0 + "self_attn.q_proj", L1 + "self_attn.v_proj"]},
     "lora-qv-f16": {"base": HALF, "seed": 223, "special": "cast", "stored": "float16", "kwargs": dict(

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "veneer/core/error.hpp"
+#include "veneer/io/file/substitute.hpp"
 #include "veneer/io/utf8.hpp"
 
 namespace veneer {
@@ -86,7 +87,7 @@ inline OpenedFile open_regular(const std::filesystem::path& path) {
 }  // namespace detail
 
 /// The bytes of a file of at most `limit` bytes. Throws `IoError` when it can't be read, `FormatError` when it is
-/// larger.
+/// larger, or holds a git-lfs pointer or a web page.
 inline std::string read_text(const std::filesystem::path& path, std::size_t limit) {
   const detail::OpenedFile file = detail::open_regular(path);
   const auto refuse_size = [&](std::uint64_t bytes) {
@@ -106,6 +107,7 @@ inline std::string read_text(const std::filesystem::path& path, std::size_t limi
     if (filled > limit) refuse_size(filled);
   }
   text.resize(filled);
+  refuse_substitute(text, path.string());
   return text;
 }
 
@@ -184,27 +186,20 @@ inline void check_file_name(std::string_view name, const std::string& where) {
                     ": expected a plain name of a file in the same folder");
 }
 
-/// The path of the file `name` of `folder`, where `name` stands in the file `where`. Besides `check_file_name`: once
-/// links are followed the file must lie inside the folder, or in the `blobs` of the Hugging Face cache whose snapshot
-/// the folder is. Throws `FormatError` on a name that leads elsewhere, `IoError` when there is no such file.
+/// The path of the file `name` of `folder`, where `name` is given in the file `where`. The name must be a plain one; the
+/// file itself may be a link to anywhere, as in the Hugging Face cache or on another disk. Throws `FormatError` for a
+/// name that leads elsewhere, `IoError` when there is no such file.
 inline std::filesystem::path file_inside(const std::filesystem::path& folder, std::string_view name,
                                          const std::string& where) {
   namespace fs = std::filesystem;
   check_file_name(name, where);
   const fs::path path = folder / fs::path(name);
-  std::error_code error;
-  const fs::path target = fs::canonical(path, error);
-  if (error) throw IoError(path.string() + ": " + error.message() + " (named in " + where + ")");
-  const fs::path home = fs::canonical(folder, error);
-  if (error) throw IoError(folder.string() + ": " + error.message());
-  const fs::path parent = target.parent_path();
-  const bool in_cache =
-      home.parent_path().filename() == "snapshots" && parent == home.parent_path().parent_path() / "blobs";
-  if (parent != home && !in_cache) {
-    throw FormatError(path.string() + ": a link that leads out of its folder, to " + target.string() +
-                      ": copy the file here");
-  }
-  return path;
+  std::error_code error, unread;
+  if (fs::exists(path, error)) return path;
+  const fs::path target = fs::read_symlink(path, unread);
+  if (!unread) throw IoError(path.string() + ": is a link to " + target.string() + ", which is not there");
+  throw IoError(path.string() + ": " + (error ? error.message() : detail::system_words(ENOENT)) + " (named in " +
+                where + ")");
 }
 
 }  // namespace veneer

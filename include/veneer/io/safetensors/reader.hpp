@@ -31,9 +31,11 @@ namespace veneer {
 /// The tensors of one file. Copies share the mapping, which lives as long as one of them or a `keep_alive()` does.
 class SafetensorsFile {
  public:
-  /// Maps and checks a file. Throws `SafetensorsFormatError`, `IoError` when it can't be read.
+  /// Maps and checks a file. Throws `SafetensorsFormatError`, `IoError` when it can't be read, `FormatError` when a
+  /// git-lfs pointer or a web page is in its place.
   explicit SafetensorsFile(const std::filesystem::path& path) : where_(path.string()) {
     auto mapped = std::make_shared<const MappedFile>(path);
+    refuse_substitute(mapped->text(), where_);
     read(mapped->bytes());
     mapping_ = std::move(mapped);
   }

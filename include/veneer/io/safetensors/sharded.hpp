@@ -78,10 +78,13 @@ class ShardedCheckpoint {
       throw IoError(where_ + ": " +
                     (fs::exists(folder, error) ? "is a file, expected the folder of a model" : "no such folder"));
     }
-    if (fs::exists(folder / "model.safetensors", error)) {
+    const auto named = [&](const char* name) {  // a link that leads nowhere is named too
+      return fs::exists(fs::symlink_status(folder / name, error));
+    };
+    if (named("model.safetensors")) {
       files_.emplace_back(file_inside(folder, "model.safetensors", where_));
       for (const std::string& name : files_.front().names()) names_.emplace_back(name, 0);
-    } else if (fs::exists(folder / "model.safetensors.index.json", error)) {
+    } else if (named("model.safetensors.index.json")) {
       open_shards(folder);
     } else {
       refuse_folder(folder);
