@@ -193,6 +193,63 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   return config;
 }
 
+namespace {
+
+std::string text_of(const ModuleChoice& choice, const std::string& none) {
+  switch (choice.kind) {
+    case ModuleChoice::Kind::names: return CLI::detail::join(choice.names, ",");
+    case ModuleChoice::Kind::regex: return "regex:" + choice.pattern;
+    case ModuleChoice::Kind::all_linear: return "all-linear";
+    case ModuleChoice::Kind::none: break;
+  }
+  return none;
+}
+
+template <class Number>
+std::vector<std::string> entries_of(const PatternMap<Number>& map) {
+  std::vector<std::string> entries;
+  for (const auto& [name, number] : map) {
+    std::array<char, 32> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    entries.push_back(name + "=" + std::string(digits.data(), end));
+  }
+  return entries;
+}
+
+}  // namespace
+
+AdapterFlags AdapterFlags::of(const LoraConfig& config) {
+  AdapterFlags flags;
+  flags.method = config.use_dora ? "dora" : "lora";
+  if (std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method)) {
+    flags.rank = config.r, flags.alpha = config.lora_alpha, flags.dropout = config.lora_dropout;
+    flags.rslora = config.use_rslora;
+  }
+  flags.targets = text_of(config.target_modules, flags.targets);
+  flags.exclude = text_of(config.exclude_modules, "");
+  flags.layers = config.layers_to_transform.value_or(flags.layers);
+  flags.rank_pattern = entries_of(config.rank_pattern), flags.alpha_pattern = entries_of(config.alpha_pattern);
+  flags.modules_to_save = config.modules_to_save.value_or(flags.modules_to_save);
+  flags.bias = config.bias == LoraBias::none ? "none" : config.bias == LoraBias::all ? "all" : "lora_only";
+  const std::string& init = config.init_lora_weights;
+  if (init != "true" && initialization_named(init).kind != InitKind::unsupported) flags.init = init;
+  if (config.loftq_config) flags.loftq_iter = config.loftq_config->loftq_iter;
+  if (config.eva_config) flags.eva_rho = config.eva_config->rho;
+  if (const auto* own = std::get_if<AdaLora>(&config.method)) {
+    flags.method = "adalora";
+    flags.init_rank = own->init_r, flags.target_rank = own->target_r;
+    flags.tinit = own->tinit, flags.tfinal = own->tfinal, flags.delta_t = own->delta_t;
+    flags.beta1_ema = own->beta1, flags.beta2_ema = own->beta2, flags.orth_weight = own->orth_reg_weight;
+  } else if (std::holds_alternative<Ia3>(config.method)) {
+    flags.method = "ia3";
+  } else if (const auto* vera = std::get_if<Vera>(&config.method)) {
+    flags.method = "vera";
+    flags.rank = vera->r, flags.dropout = vera->vera_dropout;
+    flags.d_initial = vera->d_initial, flags.projection_key = vera->projection_prng_key;
+  }
+  return flags;
+}
+
 std::string whole_number(const std::string& text) {
   std::uint64_t value = 0;
   const char* end = text.data() + text.size();

@@ -72,6 +72,9 @@ struct AdapterFlags {
 
   void add_to(CLI::App& command);
 
+  /// The flags that describe the settings of an adapter's file: config(), backwards. What no flag can say is left out.
+  static AdapterFlags of(const LoraConfig& config);
+
   /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: not known, as in a plan
   /// \throws ArgumentError for a value that means nothing, with the flag's name
   LoraConfig config(index_t total_steps = 0) const;

@@ -12,9 +12,11 @@
 #include "veneer/io/llama_config.hpp"
 #include "veneer/io/peft_config.hpp"
 #include "veneer/io/safetensors.hpp"
+#include "veneer/train/state.hpp"
 
 #include "command.hpp"
 #include "model_flags.hpp"
+#include "suggestion.hpp"
 
 namespace veneer::program {
 
@@ -71,6 +73,10 @@ int inspect_tensors(const fs::path& path) {
   row("kind", "safetensors file");
   list_tensors(SafetensorsFile(path));
   row("opens in", "safetensors readers of any language; veneer reads what stands in a model's or an adapter's folder");
+  std::error_code error;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const auto beside = [&](const char* name) { return fs::exists(folder / name, error); };
+  if (beside("config.json") || beside("adapter_config.json")) suggest({"inspect", folder.string()});
   return done;
 }
 
@@ -141,8 +147,13 @@ int inspect_model(const fs::path& folder) {
       text_reason);
   if (!text) row("tokenizer", known ? "none: token ids only" : "can't be used: " + text_reason);
   row("opens in", opens ? "transformers, veneer" : "not in veneer");
-  if (opens) return done;
-  throw FormatError(reason);
+  if (!opens) throw FormatError(reason);
+  if (text) {
+    suggest({"generate", "--model", folder.string(), "--prompt", "Hello"});
+  } else {
+    suggest({"plan", "--model", folder.string()});
+  }
+  return done;
 }
 
 std::string modules_text(const ModuleChoice& choice) {
@@ -178,7 +189,14 @@ void describe(const AdapterFile& file) {
   row("base model", config.base_model_name_or_path.value_or("not named"));
 }
 
-int inspect_adapter(const fs::path& folder) {
+/// The base that an adapter names, where it is a folder of this machine; else a placeholder.
+std::string base_of(const AdapterFile& file) {
+  std::error_code error;
+  const std::string named = file.config.base_model_name_or_path.value_or("");
+  return fs::exists(fs::path(named) / "config.json", error) ? named : "MODEL";
+}
+
+int inspect_adapter(const fs::path& folder, const std::vector<std::string>& next) {
   row("kind", "PEFT adapter folder");
   const AdapterFile file = read_adapter_config(folder / "adapter_config.json");
   describe(file);
@@ -191,17 +209,50 @@ int inspect_adapter(const fs::path& folder) {
   const std::string where = (folder / "adapter_config.json").string();
   const bool opens = readable([&] { detail::refuse_changed_base(file.config, where); }, reason);
   row("opens in", opens ? "PEFT, veneer" : "PEFT; not in veneer: " + reason);
+  if (!next.empty()) {
+    suggest(next);
+  } else if (opens) {
+    suggest({"generate", "--model", base_of(file), "--adapter", folder.string(), "--prompt", "Hello"});
+  }
   return done;
 }
 
-/// A folder checkpoint-N holds an adapter or weights, and what a run needs to go on.
-void describe_state(const fs::path& folder) {
+/// A folder checkpoint-N holds an adapter or weights, and what a run needs to go on. Returns the command that does.
+std::vector<std::string> describe_state(const fs::path& folder) {
   std::error_code error;
-  if (!fs::exists(folder / "trainer_state.json", error)) return;
-  const std::string where = (folder / "trainer_state.json").string();
-  const Json state = read_json(folder / "trainer_state.json", {.bytes = std::size_t{64} << 20});
-  row("training",
-      "after step " + std::to_string(json_integer(state, "step", where)) + "; veneer train --resume goes on");
+  const fs::path path = folder / "trainer_state.json";
+  if (!fs::exists(path, error)) return {};
+  std::string reason;
+  std::optional<std::int64_t> step;
+  bool transformers = false;
+  const bool known = readable(
+      [&] {
+        const std::string state = read_text(path, trainer_state_limit);
+        step = transformers_step(state);
+        transformers = step.has_value();
+        if (!step)
+          step = json_integer(parse_json(state, path.string(), {.bytes = trainer_state_limit}), "step", path.string());
+      },
+      reason);
+  if (!known) {
+    row("training", "unknown: " + reason);
+    return {};
+  }
+  const std::string after = "after step " + std::to_string(*step);
+  if (!transformers) {
+    row("training", after + "; veneer train --resume goes on");
+    return {"train", "--resume", folder.string()};
+  }
+  row("training", after +
+                      ", by the Trainer of Hugging Face's transformers, which alone can resume it; veneer trains on "
+                      "from the weights");
+  const bool adapter = fs::exists(folder / "adapter_config.json", error);
+  std::string model = folder.string();
+  if (adapter) readable([&] { model = base_of(read_adapter_config(folder / "adapter_config.json")); }, reason);
+  std::vector<std::string> next{"train", "--model", model};
+  if (adapter) next.insert(next.end(), {"--adapter", folder.string()});
+  next.insert(next.end(), {"--data", "DATA", "--out", new_run_folder(folder)});
+  return next;
 }
 
 /// Says which parts of a run a folder holds; false where there are none.
@@ -221,12 +272,15 @@ bool describe_run(const fs::path& folder) {
 int inspect_folder(const fs::path& folder) {
   std::error_code error;
   const auto has = [&](const char* name) { return fs::exists(folder / name, error); };
-  describe_state(folder);
+  const std::vector<std::string> next = describe_state(folder);
   const bool run = describe_run(folder);
-  if (has("adapter_config.json")) return inspect_adapter(folder);
+  if (has("adapter_config.json")) return inspect_adapter(folder, next);
   if (has("config.json")) return inspect_model(folder);
   if (has("tokenizer.json") || has("tokenizer.model")) return inspect_tokenizer(Tokenizer::from_folder(folder));
-  if (run) return done;
+  if (run) {
+    if (newest_checkpoint(folder)) suggest({"train", "--resume", folder.string()});
+    return done;
+  }
   throw FormatError(folder.string() +
                     ": holds none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
                     "checkpoint-N (a run)");
@@ -259,6 +313,7 @@ int inspect_file(const fs::path& path) {
     row("kind", "model configuration");
     describe(read_llama_config(path).config);
     row("opens in", "transformers, veneer");
+    suggest({"plan", "--config", path.string()});
     return done;
   }
   if (name == "adapter_config.json") {

@@ -13,6 +13,7 @@
 #include "memory.hpp"
 #include "model_flags.hpp"
 #include "session.hpp"
+#include "suggestion.hpp"
 
 namespace veneer::program {
 
@@ -25,6 +26,7 @@ struct PlanFlags {
   QuantFlags quant;
   std::string dtype = "float32";
   bool json = false;
+  std::vector<std::string> given;  // flags of `train`, with their values
 };
 
 /// Every weight trains, in its own place.
@@ -33,6 +35,35 @@ AdapterPlan full_plan(const LlamaConfig& config) {
   plan.base_parameters = parameter_count(config);
   plan.trained.push_back({"every weight", plan.base_parameters, false});
   return plan;
+}
+
+/// The flags that were given, but for those that name the model or are about the output.
+std::vector<std::string> given_of(const CLI::App& command) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || name == "--model" || name == "--config" || name == "--json") continue;
+    if (option->get_items_expected_max() == 0) {
+      words.push_back(name);
+    } else {
+      for (const std::string& value : option->results()) words.insert(words.end(), {name, value});
+    }
+  }
+  return words;
+}
+
+/// Trains what was planned.
+void suggest_next(const PlanFlags& flags) {
+  std::string model = flags.model;
+  if (model.empty()) {
+    const std::filesystem::path folder = std::filesystem::path(flags.config).parent_path();
+    const bool in_folder = std::filesystem::path(flags.config).filename() == "config.json";
+    model = in_folder ? (folder.empty() ? "." : folder.string()) : "MODEL";
+  }
+  std::vector<std::string> words{"train", "--model", model};
+  words.insert(words.end(), flags.given.begin(), flags.given.end());
+  words.insert(words.end(), {"--data", "DATA", "--out", new_run_folder(model)});
+  suggest(words);
 }
 
 int run_plan(const PlanFlags& flags) {
@@ -78,6 +109,7 @@ int run_plan(const PlanFlags& flags) {
   text << plan << '\n' << memory_text(memory);
   print(text.str());
   flush();
+  suggest_next(flags);
   return done;
 }
 
@@ -102,6 +134,7 @@ void add_plan(CLI::App& app, Run& run) {
   command->callback([flags, command, &run] {
     if (flags->adapter.method == "ia3" && command->count("--targets") == 0)
       flags->adapter.targets = "k_proj,v_proj,down_proj";
+    flags->given = given_of(*command);
     run = [flags] { return run_plan(*flags); };
   });
 }

@@ -24,6 +24,7 @@
 #include "memory.hpp"
 #include "progress.hpp"
 #include "recipe_flags.hpp"
+#include "run_lock.hpp"
 #include "train_settings.hpp"
 
 namespace veneer::program {
@@ -71,8 +72,8 @@ class TrainRun {
   }
 
  private:
-  /// Before anything that takes time: whether --out can be made. Nothing is made yet.
-  void check_folder() const {
+  /// Before anything that takes time: whether --out can be made, and is locked by no other run. Nothing is made yet.
+  void check_folder() {
     fs::path there = fs::absolute(settings_.out);
     std::error_code error;
     while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
@@ -80,12 +81,14 @@ class TrainRun {
       throw IoError("--out " + settings_.out + ": " + there.string() + " is no folder");
     if (::access(there.c_str(), W_OK) != 0)
       throw IoError("--out " + settings_.out + ": nothing can be written in " + there.string());
+    if (fs::is_directory(settings_.out, error)) lock_.emplace(settings_.out);
   }
 
-  void make_folder() const {
+  void make_folder() {
     std::error_code error;
     fs::create_directories(settings_.out, error);
     if (!fs::is_directory(settings_.out, error)) throw IoError("--out " + settings_.out + ": can't be made");
+    if (!lock_) lock_.emplace(settings_.out);
   }
 
   void say(const std::string& line) const {
@@ -102,7 +105,9 @@ class TrainRun {
       throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
     state_ = read_training_state(*folder);
     state_folder_ = *folder;
-    TrainSettings saved = TrainSettings::from_json(state_->settings, (*folder / "trainer_state.json").string());
+    const std::string where = (*folder / "trainer_state.json").string();
+    TrainSettings saved = TrainSettings::from_json(state_->settings, where);
+    settings_.refuse_conflicts_with(saved, where);
     saved.out = settings_.out.empty()
                     ? (*folder == fs::path(settings_.resume) ? folder->parent_path().string() : settings_.resume)
                     : settings_.out;
@@ -157,8 +162,7 @@ class TrainRun {
 
   int dry_run() {
     AnyLlama<> outline(trained_config());
-    plan_ =
-        settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, adapter_config(settings_.steps));
+    plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, planned_adapter());
     std::ostringstream text;
     text << plan_ << '\n' << memory_text(plan_bytes(trained_config(), request()));
     print(settings_.to_yaml() + as_comments(text.str()));  // together a recipe
@@ -173,10 +177,19 @@ class TrainRun {
     return comments;
   }
 
+  /// The adapter that the run trains: of --adapter, or of the flags.
+  LoraConfig planned_adapter() const {
+    if (settings_.adapter.empty()) return adapter_config(settings_.steps);
+    LoraConfig config = read_adapter_config(fs::path(settings_.adapter) / "adapter_config.json").config;
+    if (config.target_modules.kind == ModuleChoice::Kind::none)
+      config.target_modules = default_target_modules(config_file_.config.model_type, config.method);
+    return config;
+  }
+
   MemoryRequest request() const {
     MemoryRequest request;
     request.model = settings_.model;
-    if (!settings_.full()) request.adapter = adapter_config(settings_.steps);
+    if (!settings_.full()) request.adapter = planned_adapter();
     request.quantise = settings_.quant.options();
     request.checkpointing = settings_.checkpointing;
     request.batch = settings_.batch, request.seq = settings_.seq, request.grad_accum = settings_.grad_accum;
@@ -579,6 +592,7 @@ class TrainRun {
   }
 
   TrainSettings settings_;
+  std::optional<RunLock> lock_;
   LlamaConfigFile config_file_;
   AnyLlama<> model_;
   LoraConfig lora_;

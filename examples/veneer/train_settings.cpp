@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "veneer/io/peft_config.hpp"
+
+#include "flag_conflicts.hpp"
+
 namespace veneer::program {
 
 namespace {
@@ -116,9 +120,11 @@ void TrainSettings::settle(const CLI::App& command) {
   };
   if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
+  given_ = given_flags(command);
+  if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of one
   if (!resume.empty()) return;
-  if (adapter_flags.init == "loftq") quant.quant = "nf4";  // it is what LoftQ is for
-  if (quant.options() && adapter_flags.init.starts_with("pissa"))
+  if (adapter.empty() && adapter_flags.init == "loftq") quant.quant = "nf4";  // it is what LoftQ is for
+  if (adapter.empty() && quant.options() && adapter_flags.init.starts_with("pissa"))
     throw ArgumentError("--quant nf4 --init " + adapter_flags.init +
                         ": PiSSA starts from weights of 16 or 32 bits; for a base in 4 bits there are loftq and olora");
   if (quant.options() && full())
@@ -150,6 +156,38 @@ void TrainSettings::settle(const CLI::App& command) {
     throw ArgumentError("--train-tokens: with --method full every token trains already");
   if (full() && !adapter.empty())
     throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
+  if (!adapter.empty()) take_adapter();
+}
+
+void TrainSettings::take_adapter() {
+  const std::filesystem::path path = std::filesystem::path(adapter) / "adapter_config.json";
+  const LoraConfig config = read_adapter_config(path).config;
+  TrainSettings own = *this;
+  own.adapter_flags = AdapterFlags::of(config);
+  const Json flags = to_json();
+  Json saved = own.to_json();
+  for (const std::string& key : given_) {
+    if (!saved.contains(key) || saved[key] == flags[key] || !(saved[key].is_number() || saved[key].is_boolean()))
+      continue;
+    // A number that changes nothing is none of this method's.
+    Json other = own.to_json();
+    other[key] = flags[key];
+    const auto text = [](const TrainSettings& s) { return adapter_config_json(s.adapter_flags.config()); };
+    try {
+      if (text(from_json(other, adapter)) == text(own)) saved[key] = nullptr;
+    } catch (const ArgumentError&) {  // so it does change something
+    }
+  }
+  refuse_conflicts(given_, flags, saved, path.string(),
+                   "The settings of an adapter decide how it is trained on: leave these flags out, or leave out "
+                   "--adapter to train a new one");
+  adapter_flags = own.adapter_flags;
+}
+
+void TrainSettings::refuse_conflicts_with(const TrainSettings& saved, const std::string& where) const {
+  refuse_conflicts(given_, to_json(), saved.to_json(), where,
+                   "--resume goes on with the settings of the run: leave these flags out, or start a new run, from its "
+                   "adapter with --adapter");
 }
 
 void TrainSettings::check_values() const {

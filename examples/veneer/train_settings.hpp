@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "veneer/io/json.hpp"
 #include "veneer/train/trainer.hpp"
@@ -47,9 +48,13 @@ struct TrainSettings {
 
   void add_to(CLI::App& command);
 
-  /// Fills in the shipped default where no model was named, and refuses what does not go together.
+  /// Fills in the shipped default where no model was named, takes the adapter's own settings for those of its flags
+  /// where one is trained on, and refuses what does not go together.
   /// \throws ArgumentError with the flag's name
   void settle(const CLI::App& command);
+
+  /// Compares the flags that were given with the settings of a checkpoint. \throws ArgumentError with the differences
+  void refuse_conflicts_with(const TrainSettings& saved, const std::string& where) const;
 
   Json to_json() const;
   static TrainSettings from_json(const Json& json, const std::string& where);
@@ -60,6 +65,11 @@ struct TrainSettings {
   void check_values() const;
   index_t warmup_steps(index_t total) const;
   bool full() const { return adapter_flags.method == "full"; }
+
+ private:
+  void take_adapter();
+
+  std::vector<std::string> given_;  // flags, by their long names
 };
 
 /// The folder of the shipped model and tasks.

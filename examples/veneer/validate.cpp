@@ -18,6 +18,7 @@
 #include "data_flags.hpp"
 #include "data_report.hpp"
 #include "model_flags.hpp"
+#include "suggestion.hpp"
 
 namespace veneer::program {
 
@@ -243,6 +244,23 @@ DataReport Reader::look(const std::string& path, std::string& shown) const {
   return report;
 }
 
+/// Trains on the first file as it was looked at; without a model, looks at it with one first.
+void suggest_next(const ValidateFlags& flags) {
+  std::vector<std::string> words{flags.model.empty() ? "validate" : "train", "--model",
+                                 flags.model.empty() ? "MODEL" : flags.model, "--data", flags.data[0]};
+  const auto add = [&](const char* flag, const std::string& value) { words.insert(words.end(), {flag, value}); };
+  if (flags.making.train_on != DataFlags().train_on) add("--train-on", flags.making.train_on);
+  if (!flags.making.chat_template.empty()) add("--chat-template", flags.making.chat_template);
+  if (flags.making.plain_content) words.push_back("--plain-content");
+  if (flags.seq > 0) add("--seq", std::to_string(flags.seq));
+  if (flags.model.empty()) {
+    add("--show", "2");
+  } else {
+    add("--out", new_run_folder(flags.data[0]));
+  }
+  suggest(words);
+}
+
 int run_validate(const ValidateFlags& flags) {
   const Reader reader = Reader::of(flags);
   Json files = Json::array();
@@ -262,6 +280,7 @@ int run_validate(const ValidateFlags& flags) {
   }
   if (flags.json) print(dump_python(Json{{"files", files}}, {.indent = -1, .sort_keys = false}) + "\n");
   flush();
+  if (bad == 0 && !flags.json) suggest_next(flags);
   return bad > 0 ? bad_input : done;
 }
 

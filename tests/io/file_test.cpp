@@ -349,6 +349,15 @@ TEST_CASE("where names can't be exchanged, two renames do, and undo") {
   CHECK(file_bytes(folder / "out/a") == "new");
 }
 
+TEST_CASE("a folder of that name that appears while another is put in place is no failure") {
+  const TemporaryFolder folder;
+  folder.file("new/f", "new"), folder.file("other/g", "other");
+  CHECK_FALSE(veneer::detail::renamed_to_free_name(folder / "new", folder / "other"));
+  CHECK(file_bytes(folder / "new/f") == "new");
+  CHECK(veneer::detail::renamed_to_free_name(folder / "new", folder / "free"));
+  CHECK(file_bytes(folder / "free/f") == "new");
+}
+
 TEST_CASE("what can't be swapped is refused before anything is written") {
   const TemporaryFolder folder;
   folder.file("file", "x");

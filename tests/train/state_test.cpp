@@ -81,3 +81,16 @@ TEST_CASE("a state that is missing or says something else is an error with its p
   folder.file("trainer_state.json", "{\"step\":1,\"settings\":{},\"parameters\":[\"a\"]}");
   CHECK_THROWS_AS(read_training_state(folder.path()), IoError);  // no tensors beside it
 }
+
+TEST_CASE("a state of transformers' Trainer is refused by its name, with what to do instead") {
+  testing::TemporaryFolder folder;
+  folder.file("trainer_state.json", R"({"epoch": 1.0, "global_step": 10, "log_history": []})");
+  CHECK_THROWS_WITH(read_training_state(folder.path()),
+                    Catch::Contains("Trainer of Hugging Face") && Catch::Contains("--model " + folder.path().string()));
+  folder.file("adapter_config.json", "{}");
+  CHECK_THROWS_WITH(read_training_state(folder.path()), Catch::Contains("--adapter " + folder.path().string()));
+  CHECK(transformers_step("{\"log_history\": [{\"loss\": NaN}], \"global_step\" :\n 7}") == 7);  // as Python writes it
+  for (const char* text : {"", "\"global_step\"", "{\"global_step\": 7}", "{\"log_history\":[],\"global_step\": x}",
+                           "{\"settings\":{\"data\":\"log_history\"},\"log_history\":0,\"global_step\":7}"})
+    CHECK_FALSE(transformers_step(text));
+}

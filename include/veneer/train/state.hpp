@@ -6,14 +6,18 @@
 ///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second; with AdaLoRA
 ///                                <module>.triplets, .sensitivity, .uncertainty, which the adapter's file has cut
 /// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
-/// functions of seed and
-/// step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
+/// functions of seed and step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
 #pragma once
 
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "veneer/io/file.hpp"
@@ -22,6 +26,9 @@
 #include "veneer/optim/adamw.hpp"
 
 namespace veneer {
+
+/// The most bytes of a trainer_state.json that are read.
+inline constexpr std::size_t trainer_state_limit = std::size_t{1} << 26;
 
 struct TrainingState {
   index_t step = 0;
@@ -54,7 +61,22 @@ inline void write_training_state(const std::filesystem::path& folder, const Adam
   write_atomically(folder / "trainer_state.json", state.dump(2) + "\n");
 }
 
-/// \throws FormatError, IoError when the folder holds no complete state
+/// The step in a `trainer_state.json` that the Trainer of Hugging Face's transformers wrote, which gives its file the same
+/// name; nothing for other texts. Works on the text: that file is not always JSON (`"loss": NaN`).
+inline std::optional<std::int64_t> transformers_step(std::string_view text) {
+  constexpr std::string_view key = "\"global_step\"";
+  const std::size_t at = text.find(key);
+  const bool written_there = text.find("\"log_history\"") != text.npos && text.find("\"settings\"") == text.npos;
+  if (at == text.npos || !written_there) return std::nullopt;
+  const std::size_t digits = text.find_first_not_of(" \t\r\n:", at + key.size());
+  if (digits == text.npos) return std::nullopt;
+  std::int64_t step = 0;
+  const auto read = std::from_chars(text.data() + digits, text.data() + text.size(), step);
+  return read.ec == std::errc() ? std::optional(step) : std::nullopt;
+}
+
+/// Reads the two files.
+/// \throws FormatError, IoError when the folder holds no complete state, or one that another program wrote
 inline TrainingState read_training_state(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "trainer_state.json";
   if (!std::filesystem::exists(path)) {
@@ -62,7 +84,16 @@ inline TrainingState read_training_state(const std::filesystem::path& folder) {
         folder.string() +
         ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
   }
-  const Json json = read_json(path, {.bytes = std::size_t{1} << 26});
+  const std::string text = read_text(path, trainer_state_limit);
+  if (transformers_step(text)) {
+    const bool adapter = std::filesystem::exists(folder / "adapter_config.json");
+    throw FormatError(path.string() +
+                      ": written by the Trainer of Hugging Face's transformers, which keeps the rest of its state in "
+                      "pickles; they are never opened here. Resume this run there, or start a new one from its weights "
+                      "with " +
+                      (adapter ? "--adapter " : "--model ") + folder.string());
+  }
+  const Json json = parse_json(text, path.string(), {.bytes = trainer_state_limit});
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("settings") ||
       !json.contains("parameters") || !json["parameters"].is_array()) {
     throw FormatError(path.string() + ": expected an object with step, settings and parameters");

@@ -54,6 +54,13 @@ inline void rename_or_throw(const std::filesystem::path& from, const std::filesy
   }
 }
 
+/// The same, but false where another program has made a folder of that name in the meantime.
+inline bool renamed_to_free_name(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (retry_interrupted([&] { return ::rename(from.c_str(), to.c_str()); }) == 0) return true;
+  if (errno != ENOTEMPTY && errno != EEXIST) throw_write(to, "can't be put in place", errno, 0);
+  return false;
+}
+
 /// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one
 /// back.
 inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh,
@@ -141,14 +148,13 @@ class AtomicFolder {
     if (path_.empty()) throw IoError(target_.string() + ": was committed already");
     std::filesystem::path old;
     guarded(target_, [&] {
-      const bool exists = fs::exists(fs::symlink_status(target_));
-      if (exists && others_ == OtherFiles::keep) detail::link_others(target_, path_);
-      if (exists) fs::permissions(path_, fs::status(target_).permissions());
-      detail::sync_tree(path_);
-      if (!exists) {
-        detail::rename_or_throw(path_, target_);
-      } else {
-        old = detail::exchange_names(path_, target_) ? path_ : detail::replace_by_renames(path_, target_);
+      for (bool placed = false; !placed;) {
+        const bool exists = fs::exists(fs::symlink_status(target_));
+        if (exists && others_ == OtherFiles::keep) detail::link_others(target_, path_);
+        if (exists) fs::permissions(path_, fs::status(target_).permissions());
+        detail::sync_tree(path_);
+        if (exists) old = detail::exchange_names(path_, target_) ? path_ : detail::replace_by_renames(path_, target_);
+        placed = exists || detail::renamed_to_free_name(path_, target_);
       }
       path_.clear();
     });
