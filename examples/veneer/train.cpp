@@ -252,6 +252,10 @@ class TrainRun {
         (report.unlearned.count() > 0
              ? "; " + std::to_string(report.unlearned.count()) + " dropped: nothing of them is learnt"
              : ""));
+    if (const DatasetNotes& empty = report.warnings; empty.count() > 0) {
+      say("warning: " + path + ": an empty reply teaches to say nothing; " + counted(empty.count(), "record") +
+          " with one, the first on line " + std::to_string(empty.first().front().line));
+    }
     return store;
   }
 
@@ -365,12 +369,12 @@ class TrainRun {
 
   /// The order of the data, and the number of steps that follows from it.
   void plan_order() {
-    order_.emplace(static_cast<index_t>(fresh_.size()), settings_.batch, settings_.shuffle, settings_.seed,
-                   static_cast<index_t>(replayed_.size()), replayed_.empty() ? 0.0 : settings_.replay_share);
-    const double per_step = static_cast<double>(order_->fresh_per_batch() * settings_.grad_accum);
-    total_ = settings_.steps > 0
-                 ? settings_.steps
-                 : static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(fresh_.size()) / per_step));
+    const auto lines = static_cast<index_t>(fresh_.size());
+    const auto all = static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(lines) * (1 - 1e-12)));
+    order_.emplace(lines, settings_.batch, settings_.shuffle, settings_.seed, static_cast<index_t>(replayed_.size()),
+                   replayed_.empty() ? 0.0 : settings_.replay_share, settings_.steps > 0 ? 0 : all);
+    const index_t per_step = order_->fresh_per_batch() * settings_.grad_accum;
+    total_ = settings_.steps > 0 ? settings_.steps : (all + per_step - 1) / per_step;
   }
 
   void prepare_trainer() {

@@ -151,11 +151,11 @@ TEST_CASE("what is wrong with a conversation is said with its place", "[text]") 
     }
     return std::string("read");
   };
-  CHECK_THAT(message(R"({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]})"),
+  CHECK_THAT(message(R"({"messages": [{"role": "user", "content": "a"}, {"role": "robot", "content": "b"}]})"),
              Catch::StartsWith("unknown_role messages[1].role |") &&
-                 Catch::Contains("line 1: \"messages[1].role\": found \"tool\", expected system, user or assistant"));
+                 Catch::Contains("\"messages[1].role\": found \"robot\", expected system, user, assistant or tool"));
   CHECK_THAT(message(R"({"conversations": [{"from": "bot", "value": "a"}]})"),
-             Catch::Contains("found \"bot\", expected system, human (or user) or gpt (or assistant)"));
+             Catch::Contains("found \"bot\", expected system, human (or user), gpt (or assistant), function_call or"));
   CHECK_THAT(message(R"({"messages": [{"role": "human", "content": "a"}]})"), Catch::StartsWith("unknown_role"));
   CHECK(message(R"({"prompt": [], "completion": [{"role": "assistant", "content": "a"}]})") == "read");
   CHECK_THAT(message(R"({"prompt": [], "completion": [ ]})"), Catch::StartsWith("empty_messages prompt+completion |"));
@@ -165,6 +165,13 @@ TEST_CASE("what is wrong with a conversation is said with its place", "[text]") 
              Catch::StartsWith("missing_field prompt+completion[0].content |"));
   CHECK_THAT(message(R"({"prompt": [{"role": "user", "content": "a"}], "completion": {}})"),
              Catch::StartsWith("wrong_type completion |"));
+  const auto content = [](const std::string& value) {
+    return R"({"messages": [{"role": "assistant", "content": )" + value + "}]}";
+  };
+  CHECK_THAT(message(content("null")), Catch::Contains("messages[0].content\": found null, expected a text or a list"));
+  CHECK_THAT(message(content("5")), Catch::Contains("found 5, expected a text"));
+  CHECK_THAT(message(content(R"([{"type": "image_url", "image_url": {"url": "x"}}])")),
+             Catch::StartsWith("unsupported_key messages[0].content[0].type |") && Catch::Contains("\"image_url\""));
   CHECK_THAT(message(R"({"instruction": "a", "input": null, "output": "b"})"), Catch::StartsWith("wrong_type input |"));
 }
 
@@ -182,6 +189,153 @@ TEST_CASE("a prompt that is a list of messages says from where on a conversation
   REQUIRE(reader.next(record));           // a text beside lists
   CHECK(record.prompt == "a");
   CHECK(reader.format() == DatasetFormat::messages);
+}
+
+namespace {
+
+/// The first record of one line.
+Record record_of(const std::string& line) {
+  const TemporaryFile file("one.jsonl", line + "\n");
+  DatasetReader reader(file.path());
+  Record record;
+  REQUIRE(reader.next(record));
+  return record;
+}
+
+/// Why one line is refused: reason and key.
+std::string refused(const std::string& line) {
+  const Json found = read_text_as("refused.jsonl", line + "\n");
+  return found.value("reason", "read") + " " + found.value("key", "");
+}
+
+}  // namespace
+
+TEST_CASE("a message says itself whether it is trained on", "[text]") {
+  const auto trained = [](const std::string& role, const std::string& keys) {
+    return record_of(R"({"messages": [{"role": ")" + role + R"(", "content": "a", )" + keys +
+                     R"(}, {"role": "assistant", "content": "b"}]})")
+        .messages[0]
+        .is_trained();
+  };
+  for (const char* off : {R"("weight": 0)", R"("weight": 0.0)", R"("train": false)", R"("training": false)",
+                          R"("loss": false)", R"("loss": 0, "weight": 0)"}) {
+    CAPTURE(off);
+    CHECK_FALSE(trained("assistant", off));
+    CHECK_FALSE(trained("user", off));
+  }
+  for (const char* on : {R"("weight": 1)", R"("weight": 1.0)", R"("train": true)", R"("weight": null)", R"("id": 7)"}) {
+    CAPTURE(on);
+    CHECK(trained("assistant", on));
+  }
+  CHECK_FALSE(trained("user", R"("weight": 1)"));  // as OpenAI has it
+  CHECK(trained("user", R"("train": true)"));      // as axolotl has it
+  const auto bad = [](const std::string& keys) {
+    return refused(R"({"messages": [{"role": "assistant", "content": "a", )" + keys + "}]}");
+  };
+  CHECK(bad(R"("weight": 0.5)") == "wrong_type messages[0].weight");
+  CHECK(bad(R"("weight": 2)") == "wrong_type messages[0].weight");
+  CHECK(bad(R"("train": "yes")") == "wrong_type messages[0].train");
+  CHECK(bad(R"("weight": 0, "train": true)") == "wrong_type messages[0].train");
+  CHECK(bad(R"("train_detail": [{"begin_offset": 0}])") == "unsupported_key messages[0].train_detail");
+  CHECK(bad(R"("function_call": {"name": "f"})") == "unsupported_key messages[0].function_call");
+  CHECK(bad(R"("images": ["a.png"])") == "unsupported_key messages[0].images");
+  CHECK(bad(R"("images": [], "function_call": null)") == "read ");
+}
+
+TEST_CASE("calls of tools, parts of text and keys for the template are kept", "[text]") {
+  const Record record = record_of(
+      R"({"tools": [{"type": "function", "function": {"name": "tide"}}], "documents": [{"title": "t"}],)"
+      R"( "chat_template_kwargs": {"enable_thinking": false}, "id": 5, "source": {"a": [1]},)"
+      R"( "messages": [{"role": "user", "content": ["tide in ", {"type": "text", "text": "Bergen?"}], "name": "Bo"},)"
+      R"( {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "tide", "arguments": {}}}]},)"
+      R"( {"role": "tool", "content": "12:00"}, {"role": "assistant", "tool_calls": [{}]},)"
+      R"( {"role": "assistant", "content": "noon", "reasoning_content": "hm"}]})");
+  REQUIRE(record.messages.size() == 5);
+  CHECK(record.messages[0].content == "tide in Bergen?");
+  CHECK(record.messages[0].whole.dump() == R"({"role":"user","content":"tide in Bergen?","name":"Bo"})");
+  CHECK(record.messages[1].whole.at("content").is_null());
+  CHECK(record.messages[1].whole.at("tool_calls")[0].at("function").at("name") == "tide");
+  CHECK(record.messages[2] == Message{"tool", "12:00"});
+  CHECK_FALSE(record.messages[3].whole.contains("content"));
+  CHECK(record.messages[4].whole.at("reasoning_content") == "hm");
+  CHECK(record.variables.tools[0].at("function").at("name") == "tide");
+  CHECK(record.variables.documents[0].at("title") == "t");
+  CHECK(record.variables.arguments == Json{{"enable_thinking", false}});
+  CHECK(record_of(R"({"tools": "[{\"name\": \"f\"}]", "messages": [{"role": "assistant", "content": "a"}]})")
+            .variables.tools == Json::array({{{"name", "f"}}}));
+  const auto with = [](const std::string& keys) {
+    return refused("{" + keys +
+                   R"(, "messages": [{"role": "system", "content": "s"}, {"role": "assistant", "content": "a"}]})");
+  };
+  CHECK(with(R"("tools": {"a": 1})") == "wrong_type tools");
+  CHECK(with(R"("tools": "[")") == "json tools");
+  CHECK(with(R"("system": "be brief")") == "unsupported_key system");
+  CHECK(with(R"("functions": [{"name": "f"}])") == "unsupported_key functions");
+  CHECK(with(R"("images": ["a.png"])") == "unsupported_key images");
+  CHECK(with(R"("weight": 0.3)") == "unsupported_key weight");
+  CHECK(with(R"("weight": 1, "images": null, "tools": [], "functions": "", "score": 0.3)") == "read ");
+}
+
+TEST_CASE("ShareGPT's system, tools, calls and observations become messages", "[text]") {
+  const Record record = record_of(
+      R"({"system": "Be brief.", "tools": "[{\"name\": \"tide\", \"parameters\": {}}]", "conversations": [)"
+      R"({"from": "human", "value": "tide?"}, {"from": "function_call", "value": "{\"name\": \"tide\", \"arguments\": {\"port\": \"B\"}}"},)"
+      R"( {"from": "observation", "value": "12:00"}, {"from": "gpt", "value": "noon"}]})");
+  REQUIRE(record.messages.size() == 5);
+  CHECK(record.messages[0] == Message{"system", "Be brief."});
+  CHECK(record.messages[2].role == "assistant");
+  CHECK(record.messages[2].is_trained());
+  CHECK(
+      record.messages[2].whole.dump() ==
+      R"({"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"tide","arguments":{"port":"B"}}}]})");
+  CHECK(record.messages[3] == Message{"tool", "12:00"});
+  CHECK(record.variables.tools.dump() == R"([{"type":"function","function":{"name":"tide","parameters":{}}}])");
+  CHECK(refused(R"({"conversations": [{"from": "function_call", "value": "not JSON"}]})") ==
+        "json conversations[0].value");
+  CHECK(refused(R"({"conversations": [{"from": "function_call", "value": "{\"name\": 1}"}]})") ==
+        "wrong_type conversations[0].value");
+}
+
+TEST_CASE("Alpaca's system and history stand in the prompt", "[text]") {
+  const Record record = record_of(R"({"instruction": "And 3?", "output": "9", "system": "Square it.",)"
+                                  R"( "history": [["2?", "4"]]})");
+  CHECK(record.prompt ==
+        "Square it.\n\n### Instruction:\n2?\n\n### Response:\n4\n\n### Instruction:\nAnd 3?\n\n### Response:\n");
+  CHECK(record_of(R"({"instruction": "a", "output": "b", "system": "", "history": []})").prompt ==
+        alpaca_prompt("a", ""));
+  CHECK(refused(R"({"instruction": "a", "output": "b", "history": [["x"]]})") == "wrong_type history[0]");
+  CHECK(refused(R"({"instruction": "a", "output": "b", "images": ["x.png"]})") == "unsupported_key images");
+  CHECK(refused(R"({"prompt": "a", "completion": "b", "system": "s"})") == "unsupported_key system");
+  CHECK(refused(R"({"text": "a", "tools": [1]})") == "unsupported_key tools");
+}
+
+TEST_CASE("a file of another kind is named, with what to do", "[text]") {
+  using namespace std::literals;
+  const auto says = [](const std::string& name, const std::string& content) {
+    const TemporaryFile file(name, content);
+    Record record;
+    try {
+      DatasetReader(file.path()).next(record);
+    } catch (const DatasetError& error) {
+      return std::string(error.what());
+    }
+    return "read"s;
+  };
+  CHECK_THAT(says("a.parquet", "PAR1\x15\x04\n"), Catch::Contains("Parquet") && Catch::Contains("to_json"));
+  CHECK_THAT(says("a.jsonl", "\x1F\x8B\x08\x00"s), Catch::Contains("gunzip"));
+  CHECK_THAT(says("a.zst", "\x28\xB5\x2F\xFD\n"), Catch::Contains("zstd -d"));
+  CHECK_THAT(says("a.xz",
+                  "\xFD"
+                  "7zXZ\0\0"s),
+             Catch::Contains("unxz"));
+  CHECK_THAT(says("a.zip", "PK\x03\x04"), Catch::Contains("unzip"));
+  CHECK_THAT(says("a.csv", "a,b\n1,2\n"), Catch::Contains("CSV"));
+  CHECK_THAT(says("a.jsonl", "id,\"prompt\",completion\n1,2,3\n"), Catch::Contains("CSV"));
+  CHECK_THAT(says("a.json", "[\n {\"text\": \"a\"}\n]\n"), Catch::Contains("jq -c '.[]'"));
+  CHECK_THAT(says("a.json", "[{\"text\": \"a\"}]\n"), Catch::Contains("jq -c '.[]'"));
+  CHECK_THAT(says("a.jsonl", "version https://git-lfs.github.com/spec/v1\n"), Catch::Contains("git lfs pull"));
+  CHECK_THAT(says("a.jsonl", "<!DOCTYPE html>\n"), Catch::Contains("HTML"));
+  CHECK_THAT(says("a.jsonl", "text and more\n"), Catch::Contains("not valid JSON"));
 }
 
 TEST_CASE("ids and labels are read as they are", "[text]") {
@@ -223,6 +377,8 @@ TEST_CASE("ids and labels that can't be are refused", "[text]") {
   CHECK(reason(R"({"input_ids": [1], "labels": [-1]})") == "bad_id labels[0]");
   CHECK(reason(R"({"input_ids": [1], "labels": [1, 2]})") == "length_mismatch labels");
   CHECK(reason(R"({"input_ids": [1], "labels": null})") == "wrong_type labels");
+  CHECK(reason(R"({"input_ids": [1, 2], "attention_mask": [0, 1]})") == "unsupported_key attention_mask");
+  CHECK(reason(R"({"input_ids": [1], "completion_mask": [1]})") == "unsupported_key completion_mask");
   CHECK(reason(R"({"labels": [1]})") == "missing_field input_ids");
   CHECK(reason(R"({"text": "a"})") == "mixed_formats ");
 }

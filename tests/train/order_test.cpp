@@ -2,6 +2,7 @@
 #include "veneer/train/order.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "veneer/train/batch.hpp"
@@ -47,6 +48,25 @@ TEST_CASE("The order is a function of seed and step: any step can be asked for f
     CHECK(batch.size() == 4);
     CHECK(std::count_if(batch.begin(), batch.end(), [](const auto& pick) { return pick.first; }) == 1);
   }
+}
+
+TEST_CASE("A run of N epochs has every line N times, and its last batch is short") {
+  for (const auto [batch, epochs, batches] : {std::array<index_t, 3>{32, 1, 1}, {8, 3, 4}, {5, 2, 4}, {3, 1, 4}}) {
+    DataOrder order(10, batch, true, 7, 0, 0.0, 10 * epochs), again = order;
+    std::vector<index_t> times(10, 0);
+    for (index_t number = 0; number < batches; ++number) {
+      const std::vector<Pick> picks = order.batch(number);
+      CHECK(static_cast<index_t>(picks.size()) == std::min(batch, 10 * epochs - number * batch));
+      for (const Pick& pick : picks) ++times[static_cast<std::size_t>(pick.line)];
+    }
+    CHECK(times == std::vector<index_t>(10, epochs));
+    CHECK(order.batch(batches).empty());
+    CHECK(again.batch(batches - 1).size() == order.batch(batches - 1).size());  // a run that goes on there
+  }
+  DataOrder replaying(10, 8, false, 7, 4, 0.25, 10);  // six new lines and two replayed ones, then four and one
+  CHECK(replaying.batch(0).size() == 8);
+  CHECK(replaying.batch(1).size() == 5);
+  CHECK(replaying.batch(1).back().replayed);
 }
 
 TEST_CASE("Without shuffling, line order is batch order") {
@@ -97,6 +117,7 @@ TEST_CASE("Impossible orders are refused") {
   CHECK_THROWS_AS(DataOrder(0, 1, true, 0), ArgumentError);
   CHECK_THROWS_AS(DataOrder(1, 0, true, 0), ArgumentError);
   CHECK_THROWS_AS(DataOrder(1, 1, true, 0, 5, 1.0), ArgumentError);
+  CHECK_THROWS_AS(DataOrder(1, 1, true, 0, 5, 0.5), ArgumentError);
 }
 
 TEST_CASE("A batch shifts labels inside each sequence") {

@@ -2,19 +2,23 @@
 /// \file dataset.hpp
 /// Records of training data, one JSON object a line, or a plain text.
 ///
-///     {"messages": [{"role": "user", "content": "2+2?"},   the replies of the assistant are learned
+///     {"messages": [{"role": "user", "content": "2+2?"},   the replies of the assistant are trained on
 ///                   {"role": "assistant", "content": "4"}]}
 ///     {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}         the same
-///     {"prompt": "2+2=", "completion": "4"}                what comes after the prompt is learned
-///     {"prompt": [MESSAGES], "completion": [MESSAGES]}     one conversation; its replies in the completion are learned
-///     {"instruction": "Add.", "input": "2 2", "output": "4"}    the output is learned; `input` may be missing
-///     {"text": "Once upon a time"}                         all of it is learned
-///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids already, used as they are; all is learned if no labels
+///     {"prompt": "2+2=", "completion": "4"}                the text after the prompt is trained on
+///     {"prompt": [MESSAGES], "completion": [MESSAGES]}     one conversation; its replies in the completion are
+///     {"instruction": "Add.", "input": "2 2", "output": "4"}    the output is; `input` may be missing
+///     {"text": "Once upon a time"}                         all of it is
+///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids, used as they are; all of them where there are no labels
 ///     anything in a file whose name ends in .txt           one text
 ///
+/// Conversations may have `system`, `tools`, `documents` and `chat_template_kwargs`, instructions `system` and
+/// `history`; messages: message_fields.hpp.
+///
 /// The keys of the first line decide the format of all; in this order where a line has the keys of several: `messages`,
-/// `conversations`, `prompt` and `completion`, `instruction` and `output`, `text`, `input_ids`. Other keys may hold
-/// anything and are left aside. Files are read a line at a time. Lines of white space are skipped but counted.
+/// `conversations`, `prompt` and `completion`, `instruction` and `output`, `text`, `input_ids`. A key that would change
+/// what is rendered or trained on, and is not supported, refuses the record (record_fields.hpp); others are ignored.
+/// Files are read a line at a time. Lines of white space are skipped but counted.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +30,7 @@
 #include <utility>
 
 #include "veneer/text/dataset_error.hpp"
+#include "veneer/text/file_kind.hpp"
 #include "veneer/text/json_scan.hpp"
 #include "veneer/text/line_reader.hpp"
 #include "veneer/text/plain_text.hpp"
@@ -75,6 +80,9 @@ class DatasetReader {
   bool read_line(const Line& line, Record& record) {
     const std::string_view text = line.text;
     const auto at = [&](std::size_t byte) { return DatasetPlace{line.number, "", line.offset + byte}; };
+    if (line.number == 1) {
+      if (const auto kind = binary_kind(text)) fail(Reason::other_file, {}, *kind);
+    }
     if (const auto bad = find_invalid_utf8(text))
       fail(Reason::utf8, at(*bad), "the bytes are not UTF-8: save the file as UTF-8");
     if (is_blank(text)) return false;
@@ -82,9 +90,15 @@ class DatasetReader {
     if (json_depth(text) > depth_limit) fail(Reason::too_deep, {line.number, "", {}}, "nested deeper than 512 levels");
     const JsonScan scan = scan_json(text);
     if (scan.syntax_error) {
+      if (const auto kind = line.number == 1 ? text_kind(text, path_) : std::nullopt)
+        fail(Reason::json, at(*scan.syntax_error), *kind);
       fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object a line, on one line");
     }
-    if (scan.kind != JsonKind::object) fail(Reason::not_an_object, {line.number, "", {}}, "expected a JSON object");
+    if (scan.kind != JsonKind::object) {
+      fail(Reason::not_an_object, {line.number, "", {}},
+           scan.kind == JsonKind::array ? "found a list, expected a JSON object per line: jq -c '.[]' writes a list so"
+                                        : "expected a JSON object");
+    }
     if (scan.lone_surrogate) fail(Reason::surrogate, at(*scan.lone_surrogate), "an escape is half of a surrogate pair");
     if (scan.duplicate) {
       fail(Reason::duplicate_key, {line.number, *scan.duplicate, {}}, "is given twice: remove one of the two");

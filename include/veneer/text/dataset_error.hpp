@@ -16,6 +16,7 @@ namespace veneer {
 
 enum class DatasetReason {
   // errors, in the order in which a line is checked
+  other_file,         // Parquet, CSV, a compressed file
   line_too_long,      // over 64 MiB
   utf8,               // ill-formed bytes
   too_deep,           // over 512 levels
@@ -28,7 +29,8 @@ enum class DatasetReason {
   missing_field,      //
   wrong_type,         //
   empty_messages,     // a list of messages without one
-  unknown_role,       // neither system, user nor assistant
+  unknown_role,       // none of system, user, assistant and tool
+  unsupported_key,    // a key that changes what is rendered or trained on, in a way that is not supported
   no_assistant_turn,  // a conversation that nothing can be learned from
   bad_id,             // an id or label outside the vocabulary
   length_mismatch,    // labels and ids differ in count
@@ -42,6 +44,7 @@ enum class DatasetReason {
 /// The reason's name as in the list above.
 inline std::string_view to_string(DatasetReason reason) {
   switch (reason) {
+    case DatasetReason::other_file: return "other_file";
     case DatasetReason::line_too_long: return "line_too_long";
     case DatasetReason::utf8: return "utf8";
     case DatasetReason::too_deep: return "too_deep";
@@ -55,6 +58,7 @@ inline std::string_view to_string(DatasetReason reason) {
     case DatasetReason::wrong_type: return "wrong_type";
     case DatasetReason::empty_messages: return "empty_messages";
     case DatasetReason::unknown_role: return "unknown_role";
+    case DatasetReason::unsupported_key: return "unsupported_key";
     case DatasetReason::no_assistant_turn: return "no_assistant_turn";
     case DatasetReason::bad_id: return "bad_id";
     case DatasetReason::length_mismatch: return "length_mismatch";

@@ -34,8 +34,11 @@ struct Record {
   std::vector<std::int32_t> labels;  // (tokens), not shifted; `ignored_label` where nothing is learned
   std::vector<Message> messages;     // of a conversation
   std::size_t prompt_messages = 0;   // of them, those of the prompt: nothing is learned before the completion
+  ChatVariables variables;           // what the chat template reads apart from them
 
   bool is_conversation() const { return !messages.empty(); }
+  /// Whether message i is trained on.
+  bool is_trained(std::size_t i) const { return i >= prompt_messages && messages[i].is_trained(); }
   /// The number of the last message of the assistant; of messages where there is none.
   std::size_t last_reply() const {
     std::size_t at = messages.size();

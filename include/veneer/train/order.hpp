@@ -65,32 +65,41 @@ class DataOrder {
  public:
   /// \param batch         lines a micro-batch
   /// \param replay_share  of every batch that comes from the second data set, in [0, 1); 0 when replay_lines is 0
+  /// \param total         new lines after which the run ends, for example epochs * lines; 0: it does not
   DataOrder(index_t lines, index_t batch, bool shuffle, std::uint64_t seed, index_t replay_lines = 0,
-            double replay_share = 0.0)
+            double replay_share = 0.0, index_t total = 0)
       : batch_(batch),
+        total_(total),
         fresh_(lines, shuffle, {seed, std::uint64_t{1} << 40}),
         replay_(replay_lines, shuffle, {seed, std::uint64_t{1} << 41}) {
     expects(lines > 0, "veneer::DataOrder: the data has no lines");
     expects(batch > 0, "veneer::DataOrder: a batch must hold at least one line");
+    expects(total >= 0, "veneer::DataOrder: the number of lines of a run can't be negative");
     expects(replay_share >= 0.0 && replay_share < 1.0,
             "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
     replayed_ = replay_lines == 0 ? 0 : static_cast<index_t>(std::llround(static_cast<double>(batch) * replay_share));
+    expects(replayed_ < batch,
+            "veneer::DataOrder: the share of replayed lines leaves a batch without a new one: larger batches, or a "
+            "smaller share");
   }
 
   /// New lines that a batch takes; the rest is replayed.
   index_t fresh_per_batch() const { return batch_ - replayed_; }
 
-  /// The lines of a micro-batch, counted from 0 over the whole run.
+  /// The lines of a micro-batch, counted from 0 over the whole run. The last batch of a run takes the new lines that are
+  /// left, and replayed ones in proportion; batches after it are empty.
   std::vector<Pick> batch(index_t number) {
+    const index_t full = fresh_per_batch(), begin = number * full;
+    const index_t fresh = total_ == 0 ? full : std::clamp<index_t>(total_ - begin, 0, full);
+    const index_t replayed = (replayed_ * fresh + full / 2) / full;
     std::vector<Pick> picks;
-    for (index_t i = 0; i < batch_ - replayed_; ++i)
-      picks.push_back({false, fresh_.at(number * (batch_ - replayed_) + i)});
-    for (index_t i = 0; i < replayed_; ++i) picks.push_back({true, replay_.at(number * replayed_ + i)});
+    for (index_t i = 0; i < fresh; ++i) picks.push_back({false, fresh_.at(begin + i)});
+    for (index_t i = 0; i < replayed; ++i) picks.push_back({true, replay_.at(number * replayed_ + i)});
     return picks;
   }
 
  private:
-  index_t batch_, replayed_ = 0;
+  index_t batch_, total_, replayed_ = 0;
   EpochWalk fresh_, replay_;
 };
 
