@@ -167,6 +167,26 @@ TEST_CASE("one error lists all tensors of a checkpoint that are missing, extra o
   CHECK_THAT(message, Catch::Contains("model.layers.0.mlp.down_proj.weight: shape [72, 40], expected [40, 72]"));
 }
 
+TEST_CASE("a head of its own is used although config.json says tied") {
+  const fs::path source = test_data / "models" / "llama-tied-bf16";
+  const TemporaryFolder tied, untied;
+  Tensors tensors(SafetensorsFile(source / "model.safetensors"));
+  tensors.shapes["lm_head.weight"] = tensors.shapes.at("model.embed_tokens.weight");
+  tensors.values["lm_head.weight"] = tensors.values.at("model.embed_tokens.weight");
+  for (float& value : tensors.values["lm_head.weight"]) value = -0.5f * value;
+  for (const TemporaryFolder* folder : {&tied, &untied}) tensors.write(*folder / "model.safetensors");
+  std::string config = file_bytes(source / "config.json");
+  tied.file("config.json", config);
+  const std::string yes = "\"tie_word_embeddings\": true";
+  REQUIRE(config.find(yes) != std::string::npos);
+  untied.file("config.json", config.replace(config.find(yes), yes.size(), "\"tie_word_embeddings\": false"));
+  const TokenBatch batch = recorded_case(SafetensorsFile(source / "expected.safetensors"), "full");
+  ModelUnderTest model(tied.path());
+  CHECK(model.logits(batch) == ModelUnderTest(untied.path()).logits(batch));
+  CHECK(model.logits(batch) != ModelUnderTest(source).logits(batch));
+  CHECK_FALSE(model.config().tie_word_embeddings);
+}
+
 TEST_CASE("a tied model takes a file that stores the shared weight twice") {
   const fs::path source = test_data / "models" / "llama-tied-bf16";
   const SafetensorsFile expected(source / "expected.safetensors");

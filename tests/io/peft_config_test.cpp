@@ -28,8 +28,7 @@ std::vector<fs::path> lora_folders() {
     const fs::path config = entry.path() / "adapter_config.json";
     if (!fs::exists(config)) continue;
     const Json json = read_json(config);
-    if (json.value("peft_type", "") == "LORA" && json.value("peft_version", "") == "0.21.2" &&
-        json.value("trainable_token_indices", Json()).is_null()) {
+    if (json.value("peft_type", "") == "LORA" && json.value("peft_version", "") == "0.21.2") {
       folders.push_back(entry.path());
     }
   }
@@ -266,8 +265,6 @@ TEST_CASE("options that change the function and are not supported are refused by
                                                                 {"use_bdlora", "{\"a\": 1}"},
                                                                 {"kasa_config", "{\"a\": 1}"},
                                                                 {"monteclora_config", "{\"a\": 1}"},
-                                                                {"trainable_token_indices", "[3, 7]"},
-                                                                {"trainable_token_indices", "{\"embed\": [3]}"},
                                                                 {"enable_lora", "[true, false, true]"}};
   for (const auto& entry : active) {
     INFO(entry.first);
@@ -280,8 +277,20 @@ TEST_CASE("options that change the function and are not supported are refused by
   }
   CHECK_THAT(error_of(with("\"ensure_weight_tying\": true, \"modules_to_save\": [\"lm_head\"]")),
              Contains("ensure_weight_tying"));
-  CHECK_THROWS_WITH(read_adapter_config(adapters / "lora-trainable-tokens/adapter_config.json"),
-                    Contains("trainable_token_indices"));
+}
+
+TEST_CASE("tokens that train are a list, or lists by module, of integers") {
+  using Tokens = PatternMap<std::vector<index_t>>;
+  const auto tokens = [](const std::string& value) {
+    return parse(with("\"trainable_token_indices\": " + value)).config.trainable_token_indices;
+  };
+  CHECK(tokens("[3, 7]") == Tokens{{"", {3, 7}}});
+  CHECK(tokens("{\"lm_head\": [1], \"embed_tokens\": [3, 2]}") == Tokens{{"lm_head", {1}}, {"embed_tokens", {3, 2}}});
+  CHECK_FALSE(tokens("null").has_value());
+  for (const char* bad : {"3", "\"a\"", "[1.5]", "[\"a\"]", "{\"a\": 1}", "true"}) {
+    INFO(bad);
+    CHECK_THAT(error_of(with("\"trainable_token_indices\": " + std::string(bad))), Contains("trainable_token_indices"));
+  }
 }
 
 TEST_CASE("unknown keys give a warning, are kept and written back in their place") {

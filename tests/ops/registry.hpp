@@ -29,6 +29,7 @@
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/orthogonality.hpp"
 #include "veneer/ops/pointwise.hpp"
+#include "veneer/ops/put.hpp"
 #include "veneer/ops/reduce.hpp"
 #include "veneer/ops/rms_norm.hpp"
 #include "veneer/ops/rope.hpp"
@@ -99,6 +100,7 @@ class Registry {
     registry.rows();
     registry.losses();
     registry.picks();
+    registry.puts();
     registry.attentions();
     return std::move(registry.cases_);
   }
@@ -281,6 +283,26 @@ class Registry {
     for (const auto& [begin, end] : std::vector<std::pair<index_t, index_t>>{{0, 5}, {1, 4}, {4, 5}, {2, 2}}) {
       enter("ColumnRange", text(begin, end), [begin = begin, end = end](std::uint64_t seed) {
         return examine([&](Tape&, const auto& x) { return weighed(column_range(x, begin, end)); }, matrix(3, 5, seed));
+      });
+    }
+  }
+
+  void puts() {
+    struct Put {
+      index_t rows, columns;
+      std::vector<std::int32_t> at;
+    };
+    for (const Put& p : {Put{1, 1, {0}}, Put{3, 17, {2, 0}}, Put{4, 3, {1, 3, 0}}, Put{2, 5, {}}}) {
+      const index_t count = static_cast<index_t>(p.at.size());
+      enter("PutRows", text(p.rows, p.columns, count), [p, count](std::uint64_t seed) {
+        const auto at = vector_of<B>(p.at);
+        return examine([&](Tape&, const auto& x, const auto& rows) { return weighed(put_rows(x, rows, at)); },
+                       matrix(p.rows, p.columns, seed), matrix(count, p.columns, seed + 1));
+      });
+      enter("PutColumns", text(p.columns, p.rows, count), [p, count](std::uint64_t seed) {
+        const auto at = vector_of<B>(p.at);
+        return examine([&](Tape&, const auto& x, const auto& part) { return weighed(put_columns(x, part, at)); },
+                       matrix(p.columns, p.rows, seed), matrix(p.columns, count, seed + 1));
       });
     }
   }

@@ -8,7 +8,7 @@
 ///   base_model.<name>                                                         what all modules of a method share
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
-///   base_model.model.<module>.token_adapter.trainable_tokens_delta            rows that train (trainable_token_indices)
+///   base_model.model.<module>.token_adapter.trainable_tokens_delta            rows that train
 ///   embeddings and heads of the base                                          veneer/io/vocabulary_tensors.hpp
 /// Where PEFT warns or is silent, this is strict: every tensor that the config asks for must be there with its shape
 /// and finite

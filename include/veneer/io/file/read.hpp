@@ -186,7 +186,7 @@ inline void check_file_name(std::string_view name, const std::string& where) {
                     ": expected a plain name of a file in the same folder");
 }
 
-/// The path of the file `name` of `folder`, where `name` is given in the file `where`. The name must be a plain one; the
+/// The path of the file `name` of `folder`, where `name` is given in the file `where`. The name must be plain; the
 /// file itself may be a link to anywhere, as in the Hugging Face cache or on another disk. Throws `FormatError` for a
 /// name that leads elsewhere, `IoError` when there is no such file.
 inline std::filesystem::path file_inside(const std::filesystem::path& folder, std::string_view name,
