@@ -65,7 +65,7 @@ class PartsFolder {
     if (input.ends_with('\n')) input.remove_suffix(1);
     std::size_t at = input.starts_with("== ") ? 0 : input.find("\n== ");
     while (at != input.npos) {
-      if (at > 0) ++at;
+      if (input[at] == '\n') ++at;
       const std::size_t line = std::min(input.find('\n', at), input.size());
       const std::size_t end = input.find("\n== ", line);
       const std::string name(input.substr(at + 3, line - at - 3));
