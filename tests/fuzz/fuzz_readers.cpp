@@ -21,9 +21,8 @@
 
 #include <sys/time.h>
 
-#include "declared_reader.hpp"
-#include "mutator.hpp"
-#include "readers.hpp"
+#include "fuzz/mutator.hpp"
+#include "reader_headers.inc"  // of the list in CMakeLists.txt
 
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
@@ -85,31 +84,38 @@ void catch_signals() {
   }
 }
 
-Reader reader_named(const std::string& name) {
-  const std::filesystem::path data = VENEER_TEST_DATA, source = VENEER_SOURCE_DIR;
-  if (name == "tokenizer") return tokenizer_reader(data);
-  if (name == "model") return model_reader(data);
-  if (name == "dataset") return dataset_reader(data);
-  if (name == "recipe") return recipe_reader(source);
-  if (name == "declared") return declared_reader(data);
-  if (name == "broken") return broken_reader();
-  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe, declared or broken");
+struct Named {
+  const char* name;
+  Reader (*make)(const Sources&);
+};
+constexpr Named all_readers[] = {
+#include "reader_list.inc"
+};
+
+const Named& reader_named(const std::string& name) {
+  std::string known;
+  for (const Named& each : all_readers) {
+    if (each.name == name) return each;
+    known += (known.empty() ? "" : ", ") + std::string(each.name);
+  }
+  throw ArgumentError("found reader \"" + name + "\", expected one of " + known);
 }
 
 /// What became of the inputs: "read", or the reason of the error.
 using Counts = std::map<std::string, std::uint64_t>;
 
-bool run(const Reader& reader, std::uint64_t seed, std::uint64_t first, std::uint64_t count, Counts& counts) {
+bool run(const char* name, const Reader& reader, std::uint64_t seed, std::uint64_t first, std::uint64_t count,
+         Counts& counts) {
   const Mutator mutator(reader.corpus, reader.words);
   for (std::uint64_t number = first; number < first + count; ++number) {
     const std::string input = mutator.input(seed, number);
-    current = {reader.name.c_str(), seed, number, &input};
+    current = {name, seed, number, &input};
     limit_computing(seconds_an_input);
     try {
       reader.read(input);
       ++counts["read"];
     } catch (const Error& error) {
-      ++counts[reason_of(error)];
+      ++counts[reader.reason(error)];
     } catch (const std::exception& error) {
       report(error.what());
       return false;
@@ -121,7 +127,8 @@ bool run(const Reader& reader, std::uint64_t seed, std::uint64_t first, std::uin
 }
 
 int feed(const std::vector<std::string>& words) {
-  Reader reader = reader_named(words.at(0));
+  const Named& named = reader_named(words.at(0));
+  Reader reader = named.make({VENEER_TEST_DATA, VENEER_SOURCE_DIR});
   const std::uint64_t count = std::stoull(words.at(1));
   const std::string place = words.size() > 2 ? words[2] : "1";
   const std::size_t colon = place.find(':');
@@ -133,15 +140,14 @@ int feed(const std::vector<std::string>& words) {
   expects(!reader.corpus.empty(), "the corpus holds no file");
   Counts counts;
   const auto begin = std::chrono::steady_clock::now();
-  if (!run(reader, seed, first, count, counts)) return 1;
+  if (!run(named.name, reader, seed, first, count, counts)) return 1;
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-  std::printf("%s: %llu inputs from %zu files, seed %llu, %.1f s\n", reader.name.c_str(),
-              static_cast<unsigned long long>(count), reader.corpus.size(), static_cast<unsigned long long>(seed),
-              taken.count());
+  std::printf("%s: %llu inputs from %zu files, seed %llu, %.1f s\n", named.name, static_cast<unsigned long long>(count),
+              reader.corpus.size(), static_cast<unsigned long long>(seed), taken.count());
   for (const auto& [reason, times] : counts)
     std::printf("  %8llu %s\n", static_cast<unsigned long long>(times), reason.c_str());
   const bool deep = counts["read"] > 0 && counts.size() > 1;  // else the inputs were too far from what is expected
-  if (count >= 1000 && !deep) std::printf("%s: not both results and errors\n", reader.name.c_str());
+  if (count >= 1000 && !deep) std::printf("%s: not both results and errors\n", named.name);
   return count >= 1000 && !deep ? 1 : 0;
 }
 

@@ -17,7 +17,7 @@
 
 #include "veneer/text/protobuf.hpp"
 
-#include "must.hpp"
+#include "fuzz/must.hpp"
 
 namespace veneer::fuzz {
 

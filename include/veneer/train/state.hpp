@@ -5,8 +5,9 @@
 ///   trainer_state.json           the step, and the settings of the run as its program wrote them
 ///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second; with AdaLoRA
 ///                                <module>.triplets, .sensitivity, .uncertainty, which the adapter's file has cut
-/// stand beside the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
-/// functions of seed and step, so nothing of them is saved. A folder is complete or absent: it is built beside its place and renamed.
+/// are next to the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
+/// functions of seed and step, so nothing of them is saved. A folder is complete or absent: it is built next to its
+/// place and renamed.
 #pragma once
 
 #include <charconv>
@@ -61,8 +62,8 @@ inline void write_training_state(const std::filesystem::path& folder, const Adam
   write_atomically(folder / "trainer_state.json", state.dump(2) + "\n");
 }
 
-/// The step in a `trainer_state.json` that the Trainer of Hugging Face's transformers wrote, which gives its file the same
-/// name; nothing for other texts. Works on the text: that file is not always JSON (`"loss": NaN`).
+/// Returns the step in a `trainer_state.json` that the Trainer of Hugging Face's transformers wrote, which gives its
+/// file the same name; nothing for other texts. Works on the text: that file is not always JSON (`"loss": NaN`).
 inline std::optional<std::int64_t> transformers_step(std::string_view text) {
   constexpr std::string_view key = "\"global_step\"";
   const std::size_t at = text.find(key);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// \file declared_reader.hpp
+/// \file declared_tokens.hpp
 /// The reader of tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json declare. An input is
 /// the three files, with a line "---" between.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,15 +17,15 @@
 #include "veneer/io/utf8.hpp"
 #include "veneer/text/declared_tokens.hpp"
 
-#include "must.hpp"
-#include "readers.hpp"
+#include "fuzz/must.hpp"
+#include "fuzz/reader.hpp"
 
 namespace veneer::fuzz {
 
-inline Reader declared_reader(const std::filesystem::path& data) {
+inline Reader declared_tokens_reader(const Sources& sources) {
   constexpr std::string_view between = "\n---\n";
-  Reader reader{"declared", {}, {}, {}};
-  for (const auto& folder : std::filesystem::directory_iterator(data / "text" / "declared")) {
+  Reader reader{{}, {}, {}, reason_of<TokenizerError>};
+  for (const auto& folder : std::filesystem::directory_iterator(sources.data / "text" / "declared")) {
     std::string input;
     for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}) {
       if (!input.empty()) input += between;
