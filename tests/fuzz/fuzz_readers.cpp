@@ -21,6 +21,7 @@
 
 #include <sys/time.h>
 
+#include "gguf_reader.hpp"
 #include "mutator.hpp"
 #include "readers.hpp"
 
@@ -90,8 +91,9 @@ Reader reader_named(const std::string& name) {
   if (name == "model") return model_reader(data);
   if (name == "dataset") return dataset_reader(data);
   if (name == "recipe") return recipe_reader(source);
+  if (name == "gguf") return gguf_reader();
   if (name == "broken") return broken_reader();
-  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe or broken");
+  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe, gguf or broken");
 }
 
 /// What became of the inputs: "read", or the reason of the error.
