@@ -47,7 +47,7 @@ struct GgufValues {
 template <class Layer>
 auto merged_weight(const Layer& layer) {
   auto values = dense_values(layer.weight);
-  if constexpr (requires { layer.adapter.clear(); }) {
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
     layer.adapter.look([&](const auto& adapter) {
       if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>)
         values = folded_values(adapter, layer.weight, {.dequantize = QuantizedFrom::float32});
@@ -59,7 +59,7 @@ auto merged_weight(const Layer& layer) {
 template <class Layer>
 auto merged_bias(const Layer& layer) {
   auto values = dense_values(layer.bias);
-  if constexpr (requires { layer.adapter.clear(); }) {
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
     layer.adapter.look([&](const auto& adapter) {
       using A = std::remove_cvref_t<decltype(adapter)>;
       if constexpr (MergesBias<A, Layer>) {
@@ -75,7 +75,7 @@ auto merged_bias(const Layer& layer) {
 /// Refuses a bias of B on a layer that has no bias to add it to.
 template <class Layer>
 void expect_bias(const std::string& name, const Layer& layer) {
-  if constexpr (requires { layer.adapter.clear(); }) {
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
     layer.adapter.look([&](const auto& adapter) {
       if constexpr (requires { adapter.bias_change(); }) {
         bool has_bias = false;
