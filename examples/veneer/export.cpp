@@ -5,11 +5,17 @@
 ///   --to lora     plain LoRA with one rank and one alpha: rsLoRA, patterns, AdaLoRA and VeRA folded into A and B
 ///   --to peft     the adapter as it is, as PEFT writes it
 ///   --to merged   the model with the adapter folded into its weights
+///   --to gguf     the same as one file for llama.cpp; the model alone without an adapter
+///   --to gguf-adapter   the adapter as a file for llama.cpp's --lora
+///   --to ollama   a folder with a merged GGUF file and a Modelfile
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 
+#include "veneer/io/file.hpp"
 #include "veneer/peft/merge.hpp"
+#include "veneer/text/gguf/tokenizer.hpp"
 
 #include "command.hpp"
 #include "session.hpp"
@@ -20,7 +26,7 @@ namespace {
 
 struct ExportFlags {
   ModelFlags model;
-  std::string to, out;
+  std::string to, out, outtype;
 };
 
 /// \throws ArgumentError when the adapter would be written over itself
@@ -53,15 +59,98 @@ int export_merged(const ExportFlags& flags) {
   return done;
 }
 
-int run_export(const ExportFlags& flags) {
-  for (const char* later : {"gguf", "gguf-adapter", "ollama"}) {
-    expects(flags.to != later, "--to " + flags.to +
-                                   ": not there yet; lora, peft and merged are. llama.cpp converts the "
-                                   "folder of --to lora by convert_lora_to_gguf.py, that of --to merged by "
-                                   "convert_hf_to_gguf.py");
+namespace fs = std::filesystem;
+
+const std::map<std::string, GgmlType> element_types{
+    {"f32", GgmlType::f32},   {"float32", GgmlType::f32},   {"f16", GgmlType::f16},  {"float16", GgmlType::f16},
+    {"bf16", GgmlType::bf16}, {"bfloat16", GgmlType::bf16}, {"q8_0", GgmlType::q8_0}};
+
+/// The type that was asked for; float16, or float32 for an adapter.
+GgmlType element_type(const ExportFlags& flags) {
+  if (!flags.outtype.empty()) return element_types.at(flags.outtype);
+  return flags.to == "gguf-adapter" ? GgmlType::f32 : GgmlType::f16;
+}
+
+/// The file to write: --out, or a file of the usual name inside it where it is a folder.
+fs::path gguf_path(const ExportFlags& flags) {
+  const fs::path out = flags.out;
+  std::error_code error;
+  const bool folder = fs::is_directory(out, error);
+  if (!folder) {
+    if (out.has_parent_path()) fs::create_directories(out.parent_path());
+    return out;
   }
+  const std::string type(ggml_layout(element_type(flags)).name);
+  const fs::path named = flags.to == "gguf-adapter" ? flags.model.only_adapter() : fs::path(flags.model.model);
+  const std::string name = fs::weakly_canonical(named / "x").parent_path().filename().string();
+  return out / (name + "-" + type + (flags.to == "gguf-adapter" ? "-LoRA.gguf" : ".gguf"));
+}
+
+GgufTokenizer tokenizer_keys(const Session& session) {
+  const auto tokenizer = find_tokenizer(session.folder());
+  GgufTokenizer keys = gguf_tokenizer(session.folder(), static_cast<std::size_t>(session.config().vocab_size),
+                                      stop_ids(session.folder(), session.config(), tokenizer));
+  for (const std::string& warning : keys.warnings) note("warning: " + warning);
+  return keys;
+}
+
+int export_gguf(const ExportFlags& flags) {
+  const Session session(flags.model);
+  const GgufTokenizer tokenizer = tokenizer_keys(session);
+  const fs::path path = gguf_path(flags);
+  session.save_gguf(path, tokenizer.keys, element_type(flags));
+  note(path.string() + ": " + std::string(ggml_layout(element_type(flags)).name) + "; llama-cli -m " + path.string());
+  return done;
+}
+
+int export_gguf_lora(const ExportFlags& flags) {
+  const fs::path path = gguf_path(flags);
+  const auto [modules, folded] = export_gguf_adapter(flags.model, path, element_type(flags));
+  note(path.string() + ": " + counted(modules, "module") + (folded ? ", scales folded into lora_b" : "") +
+       "; llama-cli -m BASE.gguf --lora " + path.string());
+  return done;
+}
+
+/// A text between quotes of a Modelfile.
+std::string modelfile_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+  return out + "\"";
+}
+
+/// FROM, a template where the file has none, and what ends a reply.
+std::string modelfile(const Session& session, const GgufTokenizer& keys) {
+  std::string text = "FROM ./model.gguf\n";
+  if (!keys.chat_template) text += "TEMPLATE \"\"\"{{ .Prompt }}\"\"\"\n";
+  const auto tokenizer = find_tokenizer(session.folder());
+  for (const std::int32_t id : stop_ids(session.folder(), session.config(), tokenizer)) {
+    const auto stop = tokenizer->token(id);
+    if (stop) text += "PARAMETER stop " + modelfile_text(std::string(*stop)) + "\n";
+  }
+  return text;
+}
+
+int export_ollama(const ExportFlags& flags) {
+  const Session session(flags.model);
+  const GgufTokenizer tokenizer = tokenizer_keys(session);
+  AtomicFolder out(flags.out);
+  session.save_gguf(out.path() / "model.gguf", tokenizer.keys, element_type(flags));
+  write_atomically(out.path() / "Modelfile", modelfile(session, tokenizer));
+  out.commit();
+  note(flags.out + ": model.gguf and Modelfile; ollama create NAME -f " + (fs::path(flags.out) / "Modelfile").string());
+  return done;
+}
+
+int run_export(const ExportFlags& flags) {
+  const bool gguf = flags.to == "gguf" || flags.to == "gguf-adapter" || flags.to == "ollama";
+  expects(gguf || flags.outtype.empty(), "--outtype: only with --to gguf, gguf-adapter and ollama");
+  expects(flags.to == "gguf" || flags.to == "ollama" || !flags.model.adapters.empty(),
+          "--adapter: is required with --to " + flags.to);
   check_out(flags);
   if (flags.to == "merged") return export_merged(flags);
+  if (flags.to == "gguf") return export_gguf(flags);
+  if (flags.to == "ollama") return export_ollama(flags);
+  if (flags.to == "gguf-adapter") return export_gguf_lora(flags);
   flags.model.only_adapter();
   const AdapterChange change = export_adapter(flags.model, flags.to == "lora", flags.out);
   if (flags.to == "lora") warn_of_more(change);
@@ -76,11 +165,13 @@ int run_export(const ExportFlags& flags) {
 void add_export(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ExportFlags>();
   CLI::App* command = app.add_subcommand("export", "write an adapter in the form that another tool reads");
-  flags->model.add_to(*command, true);
-  command->add_option("--to", flags->to, "lora, peft or merged")
+  flags->model.add_to(*command);
+  command->add_option("--to", flags->to, "lora, peft, merged, gguf, gguf-adapter or ollama")
       ->required()
       ->check(CLI::IsMember({"lora", "peft", "merged", "gguf", "gguf-adapter", "ollama"}));
-  command->add_option("--out", flags->out, "folder to write")->required();
+  command->add_option("--out", flags->out, "folder to write; with gguf and gguf-adapter a file")->required();
+  command->add_option("--outtype", flags->outtype, "element type of GGUF: f32, f16 (the default), bf16 or q8_0")
+      ->check(CLI::IsMember(element_types));
   command->callback([flags, &run] { run = [flags] { return run_export(*flags); }; });
 }
 

@@ -9,6 +9,8 @@
 #include <set>
 
 #include "veneer/io/adapter_folder.hpp"
+#include "veneer/io/gguf/reader.hpp"
+#include "veneer/io/gguf/writer.hpp"
 #include "veneer/io/llama_config.hpp"
 #include "veneer/io/peft_config.hpp"
 #include "veneer/io/safetensors.hpp"
@@ -295,6 +297,51 @@ std::string first_bytes(const fs::path& path) {
   return bytes;
 }
 
+/// A value in at most one line; the first items of a list.
+std::string gguf_text(const GgufValue& value) {
+  const auto one = [](const auto& item) {
+    using T = std::remove_cvref_t<decltype(item)>;
+    char number[40] = "";
+    if constexpr (std::is_same_v<T, std::string>) return "\"" + printable(item, 60) + "\"";
+    if constexpr (std::is_floating_point_v<T>)
+      return std::snprintf(number, sizeof number, "%.9g", static_cast<double>(item)), std::string(number);
+    if constexpr (std::is_same_v<T, bool>) return std::string(item ? "true" : "false");
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) return std::to_string(item);
+  };
+  return std::visit(
+      [&](const auto& held) {
+        using V = std::remove_cvref_t<decltype(held)>;
+        if constexpr (detail::IsList<V>::value) {
+          std::string text = std::to_string(held.size()) + ":";
+          for (std::size_t i = 0; i < std::min<std::size_t>(held.size(), 4); ++i)
+            text += " " + one(static_cast<typename V::value_type>(held[i]));
+          return text + (held.size() > 4 ? " ..." : "");
+        } else {
+          return one(held);
+        }
+      },
+      value);
+}
+
+int inspect_gguf(const fs::path& path) {
+  const GgufFile file(path);
+  row("kind", "GGUF file, version " + std::to_string(file.version()));
+  for (const GgufKey& key : file.keys())
+    print(printable(key.name, 200) + " = " + gguf_text(key.value) + " (" + gguf_type_name(key.value) + ")\n");
+  std::size_t width = 0;
+  std::uint64_t bytes = 0;
+  for (const GgufEntry& entry : file.tensors()) width = std::max(width, entry.name.size());
+  for (const GgufEntry& entry : file.tensors()) {
+    const std::string type(entry.layout.name);
+    bytes += entry.data.size();
+    print(printable(entry.name) + std::string(width - entry.name.size() + 2, ' ') + type +
+          std::string(type.size() < 6 ? 6 - type.size() : 1, ' ') + shape_text(entry.shape) + "\n");
+  }
+  row("total", counted(file.tensors().size(), "tensor") + ", " + readable_bytes(static_cast<double>(bytes)));
+  row("opens in", "llama.cpp, Ollama; not in veneer");
+  return done;
+}
+
 int inspect_file(const fs::path& path) {
   const std::string end = path.extension().string(), begin = first_bytes(path), name = path.filename().string();
   const std::set<std::string> pickles{".bin", ".pt", ".pth", ".pkl", ".ckpt"};
@@ -303,11 +350,7 @@ int inspect_file(const fs::path& path) {
         path.string() +
         ": a pickle, which can run code and is never opened here; save it as safetensors where it was made");
   }
-  if (begin == "GGUF") {
-    row("kind", "GGUF file");
-    row("opens in", "llama.cpp, Ollama; not in veneer");
-    return done;
-  }
+  if (begin == "GGUF") return inspect_gguf(path);
   if (end == ".model" || name == "tokenizer.json") return inspect_tokenizer(Tokenizer::from_file(path));
   if (name == "config.json") {
     row("kind", "model configuration");

@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "veneer/io/adapter_folder.hpp"
+#include "veneer/io/gguf/adapter.hpp"
+#include "veneer/io/gguf/model.hpp"
 #include "veneer/io/llama_folder.hpp"
 #include "veneer/io/named_adapters.hpp"
 #include "veneer/peft/combine.hpp"
@@ -138,6 +140,11 @@ void Session::save(const std::filesystem::path& folder) {
   save_llama(parts_->model, folder, parts_->file.raw, {.base = parts_->folder, .text = parts_->text});
 }
 
+void Session::save_gguf(const std::filesystem::path& file, const std::vector<GgufKey>& keys, GgmlType type) const {
+  const std::filesystem::path folder = std::filesystem::absolute(parts_->folder / "config.json").parent_path();
+  write_gguf_model(parts_->model, file, keys, {type, std::filesystem::weakly_canonical(folder).filename().string()});
+}
+
 struct SwitchingSession::Parts {
   NamedAdapters<AnyLlama<>> adapters;
   GrowingSequence<AnyLlama<>> sequence;
@@ -219,6 +226,46 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
     return true;
   });
   return change;
+}
+
+namespace {
+
+/// Refuses an adapter's folder that holds a base weight which is not the one of the model: a resized embedding, say.
+void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded) {
+  const std::string leaf = ".base_layer.weight";
+  for (const auto& [key, dtype] : loaded.dtypes) {
+    if (!key.ends_with(leaf)) continue;
+    const SafetensorsFile file(flags.only_adapter() / "adapter_model.safetensors");
+    const ShardedCheckpoint base(flags.model);
+    const std::string name =
+        key.substr(detail::adapter_prefix.size(), key.size() - detail::adapter_prefix.size() - leaf.size()) + ".weight";
+    const auto values = [](const TensorEntry& entry) {
+      std::vector<float> read(static_cast<std::size_t>(element_count(entry)));
+      read_floats(entry, read.data());
+      return read;
+    };
+    const TensorEntry *here = file.find(key), *there = base.find(name);
+    if (here != nullptr && there != nullptr && values(*here) != values(*there))
+      detail::refuse_gguf_adapter("the adapter's folder holds a weight " + name + " that differs from the model's");
+  }
+}
+
+}  // namespace
+
+std::pair<std::size_t, bool> export_gguf_adapter(const ModelFlags& flags, const std::filesystem::path& out,
+                                                 GgmlType type) {
+  flags.apply();
+  AnyLlama<> model(read_llama_config(std::filesystem::path(flags.model) / "config.json").config);
+  const std::filesystem::path folder = flags.only_adapter();
+  detail::check_folder(folder);
+  const AdapterFile file = read_adapter_config(folder / "adapter_config.json");
+  detail::check_gguf_adapter(model.config, file.config, {});  // before weights are read that DoRA, say, would need
+  const LoadedAdapter loaded = load_adapter(model, folder);
+  for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
+  detail::check_gguf_adapter(model.config, loaded.file.config, loaded.plan);
+  expect_same_base(flags, loaded);
+  const GgufAdapterReport report = write_gguf_adapter(model, out, loaded.file.config, loaded.plan, type);
+  return {report.modules, report.folded};
 }
 
 AdapterChange combine_adapters(const ModelFlags& flags, const std::vector<WeightedAdapter>& parts,

@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "veneer/io/gguf/types.hpp"
 #include "veneer/nn/llama_config.hpp"
 #include "veneer/peft/config.hpp"
 #include "veneer/peft/plan.hpp"
@@ -90,6 +92,9 @@ class Session {
   /// Writes the model as a Hugging Face folder.
   void save(const std::filesystem::path& folder);
 
+  /// Writes the model with its adapter folded in as a GGUF file; `keys`: those of the tokenizer.
+  void save_gguf(const std::filesystem::path& file, const std::vector<GgufKey>& keys, GgmlType type) const;
+
  private:
   struct Parts;
   std::unique_ptr<Parts> parts_;
@@ -136,6 +141,12 @@ struct AdapterChange {
 /// folder is to hold some.
 /// \throws ArgumentError, FormatError, IoError
 AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::filesystem::path& out);
+
+/// Writes the flags' one adapter as a GGUF file. Reads no weights of the model, unless the adapter's folder holds some.
+/// \returns the number of modules, and whether their scales were folded into lora_b
+/// \throws ArgumentError for an adapter that llama.cpp cannot apply; FormatError, IoError
+std::pair<std::size_t, bool> export_gguf_adapter(const ModelFlags& flags, const std::filesystem::path& out,
+                                                 GgmlType type);
 
 /// Writes a combination of adapters, each named by its folder, as a PEFT folder.
 /// \throws ArgumentError, FormatError, IoError

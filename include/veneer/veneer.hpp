@@ -25,6 +25,13 @@
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
 #include "veneer/io/families.hpp"               // IWYU pragma: export
 #include "veneer/io/file.hpp"                   // IWYU pragma: export
+#include "veneer/io/gguf/adapter.hpp"           // IWYU pragma: export
+#include "veneer/io/gguf/architecture.hpp"      // IWYU pragma: export
+#include "veneer/io/gguf/encode.hpp"            // IWYU pragma: export
+#include "veneer/io/gguf/model.hpp"             // IWYU pragma: export
+#include "veneer/io/gguf/reader.hpp"            // IWYU pragma: export
+#include "veneer/io/gguf/types.hpp"             // IWYU pragma: export
+#include "veneer/io/gguf/writer.hpp"            // IWYU pragma: export
 #include "veneer/io/host_tensor.hpp"            // IWYU pragma: export
 #include "veneer/io/json.hpp"                   // IWYU pragma: export
 #include "veneer/io/json_dump.hpp"              // IWYU pragma: export
@@ -124,6 +131,9 @@
 #include "veneer/text/example_rows.hpp"         // IWYU pragma: export
 #include "veneer/text/example_store.hpp"        // IWYU pragma: export
 #include "veneer/text/examples.hpp"             // IWYU pragma: export
+#include "veneer/text/gguf/pieces.hpp"          // IWYU pragma: export
+#include "veneer/text/gguf/pre_tokenizer.hpp"   // IWYU pragma: export
+#include "veneer/text/gguf/tokenizer.hpp"       // IWYU pragma: export
 #include "veneer/text/json_scan.hpp"            // IWYU pragma: export
 #include "veneer/text/line_reader.hpp"          // IWYU pragma: export
 #include "veneer/text/message.hpp"              // IWYU pragma: export

@@ -126,7 +126,9 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"logits", "--model", model, "--ids", "i", "--out", "o", "--device", "cuda"}, "VENEER_CUDA"},
       {{"generate", "--model", model, "--prompt", "a", "--system", "b"}, "--system"},
       {{"export", "--model", model, "--adapter", "x", "--adapter", "y", "--to", "lora", "--out", "o"}, "2 times"},
-      {{"export", "--model", model, "--adapter", "x", "--to", "gguf", "--out", "o"}, "--to gguf: not there yet"},
+      {{"export", "--model", model, "--to", "lora", "--out", "o"}, "--adapter"},
+      {{"export", "--model", model, "--to", "gguf", "--outtype", "q4_k", "--out", "o"}, "--outtype"},
+      {{"export", "--model", model, "--adapter", "x", "--to", "peft", "--outtype", "f16", "--out", "o"}, "--outtype"},
       {{"export", "--model", model, "--adapter", "x", "--to", "onnx", "--out", "o"}, "--to"},
       {{"combine", "--model", model, "--adapter", "x", "--weight", "1", "--weight", "2", "--out", "o"}, "--weight"},
       {{"combine", "--model", model, "--adapter", "x", "--type", "slerp", "--out", "o"}, "dare_ties_svd"},
@@ -221,6 +223,44 @@ TEST_CASE("program: merging an adapter leaves the logits") {
   CHECK(relative_distance(logits({merged}, "after"), adapted) < 1e-5);
   CHECK(relative_distance(logits({model}, "base"), adapted) > 1e-3);
   CHECK(run({"merge", "--model", model, "--adapter", adapter, "--out", model}).code == 2);
+}
+
+TEST_CASE("program: export writes GGUF files for llama.cpp, and nothing where it refuses") {
+  const TemporaryFolder folder;
+  const std::string tiny = (shipped / "veneer-tiny").string(), model = model_path("llama-f16");
+  const auto out = [&](const char* name) { return (folder / name).string(); };
+  const Result written = run({"export", "--model", tiny, "--to", "gguf", "--outtype", "q8_0", "--out", out("m.gguf")});
+  INFO(written.err);
+  REQUIRE(written.code == 0);
+  const Result seen = run({"inspect", out("m.gguf")});
+  CHECK(seen.code == 0);
+  for (const char* line : {"general.architecture = \"llama\" (string)", "tokenizer.ggml.pre = \"llama-bpe\" (string)",
+                           "Q8_0  [512, 128]", "blk.3.ffn_norm.weight", "llama.block_count = 4 (u32)"})
+    CHECK(seen.out.find(line) != std::string::npos);
+  const Result ollama = run({"export", "--model", tiny, "--to", "ollama", "--out", out("o")});
+  REQUIRE(ollama.code == 0);
+  const std::string modelfile = file_text(folder / "o" / "Modelfile");
+  CHECK(modelfile.starts_with("FROM ./model.gguf\nTEMPLATE \"\"\"{{ .Prompt }}\"\"\"\n"));
+  CHECK(modelfile.find("PARAMETER stop \"<|end_of_text|>\"\n") != std::string::npos);
+  CHECK(fs::file_size(folder / "o" / "model.gguf") > 0);
+
+  const int before = folder.count();
+  const Result bare = run({"export", "--model", model, "--to", "gguf", "--out", out("bare.gguf")});
+  CHECK(bare.code == 3);
+  CHECK(bare.err.find("tokenizer") != std::string::npos);
+  for (const char* name : {"dora", "ia3", "vera"}) {
+    const std::string adapter = (test_data / "adapters" / name).string();
+    const Json expected = read_json(fs::path(adapter) / "expected.json");
+    const std::string base = (test_data / json_text(expected, "base", name)).string();
+    const Result refused =
+        run({"export", "--model", base, "--adapter", adapter, "--to", "gguf-adapter", "--out", out("a.gguf")});
+    INFO(refused.err);
+    CHECK(refused.code == 2);
+    CHECK(refused.err.find("--to gguf") != std::string::npos);
+  }
+  CHECK(folder.count() == before);
+  folder.file("bad.gguf", file_text(folder / "m.gguf").substr(0, 3000));
+  CHECK(run({"inspect", out("bad.gguf")}).code == 3);
 }
 
 TEST_CASE("program: several adapters add up, combine into one, and are exported for other tools") {

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file model.hpp
+/// write_gguf_model(model, path, keys, options): a model, with its adapter folded in, as one GGUF file for llama.cpp.
+///
+///   w <- round(w + s B A)   in the element type of the file; one weight is computed, written and released at a time
+/// Matrices are written in `type`, norms and biases in F32, which llama.cpp requires. The sum is rounded once, whatever
+/// the storage of w; weights in 4 bits are decoded. A tied head whose embedding is adapted becomes a tensor of its own:
+/// the adapter changes the input of the model and not its head.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "veneer/io/gguf/architecture.hpp"
+#include "veneer/io/gguf/encode.hpp"
+#include "veneer/io/gguf/writer.hpp"
+#include "veneer/io/llama_checkpoint.hpp"
+#include "veneer/peft/merge.hpp"
+
+namespace veneer {
+
+struct GgufModelOptions {
+  GgmlType type = GgmlType::f16;  // of matrices
+  std::string name{};             // general.name
+};
+
+namespace detail {
+
+/// Values that are computed when they are written.
+struct GgufValues {
+  std::string name;  // with .weight or .bias
+  std::vector<std::int64_t> shape;
+  std::function<HostTensor()> values;  // F32
+  bool rotates = false;
+};
+
+/// The merged weight and bias of a layer; without an adapter, its own.
+template <class Layer>
+auto merged_weight(const Layer& layer) {
+  auto values = dense_values(layer.weight);
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
+    layer.adapter.look([&](const auto& adapter) {
+      if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>)
+        values = folded_values(adapter, layer.weight, {.dequantize = QuantizedFrom::float32});
+    });
+  }
+  return values;
+}
+
+template <class Layer>
+auto merged_bias(const Layer& layer) {
+  auto values = dense_values(layer.bias);
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
+    layer.adapter.look([&](const auto& adapter) {
+      using A = std::remove_cvref_t<decltype(adapter)>;
+      if constexpr (MergesBias<A, Layer>) {
+        values = adapter.merged_bias(values);
+      } else if constexpr (requires { adapter.bias_change(); }) {
+        if (const auto change = adapter.bias_change()) values = add(values, change);
+      }
+    });
+  }
+  return values;
+}
+
+/// Refuses a bias of B on a layer that has no bias to add it to.
+template <class Layer>
+void expect_bias(const std::string& name, const Layer& layer) {
+  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
+    layer.adapter.look([&](const auto& adapter) {
+      if constexpr (requires { adapter.bias_change(); }) {
+        bool has_bias = false;
+        if constexpr (requires { layer.bias; }) has_bias = present(layer.bias);
+        expects(has_bias || !adapter.bias_change(),
+                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), and the layer none to add it to");
+      }
+    });
+  }
+}
+
+/// Whether a slot or an adapter that the type fixes is there.
+template <class Layer>
+bool is_adapted(const Layer& layer) {
+  if constexpr (requires { static_cast<bool>(layer.adapter); }) return static_cast<bool>(layer.adapter);
+  return false;
+}
+
+/// All tensors of a model in its own order; nothing is computed yet.
+/// \throws ArgumentError for a module that llama.cpp does not have
+template <class Model>
+std::vector<GgufValues> gguf_values(Model& model) {
+  const std::string architecture = gguf_architecture(model.config);
+  std::vector<GgufValues> all;
+  visit(model, [&](const std::string& name, auto& part) {
+    if constexpr (WeightedModule<std::remove_cvref_t<decltype(part)>>) {
+      if (!present(part.weight)) return;
+      const auto place = find_gguf_place(name);
+      expects(place.has_value(), "export to GGUF: llama.cpp's architecture " + architecture + " has no " + name);
+      const auto put = [&](const char* leaf, const auto& shape, auto values) {
+        check_gguf_tensor(architecture, place->name + leaf);
+        const auto held = [values] { return host_tensor(std::string(), convert<float>(values())); };
+        all.push_back({place->name + leaf, extents_of(shape), held, place->rotates && architecture == "llama"});
+      };
+      expect_bias(name, part);
+      put(".weight", part.weight.shape(), [layer = part] { return merged_weight(layer); });
+      if constexpr (requires { part.bias.shape(); }) {
+        if (present(part.bias)) put(".bias", part.bias.shape(), [layer = part] { return merged_bias(layer); });
+      }
+    }
+  });
+  return all;
+}
+
+/// Encodes rows, in the order of llama.cpp where `head` is not 0.
+inline void write_ggml_rows(const HostTensor& tensor, GgmlType type, std::int64_t head, const GgufSink& sink) {
+  const auto& shape = tensor.view.shape;
+  const std::int64_t columns = shape.size() == 1 ? (head != 0 ? 1 : shape[0]) : shape.back();
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  const auto* values = static_cast<const float*>(tensor.view.data);
+  std::string bytes;
+  for (std::int64_t row = 0; row < count / columns; ++row) {
+    const std::int64_t from = head == 0 ? row : rotated_row(row, head);
+    append_ggml_row(bytes, type, {values + from * columns, static_cast<std::size_t>(columns)});
+    if (bytes.size() < std::size_t{1} << 20) continue;
+    sink(bytes);
+    bytes.clear();
+  }
+  sink(bytes);
+}
+
+/// The element type of a tensor: F32 for vectors, F16 for rows that are no multiple of a block.
+inline GgmlType gguf_tensor_type(const std::vector<std::int64_t>& shape, GgmlType wanted) {
+  if (shape.size() == 1) return GgmlType::f32;
+  const bool blocks = static_cast<std::uint64_t>(shape.back()) % ggml_layout(wanted).block == 0;
+  return blocks ? wanted : GgmlType::f16;
+}
+
+/// A tensor of a file, written from values; errors name it.
+inline GgufTensor gguf_tensor(GgufValues values, GgmlType type, std::int64_t head) {
+  const auto write = [values, type, head](const GgufSink& sink) {
+    try {
+      write_ggml_rows(values.values(), type, values.rotates ? head : 0, sink);
+    } catch (const ArgumentError& error) {
+      throw ArgumentError("export to GGUF: " + values.name + ": " + error.what());
+    }
+  };
+  return {values.name, type, values.shape, write};
+}
+
+inline GgufTensor gguf_rope_tensor(const LlamaConfig& config) {
+  const std::vector<float> divisors = gguf_rope_divisors(config);
+  const auto write = [divisors](const GgufSink& sink) {
+    std::string bytes;
+    append_ggml_row(bytes, GgmlType::f32, divisors);
+    sink(bytes);
+  };
+  return {"rope_freqs.weight", GgmlType::f32, {static_cast<std::int64_t>(divisors.size())}, write};
+}
+
+}  // namespace detail
+
+/// Writes a model, its adapter folded in. The model is not changed.
+/// \param keys  further keys: those of the tokenizer, without which llama.cpp does not open a file
+/// \throws ArgumentError, before anything is written, for what llama.cpp has no tensor or key for; for values that
+///         `type` cannot hold, with nothing left behind; IoError, DiskError
+template <class Model>
+void write_gguf_model(const Model& model, const std::filesystem::path& path, const std::vector<GgufKey>& keys,
+                      const GgufModelOptions& options = {}) {
+  std::vector<GgufKey> all = gguf_model_keys(model.config, options.name, options.type);
+  all.insert(all.end(), keys.begin(), keys.end());
+  Model written = model;  // handles
+  if (detail::is_adapted(written.model.embed_tokens) || detail::is_adapted(written.lm_head)) written.untie();
+  std::vector<GgufTensor> tensors;
+  if (model.config.rope.type == "llama3") tensors.push_back(detail::gguf_rope_tensor(model.config));
+  for (detail::GgufValues& values : detail::gguf_values(written)) {
+    const GgmlType type = detail::gguf_tensor_type(values.shape, options.type);
+    tensors.push_back(detail::gguf_tensor(std::move(values), type, model.config.head_dim));
+  }
+  write_gguf(path, all, tensors);
+}
+
+}  // namespace veneer
