@@ -183,9 +183,21 @@ class MemoryFile {
 inline Reader dataset_reader(const std::filesystem::path& data) {
   Reader reader{"dataset", files_of(data / "text" / "datasets" / "bad", 2048), {}, {}};
   favour(reader.corpus, files_of(data / "text" / "datasets" / "ok", 2048));
-  reader.words = {"text", "prompt",    "completion", "messages",  "conversations", "instruction", "output", "input",
-                  "role", "content",   "user",       "assistant", "system",        "from",        "value",  "human",
-                  "gpt",  "input_ids", "labels",     "-100",      "null",          "true",        "[1,2]",  "\n"};
+  LineReader recorded(data / "text" / "chat" / "tools.jsonl");
+  while (const std::optional<Line> line = recorded.next())
+    reader.corpus.push_back(parse_json(line->text, "tools.jsonl").at("record").dump() + "\n");
+  reader.corpus.push_back(
+      R"({"system": "s", "tools": "[{\"name\": \"f\"}]", "conversations": [{"from": "human", "value": "a"},)"
+      R"( {"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"},)"
+      R"( {"from": "observation", "value": "b"}]})");
+  reader.corpus.push_back(R"({"instruction": "a", "output": "b", "system": "s", "history": [["c", "d"]]})");
+  reader.words = {
+      "text",       "prompt", "completion", "messages",  "conversations", "instruction", "output",
+      "input",      "role",   "content",    "user",      "assistant",     "system",      "from",
+      "value",      "human",  "gpt",        "input_ids", "labels",        "-100",        "null",
+      "true",       "[1,2]",  "\n",         "weight",    "train",         "loss",        "tools",
+      "tool_calls", "tool",   "documents",  "history",   "function_call", "observation", "chat_template_kwargs",
+      "arguments",  "name",   "type",       "0",         "false"};
   auto file = std::make_shared<MemoryFile>();
   reader.read = [file](const std::string& bytes) {
     file->write(bytes);
@@ -196,6 +208,10 @@ inline Reader dataset_reader(const std::filesystem::path& data) {
       must(record.line > line, "records out of order");
       must(!find_invalid_utf8(record.prompt) && !find_invalid_utf8(record.text), "text that is not UTF-8");
       must(record.labels.size() == record.ids.size(), "as many labels as ids");
+      for (const Message& message : record.messages) {
+        must(!find_invalid_utf8(message.content), "a message that is not UTF-8");
+        must(message.whole.is_null() || message.whole.at("role") == message.role, "a message with two roles");
+      }
     }
   };
   return reader;
