@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <span>
 #include <string_view>
 #include <unistd.h>
 #include <utility>
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 
 #include "veneer/io/json.hpp"
-#include "veneer/text/chat_template.hpp"
+#include "veneer/text/chat_folder.hpp"
 #include "veneer/text/message.hpp"
 
 #include "command.hpp"
@@ -141,28 +142,29 @@ class Conversation {
   /// A template that refuses system messages, or leaves them out, is better known before the first turn.
   void check_system() const {
     const std::vector<Message> messages{messages_.front(), {"user", "Hello"}};
-    RenderedChat rendered;
+    const auto text_of = [&](std::span<const Message> said) {
+      return chat_.chat_template.render(said, chat_.tokens, true).text;
+    };
     try {
-      rendered = chat_.chat_template.render(messages, chat_.tokens, true);
+      expects(text_of(messages) != text_of(std::span(messages).last(1)),
+              "--system: the chat template " + chat_.chat_template.name() + " has no place for \"" +
+                  printable(*flags_.system) + "\"");
     } catch (const ChatError& error) {
       throw ArgumentError(std::string("--system: ") + error.what());
     }
-    const ByteRange content = rendered.contents.front();
-    expects(content.begin < content.end, "--system: the chat template " + std::string(chat_.chat_template.name()) +
-                                             " has no place for \"" + printable(*flags_.system) + "\"");
   }
 
   /// The model's stops, and what ends a turn in this template: a token, or a text where the vocabulary has none.
   void find_stops() {
     stop_ids_ = stop_ids(flags_.model.model, model_->config(), tokenizer_);
     add_stop_tokens(tokenizer_, flags_.stop, stop_ids_);
-    const std::string end(chat_.chat_template.end_of_turn(chat_.tokens));
-    if (const auto id = tokenizer_.id(end); id && *id < model_->config().vocab_size) {
-      stop_ids_.push_back(*id);
+    const ReplyEnd end = reply_end(chat_, tokenizer_);
+    if (end.id && *end.id < model_->config().vocab_size) {
+      stop_ids_.push_back(*end.id);
       return;
     }
     std::vector<std::string> texts = flags_.stop;
-    texts.push_back(end);
+    texts.push_back(end.text);
     stop_ = StopTexts(texts);
   }
 

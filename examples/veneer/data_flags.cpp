@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data_flags.hpp"
 
+#include "veneer/text/chat_folder.hpp"
+
 namespace veneer::program {
 
 void DataFlags::add_to(CLI::App& command) {
@@ -9,8 +11,9 @@ void DataFlags::add_to(CLI::App& command) {
                   "what counts: the completion, or the assistant's replies (completion), or all")
       ->check(CLI::IsMember({"completion", "all"}))
       ->capture_default_str();
-  command.add_option("--chat-template", chat_template,
-                     "how conversations are written; by default as the model's own template does");
+  command.add_option(
+      "--chat-template", chat_template,
+      "how conversations are written: a known template by name, or a .jinja file; by default the model's");
   command.add_flag("--plain-content", plain_content, "special tokens inside what a message says are text");
 }
 

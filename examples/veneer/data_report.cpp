@@ -139,7 +139,10 @@ void Duplicates::add(const Record& record) {
   for (const Message& message : record.messages) {
     hash.add(message.role);
     hash.add(message.content);
+    if (!message.whole.is_null()) hash.add(message.whole.dump());
   }
+  for (const Json* variable : {&record.variables.tools, &record.variables.documents, &record.variables.arguments})
+    hash.add(variable->dump());
   seen_.emplace_back(hash.value(), record.line);
 }
 
@@ -178,6 +181,11 @@ std::string DataReport::text() const {
     out += "      line " + std::to_string(duplicates.first()[i].first) + " is line " +
            std::to_string(duplicates.first()[i].second) + "\n";
   }
+  if (made.apart > 0) {
+    out +=
+        line("apart", std::to_string(made.apart) +
+                          ": a later turn changes how an earlier one is rendered; each reply is an example of its own");
+  }
   out += line("empty target", count_of(warnings));
   out += line("dropped", count_of(empty) + (empty.count() > 0 ? ": no text" : ""));
   if (made.unlearned.count() > 0) out += line("", count_of(made.unlearned) + ": nothing to learn");
@@ -194,6 +202,7 @@ Json DataReport::json() const {
     json["examples"] = made.examples;
     json["tokens"] = made.tokens;
     json["learned"] = made.learned;
+    json["apart"] = made.apart;
   }
   if (seq > 0 && tokenised) {
     json["seq"] = seq;

@@ -105,7 +105,7 @@ void add_generate(CLI::App& app, Run& run) {
       "--chat", flags->chat,
       "the prompt is a user's turn, in the model's chat template; without --prompt, talk on the terminal");
   command->add_option("--chat-template", flags->chat_template,
-                      "with --chat: a known template by name, whatever the model brings");
+                      "with --chat: a known template by name, or a .jinja file, whatever the model brings");
   command->add_option("--system", flags->system, "with --chat: the system message");
   command->add_option("--stop", flags->stop, "text that ends what is written, and is not part of it; may be repeated")
       ->allow_extra_args(false);

@@ -111,8 +111,8 @@ std::vector<Piece> pieces_of(const Record& record, TrainOn train_on) {
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < record.messages.size(); ++i) {
     const Message& message = record.messages[i];
-    pieces.push_back({message.role + ": " + message.content + "\n",
-                      all || (message.role == "assistant" && i >= record.prompt_messages)});
+    pieces.push_back(
+        {message.role + ": " + message.content + "\n", all ? message.trained.value_or(true) : record.is_trained(i)});
   }
   if (!record.prompt.empty()) pieces.push_back({record.prompt, all});
   if (!record.text.empty()) pieces.push_back({record.text, true});
@@ -200,19 +200,21 @@ void Reader::look_at_records(const std::string& path, DataReport& report, std::s
       if (show_this) shown += head + "\n" + marked(pieces_of(record, options.train_on), color) + "\n";
       return;
     }
-    Example example = maker.make(record);
-    report.lengths.add(example.ids.size());
-    if (seq > 0 && example.ids.size() > seq) {
+    std::vector<Example> examples = maker.examples(record);
+    for (const Example& example : examples) {
+      report.lengths.add(example.ids.size());
+      if (seq == 0 || example.ids.size() <= seq) continue;
       ++report.over;
       report.lost += example.ids.size() - seq;
     }
     const std::size_t learned = report.made.learned, tokens = report.made.tokens;
-    std::optional<Example> kept;
-    maker.take(std::move(example), record.line, report.made, [&](Example&& made) { kept = std::move(made); });
+    std::vector<Example> kept;
+    maker.take(std::move(examples), record.line, report.made, [&](Example&& made) { kept.push_back(std::move(made)); });
     if (!show_this) return;
     shown += head + ": " + counted(report.made.tokens - tokens, "token") + ", " +
-             std::to_string(report.made.learned - learned) + " learned" + (kept ? "" : "; dropped") + "\n";
-    if (kept) shown += marked(known != nullptr ? pieces_of(*kept, *known) : pieces_of(*kept), color) + "\n";
+             std::to_string(report.made.learned - learned) + " learned" + (kept.empty() ? "; dropped" : "") + "\n";
+    for (const Example& example : kept)
+      shown += marked(known != nullptr ? pieces_of(example, *known) : pieces_of(example), color) + "\n";
   });
 }
 

@@ -120,7 +120,11 @@
 #include "veneer/text/bpe_json.hpp"             // IWYU pragma: export
 #include "veneer/text/bpe_symbols.hpp"          // IWYU pragma: export
 #include "veneer/text/byte_level.hpp"           // IWYU pragma: export
+#include "veneer/text/chat/families.hpp"        // IWYU pragma: export
+#include "veneer/text/chat_folder.hpp"          // IWYU pragma: export
+#include "veneer/text/chat_labels.hpp"          // IWYU pragma: export
 #include "veneer/text/chat_template.hpp"        // IWYU pragma: export
+#include "veneer/text/chat_training.hpp"        // IWYU pragma: export
 #include "veneer/text/component_json.hpp"       // IWYU pragma: export
 #include "veneer/text/dataset.hpp"              // IWYU pragma: export
 #include "veneer/text/dataset_error.hpp"        // IWYU pragma: export
@@ -137,6 +141,7 @@
 #include "veneer/text/json_scan.hpp"            // IWYU pragma: export
 #include "veneer/text/line_reader.hpp"          // IWYU pragma: export
 #include "veneer/text/message.hpp"              // IWYU pragma: export
+#include "veneer/text/message_fields.hpp"       // IWYU pragma: export
 #include "veneer/text/normalize.hpp"            // IWYU pragma: export
 #include "veneer/text/normalizer_json.hpp"      // IWYU pragma: export
 #include "veneer/text/normalizers.hpp"          // IWYU pragma: export
@@ -150,6 +155,7 @@
 #include "veneer/text/protobuf.hpp"             // IWYU pragma: export
 #include "veneer/text/record.hpp"               // IWYU pragma: export
 #include "veneer/text/record_fields.hpp"        // IWYU pragma: export
+#include "veneer/text/record_place.hpp"         // IWYU pragma: export
 #include "veneer/text/regex.hpp"                // IWYU pragma: export
 #include "veneer/text/regex_class.hpp"          // IWYU pragma: export
 #include "veneer/text/regex_cursor.hpp"         // IWYU pragma: export

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -331,6 +333,54 @@ TEST_CASE("train: a share of the steps may be written in any way, and packed row
   for (const double loss : losses) CHECK(loss > 0.0);
   CHECK(train(model + "--data '" + data + "' --packing --seq 1 --batch 1 --out '" + (folder / "none").string() + "'",
               folder / "err") == 3);
+}
+
+TEST_CASE("train: N epochs use every line N times, and the last batch is short, also after --resume") {
+  const TemporaryFolder folder;
+  const std::string model = "--model '" + (test_data / "models/llama-gqa-llama3rope-sharded").string() + "' ";
+  std::string lines;
+  std::int64_t all = 0;
+  for (int line = 0; line < 10; ++line) {  // of 2 to 11 tokens
+    std::string ids = "1,2";
+    for (int i = 0; i < line; ++i) ids += ",3";
+    lines += "{\"input_ids\":[" + ids + "]}\n";
+    all += line + 2;
+  }
+  const std::string data = "--data '" + folder.file("ten.jsonl", lines).string() + "' --quiet --rank 2 --seed 3 ";
+  const auto tokens_of = [&](const fs::path& run) {
+    std::vector<std::int64_t> tokens;
+    std::istringstream metrics(file_text(run / "metrics.jsonl"));
+    for (std::string line; std::getline(metrics, line);)
+      tokens.push_back(parse_json(line, "metrics").at("tokens").get<std::int64_t>());
+    return tokens;
+  };
+  const auto out = [&](const char* name) { return "--out '" + (folder / name).string() + "' "; };
+  CHECK(train(model + data + out("once") + "--batch 32 --epochs 1", folder / "err") == 0);
+  CHECK(tokens_of(folder / "once") == std::vector<std::int64_t>{all});
+  CHECK(train(model + data + out("thrice") + "--batch 8 --epochs 3 --save-every 3", folder / "err") == 0);
+  const auto tokens = tokens_of(folder / "thrice");
+  CHECK(tokens.size() == 4);
+  CHECK(std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0}) == 3 * all);
+  const auto losses = losses_of(folder / "thrice");
+  fs::remove(folder / "thrice" / "adapter_model.safetensors");
+  CHECK(run("train --quiet --resume '" + (folder / "thrice").string() + "'", folder / "err") == 0);
+  CHECK(losses_of(folder / "thrice") == losses);
+  CHECK(tokens_of(folder / "thrice") == tokens);
+  CHECK(train(model + data + out("two") + "--batch 3 --grad-accum 2 --epochs 1", folder / "err") == 0);
+  CHECK(tokens_of(folder / "two").size() == 2);  // of six lines and of four
+}
+
+TEST_CASE("train: an empty reply is warned of") {
+  const TemporaryFolder folder;
+  const std::string data =
+      folder.file("empty.jsonl", "{\"prompt\":\"a\",\"completion\":\"\"}\n{\"prompt\":\"b\",\"completion\":\" c\"}\n")
+          .string();
+  const fs::path model = fs::path(VENEER_SOURCE_DIR) / "examples/data/veneer-tiny";
+  CHECK(train("--model '" + model.string() + "' --data '" + data + "' --steps 1 --batch 1 --rank 2 --out '" +
+                  (folder / "out").string() + "'",
+              folder / "err") == 0);
+  CHECK_THAT(file_text(folder / "err"),
+             Catch::Contains("warning: ") && Catch::Contains("1 record with one, the first on line 1"));
 }
 
 TEST_CASE("train: exit codes and messages") {

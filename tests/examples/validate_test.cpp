@@ -17,6 +17,7 @@
 
 namespace fs = std::filesystem;
 using namespace veneer;
+using veneer::testing::file_bytes;
 using veneer::testing::TemporaryFolder;
 
 namespace {
@@ -131,6 +132,42 @@ TEST_CASE("validate: what is not learned is shown in brackets, token by token") 
   const std::size_t reply = chat.rfind("⟧") + std::string("⟧").size();
   CHECK(chat.substr(reply).starts_with("2·"));
   CHECK(chat.find("\x1b[") == std::string::npos);  // no terminal, no colour
+}
+
+TEST_CASE("validate: the template of a model's folder is rendered, with calls, weights and thoughts") {
+  const TemporaryFolder folder;
+  const fs::path tokenizer = fs::path(VENEER_TEST_DATA) / "text" / "tokenizers" / "qwen2-tiny" / "tokenizer.json";
+  fs::copy(tokenizer, folder / "tokenizer.json");
+  folder.file("tokenizer_config.json", R"({"eos_token": "<|im_end|>"})");
+  const auto use = [&](const std::string& jinja) { folder.file("chat_template.jinja", jinja); };
+  const auto shown = [&](const std::string& line) {
+    const fs::path data = folder.file("data.jsonl", line + "\n");
+    const Result result = validate("--show 1 --data " + quoted(data) + "--model " + quoted(folder.path()));
+    CAPTURE(result.err);
+    CHECK(result.code == 0);
+    std::string text = result.out;
+    for (std::size_t at; (at = text.find("·")) != std::string::npos;) text.erase(at, std::string("·").size());
+    return text;
+  };
+  use(file_bytes(fs::path(VENEER_TEST_DATA) / "text" / "chat" / "templates" / "qwen2.5.jinja"));
+  CHECK_THAT(
+      shown(
+          R"({"messages": [{"role": "user", "content": "tide?"}, {"role": "assistant", "content": null, "tool_calls":)"
+          R"( [{"type": "function", "function": {"name": "tide", "arguments": {"port": "Oslo"}}}]},)"
+          R"( {"role": "tool", "content": "12:00"}, {"role": "assistant", "content": "noon", "weight": 0}]})"),
+      Catch::Contains(
+          "⟧<tool_call>\n{\"name\": \"tide\", \"arguments\": {\"port\": \"Oslo\"}}\n</tool_call><|im_end|>⟦\n") &&
+          Catch::Contains(
+              "<tool_response>\n12:00\n</tool_response><|im_end|>\n<|im_start|>assistant\nnoon<|im_end|>\n⟧"));
+  use("{% for m in messages %}{{ m.role }}:{% if loop.last %}{{ m.thinking }}{% endif %}{{ m.content }}<|im_end|>"
+      "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}");
+  CHECK_THAT(
+      shown(
+          R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thinking": "hm"},)"
+          R"( {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]})"),
+      Catch::Contains("examples      2") && Catch::Contains("apart         1: a later turn changes") &&
+          Catch::Contains("⟦user:a<|im_end|>assistant:⟧hmb<|im_end|>\n") &&
+          Catch::Contains("assistant:b<|im_end|>user:c<|im_end|>assistant:⟧d<|im_end|>\n"));
 }
 
 TEST_CASE("validate: a tokenizer that does not see the marks of a template is refused") {

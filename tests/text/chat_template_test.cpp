@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/text/chat_folder.hpp"
+#include "veneer/text/chat_training.hpp"
+
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 #include "text/text_fixtures.hpp"
@@ -96,26 +99,35 @@ std::string format_error(const F& f) {
   return "";
 }
 
-/// What a message says, or what the template takes of it, stands at its range.
+/// The one text that a conversation becomes.
+TrainingChat training(const ChatTemplate& chat, std::span<const Message> messages, const ChatTokens& tokens) {
+  std::vector<TrainingChat> all = render_for_training(chat, messages, tokens);
+  REQUIRE(all.size() == 1);
+  return std::move(all.front());
+}
+
+/// The ranges of contents are in order, apart, and hold words of messages.
 void check_contents(const RenderedChat& chat, const std::vector<Message>& messages) {
-  REQUIRE(chat.contents.size() == messages.size());
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    const ByteRange range = chat.contents[i];
-    REQUIRE(range.begin <= range.end);
+  std::size_t at = 0;
+  for (const ByteRange range : chat.contents) {
+    REQUIRE(range.begin >= at);
+    REQUIRE(range.end > range.begin);
     REQUIRE(range.end <= chat.text.size());
-    REQUIRE((i == 0 || chat.contents[i - 1].end <= range.begin));
-    CHECK_THAT(messages[i].content, Catch::Contains(chat.text.substr(range.begin, range.end - range.begin)));
+    at = range.end;
+    const std::string words = chat.text.substr(range.begin, range.end - range.begin);
+    CHECK(std::any_of(messages.begin(), messages.end(),
+                      [&](const Message& message) { return message.content.find(words) != std::string::npos; }));
   }
 }
 
 void check_training(const ChatTemplate& chat, const std::vector<Message>& messages, const ChatTokens& tokens,
                     const Json& row) {
   if (row.contains("no_mask")) {
-    const std::string found = refusal([&] { render_for_training(chat, messages, tokens); });
+    const std::string found = refusal([&] { training(chat, messages, tokens); });
     CHECK_THAT(found, Catch::Contains("message 1 (assistant)") && Catch::Contains("does not render"));
     return;
   }
-  const TrainingChat learned = render_for_training(chat, messages, tokens);
+  const TrainingChat learned = training(chat, messages, tokens);
   CHECK(learned.text == row.at("text").get<std::string>());
   CHECK(learned.trained == to_ranges(row.at("train_spans")));
   for (std::size_t i = 0; i < learned.trained.size(); ++i) {  // the spans are those, and white space behind
@@ -149,7 +161,7 @@ TEST_CASE("every recorded conversation renders as the reference renders it, to t
       if (row.contains("error")) {
         CHECK_THAT(refusal([&] { chat.render(messages, tokens, prompt); }),
                    Catch::Contains(row.at("error").at("message").get<std::string>()));
-        CHECK(!refusal([&] { render_for_training(chat, messages, tokens); }).empty());
+        CHECK(!refusal([&] { training(chat, messages, tokens); }).empty());
         continue;
       }
       const RenderedChat rendered = chat.render(messages, tokens, prompt);
@@ -171,25 +183,13 @@ TEST_CASE("every recorded conversation renders as the reference renders it, to t
   CHECK(masks == 198);
 }
 
-TEST_CASE("a template is recognised by its text alone, to the byte") {
-  for (const std::string_view name : ChatTemplate::names()) {
-    const std::string text = template_text(std::string(name));
-    CAPTURE(name);
-    const auto known = ChatTemplate::recognise(text);
-    REQUIRE(known);
-    CHECK(known->name() == name);
-    const std::string bare = text.ends_with('\n') ? text.substr(0, text.size() - 1) : text;
-    CHECK(ChatTemplate::recognise(bare)->name() == name);
-    CHECK(ChatTemplate::recognise(bare + "\n")->name() == name);
-    CHECK(!ChatTemplate::recognise(bare + "\n\n"));
-    CHECK(!ChatTemplate::recognise(bare + " "));
-    for (std::size_t at = 0; at < bare.size(); at += 7) {
-      std::string changed = bare;
-      changed[at] = changed[at] == 'x' ? 'y' : 'x';
-      CHECK(!ChatTemplate::recognise(changed));
-    }
+TEST_CASE("a template by name is its original, to the byte") {
+  for (const ChatFamily& family : chat_families) {
+    CAPTURE(family.name);
+    std::string original = template_text(std::string(family.name));
+    if (original.ends_with('\n')) original.pop_back();
+    CHECK(family.jinja == original);
   }
-  CHECK(!ChatTemplate::recognise(""));
   CHECK_THROWS_WITH(ChatTemplate::named("vicuna"), Catch::Contains("vicuna") && Catch::Contains("llama3, llama2"));
 }
 
@@ -231,23 +231,12 @@ TEST_CASE("an error of a template names the message and says it in the template'
              Catch::Contains("message 1 (system): System role not supported"));
 }
 
-TEST_CASE("white space is stripped as Python strips it") {
-  const std::string inside = "a \xC2\xA0 b";
-  for (const std::string space : {"\x1C", "\x1F", "\xC2\x85", "\xE2\x80\xA8", "\xE3\x80\x80", "\t\v\f\r\n "})
-    CHECK(chat::strip(space + inside + space) == inside);
-  for (const std::string other : {"\xE1\xA0\x8E", "\xE2\x80\x8B", "\xEF\xBB\xBF", "\x7F"})  // U+180E, 200B, FEFF
-    CHECK(chat::strip(other + inside + other) == other + inside + other);
-  CHECK(chat::strip(" \n ").empty());
-  CHECK(chat::strip(" \x80") == "\x80");
-  CHECK(chat::strip("\xE3\x80 ") == "\xE3\x80");
-}
-
-TEST_CASE("what is learned is the same as by rendering each beginning of a conversation") {
+TEST_CASE("what is trained on is the same as by rendering each beginning of a conversation") {
   std::mt19937 random(3);
   const std::vector<std::string> roles{"user", "assistant", "assistant", "system", "tool", "narrator"};
   const std::vector<std::string> texts{"", " ", "one", "two\n", " <|end|>", "</s>", "\n\n", "[/INST]"};
   std::size_t compared = 0;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 60; ++round) {
     std::vector<Message> messages;
     for (std::size_t i = 0, count = 1 + random() % 7; i < count; ++i) {
       const std::string& role = round % 2 == 0 ? roles[i % 2] : roles[random() % roles.size()];
@@ -256,8 +245,10 @@ TEST_CASE("what is learned is the same as by rendering each beginning of a conve
     for (const std::string_view name : ChatTemplate::names()) {
       const ChatTemplate chat = ChatTemplate::named(name);
       const ChatTokens tokens = tokens_of(std::string(name));
-      TrainingChat learned;
-      if (!refusal([&] { learned = render_for_training(chat, messages, tokens); }).empty()) continue;
+      std::vector<TrainingChat> parts;
+      if (!refusal([&] { parts = render_for_training(chat, messages, tokens); }).empty()) continue;
+      if (parts.size() != 1) continue;
+      const TrainingChat& learned = parts.front();
       std::vector<ByteRange> expected;
       for (std::size_t i = 0; i < messages.size(); ++i) {
         if (messages[i].role != "assistant") continue;
@@ -275,14 +266,138 @@ TEST_CASE("what is learned is the same as by rendering each beginning of a conve
       REQUIRE(learned.trained == expected);
     }
   }
-  CHECK(compared > 1000);
+  CHECK(compared > 150);
 }
 
-TEST_CASE("a long conversation costs time in proportion to its length") {
+namespace {
+
+/// In the manner of Qwen3: the thoughts of all replies but the last are left out.
+constexpr const char* forgetful =
+    "{%- for m in messages %}{{ '<' + m.role + '>' }}"
+    "{%- if m.reasoning_content and loop.last %}{{ '{' + m.reasoning_content + '}' }}{% endif %}"
+    "{{- m.content + '<end>' }}{% endfor %}"
+    "{%- if add_generation_prompt %}<assistant>{% endif %}";
+
+Message thoughtful(const std::string& thoughts, const std::string& content) {
+  return {"assistant", content, {{"role", "assistant"}, {"content", content}, {"reasoning_content", thoughts}}, {}};
+}
+
+std::string trained_text(const TrainingChat& chat) {
+  std::string text;
+  for (const ByteRange range : chat.trained) text += "[" + chat.text.substr(range.begin, range.end - range.begin) + "]";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("where a later turn changes an earlier one, each reply is a text of its own, as it was written") {
+  const ChatTemplate chat("forgetful", forgetful);
+  const std::vector<Message> messages{{"user", "a"}, thoughtful("hm", "b"), {"user", "c"}, thoughtful("so", "d")};
+  const auto parts = render_for_training(chat, messages, {});
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[0].text == "<user>a<end><assistant>{hm}b<end>");
+  CHECK(trained_text(parts[0]) == "[{hm}b<end>]");
+  CHECK(parts[1].text == "<user>a<end><assistant>b<end><user>c<end><assistant>{so}d<end>");
+  CHECK(trained_text(parts[1]) == "[{so}d<end>]");
+  const auto last = render_for_training(chat, messages, {}, {}, 2);  // of a prompt nothing is trained on
+  REQUIRE(last.size() == 1);
+  CHECK(trained_text(last[0]) == "[{so}d<end>]");
+  const std::vector<Message> plain{{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "d"}};
+  const auto whole = render_for_training(chat, plain, {});
+  REQUIRE(whole.size() == 1);
+  CHECK(trained_text(whole[0]) == "[b<end>][d<end>]");
+}
+
+TEST_CASE("messages say which of them are trained on, whoever speaks") {
+  const ChatTemplate chat("forgetful", forgetful);
+  std::vector<Message> messages{{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "d"}};
+  messages[1].trained = false;
+  CHECK(trained_text(training(chat, messages, {})) == "[d<end>]");
+  messages[2].trained = true;
+  CHECK(trained_text(training(chat, messages, {})) == "[<user>c<end>][d<end>]");
+  messages[0].trained = true;
+  CHECK(trained_text(training(chat, messages, {})) == "[<user>a<end>][<user>c<end>][d<end>]");
+}
+
+TEST_CASE("a template that marks replies says what is trained on") {
+  const ChatTemplate chat("marking",
+                          "{%- for m in messages %}<{{ m.role }}>"
+                          "{%- if m.role == 'assistant' %}{% generation %}{{ m.content }}<end> {% endgeneration %}"
+                          "{%- else %}{{ m.content }}<end> {% endif %}{% endfor %}");
+  CHECK(chat.marks_replies());
+  std::vector<Message> messages{{"assistant", "a"}, {"user", "b"}, {"assistant", "c"}};
+  CHECK(trained_text(training(chat, messages, {})) == "[a<end> ][c<end> ]");
+  messages[0].trained = false;
+  CHECK(trained_text(training(chat, messages, {})) == "[c<end> ]");
+}
+
+TEST_CASE("a conversation of which it can't be determined what the assistant wrote is refused") {
+  const std::vector<Message> messages{{"user", "a"}, {"assistant", "b"}};
+  const ChatTokens tokens;
+  // The prompt of a reply is not what a reply begins with.
+  const ChatTemplate other("other",
+                           "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+                           "{% if add_generation_prompt %}<assistant>{think}{% endif %}");
+  CHECK_THAT(refusal([&] { training(other, messages, tokens); }),
+             Catch::Contains("message 2 (assistant)") && Catch::Contains("can't be determined"));
+  // Replies are not rendered at all.
+  const ChatTemplate deaf("deaf", "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}");
+  CHECK_THAT(refusal([&] { training(deaf, messages, tokens); }), Catch::Contains("does not write it"));
+}
+
+TEST_CASE("what ends a reply is found by rendering one") {
+  for (const auto& [name, end] : std::vector<std::pair<std::string, std::string>>{{"llama3", "<|eot_id|>"},
+                                                                                  {"llama2", "</s>"},
+                                                                                  {"mistral-v0.1", "</s>"},
+                                                                                  {"mistral-v0.2", "</s>"},
+                                                                                  {"mistral-system", "</s>"},
+                                                                                  {"chatml", "<|im_end|>"},
+                                                                                  {"zephyr", "</s>"},
+                                                                                  {"gemma", "<end_of_turn>"},
+                                                                                  {"phi3", "<|end|>"},
+                                                                                  {"phi3-original", "<|end|>"},
+                                                                                  {"qwen2.5", "<|im_end|>"}}) {
+    CAPTURE(name);
+    CHECK(ChatTemplate::named(name).end_of_turn(tokens_of(name)) == end);
+  }
+  CHECK(ChatTemplate("bare", "{% for m in messages %}{{ m.content }}\n\n{% endfor %}").end_of_turn({"", "<e>"}) ==
+        "<e>");
+  const Tokenizer& qwen = readable_tokenizers().at("qwen2-tiny");
+  const ChatTemplate two("two", "{% for m in messages %}{{ m.content }}<|im_end|><|im_start|>{% endfor %}");
+  CHECK(reply_end({two, {}}, qwen).id == qwen.id("<|im_end|>"));
+  CHECK(reply_end({ChatTemplate::named("gemma"), {}}, qwen).text == "<end_of_turn>");
+  CHECK(!reply_end({ChatTemplate::named("gemma"), {}}, qwen).id);
+}
+
+TEST_CASE("a template reads what transformers gives it") {
+  const ChatTemplate all("all",
+                         "{{ bos_token }}|{{ pad_token }}|{{ sep_token is defined }}|{{ tools is none }}|{{ level }}|"
+                         "{%- for m in messages %}{{ m | tojson }}{% endfor %}|{{ documents | tojson }}");
+  const Message thinking = thoughtful("hm", "b");
+  ChatVariables variables;
+  variables.documents = Json::array({{{"title", "t"}}});
+  variables.arguments = {{"level", 3}};
+  Message call{"assistant", "", {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", Json::array()}}, {}};
+  CHECK(all.render(std::vector{thinking, call}, {"<s>", "</s>", "<pad>"}, false, variables).text ==
+        R"(<s>|<pad>|False|True|3|{"thinking": "hm", "role": "assistant", "content": "b", "reasoning_content": "hm"})"
+        R"({"role": "assistant", "tool_calls": []}|[{"title": "t"}])");
+  CHECK(all.mentions("documents"));
+  CHECK(!all.mentions("tool_calls"));
+  const ChatTemplate two("two", "plain", "tools");
+  variables.tools = Json::array();
+  CHECK(two.render(std::vector{thinking}, {}, false).text == "plain");
+  CHECK(two.render(std::vector{thinking}, {}, false, variables).text == "tools");
+}
+
+TEST_CASE("a conversation that is too long to find out what is trained on is refused in time") {
   std::vector<Message> messages;
-  for (int i = 0; i < 60000; ++i) messages.push_back({i % 2 == 0 ? "user" : "assistant", "again and again"});
-  const TrainingChat learned = render_for_training(ChatTemplate::named("chatml"), messages, {"", "<|im_end|>"});
-  CHECK(learned.trained.size() == 30000);  // by rendering each beginning this would take minutes
+  for (int i = 0; i < 3000; ++i) messages.push_back({i % 2 == 0 ? "user" : "assistant", "again"});
+  const ChatTemplate chat = ChatTemplate::named("chatml");
+  const ChatTokens tokens{"", "<|im_end|>"};
+  CHECK_THAT(refusal([&] { training(chat, messages, tokens); }), Catch::Contains("3000 messages: too many"));
+  for (Message& message : messages) message.trained = false;
+  messages.back().trained = true;  // only what is trained on costs
+  CHECK(training(chat, messages, tokens).trained.size() == 1);
 }
 
 TEST_CASE("the template of a model's folder is found where transformers looks for it") {
@@ -298,7 +413,7 @@ TEST_CASE("the template of a model's folder is found where transformers looks fo
   write("tokenizer_config.json",
         Json{{"bos_token", "<s>"}, {"eos_token", {{"content", "</s>"}}}, {"chat_template", zephyr}}.dump());
   const ModelChat found = read_chat_template(folder.path());
-  CHECK(found.chat_template.name() == "zephyr");
+  CHECK_THAT(found.chat_template.name(), Catch::Contains("tokenizer_config.json"));
   CHECK(found.tokens.bos == "<s>");
   CHECK(found.tokens.eos == "</s>");
   CHECK(found.chat_template.end_of_turn(found.tokens) == "</s>");
@@ -308,7 +423,9 @@ TEST_CASE("the template of a model's folder is found where transformers looks fo
   const Json tools = {{"name", "tool_use"}, {"template", zephyr}}, plain = {{"name", "default"}, {"template", chatml}};
   write("tokenizer_config.json",
         Json{{"eos_token", "<|im_end|>"}, {"chat_template", Json::array({tools, plain})}}.dump());
-  CHECK(read_chat_template(folder.path()).chat_template.name() == "chatml");
+  const auto tools_or_not = read_chat_template(folder.path()).chat_template;
+  CHECK_THAT(tools_or_not.render(std::vector<Message>{{"user", "a"}}, {}, false).text,
+             Catch::StartsWith("<|im_start|>"));
   write("tokenizer_config.json", Json{{"chat_template", Json::array({tools})}}.dump());
   CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }), Catch::Contains("\"default\""));
   write("tokenizer_config.json", R"({"chat_template": 5})");
@@ -316,8 +433,19 @@ TEST_CASE("the template of a model's folder is found where transformers looks fo
 
   write("chat_template.jinja", zephyr);  // a file of its own goes before the settings
   CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }), Catch::Contains("eos_token"));
-  write("chat_template.jinja", chatml + "{# mine #}");
-  CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }), Catch::Contains("chat_template.jinja") &&
-                                                                           Catch::Contains("markers of chatml,") &&
-                                                                           Catch::Contains("--chat-template NAME"));
+  write("tokenizer_config.json", R"({"eos_token": "</s>"})");
+  const Message user{"user", "a"};
+  ChatVariables with_tools;
+  with_tools.tools = Json::array({{{"name", "f"}}});
+  std::filesystem::create_directory(folder / "additional_chat_templates");
+  write("additional_chat_templates/tool_use.jinja", "tools{{ messages[0].content }}");
+  const ModelChat own = read_chat_template(folder.path());
+  CHECK(own.chat_template.render(std::vector{user}, own.tokens, false).text == "<|user|>\na</s>\n");
+  CHECK(own.chat_template.render(std::vector{user}, own.tokens, false, with_tools).text == "toolsa");
+  write("mine.jinja", "<<{{ messages[0].content }}>>");
+  const ModelChat mine = read_chat_template(folder.path(), (folder / "mine.jinja").string());
+  CHECK(mine.chat_template.render(std::vector{user}, mine.tokens, false).text == "<<a>>");
+  write("chat_template.jinja", "{% if %}");
+  CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }),
+             Catch::Contains("chat_template.jinja") && Catch::Contains("line 1"));
 }

@@ -146,6 +146,102 @@ TEST_CASE("with plain content no message forges a turn", "[text]") {
   CHECK(plain.make(record) == ExampleMaker(&tokenizer, {.chat = chat}).make(record));
 }
 
+TEST_CASE("a message with weight 0 stays in the context and is not trained on", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("qwen2-tiny");
+  const ModelChat chat{ChatTemplate::named("chatml"), {"", "<|im_end|>"}};
+  const testing::TemporaryFolder folder;
+  const auto file = folder.file(
+      "weights.jsonl",
+      R"({"messages": [{"role": "user", "content": "Spell dog"}, {"role": "assistant", "content": "dok", "weight": 0},)"
+      R"( {"role": "user", "content": "no"}, {"role": "assistant", "content": "dog", "weight": 1}]})");
+  const auto learned = [&](const Example& example) {
+    Ids ids = example.labels;
+    std::erase(ids, ignored_label);
+    return tokenizer.decode(ids);
+  };
+  const Example example = load_examples(file, &tokenizer, {.chat = chat}).examples.at(0);
+  CHECK(learned(example) == "dog<|im_end|>");
+  CHECK_THAT(tokenizer.decode(example.ids), Catch::Contains("dok"));
+  const Example all = load_examples(file, &tokenizer, {.train_on = TrainOn::all, .chat = chat}).examples.at(0);
+  CHECK(learned(all) ==
+        "<|im_start|>user\nSpell dog<|im_end|>\n<|im_start|>assistant\n\n<|im_start|>user\nno<|im_end|>\n"
+        "<|im_start|>assistant\ndog<|im_end|>\n");
+}
+
+TEST_CASE("what the template writes after the token that ends a turn is not trained on", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("qwen2-tiny");
+  const ModelChat chat{ChatTemplate("chatty",
+                                    "{% for m in messages %}{{ m.role }}:{{ m.content }}"
+                                    "{% if m.role == 'assistant' %}<|im_end|> (over){% endif %}{% endfor %}"
+                                    "{% if add_generation_prompt %}assistant:{% endif %}"),
+                       {"", "<|im_end|>"}};
+  const auto learned = [&](const std::string& reply) {
+    Record record;
+    record.format = DatasetFormat::messages;
+    record.messages = {{"user", "a"}, {"assistant", reply}};
+    Ids ids = ExampleMaker(&tokenizer, {.chat = chat}).make(record).labels;
+    std::erase(ids, ignored_label);
+    return tokenizer.decode(ids);
+  };
+  CHECK(learned("b") == "b<|im_end|>");
+  CHECK(learned("b<|im_end|>c") == "b<|im_end|>c<|im_end|>");
+}
+
+TEST_CASE("replies that later turns change become examples of their own, and are counted", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("qwen2-tiny");
+  const ModelChat chat{ChatTemplate("forgetful",
+                                    "{% for m in messages %}{{ m.role }}:"
+                                    "{% if loop.last %}{{ m.thinking }}{% endif %}"
+                                    "{{ m.content }}<|im_end|>{% endfor %}"
+                                    "{% if add_generation_prompt %}assistant:{% endif %}"),
+                       {"", "<|im_end|>"}};
+  const testing::TemporaryFolder folder;
+  const std::string message = R"({"role": "assistant", "content": "b", "thinking": "hm"})";
+  const auto file = folder.file("thoughts.jsonl", R"({"messages": [{"role": "user", "content": "a"}, )" + message +
+                                                      R"(, {"role": "user", "content": "c"}, )" + message + "]}");
+  const ExampleSet set = load_examples(file, &tokenizer, {.chat = chat});
+  CHECK(set.report.records == 1);
+  CHECK(set.report.apart == 1);
+  REQUIRE(set.examples.size() == 2);
+  CHECK(tokenizer.decode(set.examples[0].ids) == "user:a<|im_end|>assistant:hmb<|im_end|>");
+}
+
+TEST_CASE("records with tools, calls, documents and thoughts render as transformers renders them", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("qwen2-tiny");
+  const testing::TemporaryFolder folder;
+  std::size_t rows = 0;
+  for (const Json& row : read_rows(text_data() / "chat" / "tools.jsonl")) {
+    CAPTURE(++rows);
+    const ModelChat chat{ChatTemplate("recorded", row.at("template").get<std::string>()), {"", "<|im_end|>"}};
+    DatasetReader reader(folder.file("record.jsonl", row.at("record").dump() + "\n"));
+    Record record;
+    REQUIRE(reader.next(record));
+    const auto text = [&](bool prompt) {
+      return chat.chat_template.render(record.messages, chat.tokens, prompt, record.variables).text;
+    };
+    CHECK(text(false) == row.at("text").get<std::string>());
+    CHECK(text(true) == row.at("prompt").get<std::string>());
+    for (const bool plain : {false, true}) {  // there is no special token in what is said
+      const ExampleMaker maker(&tokenizer, {.train_on = TrainOn::all, .chat = chat, .plain_content = plain});
+      CHECK(maker.make(record).ids == to_ids(row.at("ids")));
+    }
+  }
+  CHECK(rows == 9);
+}
+
+TEST_CASE("tools and calls that a template has no place for are refused by name", "[text]") {
+  const Tokenizer tokenizer = load_tokenizer("qwen2-tiny");
+  const ExampleMaker maker(&tokenizer, {.chat = ModelChat{ChatTemplate::named("chatml"), {"", "<|im_end|>"}}});
+  Record record;
+  record.format = DatasetFormat::messages;
+  record.messages = {{"user", "a"}, {"assistant", "b"}};
+  record.variables.tools = Json::array({{{"name", "f"}}});
+  CHECK_THROWS_WITH(maker.make(record), Catch::Contains("has no place for \"tools\""));
+  record.variables = {};
+  record.messages[1].whole = {{"role", "assistant"}, {"content", "b"}, {"tool_calls", Json::array({{{"name", "f"}}})}};
+  CHECK_THROWS_WITH(maker.make(record), Catch::Contains("has no place for \"tool_calls\""));
+}
+
 TEST_CASE("of a prompt that is a list of messages nothing is learned", "[text]") {
   const Tokenizer tokenizer = load_tokenizer("llama3-tiny");
   const ModelChat chat{ChatTemplate::named("llama3"), {"<|begin_of_text|>", "<|eot_id|>"}};

@@ -9,7 +9,7 @@
 ///     {"prompt": [MESSAGES], "completion": [MESSAGES]}     one conversation; its replies in the completion are
 ///     {"instruction": "Add.", "input": "2 2", "output": "4"}    the output is; `input` may be missing
 ///     {"text": "Once upon a time"}                         all of it is
-///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids, used as they are; all of them where there are no labels
+///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids, used as they are; all are where there are no labels
 ///     anything in a file whose name ends in .txt           one text
 ///
 /// Conversations may have `system`, `tools`, `documents` and `chat_template_kwargs`, instructions `system` and

@@ -5,7 +5,8 @@
 ///     a text          ids     BOS, the text, EOS                                     (tokens)
 ///                     labels  -100, then each token's own id where it is learned     (tokens), not shifted
 ///     a conversation  ids     the text that the chat template makes of it, with BOS and EOS where that has them
-///                     labels  the replies of the assistant, each with what ends its turn
+///                     labels  the replies of the assistant, each with the token that ends its turn; where the template
+///                             renders a reply differently once others follow, each reply is an example of its own
 ///
 /// Prompt and completion are joined as they are and encoded once, for a token may reach over the seam; a token is
 /// learned if it begins at or after the end of the prompt. EOS is learned, BOS is not. A conversation is encoded once
@@ -26,7 +27,9 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/core/label.hpp"
+#include "veneer/text/chat_labels.hpp"
 #include "veneer/text/chat_template.hpp"
+#include "veneer/text/chat_training.hpp"
 #include "veneer/text/dataset.hpp"
 #include "veneer/text/dataset_error.hpp"
 #include "veneer/text/example.hpp"
@@ -63,6 +66,7 @@ struct DatasetReport {
   std::size_t tokens = 0;     // of all examples
   std::size_t learned = 0;    // tokens with a label
   std::size_t truncated = 0;  // examples that were cut to `max_length`
+  std::size_t apart = 0;      // conversations whose messages became examples of their own
   DatasetNotes empty;         // records without text: dropped
   DatasetNotes unlearned;     // examples without a label to learn from: dropped
   DatasetNotes warnings;      // records with an empty completion: kept
@@ -82,13 +86,20 @@ class ExampleMaker {
             "tokenizer_config.json");
   }
 
-  /// The whole of a record, of any length. Throws `ChatError` for a conversation that the template refuses,
-  /// `FormatError` where there is no template.
-  Example make(const Record& record) const {
-    if (record.format == DatasetFormat::input_ids) return {record.ids, record.labels};
+  /// The whole of a record, of any length: one example; of a conversation perhaps several, see chat_training.hpp.
+  /// Throws `ChatError` for a conversation that the template refuses, `FormatError` where there is no template.
+  std::vector<Example> examples(const Record& record) const {
+    if (record.format == DatasetFormat::input_ids) return {{record.ids, record.labels}};
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
-    if (record.is_conversation()) return make_chat(record);
-    return make_text(record.prompt + record.text, record.prompt.size());
+    if (record.is_conversation()) return make_chat(record, options_.train_on);
+    return {make_text(record.prompt + record.text, record.prompt.size())};
+  }
+
+  /// The one example of a record. Throws `FormatError` for a conversation that becomes several.
+  Example make(const Record& record) const {
+    std::vector<Example> all = examples(record);
+    expects<FormatError>(all.size() == 1, "veneer::ExampleMaker: the conversation becomes several examples");
+    return std::move(all.front());
   }
 
   /// The ids that a model is asked with, so that it goes on as the record does: those of the prompt, or of a
@@ -97,7 +108,8 @@ class ExampleMaker {
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
     if (record.is_conversation()) {
       const std::span<const Message> before(record.messages.data(), record.last_reply());
-      const RenderedChat chat = need_chat().chat_template.render(before, need_chat().tokens, true);
+      const ModelChat& model = chat_for(record);
+      const RenderedChat chat = model.chat_template.render(before, model.tokens, true, record.variables);
       return encode(chat.text, chat.contents).ids;
     }
     Example example{tokenizer_->encode(record.prompt, bare()), {}};
@@ -113,7 +125,8 @@ class ExampleMaker {
     cut.prompt_messages = record.last_reply();
     expects(cut.prompt_messages < record.messages.size(), "veneer::ExampleMaker: the assistant says nothing");
     cut.messages.resize(cut.prompt_messages + 1);
-    std::vector<std::int32_t> learned = make_chat(cut, TrainOn::completion).labels;
+    cut.messages.back().trained = true;
+    std::vector<std::int32_t> learned = make_chat(cut, TrainOn::completion).front().labels;
     std::erase(learned, ignored_label);
     return tokenizer_->decode(learned, true);
   }
@@ -123,20 +136,15 @@ class ExampleMaker {
   template <class Emit>
   void make(const Record& record, DatasetReport& report, const Emit& emit) const {
     if (record.format == DatasetFormat::plain) return make_plain(record.text, report, emit);
-    take(make(record), record.line, report, emit);
+    take(examples(record), record.line, report, emit);
   }
 
-  /// The same for an example that was made of the record on `line`.
+  /// The same for the examples that were made of the record on `line`.
   template <class Emit>
-  void take(Example example, std::size_t line, DatasetReport& report, const Emit& emit) const {
+  void take(std::vector<Example> examples, std::size_t line, DatasetReport& report, const Emit& emit) const {
     ++report.records;
-    const std::size_t limit = options_.max_length;
-    if (options_.cut && limit > 0 && example.ids.size() > limit) {
-      ++report.truncated;
-      example.ids.resize(limit);
-      example.labels.resize(limit);
-    }
-    finish(std::move(example), line, report, emit);
+    report.apart += examples.size() > 1 ? 1u : 0u;
+    for (Example& example : examples) take_one(std::move(example), line, report, emit);
   }
 
   /// The same for a plain text of any length: its windows come while it is encoded, and its ids are never all held.
@@ -227,11 +235,24 @@ class ExampleMaker {
     example.labels.insert(example.labels.begin(), before.size(), ignored_label);
   }
 
-  const ModelChat& need_chat() const {
+  template <class Emit>
+  void take_one(Example example, std::size_t line, DatasetReport& report, const Emit& emit) const {
+    const std::size_t limit = options_.max_length;
+    if (options_.cut && limit > 0 && example.ids.size() > limit) {
+      ++report.truncated;
+      example.ids.resize(limit);
+      example.labels.resize(limit);
+    }
+    finish(std::move(example), line, report, emit);
+  }
+
+  /// The template, which must have a place for what the record says.
+  const ModelChat& chat_for(const Record& record) const {
     expects<FormatError>(options_.chat.has_value(),
                          "a conversation needs the chat template of the model" +
                              (options_.no_chat.empty() ? ", or one by name: --chat-template NAME"
                                                        : std::string(": ") + options_.no_chat));
+    check_mentioned(options_.chat->chat_template, record.messages, record.variables);
     return *options_.chat;
   }
 
@@ -242,29 +263,38 @@ class ExampleMaker {
     return tokenizer_->encode_with_offsets(text, bare(), contents);
   }
 
-  Example make_chat(const Record& record) const { return make_chat(record, options_.train_on); }
+  std::vector<Example> make_chat(const Record& record, TrainOn train_on) const {
+    const ModelChat& chat = chat_for(record);
+    std::vector<Example> examples;
+    if (train_on == TrainOn::all) return {make_whole_chat(chat, record)};
+    for (const TrainingChat& part : render_for_training(chat.chat_template, record.messages, chat.tokens,
+                                                        record.variables, record.prompt_messages)) {
+      const Encoding encoding = encode(part.text, part.contents);
+      Example example{encoding.ids, std::vector<std::int32_t>(encoding.ids.size(), ignored_label)};
+      for_each_trained_token(part, encoding, *tokenizer_, [&](std::size_t i) { example.labels[i] = example.ids[i]; });
+      examples.push_back(std::move(example));
+    }
+    return examples;
+  }
 
-  Example make_chat(const Record& record, TrainOn train_on) const {
-    const ModelChat& chat = need_chat();
-    if (train_on == TrainOn::all) {
-      const RenderedChat whole = chat.chat_template.render(record.messages, chat.tokens, false);
+  /// All of a conversation is trained on, except for messages that say they are not.
+  Example make_whole_chat(const ModelChat& chat, const Record& record) const {
+    std::vector<Message> messages = record.messages;
+    const auto left_out = [](const Message& message) { return message.trained == false; };
+    if (std::none_of(messages.begin(), messages.end(), left_out)) {
+      const RenderedChat whole = chat.chat_template.render(messages, chat.tokens, false, record.variables);
       std::vector<std::int32_t> ids = encode(whole.text, whole.contents).ids;
       return {ids, ids};
     }
-    const TrainingChat whole = render_for_training(chat.chat_template, record.messages, chat.tokens);
-    Encoding encoding = encode(whole.text, whole.contents);
-    Example example{std::move(encoding.ids), {}};
-    example.labels.assign(example.ids.size(), ignored_label);
-    std::size_t token = 0, reply = 0;  // of the text; of the conversation, and of whole.trained
-    for (std::size_t i = 0; i < record.messages.size(); ++i) {
-      if (record.messages[i].role != "assistant") continue;
-      const ByteRange range = whole.trained[reply++];
-      if (i < record.prompt_messages) continue;
-      for (; token < example.ids.size() && encoding.offsets[token].begin < range.end; ++token) {
-        const ByteRange bytes = encoding.offsets[token];
-        if (bytes.begin >= range.begin && bytes.begin < bytes.end) example.labels[token] = example.ids[token];
-      }
-    }
+    for (Message& message : messages) message.trained = left_out(message);
+    const auto parts = render_for_training(chat.chat_template, messages, chat.tokens, record.variables);
+    expects<FormatError>(parts.front().whole,
+                         "a message that is not trained on can't be told from the rest of the conversation; train on "
+                         "completions, not on all");
+    const Encoding encoding = encode(parts.front().text, parts.front().contents);
+    Example example{encoding.ids, encoding.ids};
+    for_each_trained_token(parts.front(), encoding, *tokenizer_,
+                           [&](std::size_t i) { example.labels[i] = ignored_label; });
     return example;
   }
 

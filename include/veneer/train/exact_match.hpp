@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "veneer/nn/generate.hpp"
+#include "veneer/text/chat_folder.hpp"
 #include "veneer/text/examples.hpp"
 #include "veneer/text/stream_decoder.hpp"
 #include "veneer/text/tokenizer.hpp"
@@ -60,9 +61,8 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
   making.add_eos = false;
   const ExampleMaker maker(&tokenizer, making);
   std::vector<std::int32_t> stop = options.stop;
-  const std::string_view end_of_turn =
-      making.chat ? making.chat->chat_template.end_of_turn(making.chat->tokens) : std::string_view();
-  if (const auto id = tokenizer.id(end_of_turn)) stop.push_back(*id);
+  const ReplyEnd end_of_turn = making.chat ? reply_end(*making.chat, tokenizer) : ReplyEnd{};
+  if (end_of_turn.id) stop.push_back(*end_of_turn.id);
   for (std::size_t begin = 0; begin < records.size(); begin += options.batch) {
     std::vector<std::vector<std::int32_t>> prompts;
     const std::size_t end = std::min(records.size(), begin + options.batch);
@@ -83,7 +83,7 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
       const std::string found = tokenizer.decode(made[i - begin], true);
       const std::size_t reply = record.last_reply();
       all.push_back({reply == 0 ? "" : record.messages[reply - 1].content,
-                     detail::until(maker.reply(record), end_of_turn), detail::until(found, end_of_turn)});
+                     detail::until(maker.reply(record), end_of_turn.text), detail::until(found, end_of_turn.text)});
     }
   }
   return all;

@@ -86,8 +86,8 @@ class DataOrder {
   /// New lines that a batch takes; the rest is replayed.
   index_t fresh_per_batch() const { return batch_ - replayed_; }
 
-  /// The lines of a micro-batch, counted from 0 over the whole run. The last batch of a run takes the new lines that are
-  /// left, and replayed ones in proportion; batches after it are empty.
+  /// The lines of a micro-batch, counted from 0 over the whole run. The last batch of a run takes the new lines that
+  /// are left, and replayed ones in proportion; batches after it are empty.
   std::vector<Pick> batch(index_t number) {
     const index_t full = fresh_per_batch(), begin = number * full;
     const index_t fresh = total_ == 0 ? full : std::clamp<index_t>(total_ - begin, 0, full);

@@ -6,13 +6,16 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unistd.h>
 
 #include <sys/mman.h>
 
+#include "veneer/io/json.hpp"
 #include "veneer/io/utf8.hpp"
 #include "veneer/text/dataset.hpp"
+#include "veneer/text/line_reader.hpp"
 
 #include "fuzz/must.hpp"
 #include "fuzz/reader.hpp"
@@ -46,9 +49,21 @@ class MemoryFile {
 inline Reader dataset_reader(const Sources& sources) {
   Reader reader{files_of(sources.data / "text" / "datasets" / "bad", 2048), {}, {}, reason_of<DatasetError>};
   favour(reader.corpus, files_of(sources.data / "text" / "datasets" / "ok", 2048));
-  reader.words = {"text", "prompt",    "completion", "messages",  "conversations", "instruction", "output", "input",
-                  "role", "content",   "user",       "assistant", "system",        "from",        "value",  "human",
-                  "gpt",  "input_ids", "labels",     "-100",      "null",          "true",        "[1,2]",  "\n"};
+  LineReader recorded(sources.data / "text" / "chat" / "tools.jsonl");
+  while (const std::optional<Line> line = recorded.next())
+    reader.corpus.push_back(parse_json(line->text, "tools.jsonl").at("record").dump() + "\n");
+  reader.corpus.push_back(
+      R"({"system": "s", "tools": "[{\"name\": \"f\"}]", "conversations": [{"from": "human", "value": "a"},)"
+      R"( {"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"},)"
+      R"( {"from": "observation", "value": "b"}]})");
+  reader.corpus.push_back(R"({"instruction": "a", "output": "b", "system": "s", "history": [["c", "d"]]})");
+  reader.words = {
+      "text",       "prompt", "completion", "messages",  "conversations", "instruction", "output",
+      "input",      "role",   "content",    "user",      "assistant",     "system",      "from",
+      "value",      "human",  "gpt",        "input_ids", "labels",        "-100",        "null",
+      "true",       "[1,2]",  "\n",         "weight",    "train",         "loss",        "tools",
+      "tool_calls", "tool",   "documents",  "history",   "function_call", "observation", "chat_template_kwargs",
+      "arguments",  "name",   "type",       "0",         "false"};
   auto file = std::make_shared<MemoryFile>();
   reader.read = [file](const std::string& bytes) {
     file->write(bytes);
@@ -59,6 +74,10 @@ inline Reader dataset_reader(const Sources& sources) {
       must(record.line > line, "records out of order");
       must(!find_invalid_utf8(record.prompt) && !find_invalid_utf8(record.text), "text that is not UTF-8");
       must(record.labels.size() == record.ids.size(), "as many labels as ids");
+      for (const Message& message : record.messages) {
+        must(!find_invalid_utf8(message.content), "a message that is not UTF-8");
+        must(message.whole.is_null() || message.whole.at("role") == message.role, "a message with two roles");
+      }
     }
   };
   return reader;

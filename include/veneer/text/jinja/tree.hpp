@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file tree.hpp
+/// The syntax tree of a template. Names are interned: a node holds the index of a name in `Tree::names`.
+///
+/// Which names a frame (the template, a loop body, a macro, ...) assigns before it reads them decides what reading means
+/// before the assignment is executed: undefined, not the variable of the same name outside. jinja2 decides so when it
+/// compiles; `hidden` lists these names. resolve.hpp computes them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "veneer/text/jinja/runtime.hpp"
+#include "veneer/text/jinja/value.hpp"
+
+namespace veneer::jinja {
+
+enum class NodeKind {
+  // expressions
+  constant,
+  name,
+  tuple,
+  list,
+  dict,
+  attribute,
+  item,
+  slice,
+  call,
+  filter,
+  test,
+  negate,
+  plus,
+  minus,
+  binary,
+  both,
+  either,
+  compare,
+  concat,
+  condition,
+  // assignment targets besides names and tuples
+  space_attribute,
+  // statements
+  output,
+  data,
+  set,
+  set_block,
+  for_loop,
+  if_else,
+  macro,
+  call_block,
+  filter_block,
+  with,
+  scope,
+  generation,
+  break_loop,
+  continue_loop,
+};
+
+struct Node;
+using NodePointer = std::unique_ptr<Node>;
+using Body = std::vector<NodePointer>;
+
+/// A keyword argument or a `**` argument (name is empty).
+struct Keyword {
+  std::string name;
+  NodePointer value;
+};
+
+struct CallArguments {
+  Body positional;
+  std::vector<Keyword> named;
+  NodePointer sequence, mapping;  // *args and **kwargs, or null
+};
+
+/// One node for all kinds. What the members hold is listed where each kind is parsed.
+struct Node {
+  NodeKind kind;
+  std::size_t line;
+  std::size_t height = 1;  // of the tree below
+  std::size_t name = 0;    // index of a name
+  std::string text;        // operator, attribute, filter, test, data
+  Value value{};           // constant
+  Body children{};
+  Body body{}, otherwise{};
+  CallArguments arguments{};
+  std::vector<std::size_t> parameters{};  // names of macro and call block
+  std::vector<std::size_t> hidden{};      // of the frame that this node opens: see above
+  std::vector<std::size_t> hidden_otherwise{};
+  bool flag = false;   // a recursive loop; a negated test; a macro that reads caller
+  bool flag2 = false;  // a macro that reads kwargs
+  bool flag3 = false;  // a macro that reads varargs
+};
+
+struct Names {
+  std::vector<std::string> texts;
+  std::unordered_map<std::string, std::size_t> indices;
+
+  std::size_t operator()(const std::string& text) {
+    const auto [entry, is_new] = indices.emplace(text, texts.size());
+    if (is_new) texts.push_back(text);
+    return entry->second;
+  }
+  std::size_t find(const std::string& text) const {
+    const auto entry = indices.find(text);
+    return entry == indices.end() ? std::string::npos : entry->second;
+  }
+};
+
+struct Tree {
+  Body body;
+  Names names;
+  std::vector<std::size_t> hidden;  // of the template itself
+  bool has_generation = false;
+};
+
+}  // namespace veneer::jinja
