@@ -59,7 +59,7 @@ class TokenRows {
   std::pair<std::vector<std::int32_t>, std::vector<std::int32_t>> places(const std::vector<std::int32_t>& text) const {
     std::vector<std::int32_t> positions, rows;
     for (std::size_t i = 0; i < text.size(); ++i) {
-      const auto found = places_->find(text[i]);
+      const auto found = places_->find(text[i] < 0 ? ~text[i] : text[i]);  // gather.hpp: ~id has no gradient
       if (found == places_->end()) continue;
       positions.push_back(static_cast<std::int32_t>(i));
       rows.push_back(found->second);

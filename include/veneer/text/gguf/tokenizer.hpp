@@ -22,7 +22,7 @@
 
 #include "veneer/io/file.hpp"
 #include "veneer/io/gguf/types.hpp"
-#include "veneer/text/chat_template.hpp"
+#include "veneer/text/chat_folder.hpp"
 #include "veneer/text/gguf/pieces.hpp"
 #include "veneer/text/gguf/pre_tokenizer.hpp"
 #include "veneer/text/tokenizer.hpp"
@@ -204,13 +204,6 @@ inline void append_special_ids(GgufTokenizer& out, const Tokenizer& tokenizer, c
   out.keys.push_back({"tokenizer.ggml.add_eos_token", !suffix.empty()});
 }
 
-/// The chat template of a folder as text, or nothing.
-inline std::optional<std::string> chat_template_text(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "chat_template.jinja";
-  if (std::filesystem::exists(file)) return read_text(file, settings_limit);
-  return find_chat_template(folder / "tokenizer_config.json");
-}
-
 }  // namespace detail
 
 /// \param rows   of the embedding: llama.cpp wants as many tokens
@@ -252,7 +245,7 @@ inline GgufTokenizer gguf_tokenizer(const std::filesystem::path& folder, std::si
   out.keys.push_back({"tokenizer.ggml.tokens", std::move(tokens->texts)});
   out.keys.push_back({"tokenizer.ggml.token_type", std::move(tokens->types)});
   detail::append_special_ids(out, tokenizer, stops, where);
-  out.chat_template = detail::chat_template_text(folder);
+  out.chat_template = detail::find_templates(folder).plain;
   if (out.chat_template) out.keys.push_back({"tokenizer.chat_template", *out.chat_template});
   return out;
 }
