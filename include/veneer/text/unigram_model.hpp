@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unigram_model.hpp
-/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one token
-/// per run, or its bytes as <0x00> to <0xFF>.
+/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one
+/// token per run, or its bytes as <0x00> to <0xFF>.
 #pragma once
 
 #include <algorithm>
