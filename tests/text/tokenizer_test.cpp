@@ -298,11 +298,6 @@ TEST_CASE("offsets cover what is normalized and marked", "[text]") {
   CHECK(encoding.ids == tokenizer.encode("ex e", bare));
   CHECK(encoding.offsets.front().begin == 0);
   CHECK(encoding.offsets.back().end == text.size());
-  std::size_t covered = 0;
-  for (const ByteRange& range : encoding.offsets) {
-    CHECK(range.begin <= covered);
-    covered = range.end;
-  }
 }
 
 TEST_CASE("malformed tokenizers are refused for the right reason", "[text]") {

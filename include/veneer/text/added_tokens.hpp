@@ -75,10 +75,10 @@ class AddedTokenSet {
       std::size_t begin = at;
       std::size_t end = at + match.length;
       at = end;  // a token that does not count still hides those inside it
-      if (begin < done) continue;  // white space that the token before took
       if (token.special && !takes(begin, end)) continue;
       if (token.single_word && !stands_alone(text, begin, end)) continue;
-      if (token.lstrip) {
+      if (token.lstrip) {  // white space that the token before took is not taken again
+        begin = std::max(begin, done);
         while (begin > done && is_white_space(code_point_before(text, begin).value)) {
           begin -= code_point_before(text, begin).length;
         }
@@ -86,6 +86,7 @@ class AddedTokenSet {
       if (token.rstrip) {
         while (end < text.size() && is_white_space(decode_utf8(text, end).value)) end += decode_utf8(text, end).length;
       }
+      if (begin >= end) continue;
       if (begin > done) emit(text.substr(done, begin - done), static_cast<const AddedToken*>(nullptr));
       emit(text.substr(begin, end - begin), &token);
       done = end;

@@ -233,8 +233,8 @@ class BpeModel {
       Scratch::Symbol& left = symbols[position];
       if (left.id < 0 || left.next == Scratch::none) continue;
       Scratch::Symbol& right = symbols[left.next];
-      // Either symbol may have been joined to another since the pair was proposed. As in tokenizers, the place keeps its
-      // turn if what is there now makes the same token.
+      // Either symbol may have been joined to another since the pair was proposed. As in tokenizers, the place keeps
+      // its turn if what is there now makes the same token.
       const detail::MergeTable::Merge* const found = merges_.find(left.id, right.id);
       if (found == nullptr || found->result != merges_.result(static_cast<std::size_t>(best >> 32))) continue;
       left.id = found->result;

@@ -12,10 +12,11 @@
 ///     LeadingMark        as sentencepiece has it: the "▁" that was put in front of the text is taken away
 ///     JoinBySpaces       what happens without a decoder
 ///
-/// Tokens come one at a time. A token may itself come in parts, where the whole text is one: `push(part, last, next)` and
-/// `finish(next)` call `next(part, last)`. Bytes need not be whole characters. In a whole text ill-formed parts become
-/// U+FFFD: of bytes that were joined one for each maximal part (Unicode 15.0, section 3.9), of a run of byte tokens one
-/// for each byte, or, as Hugging Face's decoder does, for all bytes of a run that is not UTF-8 from end to end.
+/// Tokens come one at a time. A token may itself come in parts, where the whole text is one: `push(part, last, next)`
+/// and `finish(next)` call `next(part, last)`. Bytes need not be whole characters. In a whole text ill-formed parts
+/// become U+FFFD: of bytes that were joined one for each maximal part (Unicode 15.0, section 3.9), of a run of byte
+/// tokens one for each byte, or, as Hugging Face's decoder does, for all bytes of a run that is not UTF-8 as a
+/// whole.
 ///
 /// Eagerly, for text that is printed as it comes, only half a character waits for its rest. A run of bytes that turns
 /// out to be ill-formed was then printed up to that place, and shows fewer U+FFFD than the whole text would.

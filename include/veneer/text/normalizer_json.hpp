@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file normalizer_json.hpp
-/// Reads the `normalizer` of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend, Replace, or
-/// a Sequence of them.
+/// Reads the `normalizer` of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend, Replace,
+/// or a Sequence of them.
 #pragma once
 
 #include <string>

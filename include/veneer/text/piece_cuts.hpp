@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file piece_cuts.hpp
-/// Where a text over characters can be cut before it is encoded without any merge missing its chance: before a "▁" whose
-/// left neighbour never stands before one inside a token. Nearly all vocabularies let none but "▁" itself stand there, so
-/// that a text falls into words.
+/// Where a text over characters can be cut before it is encoded without any merge missing its chance: before a "▁"
+/// whose left neighbour never stands before one inside a token. Nearly all vocabularies let none but "▁" itself stand
+/// there, so that a text falls into words.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +22,9 @@ class PieceCuts {
  public:
   PieceCuts() = default;
 
-  /// `joins`: the characters that some merge joins to a "▁" after them. `known_space`: whether "▁" is a token, without
-  /// which nothing can be cut. `droppable`: the symbols, where a character that is none of them is dropped, so that the
-  /// one before it is the neighbour of a "▁".
+  /// `joins`: the characters that some merge joins to a "▁" after them. `known_space`: whether "▁" is a token,
+  /// without which nothing can be cut. `droppable`: the symbols, where a character that is none of them is dropped, so
+  /// that the one before it is the neighbour of a "▁".
   PieceCuts(std::vector<char32_t> joins, bool known_space, std::optional<BpeSymbols> droppable = std::nullopt)
       : joins_(std::move(joins)), known_space_(known_space), droppable_(std::move(droppable)) {
     std::sort(joins_.begin(), joins_.end());

@@ -30,8 +30,8 @@
 
 namespace veneer {
 
-/// A part of a text, and the place in the original of each of its bytes; null where `text` is a part of the original, or
-/// where no places are kept.
+/// A part of a text, and the place in the original of each of its bytes; null where `text` is a part of the original,
+/// or where no places are kept.
 struct TextPiece {
   std::string_view text;
   const ByteRange* origin = nullptr;

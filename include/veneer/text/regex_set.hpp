@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_set.hpp
-/// Sets of characters, written as PCRE2 has to read them: properties, POSIX brackets, shorthands, and classes made of them.
+/// Sets of characters, written as PCRE2 has to read them: properties, POSIX brackets, and classes made
+/// of them, shorthands too.
 ///
 ///     \s              [\x{9}-\x{d}\x{20}\x{85}...]      White_Space: PCRE2's own \s takes U+180E too
 ///     \w              Alphabetic, M, Nd, Pc             Unicode Technical Standard 18, annex C

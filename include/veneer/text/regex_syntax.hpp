@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_syntax.hpp
-/// Translates a regular expression of Oniguruma (its own syntax, UTF-8, Unicode 16), which tokenizers are written in, to
-/// one of PCRE2 (Unicode 14) that matches the same text.
+/// Translates a regular expression of Oniguruma (its own syntax, UTF-8, Unicode 16), which tokenizers are written in,
+/// to one of PCRE2 (Unicode 14) that matches the same text.
 ///
 ///     Oniguruma                             PCRE2
 ///     (?m)                                  (?s)         and ^ and $ are always at lines
@@ -11,8 +11,8 @@
 ///     \p{^L} \p{Han} [[:alpha:]] \w         see regex_class.hpp: PCRE2 means other characters by the same names
 ///     [a[bc]] [a-z&&[^b]]                   classes in classes
 ///
-/// What has no translation is refused with its offset: absence operators, callouts, \y, lookbehind of varying length. In
-/// case-insensitive parts a character is not compared with several ("ß" with "ss").
+/// What has no translation is refused with its offset: absence operators, callouts, \y, lookbehind of varying length.
+/// In case-insensitive parts a character is not compared with several ("ß" with "ss").
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file text_pattern.hpp
-/// What the components of a tokenizer look for in a text: a string or a regular expression; and what splitting does with
-/// what was found.
+/// What the components of a tokenizer look for in a text: a string or a regular expression; and what splitting does
+/// with what was found.
 ///
 ///     "a-b--c", "-"     removed                a b c
 ///                       isolated               a - b - - c

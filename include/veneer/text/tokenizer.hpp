@@ -49,7 +49,8 @@ class Tokenizer {
  public:
   /// Reads `tokenizer.json`, else `tokenizer.model`, and the names of special tokens from `tokenizer_config.json` and
   /// `special_tokens_map.json`. Tokens that these and `added_tokens.json` declare are added to those of a
-  /// `tokenizer.json`: see declared_tokens.hpp. Throws `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
+  /// `tokenizer.json`: see declared_tokens.hpp. Throws `TokenizerError` with a reason and a key, `FormatError`,
+  /// `IoError`.
   static Tokenizer from_folder(const std::filesystem::path& folder) {
     const std::filesystem::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";
     const SpecialTokens special = read_special_tokens(folder);

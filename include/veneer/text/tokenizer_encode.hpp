@@ -4,8 +4,8 @@
 ///
 ///     text -> added tokens of the raw text -> normalizers -> added tokens of that -> pre-tokenizers -> words -> ids
 ///
-/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again after each. Words
-/// over characters are cut further, between places that no merge reaches across.
+/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again after each.
+/// Words over characters are cut further, between places that no merge reaches across.
 ///
 /// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character
 /// overlap.

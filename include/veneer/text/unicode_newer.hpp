@@ -2,7 +2,8 @@
 /// \file unicode_newer.hpp
 /// Characters that Unicode 15 and 16 assigned, with their general category (Unicode 16.0, UnicodeData.txt).
 ///
-/// PCRE2 10.42 has the tables of Unicode 14 and utf8proc 2.8 those of Unicode 15; vocabularies are made with newer ones.
+/// PCRE2 10.42 has the tables of Unicode 14 and utf8proc 2.8 those of Unicode 15; vocabularies are made
+/// with newer ones.
 #pragma once
 
 #include <algorithm>

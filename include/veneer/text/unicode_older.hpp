@@ -2,8 +2,8 @@
 /// \file unicode_older.hpp
 /// Combining marks and punctuation by older tables than those of utf8proc (Unicode 15).
 ///
-/// The tokenizers library strips accents by the tables of Unicode 9 and finds punctuation by those of Unicode 8; case is
-/// mapped by Unicode 17. Vocabularies were made with these, so what changed since is undone here.
+/// The tokenizers library strips accents by the tables of Unicode 9 and finds punctuation by those of Unicode 8; case
+/// is mapped by Unicode 17. Vocabularies were made with these, so what changed since is undone here.
 #pragma once
 
 #include <array>

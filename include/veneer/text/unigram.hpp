@@ -7,8 +7,8 @@
 /// Kudo, "Subword Regularization", arXiv:1804.10959, section 3.1; found from left to right (Viterbi).
 ///
 /// Of equally good ways the one stays that was found first. Sums are from the left: in float32, as the newest
-/// sentencepiece (0.2.3) has it, or in float64, as the tokenizers library has it. Versions before 0.2.2 compared a double with a float, and fell on one of the ways by
-/// its rounding: runs of spaces or dots came out in another order.
+/// sentencepiece (0.2.3) has it, or in float64, as the tokenizers library has it. Versions before 0.2.2 compared a
+/// double with a float, and fell on one of the ways by its rounding: runs of spaces or dots came out in another order.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unigram_model.hpp
-/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one token
-/// per run, or its bytes as <0x00> to <0xFF>.
+/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one
+/// token per run, or its bytes as <0x00> to <0xFF>.
 #pragma once
 
 #include <algorithm>
@@ -99,7 +99,7 @@ class UnigramModel {
     const auto byte_id = [&](char byte) { return byte_tokens_[static_cast<unsigned char>(byte)]; };
     if (const auto whole = vocabulary_.id(text)) return emit(*whole, run);
     if (byte_fallback_ && std::none_of(text.begin(), text.end(), [&](char byte) { return byte_id(byte) == none; })) {
-      for (std::size_t i = 0; i < text.size(); ++i) emit(byte_id(text[i]), ByteRange{run.begin + i, run.begin + i + 1});
+      for (const char byte : text) emit(byte_id(byte), run);  // as in tokenizers, each covers the whole run
       return;
     }
     expects(unknown_.has_value(),
