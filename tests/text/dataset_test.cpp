@@ -277,19 +277,17 @@ TEST_CASE("calls of tools, parts of text and keys for the template are kept", "[
 }
 
 TEST_CASE("ShareGPT's system, tools, calls and observations become messages", "[text]") {
-  const Record record = record_of(
-      R"({"system": "Be brief.", "tools": "[{\"name\": \"tide\", \"parameters\": {}}]", "conversations": [)"
-      R"({"from": "human", "value": "tide?"}, {"from": "function_call", "value":)"
-      R"( "{\"name\": \"tide\", \"arguments\": {\"port\": \"B\"}}"},)"
-      R"( {"from": "observation", "value": "12:00"}, {"from": "gpt", "value": "noon"}]})");
+  const Record record =
+      record_of(R"({"system": "Be brief.", "tools": "[{\"name\": \"tide\", \"parameters\": {}}]", "conversations": [)"
+                R"({"from": "human", "value": "tide?"}, {"from": "function_call", "value":)"
+                R"( "{\"name\": \"tide\", \"arguments\": {\"port\": \"B\"}}"},)"
+                R"( {"from": "observation", "value": "12:00"}, {"from": "gpt", "value": "noon"}]})");
   REQUIRE(record.messages.size() == 5);
   CHECK(record.messages[0] == Message{"system", "Be brief."});
   CHECK(record.messages[2].role == "assistant");
   CHECK(record.messages[2].is_trained());
-  CHECK(
-      record.messages[2].whole.dump() ==
-        R"({"role":"assistant","content":"","tool_calls":[{"type":"function",)"
-        R"("function":{"name":"tide","arguments":{"port":"B"}}}]})");
+  CHECK(record.messages[2].whole.dump() == R"({"role":"assistant","content":"","tool_calls":[{"type":"function",)"
+                                           R"("function":{"name":"tide","arguments":{"port":"B"}}}]})");
   CHECK(record.messages[3] == Message{"tool", "12:00"});
   CHECK(record.variables.tools.dump() == R"([{"type":"function","function":{"name":"tide","parameters":{}}}])");
   CHECK(refused(R"({"conversations": [{"from": "function_call", "value": "not JSON"}]})") ==

@@ -63,6 +63,7 @@ class ChatMask {
         return {std::move(one)};
       }
     }
+    check_work();
     for (const std::size_t i : chosen_) {
       const std::optional<ByteRange> range = range_in(one.text, i);
       if (!range) return apart();
@@ -90,7 +91,7 @@ class ChatMask {
   }
 
   /// The bytes of message i, if the beginnings with and without it are beginnings of `text`.
-  std::optional<ByteRange> range_in(const std::string& text, std::size_t i) {
+  std::optional<ByteRange> range_in(const std::string& text, std::size_t i) const {
     const bool reply = messages_[i].role == "assistant";
     if (i == 0 && reply) fail(i, "the conversation before it is empty, and does not render");
     const auto begin = i == 0 ? std::optional<std::size_t>(0) : prefix(text, i, reply);
@@ -100,7 +101,7 @@ class ChatMask {
   }
 
   /// How long the first `count` messages are as text, if `text` begins with them.
-  std::optional<std::size_t> prefix(const std::string& text, std::size_t count, bool generation_prompt) {
+  std::optional<std::size_t> prefix(const std::string& text, std::size_t count, bool generation_prompt) const {
     if (count == messages_.size() && !generation_prompt) return text.size();
     const std::string made = beginning(count, generation_prompt).text;
     std::string_view compared = made;
@@ -110,17 +111,20 @@ class ChatMask {
     return text.starts_with(compared) ? std::optional(compared.size()) : std::nullopt;
   }
 
-  RenderedChat beginning(std::size_t count, bool generation_prompt) {
-    work_ += count;
-    if (work_ > work_limit) {
-      throw ChatError("chat template " + chat_.name() + ": the conversation has " + std::to_string(messages_.size()) +
-                      " messages: too many to find out what of it is trained on; cut it into several");
-    }
+  RenderedChat beginning(std::size_t count, bool generation_prompt) const {
     return chat_.render(messages_.first(count), tokens_, generation_prompt, variables_);
   }
 
+  void check_work() const {
+    std::size_t work = 0;
+    for (const std::size_t i : chosen_) work += 2 * i + 1;
+    if (work <= work_limit) return;
+    throw ChatError("chat template " + chat_.name() + ": the conversation has " + std::to_string(messages_.size()) +
+                    " messages: too many to find out what of it is trained on; cut it into several");
+  }
+
   /// Each message as a text of its own.
-  std::vector<TrainingChat> apart() {
+  std::vector<TrainingChat> apart() const {
     std::vector<TrainingChat> all;
     for (const std::size_t i : chosen_) {
       const bool reply = messages_[i].role == "assistant";
@@ -152,7 +156,6 @@ class ChatMask {
   const ChatTokens& tokens_;
   const ChatVariables& variables_;
   std::vector<std::size_t> chosen_;  // the messages that are trained on
-  std::size_t work_ = 0;             // messages that were rendered in beginnings
 };
 
 }  // namespace detail
