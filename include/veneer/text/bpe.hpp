@@ -236,7 +236,9 @@ class BpeModel {
       // Either symbol may have been joined to another since the pair was proposed. As in tokenizers, the place keeps
       // its turn if what is there now makes the same token.
       const detail::MergeTable::Merge* const found = merges_.find(left.id, right.id);
-      if (found == nullptr || found->result != merges_.result(static_cast<std::size_t>(best >> 32))) continue;
+      const auto rank = static_cast<std::size_t>(best >> 32);
+      if (found == nullptr) continue;
+      if (static_cast<std::size_t>(found->rank) != rank && found->result != merges_.result(rank)) continue;
       left.id = found->result;
       if (places != nullptr) join((*places)[position], (*places)[left.next]);
       left.next = right.next;

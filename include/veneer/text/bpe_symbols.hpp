@@ -103,6 +103,11 @@ class BpeSymbols {
   /// Calls `emit(id, bytes)` for the symbols of a word, which is UTF-8 unless they are bytes.
   template <class Emit>
   void cut(std::string_view word, const Emit& emit) const {
+    if (bytes() && !gaps_) {
+      for (std::size_t at = 0; at < word.size(); ++at)
+        emit(byte_ids_[static_cast<unsigned char>(word[at])], ByteRange{at, at + 1});
+      return;
+    }
     Run<Emit> run{*this, emit, std::nullopt};
     if (bytes()) {
       for (std::size_t at = 0; at < word.size(); ++at) {

@@ -46,9 +46,9 @@ class WholeToken {
  public:
   /// The token, once its last part is there.
   std::optional<std::string_view> add(std::string_view part, bool last) {
+    if (fresh_ && last) return part;
     if (fresh_) held_.clear();
     fresh_ = last;
-    if (last && held_.empty()) return part;
     held_.append(part);
     return last ? std::optional<std::string_view>(held_) : std::nullopt;
   }
@@ -205,11 +205,12 @@ class Replace {
 
   template <class Next>
   void push(std::string_view part, bool last, const Next& next) {
-    std::string text;
     if (parts_do_) {
-      detail::replace_all(text, part, *std::get_if<std::string>(&pattern_), content_);
-      return next(text, last);
+      text_.clear();
+      detail::replace_all(text_, part, *std::get_if<std::string>(&pattern_), content_);
+      return next(text_, last);
     }
+    std::string text;
     const auto token = whole_.add(part, last);
     if (!token) return;
     if (!token->empty()) {
@@ -232,6 +233,7 @@ class Replace {
 
   TextPattern pattern_;
   std::string content_;
+  std::string text_;  // of one part
   bool parts_do_;
   detail::WholeToken whole_;
 };

@@ -29,19 +29,22 @@ struct TextPipeline {
            std::holds_alternative<normalizers::MarkSpaces>(normalizers.front());
   }
 
-  /// Whether a pre-tokenizer asks where in the original a piece begins.
+  /// Whether a pre-tokenizer asks where in the original a piece begins, and gets text that is not the original.
   bool needs_places() const {
-    return std::any_of(pre_tokenizers.begin(), pre_tokenizers.end(), [](const PreTokenizer& step) {
+    bool changed = !normalizers.empty();
+    for (const PreTokenizer& step : this->pre_tokenizers) {
       const auto* const metaspace = std::get_if<pre_tokenizers::Metaspace>(&step);
-      return metaspace != nullptr && metaspace->prefix == PiecePrefix::first_unless_there;
-    });
+      if (metaspace != nullptr && metaspace->prefix == PiecePrefix::first_unless_there && changed) return true;
+      changed = changed || metaspace != nullptr || std::holds_alternative<pre_tokenizers::ByteLevel>(step);
+    }
+    return false;
   }
 
-  /// Whether texts are cut by bytes, written as characters or not.
+  /// Whether the model sees bytes, written as characters or not.
   bool byte_level() const {
-    return std::any_of(pre_tokenizers.begin(), pre_tokenizers.end(), [](const PreTokenizer& step) {
-      return std::holds_alternative<pre_tokenizers::ByteLevel>(step);
-    });
+    return bytes || std::any_of(pre_tokenizers.begin(), pre_tokenizers.end(), [](const PreTokenizer& step) {
+             return std::holds_alternative<pre_tokenizers::ByteLevel>(step);
+           });
   }
 };
 
@@ -56,6 +59,7 @@ inline TextPipeline read_pipeline(const TokenizerFile& file, bool takes_bytes) {
     if (auto* const last = std::get_if<pre_tokenizers::ByteLevel>(&steps.back())) {
       last->writes_characters = false;
       pipeline.bytes = true;
+      if (!last->prefix_space && !last->expression) steps.pop_back();  // nothing is left for it to do
     }
   }
   // Gemma splits at spaces, of which the normalizer has left none.

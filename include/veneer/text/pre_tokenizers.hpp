@@ -78,6 +78,11 @@ struct Split {
   template <class Emit>
   void apply(const TextPiece& piece, const PieceContext& context, std::size_t, const Emit& emit) const {
     const auto put = [&](ByteRange bytes) { emit(piece.part(bytes)); };
+    if (behavior == SplitBehavior::isolated) {
+      return each_part(pattern, piece.text, context.match, [&](ByteRange part, bool) {
+        if (part.end > part.begin) put(part);
+      });
+    }
     PieceMerger merger(behavior, put);
     each_part(pattern, piece.text, context.match, [&](ByteRange part, bool is) { merger.add(part, is != invert); });
     merger.finish();

@@ -34,6 +34,16 @@ struct MatchScratch {
     pcre2_jit_stack_assign_8(context.get(), nullptr, stack.get());   // null, where there is no JIT, means the default
     pcre2_set_heap_limit_8(context.get(), std::uint32_t{64} << 10);  // KiB
   }
+
+  void set_limit(std::uint32_t limit) {
+    if (limit == limit_) return;
+    pcre2_set_match_limit_8(context.get(), limit);
+    pcre2_set_depth_limit_8(context.get(), limit);
+    limit_ = limit;
+  }
+
+ private:
+  std::uint32_t limit_ = 0;
 };
 
 /// A compiled expression; copies share it.
@@ -60,8 +70,7 @@ class Expression {
   /// The first match at or after byte `from`: PCRE2's return code, and the match in `scratch.data`. The text must be
   /// UTF-8. No more than `limit` steps back are taken from any one place.
   int match(std::string_view text, std::size_t from, std::uint32_t limit, MatchScratch& scratch) const {
-    pcre2_set_match_limit_8(scratch.context.get(), limit);
-    pcre2_set_depth_limit_8(scratch.context.get(), limit);
+    scratch.set_limit(limit);
     const auto subject = reinterpret_cast<PCRE2_SPTR8>(text.data());
     // Without the flag every call would check the whole text, and a long one would take quadratic time.
     const auto run = jit_ ? pcre2_jit_match_8 : pcre2_match_8;

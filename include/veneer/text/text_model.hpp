@@ -32,7 +32,8 @@ class TextModel {
 
   /// Appends the ids of a word, which is not empty. Throws `ArgumentError`.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
-    std::visit([&](const auto& model) { model.encode(word, scratch, out); }, model_);
+    if (const BpeModel* const bpe = std::get_if<BpeModel>(&model_)) return bpe->encode(word, scratch, out);
+    std::get_if<UnigramModel>(&model_)->encode(word, scratch, out);
   }
 
   /// The same, and the bytes of the word that each id takes.

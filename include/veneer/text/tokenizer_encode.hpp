@@ -176,7 +176,7 @@ class EncodeRun {
 
   /// One word, which over characters may be a whole text.
   void encode(const TextPiece& word) {
-    if (pipeline_.bytes) return encode_part(word);
+    if (pipeline_.bytes || word.text.size() <= WordCache::longest_word) return encode_part(word);
     state_.parts.model.cuts().cut(word.text, [&](std::string_view text) {
       const auto begin = static_cast<std::size_t>(text.data() - word.text.data());
       encode_part(word.part({begin, begin + text.size()}));
