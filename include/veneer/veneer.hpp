@@ -107,6 +107,7 @@
 #include "veneer/text/example_rows.hpp"         // IWYU pragma: export
 #include "veneer/text/example_store.hpp"        // IWYU pragma: export
 #include "veneer/text/examples.hpp"             // IWYU pragma: export
+#include "veneer/text/jinja.hpp"                // IWYU pragma: export
 #include "veneer/text/json_scan.hpp"            // IWYU pragma: export
 #include "veneer/text/line_reader.hpp"          // IWYU pragma: export
 #include "veneer/text/message.hpp"              // IWYU pragma: export

@@ -23,6 +23,7 @@
 
 #include "mutator.hpp"
 #include "readers.hpp"
+#include "template_reader.hpp"
 
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
@@ -90,8 +91,9 @@ Reader reader_named(const std::string& name) {
   if (name == "model") return model_reader(data);
   if (name == "dataset") return dataset_reader(data);
   if (name == "recipe") return recipe_reader(source);
+  if (name == "template") return template_reader<Reader>(data);
   if (name == "broken") return broken_reader();
-  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe or broken");
+  throw ArgumentError("found reader \"" + name + "\", expected tokenizer, model, dataset, recipe, template or broken");
 }
 
 /// What became of the inputs: "read", or the reason of the error.
