@@ -138,6 +138,7 @@
 #include "veneer/text/gguf/pieces.hpp"          // IWYU pragma: export
 #include "veneer/text/gguf/pre_tokenizer.hpp"   // IWYU pragma: export
 #include "veneer/text/gguf/tokenizer.hpp"       // IWYU pragma: export
+#include "veneer/text/jinja.hpp"                // IWYU pragma: export
 #include "veneer/text/json_scan.hpp"            // IWYU pragma: export
 #include "veneer/text/line_reader.hpp"          // IWYU pragma: export
 #include "veneer/text/message.hpp"              // IWYU pragma: export

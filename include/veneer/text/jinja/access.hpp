@@ -121,6 +121,7 @@ inline std::string missing_message(const Value& object, const std::string& what)
 /// `object.name`.
 inline Value get_attribute(Runtime& runtime, const Value& object, const Value& key) {
   const std::string& name = key.text().bytes;
+  if (object.is_undefined() && name.starts_with("__")) return make_undefined("names with '__' are hidden");
   Value found = find_attribute(runtime, object, name);
   if (found.is_missing()) {
     found = find_item(runtime, object, key);
