@@ -21,7 +21,7 @@ struct Tiny {
   Linear<Matrix<float, Cpu>, AnyAdapter<Cpu>> lm_head;
 
   static Context<float, Cpu> context(std::shared_ptr<const AttentionLayout> layout, index_t) {
-    return {std::move(layout), {}, {}, nullptr, {}};
+    return {std::move(layout), {}, nullptr, {}};
   }
   static void check_ids(const auto&) {}
   auto hidden(const auto& ids, const Context<float, Cpu>&) const { return model(ids); }

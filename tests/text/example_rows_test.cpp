@@ -61,7 +61,7 @@ TEST_CASE("documents are packed as the reference packs them", "[text]") {
       end_with(document, eos);
       store->add(document);
       const std::size_t cut = report.truncated, taken = report.examples;
-      maker.take(document, d, report, [&](Example example) {
+      maker.take({document}, d, report, [&](Example example) {
         example.labels.front() = ignored_label;  // of no use: nothing comes before it
         Ids attention(example.ids.size(), 1);
         attention.resize(length);

@@ -88,11 +88,11 @@ struct Context {
 
 template <class Projection, class KeyProjection, class OutputProjection, class FusedProjection, class Norm>
 struct SelfAttention {
-  Projection q_proj;                         // (heads * d, hidden)
-  KeyProjection k_proj;                      // (kv_heads * d, hidden)
-  KeyProjection v_proj;                      // (kv_heads * d, hidden)
-  OutputProjection o_proj;                   // (hidden, heads * d)
-  FusedProjection qkv_proj{.absent = true};  // ((heads + 2 * kv_heads) * d, hidden)
+  Projection q_proj;                   // (heads * d, hidden)
+  KeyProjection k_proj;                // (kv_heads * d, hidden)
+  KeyProjection v_proj;                // (kv_heads * d, hidden)
+  OutputProjection o_proj;             // (hidden, heads * d)
+  FusedProjection qkv_proj{{}, true};  // ((heads + 2 * kv_heads) * d, hidden)
   Norm q_norm{.absent = true}, k_norm{.absent = true};
   index_t heads = 1, kv_heads = 1;
   index_t window = 0;             // keys that a token sees; 0: all before it

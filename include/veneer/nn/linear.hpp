@@ -25,7 +25,6 @@ struct Linear {
   Weight weight{};                          // (out, in)
   [[no_unique_address]] Adapter adapter{};  // NoAdapter costs nothing
   [[no_unique_address]] Bias bias{};        // (out)
-  bool absent = false;                      // the model has no such layer
 
   auto operator()(const auto& x) const { return with(weight, x); }
 
@@ -40,6 +39,12 @@ struct Linear {
 
   static constexpr auto fields =
       std::tuple{field("weight", &Linear::weight), field("", &Linear::adapter), field("bias", &Linear::bias)};
+};
+
+/// A layer that a model of this type may lack.
+template <class Layer>
+struct Optional : Layer {
+  bool absent = false;
 };
 
 template <class Weight, class Adapter = NoEmbeddingAdapter>

@@ -54,8 +54,8 @@ template <LlamaExtents E, Backend B, class Format, class Adapter>
 struct LlamaBlock {
   using T = typename Format::compute;
   template <index_t Out, index_t In>
-  using Projection = Linear<typename Format::template weight<Shape<Out, In>, B>, Adapter,
-                            typename Format::template bias<Shape<Out>, B>>;
+  using Projection = Optional<Linear<typename Format::template weight<Shape<Out, In>, B>, Adapter,
+                                     typename Format::template bias<Shape<Out>, B>>>;
   using Norm = RmsNorm<typename Format::template bias<Shape<E.hidden>, B>>;
 
   Norm input_layernorm;

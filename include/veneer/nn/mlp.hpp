@@ -20,7 +20,7 @@ template <class InProjection, class OutProjection, class FusedProjection = InPro
 struct GatedMlp {
   InProjection gate_proj, up_proj;
   OutProjection down_proj;
-  FusedProjection gate_up_proj{.absent = true};
+  FusedProjection gate_up_proj{{}, true};
   Activation activation = Activation::silu;
 
   auto operator()(const auto& x) const {

@@ -119,26 +119,35 @@ auto token_values(const W& weight, const std::vector<std::int32_t>& ids, bool in
 template <class M>
 void attach_tokens(M& model, const AdapterPlan& plan, bool initialise) {
   if (plan.tokens.empty()) return;
-  using B = typename M::backend;
-  TokenRows<B, typename M::T> shared;
-  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-    using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-    using Adapter = std::conditional_t<IsEmbeddingSlot<Slot>::value, TokenEmbeddingAdapter<B, typename M::T>,
-                                       TokenHeadAdapter<B, typename M::T>>;
-    if constexpr (std::is_assignable_v<Slot&, Adapter>) {
-      const TrainedTokens* tokens = find_tokens(plan, name);
-      if (tokens != nullptr) {
-        const TokenRows<B, typename M::T> rows(tokens->ids, token_values(layer.weight, tokens->ids, initialise));
-        layer.adapter = Adapter{rows};
-        if (tokens->shared) shared = rows.borrowed();
-      } else if (kind == ModuleKind::output_head && shared.is_borrowed()) {
-        layer.adapter = Adapter{shared};
+  if constexpr (requires {
+                  typename M::backend;
+                  typename M::T;
+                }) {
+    using B = typename M::backend;
+    using T = typename M::T;
+    TokenRows<B, T> shared;
+    visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
+      using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+      using Adapter =
+          std::conditional_t<IsEmbeddingSlot<Slot>::value, TokenEmbeddingAdapter<B, T>, TokenHeadAdapter<B, T>>;
+      if constexpr (std::is_assignable_v<Slot&, Adapter>) {
+        const TrainedTokens* tokens = find_tokens(plan, name);
+        if (tokens != nullptr) {
+          const TokenRows<B, T> rows(tokens->ids, token_values(layer.weight, tokens->ids, initialise));
+          layer.adapter = Adapter{rows};
+          if (tokens->shared) shared = rows.borrowed();
+        } else if (kind == ModuleKind::output_head && shared.is_borrowed()) {
+          layer.adapter = Adapter{shared};
+        }
+      } else {
+        expects(find_tokens(plan, name) == nullptr,
+                "trainable_token_indices: the slot of " + name + " takes no adapter of tokens");
       }
-    } else {
-      expects(find_tokens(plan, name) == nullptr,
-              "trainable_token_indices: the slot of " + name + " takes no adapter of tokens");
-    }
-  });
+    });
+  } else {
+    throw ArgumentError(
+        "trainable_token_indices: the model's type names no `backend` and no `T`, which the rows of tokens need");
+  }
 }
 
 }  // namespace veneer::detail

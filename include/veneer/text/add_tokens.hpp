@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "veneer/core/shape.hpp"
 #include "veneer/io/json.hpp"
 #include "veneer/text/tokenizer.hpp"
 
