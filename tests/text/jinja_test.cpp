@@ -209,6 +209,7 @@ TEST_CASE("a template cannot use more than its limits") {
   const std::string many = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
   JinjaOptions few;
   few.steps = 100'000;
+  few.output = 1'000'000;
   CHECK(error_of(many, Json::object(), few).find("steps") != std::string::npos);
   CHECK(error_of("{{ 'x' * 1000000000 }}").find("a text of more than") != std::string::npos);
   CHECK(error_of("{{ range(1000000000) }}").find("100000 items") != std::string::npos);
@@ -217,7 +218,8 @@ TEST_CASE("a template cannot use more than its limits") {
   CHECK(error_of("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").find("nested deeper") != std::string::npos);
   CHECK(error_of("{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}")
             .find("nested deeper") != std::string::npos);
-  CHECK(error_of("{% set n = namespace(x='aaaaaaaa') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}")
+  CHECK(error_of("{% set n = namespace(x='aaaaaaaa') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+                 Json::object(), few)
             .find("text of more") != std::string::npos);
   CHECK(error_of("{% set n = namespace() %}{% set n.x = n %}{{ n }}").find("nested deeper") != std::string::npos);
   for (const char* part : {"(", "[", "{0:", "-", "not ", "a.b(", "{% if a %}", "{{ 1 if 1 else "}) {

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -143,30 +143,31 @@ inline Value get_item(Runtime& runtime, const Value& object, const Value& key) {
       missing_message(object, key.is_text() ? key.text().bytes : "element " + to_repr(runtime, key).bytes));
 }
 
-/// The indices that a slice takes from `size` items, as Python's `slice.indices` gives them.
-inline std::vector<std::size_t> slice_indices(Runtime& runtime, std::int64_t size, const Value (&parts)[3]) {
+/// The items start, start + step, ... before stop, as Python's `slice.indices` gives them.
+inline Range slice_range(Runtime& runtime, std::int64_t size, const Value (&parts)[3]) {
   std::optional<std::int64_t> given[3];
   for (std::size_t i = 0; i < 3; ++i) {
     if (parts[i].is_missing() || parts[i].is(Kind::none)) continue;
     if (!parts[i].is_integer()) runtime.fail("a slice takes integers, not " + type_name(parts[i]));
     given[i] = parts[i].integer();
   }
-  const std::int64_t step = given[2].value_or(1);
+  const std::int64_t furthest = size + 1;  // a longer step takes one item, too
+  const std::int64_t step = std::clamp(given[2].value_or(1), -furthest, furthest);
   if (step == 0) runtime.fail("the step of a slice is 0");
   const std::int64_t low = step < 0 ? -1 : 0, high = step < 0 ? size - 1 : size;
   const auto bound = [&](const std::optional<std::int64_t>& value, std::int64_t otherwise) {
     if (!value) return otherwise;
     return std::clamp(*value < 0 ? *value + size : *value, low, high);
   };
-  std::int64_t at = bound(given[0], step < 0 ? high : low);
-  const std::int64_t stop = bound(given[1], step < 0 ? low : high);
+  return {bound(given[0], step < 0 ? high : low), bound(given[1], step < 0 ? low : high), step};
+}
+
+inline std::vector<std::size_t> slice_indices(Runtime& runtime, const Range& range) {
   std::vector<std::size_t> indices;
-  while (step > 0 ? at < stop : at > stop) {
-    indices.push_back(static_cast<std::size_t>(at));
-    if (step > 0 ? step > stop - at : -(step + 1) >= at - stop) break;
-    at += step;
+  runtime.step(static_cast<std::size_t>(range.size()) / 8);
+  for (std::int64_t i = 0; i < range.size(); ++i) {
+    indices.push_back(static_cast<std::size_t>(range.start + i * range.step));
   }
-  runtime.step(indices.size() / 8);
   return indices;
 }
 
@@ -174,23 +175,18 @@ inline std::vector<std::size_t> slice_indices(Runtime& runtime, std::int64_t siz
 inline Value get_slice(Runtime& runtime, const Value& object, const Value (&parts)[3]) {
   if (object.is_undefined()) fail_undefined(runtime, object);
   const bool sliceable = object.is_text() || object.is_sequence() || object.is(Kind::range);
-  if (!sliceable) return make_undefined(missing_message(object, "slice"));
-  for (const Value& part : parts) {
-    const bool fits = part.is_missing() || part.is(Kind::none) || part.is_integer();
-    if (!fits) return make_undefined(missing_message(object, "slice"));
+  if (!sliceable) runtime.fail("a value of type " + type_name(object) + " cannot be sliced");
+  const Range slice = slice_range(runtime, length_of(object), parts);
+  if (object.is(Kind::range)) {
+    const Range& range = object.as<Range>();
+    const auto at = [&](std::int64_t index) { return range.start + index * range.step; };
+    return {Kind::range, std::make_shared<Range>(Range{at(slice.start), at(slice.stop), range.step * slice.step})};
   }
-  const auto indices = slice_indices(runtime, length_of(object), parts);
+  const auto indices = slice_indices(runtime, slice);
   if (object.is_sequence()) {
     std::vector<Value> items;
     for (const std::size_t index : indices) items.push_back(object.as<List>().items[index]);
     return make_list(runtime, std::move(items), object.kind());
-  }
-  if (object.is(Kind::range)) {
-    std::vector<Value> items;
-    const Range& range = object.as<Range>();
-    for (const std::size_t index : indices)
-      items.emplace_back(range.start + static_cast<std::int64_t>(index) * range.step);
-    return make_list(runtime, std::move(items));
   }
   const Text& text = object.text();
   const auto offsets = character_offsets(text.bytes);
