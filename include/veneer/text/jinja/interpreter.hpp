@@ -143,7 +143,7 @@ class Interpreter : public Evaluator {
     } else {
       const Node* const test = node.children[2].get();
       const Node* const target = node.children[0].get();
-      loop->pull = [this, next, test, target, scope, &node](Value& item) {
+      loop->pull = [this, next, test, target, scope](Value& item) {
         while (next(item)) {
           const ScopePointer inner = open(scope, {});
           assign(*target, item, inner);
