@@ -14,7 +14,7 @@ namespace {
 constexpr index_t hidden = 6, heads = 4, kv_heads = 2, width = 2;
 
 template <Backend B>
-using Layer = Linear<Matrix<double, B>>;
+using Layer = Optional<Linear<Matrix<double, B>>>;
 template <Backend B>
 using Attention = SelfAttention<Layer<B>, Layer<B>, Layer<B>, Layer<B>, RmsNorm<Vector<double, B>>>;
 
