@@ -6,8 +6,9 @@
 ///     const RenderedJinja out = chat.render({{"messages", messages}, {"add_generation_prompt", true}});
 ///     out.text, out.inputs (bytes that are a user's words), out.generations (bytes inside {% generation %})
 ///
-/// A template has access to its variables and nothing else. What it may use is limited: JinjaOptions. What is outside of
-/// the set (include, import, extends, block, a few filters) is an error that names it and its line.
+/// A template has access to its variables and nothing else. Steps, depth and memory are limited: JinjaOptions. Tags,
+/// filters and methods that are not supported (include, import, extends, block, a few filters) are errors that name the
+/// construct and its line.
 #pragma once
 
 #include <algorithm>

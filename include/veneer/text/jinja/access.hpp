@@ -2,7 +2,7 @@
 /// \file access.hpp
 /// `object.name`, `object[index]` and slices, with the rules of jinja2's immutable sandbox.
 ///
-/// `object.name` prefers an attribute (a method, `loop.index`) over an item, `object[index]` the item. What is not there
+/// `object.name` prefers an attribute (a method, `loop.index`) over an item, `object[index]` the item. What is missing
 /// is undefined; so is what the sandbox hides: names with a leading underscore, and methods that change their object.
 #pragma once
 
@@ -115,7 +115,7 @@ inline Value find_item(Runtime& runtime, const Value& object, const Value& key) 
 }
 
 inline std::string missing_message(const Value& object, const std::string& what) {
-  return "a " + type_name(object) + " has no '" + printable(what, 60) + "'";
+  return "a value of type " + type_name(object) + " has no '" + printable(what, 60) + "'";
 }
 
 /// `object.name`.

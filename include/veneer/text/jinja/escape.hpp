@@ -28,7 +28,8 @@ inline Text escaped(const Text& text) {
   return out;
 }
 
-/// The text with all bytes but letters, digits and `_.-~` as %XX; '/' stays, unless it is for a query, where a space is +.
+/// The text with all bytes but letters, digits and `_.-~` as %XX. '/' stays as well, except in a query, where a space
+/// becomes '+'.
 inline Text url_quoted(const Text& text, bool for_query) {
   constexpr const char* digits = "0123456789ABCDEF";
   Text out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file filters.hpp
-/// The filters by name. Those of jinja2 that are not here (random, urlize, ...) are refused by name when they are called.
+/// The filters by name. The other filters of jinja2 (random, urlize, ...) are refused by name when they are called.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file globals.hpp
-/// What can be called: range, namespace, dict, raise_exception, strftime_now, cycler and joiner are refused by name.
+/// The functions of templates: range, namespace, dict, raise_exception, strftime_now. The other functions of jinja2 are
+/// refused by name.
 #pragma once
 
 #include <cstddef>

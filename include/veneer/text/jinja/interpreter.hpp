@@ -3,7 +3,8 @@
 /// Executes the statements of a template. Names are looked up from the innermost scope outwards, then in the variables.
 ///
 /// Scopes: the template, a loop iteration, a macro, a call block, a filter block, a block set, `with`, `generation`. An
-/// assignment stays in its scope; `if` opens none. A name that its scope assigns before reading is undefined until then.
+/// assignment stays in its scope; `if` opens none. A name that its scope assigns before it reads it is undefined until
+/// the assignment is executed.
 #pragma once
 
 #include <algorithm>
@@ -180,16 +181,9 @@ class Interpreter : public Evaluator {
       if (flow == Flow::break_loop) break;
       completed = completed || flow == Flow::next;
     }
-    finish(loop);
+    loop.pull = [](Value&) { return false; };  // a loop that is kept in a namespace holds no scope
     if (completed || node.otherwise.empty()) return Flow::next;
     return execute(node.otherwise, open(scope, node.hidden_otherwise));
-  }
-
-  /// A loop that ended holds no scope any more: a template may keep the loop in a namespace.
-  static void finish(Loop& loop) {
-    std::vector<Value> rest;
-    loop.pull = [](Value&) { return false; };
-    (void)rest;
   }
 
   void assign(const Node& target, const Value& value, const ScopePointer& scope) {

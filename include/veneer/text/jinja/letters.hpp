@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file letters.hpp
-/// Upper and lower case, title case and the questions about characters, with Unicode's full mappings, as `str` has them.
+/// Upper, lower and title case and the classes of characters, with Unicode's full case mappings, as in Python's str.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utf8proc.h>
 
+#include "veneer/text/jinja/special_cases.hpp"
 #include "veneer/text/jinja/text.hpp"
 
 namespace veneer::jinja {
@@ -45,19 +46,6 @@ inline bool is_numeric(char32_t point) {
   return category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
 }
 
-/// Characters whose upper, lower or title form is several characters (Unicode, SpecialCasing.txt, without conditions).
-struct SpecialCase {
-  char32_t point;
-  const char* upper;
-  const char* title;
-};
-inline constexpr SpecialCase special_cases[] = {
-    {0xDF, "SS", "Ss"},     {0x149, "ʼN", "ʼN"},  {0x1F0, "J̌", "J̌"},    {0x390, "Ϊ́", "Ϊ́"},    {0x3B0, "Ϋ́", "Ϋ́"},
-    {0x587, "ԵՒ", "Եւ"},    {0x1E96, "H̱", "H̱"},   {0x1E97, "T̈", "T̈"},   {0x1E98, "W̊", "W̊"},   {0x1E99, "Y̊", "Y̊"},
-    {0x1E9A, "Aʾ", "Aʾ"},   {0xFB00, "FF", "Ff"}, {0xFB01, "FI", "Fi"}, {0xFB02, "FL", "Fl"}, {0xFB03, "FFI", "Ffi"},
-    {0xFB04, "FFL", "Ffl"}, {0xFB05, "ST", "St"}, {0xFB06, "ST", "St"}, {0xFB13, "ՄՆ", "Մն"}, {0xFB14, "ՄԵ", "Մե"},
-    {0xFB15, "ՄԻ", "Մի"},   {0xFB16, "ՎՆ", "Վն"}, {0xFB17, "ՄԽ", "Մխ"}};
-
 inline const SpecialCase* special_case(char32_t point) {
   for (const SpecialCase& entry : special_cases) {
     if (entry.point == point) return &entry;
@@ -65,9 +53,15 @@ inline const SpecialCase* special_case(char32_t point) {
   return nullptr;
 }
 
+inline void append_all(std::string& out, const char32_t (&points)[3]) {
+  for (const char32_t point : points) {
+    if (point != 0) append_utf8(out, point);
+  }
+}
+
 inline void append_upper(std::string& out, char32_t point) {
   if (const SpecialCase* special = special_case(point)) {
-    out += special->upper;
+    append_all(out, special->upper);
   } else {
     append_utf8(out, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(point))));
   }
@@ -75,7 +69,7 @@ inline void append_upper(std::string& out, char32_t point) {
 
 inline void append_title(std::string& out, char32_t point) {
   if (const SpecialCase* special = special_case(point)) {
-    out += special->title;
+    append_all(out, special->title);
   } else {
     append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(point))));
   }

@@ -22,7 +22,8 @@ namespace veneer::jinja {
 using Filter = Value (*)(Runtime&, const Value&, const Arguments&);
 Value call_filter(Runtime& runtime, const std::string& name, const Value& value, const Arguments& arguments);
 
-/// What the argument `attribute` of a filter takes from an item: `a.b.0` is item["a"]["b"][0]; a missing one is `otherwise`.
+/// Reads what the argument `attribute` of a filter names: `a.b.0` is item["a"]["b"][0]; where it is undefined,
+/// `otherwise`.
 class Getter {
  public:
   Getter(Runtime& runtime, const Value& attribute, Value otherwise = {})

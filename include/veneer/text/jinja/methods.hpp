@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file methods.hpp
-/// The methods of str, dict, list, tuple and range. Methods that change their object are hidden, as in jinja2's immutable
-/// sandbox; the other methods of Python that are not here are refused by name when they are called.
+/// The methods of str, dict, list, tuple and range. Methods that change their object are hidden, as in the immutable
+/// sandbox of jinja2; the other methods of Python are refused by name when they are called.
 #pragma once
 
 #include <algorithm>

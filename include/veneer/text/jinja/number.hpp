@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file number.hpp
-/// Numbers as Python reads and writes them: literals with underscores and prefixes, `int(text, base)`, `float(text)`, `repr`.
+/// Numbers as Python reads and writes them: literals with underscores and prefixes, `int(text, base)`, `float(text)`
+/// and `repr`.
 #pragma once
 
 #include <algorithm>

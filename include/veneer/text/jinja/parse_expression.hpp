@@ -5,7 +5,8 @@
 ///     a if b else c | or | and | not | == != < <= > >= in, not in | + - | ~ | * / // % | ** | unary - + |
 ///     a.b a[b] a(b) | a|filter, a is test
 ///
-/// As in jinja2, `-a|f` applies the filter to -a, `**` and `~` group from the left, and `a if b` without else is undefined.
+/// As in jinja2, `-a|f` applies the filter to -a, `**` and `~` group from the left, and `a if b` without else is
+/// undefined where b is false.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parse_statement.hpp
-/// Statements of templates. What is outside of the set (include, import, extends, block, unknown tags) is refused by name.
+/// Statements of templates. The other tags (include, import, extends, block, unknown ones) are refused by name.
 #pragma once
 
 #include <cstddef>

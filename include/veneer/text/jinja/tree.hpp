@@ -2,9 +2,9 @@
 /// \file tree.hpp
 /// The syntax tree of a template. Names are interned: a node holds the index of a name in `Tree::names`.
 ///
-/// Which names a frame (the template, a loop body, a macro, ...) assigns before it reads them decides what reading means
-/// before the assignment is executed: undefined, not the variable of the same name outside. jinja2 decides so when it
-/// compiles; `hidden` lists these names. resolve.hpp computes them.
+/// A frame (the template, a loop body, a macro, ...) may assign a name before it reads it. Until the assignment is
+/// executed such a name is undefined, even where a variable has the same name: jinja2 decides this when it compiles.
+/// `hidden` lists these names; resolve.hpp computes them.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,8 @@
 /// generators, and jinja2's Undefined, namespace, loop and callables.
 ///
 /// Values are shared and immutable, except namespaces and the position of generators. A text records which of its bytes
-/// come from the input. The nesting of a value is limited when it is made, so that destroying it cannot overflow the stack.
+/// come from the input. The nesting of a value is limited when it is made, so that its destruction cannot overflow the
+/// stack.
 #pragma once
 
 #include <cstddef>
