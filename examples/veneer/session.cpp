@@ -216,10 +216,9 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
     for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
     change = {loaded.file.config, loaded.plan, false};
     if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
-    expects(model.config.vocab_size == rows,
+    expects(loaded.vocabulary_keys.empty() && model.config.vocab_size == rows,
             flags.adapters.front() +
-                ": brings a vocabulary of another size, which plain LoRA cannot hold: export it "
-                "with --to merged");
+                ": brings an embedding or a head in full, which plain LoRA cannot hold: export it with --to merged");
     auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
     save_adapter(folded.model, out, folded.config, folded.plan);
     change = {folded.config, folded.plan, folded.rewritten};
