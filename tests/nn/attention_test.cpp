@@ -84,7 +84,8 @@ TEMPLATE_LIST_TEST_CASE("a fused projection is the three projections below one a
   const auto c = context<TestType>(AttentionLayout::packed({3, 2}), {0, 1, 2, 0, 1});
   CHECK(testing::largest_difference(fused(x, c, 0), a(x, c, 0)) < 1e-14);
   int seen = 0;
-  visit(fused, [&](const std::string& name, auto&) { seen += name == "qkv_proj" || name == "q_proj" ? 1 : 0; });
+  visit(fused,
+        [&](const std::string& name, auto&) { seen += name == "qkv_proj.weight" || name == "q_proj.weight" ? 1 : 0; });
   CHECK(seen == 1);
 }
 

@@ -3,8 +3,8 @@
 /// Llama: token ids -> logits, for Llama and the families that differ from it in options (docs/families.md), sized by a
 /// type or by a configuration read at run time.
 ///
-///   h = m embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h) / s    (Llama: m = s = 1)
-///   ids: (tokens)   h: (tokens, hidden)   logits: (tokens, vocabulary)
+///   h = m embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h) / s
+///   (Llama: m = s = 1)   ids: (tokens)   h: (tokens, hidden)   logits: (tokens, vocabulary)
 /// Sequences of a batch lie one after the other without padding between them; an AttentionLayout keeps them apart.
 /// Field names are
 /// the keys of Hugging Face checkpoints: model.layers.0.self_attn.q_proj.weight. A tied head has no weight of its own.

@@ -5,10 +5,10 @@
 /// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2. Families differ in where norms are (a norm before each part,
 /// after it, or both) and in a factor of what is added to x and to h:
 ///
-///                       before attention   after attention            before mlp                  after mlp
-///   most                input_layernorm                               post_attention_layernorm
-///   OLMo 2                                 post_attention_layernorm                               post_feedforward_layernorm
-///   Gemma 3             input_layernorm    post_attention_layernorm   pre_feedforward_layernorm   post_feedforward_layernorm
+///             before attention  after attention           before mlp                 after mlp
+///   most      input_layernorm                             post_attention_layernorm
+///   OLMo 2                      post_attention_layernorm                             post_feedforward_layernorm
+///   Gemma 3   input_layernorm   post_attention_layernorm  pre_feedforward_layernorm  post_feedforward_layernorm
 ///
 /// The extents stand in the type where the program fixes them and are `dyn` where a checkpoint brings them.
 #pragma once

@@ -256,8 +256,8 @@ inline float yarn_frequency(float power, std::size_t i, YarnRange range, double 
 
 }  // namespace detail
 
-/// Returns the frequencies of a rotary embedding, (rotary_dim / 2), in radians per position. Throws `ArgumentError` on an
-/// unknown rope type.
+/// Returns the frequencies of a rotary embedding, (rotary_dim / 2), in radians per position. Throws `ArgumentError` on
+/// an unknown rope type.
 /// \param longer  longrope: the factors of long sequences
 inline std::vector<float> inverse_frequencies(const LlamaConfig& config, const RopeConfig& rope, bool longer = false) {
   detail::check_rope(rope);

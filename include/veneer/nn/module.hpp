@@ -8,8 +8,8 @@
 ///   };
 /// The names are the keys of checkpoints: visit_parameters(model, f) calls f("layers.0.up.lora_A.weight", parameter). A
 /// vector
-/// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into. A layer
-/// with a member `absent` that is true is skipped: model families differ in which layers they have.
+/// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into. A
+/// layer with a member `absent` that is true is skipped: model families differ in which layers they have.
 #pragma once
 
 #include <string>

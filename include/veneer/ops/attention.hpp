@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attention.hpp
-/// attention(q, k, v, layout, heads, kv_heads, window, scale): causal scaled dot products with grouped heads and an optional sliding window.
+/// attention(q, k, v, layout, heads, kv_heads, window, scale): causal scaled dot products with grouped heads and an
+/// optional sliding window.
 ///
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
 ///   y_h = softmax(scale q_h k_gᵀ over the keys that a token may see) v_g,   g = h / (heads / kv_heads)

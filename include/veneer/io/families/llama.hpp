@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama.hpp
-/// Llama 1, 2 and 3, and models with their architecture (SmolLM2, TinyLlama, DeepSeek-LLM, Yi). All others differ from it.
+/// Llama 1, 2 and 3, and models with their architecture (SmolLM2, TinyLlama, DeepSeek-LLM, Yi).
 ///
 /// Source: huggingface/transformers, src/transformers/models/llama/.
 #pragma once

@@ -3,8 +3,8 @@
 /// Rows of floats as the bytes of an element type of GGUF.
 ///
 ///   F16, BF16   round to nearest even
-///   Q8_0        32 values x: d = max |x| / 127 in float, stored as half; then q = round(x * (1 / d)), int8, halves away
-///               from zero
+///   Q8_0        32 values x: d = max |x| / 127 in float, stored as half; then q = round(x * (1 / d)), int8, halves
+///               away from zero
 /// Source: ggml, `quantize_row_q8_0_ref` (ggml/src/ggml-quants.c).
 #pragma once
 

@@ -3,8 +3,8 @@
 /// write_gguf(path, keys, tensors): a GGUF file of version 3, in full or not at all.
 ///
 ///   "GGUF"  u32 3  u64 tensors  u64 keys | keys | names, extents, types, offsets | zeros to 32 | data
-/// Each tensor begins at a multiple of 32, in the order of the descriptions and without holes: llama.cpp accepts no other
-/// offsets. A tensor produces its own bytes when it is its turn, so that one tensor is in memory at a time.
+/// Each tensor begins at a multiple of 32, in the order of the descriptions and without holes: llama.cpp accepts no
+/// other offsets. A tensor produces its own bytes when it is its turn, so that one tensor is in memory at a time.
 /// Source: ggml-org/ggml, docs/gguf.md.
 #pragma once
 

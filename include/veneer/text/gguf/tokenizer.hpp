@@ -6,8 +6,8 @@
 ///   tokenizer.ggml.tokens   one per row of the embedding; a row without a token is [PADi]
 ///   token_type              1 normal, 2 unknown, 3 control (special), 4 user-defined (added), 5 unused, 6 byte
 /// llama.cpp applies no normaliser, knows the pre-tokenizers of a list only, and puts at most one token before and one
-/// after a text. A tokenizer for which that gives other ids is refused. What can differ only in rare texts is a warning.
-/// Source: ggml-org/llama.cpp, src/llama-vocab.cpp; ggml-org/ggml, docs/gguf.md.
+/// after a text. A tokenizer for which that gives other ids is refused. What can differ only in rare texts is a
+/// warning. Source: ggml-org/llama.cpp, src/llama-vocab.cpp; ggml-org/ggml, docs/gguf.md.
 #pragma once
 
 #include <algorithm>
