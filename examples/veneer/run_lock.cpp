@@ -44,7 +44,7 @@ RunLock::~RunLock() {
   if (is_current()) ::unlink(path_.c_str());
 }
 
-/// Whether the name still stands for the file that is open.
+/// Whether the name still refers to the open file.
 bool RunLock::is_current() const {
   struct stat named = {}, opened = {};
   return ::stat(path_.c_str(), &named) == 0 && ::fstat(file_.get(), &opened) == 0 && named.st_ino == opened.st_ino &&

@@ -32,7 +32,7 @@ inline constexpr const char* delta_end = ".token_adapter.trainable_tokens_delta"
 
 using AdapterEntries = std::map<std::string, const TensorEntry*>;
 
-/// Calls f(adapter) with what stands in the slot of a layer, or is its adapter.
+/// Calls f(adapter) with the adapter of a layer, or with the one in its slot.
 template <class Layer, class F>
 void look_at_adapter(Layer& layer, const F& f) {
   if constexpr (SlotLike<decltype(layer.adapter)>) {

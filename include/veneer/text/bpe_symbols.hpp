@@ -92,7 +92,7 @@ class BpeSymbols {
   /// Whether a byte may be no token. Only for symbols that are bytes.
   bool has_gaps() const { return gaps_; }
 
-  /// Whether the character is a token, wherever it stands. Only for symbols that are characters.
+  /// Whether the character is a token at any position. Only for symbols that are characters.
   bool knows(char32_t character) const { return spelled_ == nullptr && characters_->id(character) != none; }
 
   /// Whether every character becomes a symbol: itself or its bytes.

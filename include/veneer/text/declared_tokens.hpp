@@ -271,7 +271,7 @@ inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::pa
   }
 }
 
-/// Adds `declared` to `added`, the tokens beside a model's vocabulary. `id_of(content)` is the id of a token in the
+/// Adds `declared` to `added`, the tokens outside a model's vocabulary. `id_of(content)` is the id of a token in the
 /// vocabulary, which has `vocabulary_size` tokens.
 template <class IdOf>
 void add_declared_tokens(const std::vector<DeclaredToken>& declared, const IdOf& id_of, std::size_t vocabulary_size,

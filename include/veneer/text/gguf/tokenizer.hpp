@@ -67,7 +67,7 @@ struct GgufTokens {
   }
 };
 
-/// The tokens that a tokenizer.json declares itself, and those beside it.
+/// The tokens that a tokenizer.json declares itself, and those that the files next to it declare.
 inline GgufTokens json_tokens(const Json& root, const Tokenizer& tokenizer, std::size_t rows, const std::string& where,
                               std::vector<std::string>& warnings) {
   GgufTokens tokens(rows);

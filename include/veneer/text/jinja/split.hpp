@@ -57,7 +57,7 @@ inline std::vector<ByteRange> split_spaces(std::string_view text, std::int64_t m
   }
 }
 
-/// The same from the right: what is left over stands first.
+/// The same from the right: the remainder is the first part.
 inline std::vector<ByteRange> rsplit_spaces(std::string_view text, std::int64_t most) {
   std::vector<ByteRange> parts;
   std::size_t end = text.size();
