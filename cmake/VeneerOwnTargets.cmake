@@ -34,14 +34,6 @@ if(VENEER_WITH_CUDA)
   endif()
 endif()
 
-# Parses headers once for all sources of a target where VENEER_PRECOMPILE is on. No source may rely on it: each includes
-# what it uses, and the builds without it say so.
-function(veneer_precompile target)
-  if(VENEER_PRECOMPILE)
-    target_precompile_headers(${target} PRIVATE ${ARGN})
-  endif()
-endfunction()
-
 # A missing requirement of something that is on by default: what, which package, and how to go without.
 function(veneer_missing what package option)
   message(FATAL_ERROR "veneer: ${what} was not found. Install it (Debian: apt-get install ${package}), "

@@ -277,4 +277,10 @@ std::string readable_bytes(double bytes) {
   return text;
 }
 
+std::string joined(const std::vector<std::string>& values, std::string_view separator) {
+  std::string text;
+  for (const std::string& value : values) text.append(text.empty() ? "" : separator).append(value);
+  return text;
+}
+
 }  // namespace veneer::program

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -85,5 +86,8 @@ std::int64_t peak_memory_bytes();
 
 /// "1,024 x" readable numbers for stderr and tables.
 std::string readable_bytes(double bytes);
+
+/// The values with the separator between them.
+std::string joined(const std::vector<std::string>& values, std::string_view separator);
 
 }  // namespace veneer::program

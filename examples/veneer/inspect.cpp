@@ -31,12 +31,6 @@ void row(const std::string& name, const std::string& value) {
   print(name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + value + "\n");
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
 /// Counts of tensors, values and bytes.
 struct Totals {
   std::size_t tensors = 0, bytes = 0;
@@ -51,7 +45,7 @@ struct Totals {
   }
   std::string text() const {
     return counted(tensors, "tensor") + ", " + std::to_string(values) + " values, " +
-           joined({dtypes.begin(), dtypes.end()}) + ", " + readable_bytes(static_cast<double>(bytes));
+           joined({dtypes.begin(), dtypes.end()}, ", ") + ", " + readable_bytes(static_cast<double>(bytes));
   }
 };
 
@@ -160,7 +154,7 @@ int inspect_model(const fs::path& folder) {
 
 std::string modules_text(const ModuleChoice& choice) {
   switch (choice.kind) {
-    case ModuleChoice::Kind::names: return joined(choice.names);
+    case ModuleChoice::Kind::names: return joined(choice.names, ", ");
     case ModuleChoice::Kind::regex: return "regex:" + choice.pattern;
     case ModuleChoice::Kind::all_linear: return "all-linear";
     case ModuleChoice::Kind::none: break;
@@ -187,7 +181,7 @@ void describe(const AdapterFile& file) {
     row("rank", std::to_string(vera->r));
   }
   row("modules", modules_text(config.target_modules));
-  if (config.modules_to_save) row("trained", joined(*config.modules_to_save));
+  if (config.modules_to_save) row("trained", joined(*config.modules_to_save, ", "));
   row("base model", config.base_model_name_or_path.value_or("not named"));
 }
 
@@ -267,7 +261,7 @@ bool describe_run(const fs::path& folder) {
       parts.push_back(name);
   }
   std::sort(parts.begin(), parts.end());
-  if (!parts.empty()) row("run", joined(parts));
+  if (!parts.empty()) row("run", joined(parts, ", "));
   return !parts.empty();
 }
 

@@ -66,12 +66,6 @@ std::string expected_of(const CLI::Option& option) {
   return words;
 }
 
-std::string joined(const std::vector<std::string>& values) {
-  std::string text;
-  for (const std::string& value : values) text += (text.empty() ? "" : ",") + value;
-  return text;
-}
-
 }  // namespace
 
 void RecipeFlags::fail(const RecipeEntry& entry, const std::string& message) const {
@@ -103,7 +97,7 @@ void RecipeFlags::apply(CLI::App& command, const std::vector<std::string>& passe
 }
 
 void RecipeFlags::give(CLI::Option& option, const RecipeEntry& entry) const {
-  const std::string text_of_value = printable(joined(entry.values), 60);
+  const std::string text_of_value = printable(joined(entry.values, ","), 60);
   const std::string found = "found " + (entry.list ? "[" + text_of_value + "]" : "\"" + text_of_value + "\"");
   std::vector<std::string> values = entry.values;
   if (is_flag(option)) {
@@ -112,7 +106,7 @@ void RecipeFlags::give(CLI::Option& option, const RecipeEntry& entry) const {
   } else {
     const bool names = option.get_type_name() == names_type;
     const bool text = names || option.get_type_name().starts_with("TEXT");
-    if (names && !values.empty()) values = {joined(values)};
+    if (names && !values.empty()) values = {joined(values, ",")};
     const bool too_many = names ? values.empty() : entry.list && !repeats(option);
     const bool missing = !text && std::find(values.begin(), values.end(), "") != values.end();
     if (too_many || missing) fail(entry, found + ", expected " + expected_of(option));

@@ -13,6 +13,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace apply_test {
+
 using namespace veneer;
 
 namespace {
@@ -244,3 +246,5 @@ TEMPLATE_LIST_TEST_CASE("whole numbers on a tape have no gradient", "", testing:
   const auto cut = apply(Whole{}, tape.variable(testing::vector_of<TestType>(std::vector<double>{1.5, -2.5})));
   CHECK(to_host(cut.value()) == std::vector<std::int32_t>{1, -2});
 }
+
+}  // namespace apply_test

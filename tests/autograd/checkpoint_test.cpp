@@ -10,6 +10,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace checkpoint_test {
+
 using namespace veneer;
 
 namespace {
@@ -155,3 +157,5 @@ TEST_CASE("a checkpoint keeps its input and nothing of what is computed inside")
   CHECK(kept(true) == 1 * 32768);   // the result
   CHECK(kept(false) == 8 * 32768);  // and what every silu was given
 }
+
+}  // namespace checkpoint_test

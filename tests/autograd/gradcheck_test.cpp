@@ -11,6 +11,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace gradcheck_test {
+
 using namespace veneer;
 
 namespace {
@@ -99,3 +101,5 @@ TEMPLATE_LIST_TEST_CASE("an operand without slope is compared with 0", "", testi
   const auto ignores = [&](Tape&, const auto& v, const auto&) { return inner(v, c); };
   CHECK(gradient_error(ignores, x, testing::random_vector<double, TestType>(3, 5)) < 1e-8);
 }
+
+}  // namespace gradcheck_test

@@ -12,6 +12,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace tape_test {
+
 using namespace veneer;
 
 namespace {
@@ -265,3 +267,5 @@ TEMPLATE_LIST_TEST_CASE("a parameter put on a tape gets its gradient from there"
   CHECK(to_host(p.gradient()) == Doubles{2, 4, 6});
   CHECK_FALSE(Parameter<double, Shape<3>, TestType>());
 }
+
+}  // namespace tape_test

@@ -12,6 +12,8 @@
 
 #include "support/backends.hpp"
 
+namespace backend_test {
+
 using namespace veneer;
 
 namespace {
@@ -406,3 +408,5 @@ TEMPLATE_LIST_TEST_CASE("gemm over no terms scales C, and without rows or column
     check_products(device, {.m = 0, .n = 0, .k = 0, .beta = beta});
   }
 }
+
+}  // namespace backend_test

@@ -15,6 +15,8 @@
 
 #include "support/backends.hpp"
 
+namespace cpu_test {
+
 using namespace veneer;
 
 namespace {
@@ -228,3 +230,5 @@ TEST_CASE("memory that the system does not have is an exception") {
   CHECK_THROWS_AS(Cpu{}.allocate<float>(index_t{1} << 60), MemoryError);
   CHECK_THROWS_AS(Cpu{}.allocate<float>(-1), ShapeError);
 }
+
+}  // namespace cpu_test

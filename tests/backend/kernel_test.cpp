@@ -14,6 +14,8 @@
 
 #include "support/catch.hpp"
 
+namespace kernel_test {
+
 using namespace veneer;
 
 namespace {
@@ -219,3 +221,5 @@ TEMPLATE_TEST_CASE("a whole product has the same bits at 1, 2, 3 and 4 threads",
   });
   Cpu::set_threads(before);
 }
+
+}  // namespace kernel_test

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace checked_test {
+
 using namespace veneer;
 
 namespace {
@@ -89,3 +91,5 @@ TEST_CASE("compound assignment and constant evaluation") {
   }();
   CHECK(computed == std::optional<std::uint64_t>(42));
 }
+
+}  // namespace checked_test

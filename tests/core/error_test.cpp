@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace error_test {
+
 using namespace veneer;
 
 namespace {
@@ -38,3 +40,5 @@ TEST_CASE("a full disk can be told from another failure of a file") {
     CHECK(std::string(error.what()) == "permission denied");
   }
 }
+
+}  // namespace error_test

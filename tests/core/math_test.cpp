@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace math_test {
+
 using namespace veneer;
 
 namespace {
@@ -112,3 +114,5 @@ TEST_CASE("sigmoid lies in [0, 1] and sigmoid(x) + sigmoid(-x) is 1") {
   CHECK(sigmoid(0.0) == 0.5);
   CHECK(std::isnan(sigmoid(std::numeric_limits<float>::quiet_NaN())));
 }
+
+}  // namespace math_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace random_test {
+
 using namespace veneer;
 
 namespace {
@@ -134,3 +136,5 @@ TEST_CASE("a sequence's uniform numbers lie in [0, 1)") {
     CHECK((u >= 0 && u < 1));
   }
 }
+
+}  // namespace random_test

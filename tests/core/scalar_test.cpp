@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace scalar_test {
+
 using namespace veneer;
 
 namespace {
@@ -158,3 +160,5 @@ static_assert(std::is_convertible_v<bfloat16, float> && !std::is_convertible_v<f
 static_assert(std::is_convertible_v<half, float> && !std::is_convertible_v<float, half>);
 
 }  // namespace
+
+}  // namespace scalar_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace shape_test {
+
 using namespace veneer;
 
 namespace {
@@ -100,3 +102,5 @@ TEST_CASE("the number of elements is refused where it leaves 64 bits") {
   CHECK(Shape<dyn>(std::numeric_limits<index_t>::max()).count() == std::numeric_limits<index_t>::max());
   CHECK_THROWS_WITH((Shape<dyn, dyn>(side, side).count()), Catch::Contains("(4294967296, 4294967296)"));
 }
+
+}  // namespace shape_test

@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace compare_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::compare;
@@ -226,4 +228,5 @@ TEST_CASE("compare full, ranks, swap and tune: tables and pictures of the shape 
   CHECK(compare_program("ranks --data /nowhere", folder.path()).code == 1);
 }
 
+}  // namespace compare_test
 #endif

@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace conversation_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -327,4 +329,5 @@ TEST_CASE("generate --chat: what a user says can't be a special token, and flags
              Catch::Contains("has no place for \"b\""));
 }
 
+}  // namespace conversation_test
 #endif

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace docs_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -155,4 +157,5 @@ TEST_CASE("docs: every command of the pages runs and prints what the page says")
   }
 }
 
+}  // namespace docs_test
 #endif

@@ -21,6 +21,8 @@
 #include "pretrain/data_files.hpp"
 #include "support/catch.hpp"
 
+namespace grammar_test {
+
 using namespace veneer::pretrain;
 
 namespace {
@@ -435,3 +437,5 @@ TEST_CASE("a line of the shipped files reads back as its document") {
   }
   CHECK_THROWS_AS(json_string("two\nlines"), veneer::ArgumentError);
 }
+
+}  // namespace grammar_test

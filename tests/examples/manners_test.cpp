@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace manners_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -292,4 +294,5 @@ TEST_CASE("manners: inspect, validate and plan suggest a command that can be pas
   CHECK(suggested(veneer_does(folder, "validate --data bad.jsonl")).empty());
 }
 
+}  // namespace manners_test
 #endif

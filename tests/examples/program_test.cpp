@@ -19,6 +19,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace program_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -544,4 +546,5 @@ TEST_CASE("program: inspect says what a path holds, env what the machine is") {
   CHECK(parse_json(run({"env", "--json"}).out, "stdout").contains("threads"));
 }
 
+}  // namespace program_test
 #endif

@@ -13,6 +13,8 @@
 #include "veneer/io/json.hpp"
 #include "veneer/recipe_file.hpp"
 
+namespace recipe_file_test {
+
 using namespace veneer;
 using namespace veneer::program;
 
@@ -158,4 +160,5 @@ TEST_CASE("recipe_file: depth and length cost neither stack nor time") {
   CHECK(refusal_of(std::string(limit + 1, ' ')).reason == RecipeReason::too_large);
 }
 
+}  // namespace recipe_file_test
 #endif

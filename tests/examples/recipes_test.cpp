@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace recipes_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -237,4 +239,5 @@ TEST_CASE("recipes: each that ships is listed, printed and trains") {
   CHECK(unknown.err.find("lora") != std::string::npos);
 }
 
+}  // namespace recipes_test
 #endif

@@ -19,6 +19,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace train_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -431,4 +433,5 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + data(good) + "--steps 1 --dry-run", folder / "err") == 0);
 }
 
+}  // namespace train_test
 #endif

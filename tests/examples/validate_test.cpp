@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace validate_test {
+
 #if defined(VENEER_PROGRAM)
 
 namespace fs = std::filesystem;
@@ -189,4 +191,5 @@ TEST_CASE("validate: usage") {
   CHECK(validate("--data x --model /nowhere").code == 3);
 }
 
+}  // namespace validate_test
 #endif

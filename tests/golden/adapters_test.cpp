@@ -8,6 +8,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace adapters_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -359,3 +361,5 @@ TEST_CASE("tokens that can't train are refused with the reason") {
   CHECK_THAT(message("target_modules", "[\"q_proj\", \"embed_tokens\"]"), Catch::Contains("target_modules"));
   CHECK_THAT(message("modules_to_save", "[\"embed_tokens\"]"), Catch::Contains("modules_to_save"));
 }
+
+}  // namespace adapters_test

@@ -7,6 +7,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace combine_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -320,3 +322,5 @@ TEST_CASE("several adapters: names and weights of the base are checked by name")
   CHECK(model.learning({"head"}, "").empty());
   CHECK(model.learning({"head"}, "head") == model.learning({}, "head"));
 }
+
+}  // namespace combine_test

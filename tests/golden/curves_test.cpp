@@ -9,6 +9,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace curves_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -342,3 +344,5 @@ TEST_CASE("training leaves frozen weights as they are and makes no gradient for 
     CHECK(model.stored() == before);
   }
 }
+
+}  // namespace curves_test

@@ -13,6 +13,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace families_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -156,3 +158,5 @@ TEST_CASE("a family in 4 bits computes what its decoded weights compute, and is 
     CHECK(ModelUnderTest(temporary / "wide").logits(batch) == model.logits(batch));
   }
 }
+
+}  // namespace families_test

@@ -9,6 +9,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace models_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -199,3 +201,5 @@ TEST_CASE("a tied model takes a file that stores the shared weight twice") {
   const TokenBatch batch = recorded_case(expected, "full");
   CHECK(ModelUnderTest(temporary.path()).logits(batch) == ModelUnderTest(source).logits(batch));
 }
+
+}  // namespace models_test

@@ -15,6 +15,8 @@
 #include "golden/support.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace nf4_test {
+
 namespace fs = std::filesystem;
 
 using namespace veneer;
@@ -452,3 +454,5 @@ TEST_CASE("a merge that would lose too much is refused with the way out, and a d
     CHECK(model.tensors() == before);
   }
 }
+
+}  // namespace nf4_test

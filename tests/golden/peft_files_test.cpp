@@ -5,6 +5,8 @@
 
 #include "golden/support.hpp"
 
+namespace peft_files_test {
+
 namespace fs = std::filesystem;
 using namespace veneer;
 using namespace veneer::testing;
@@ -136,3 +138,5 @@ TEST_CASE("what an unusual form does not change, it does not change") {
     CHECK(logits(name) == good);
   }
 }
+
+}  // namespace peft_files_test

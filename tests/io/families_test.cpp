@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace families_test {
+
 using namespace veneer;
 using Catch::Contains;
 
@@ -190,3 +192,5 @@ TEST_CASE("default targets are PEFT's for each model type and method") {
   for (const char* type : {"phi3", "smollm3", "granite", "olmo2", "gpt_neox"})
     CHECK_THROWS_WITH(default_target_modules(type), Contains("name the modules, or all-linear"));
 }
+
+}  // namespace families_test

@@ -19,6 +19,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace file_test {
+
 using namespace veneer;
 using Catch::Contains;
 using veneer::testing::file_bytes;
@@ -396,3 +398,5 @@ TEST_CASE("a reader never misses a folder that is being replaced") {
   writer.join();
   CHECK(missing == 0);
 }
+
+}  // namespace file_test

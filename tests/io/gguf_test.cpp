@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace gguf_test {
+
 using namespace veneer;
 using veneer::testing::file_bytes;
 using veneer::testing::TemporaryFolder;
@@ -416,3 +418,5 @@ TEST_CASE("gguf: a merged model rounds w + s B A once, and an adapted tied head 
     CHECK(floats(*file.tensor("blk.0.attn_v.weight")) == expected);
   }
 }
+
+}  // namespace gguf_test

@@ -17,6 +17,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace json_test {
+
 using namespace veneer;
 using Catch::Contains;
 
@@ -332,3 +334,5 @@ TEST_CASE("text for messages is printable and short") {
   CHECK(printable(std::string("a\0\n\xFF", 4)) == "a\\x00\\x0a\\xff");
   CHECK(printable(std::string(1000, 'x'), 10) == "xxxxxxxxxx...");
 }
+
+}  // namespace json_test

@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace llama_config_test {
+
 using namespace veneer;
 using Catch::Contains;
 namespace fs = std::filesystem;
@@ -339,3 +341,5 @@ TEST_CASE("a file is read whole or refused") {
       Contains("given twice"));
   CHECK_THROWS_WITH(read_llama_config(folder.file("config.json", "")), Contains("empty"));
 }
+
+}  // namespace llama_config_test

@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace peft_config_test {
+
 using namespace veneer;
 using Catch::Contains;
 using veneer::testing::file_bytes;
@@ -335,3 +337,5 @@ TEST_CASE("a file with a key twice, or no file, is refused") {
                     Contains("\"r\" is given twice"));
   CHECK_THROWS_AS(read_adapter_config(folder / "absent.json"), IoError);
 }
+
+}  // namespace peft_config_test

@@ -12,6 +12,8 @@
 #include "support/temporary_folder.hpp"
 #include "support/values.hpp"
 
+namespace quantization_test {
+
 using namespace veneer;
 using testing::TemporaryFolder;
 
@@ -158,3 +160,5 @@ TEST_CASE("config.json: 4 bits by bitsandbytes are read, other methods refused b
   refuses("{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true}", "in 8 bits");
   refuses("{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"bnb_4bit_quant_type\": \"x\"}", "\"x\"");
 }
+
+}  // namespace quantization_test

@@ -19,6 +19,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace safetensors_test {
+
 using namespace veneer;
 using Catch::Contains;
 using veneer::testing::file_bytes;
@@ -899,3 +901,5 @@ TEST_CASE("pickled weights are refused with what to do instead") {
   folder.file("both/pytorch_model.bin", "x");
   CHECK(error_of(folder / "both") == "no error");
 }
+
+}  // namespace safetensors_test

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace sha256_test {
+
 using namespace veneer;
 
 TEST_CASE("sha256: the examples of the standard and of coreutils") {
@@ -23,3 +25,5 @@ TEST_CASE("sha256: around the length that needs another block") {
   CHECK(sha256(std::string(64, '\xFF')) == "8667e718294e9e0df1d30600ba3eeb201f764aad2dad72748643e4a285e1d1f7");
   CHECK(sha256(std::string(65, '\xFF')) == "855c9a28fff2bbbd71327165554a00c6fdd44d5d58c1f12b8fdff29b5d67f001");
 }
+
+}  // namespace sha256_test

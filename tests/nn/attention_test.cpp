@@ -7,6 +7,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace attention_test {
+
 using namespace veneer;
 
 namespace {
@@ -143,3 +145,5 @@ TEMPLATE_LIST_TEST_CASE("with a key cache, steps give what the whole sequence gi
     CHECK(std::isnan(to_host(cache.layers[0].keys)[0]));
   }
 }
+
+}  // namespace attention_test

@@ -11,6 +11,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace linear_test {
+
 using namespace veneer;
 
 namespace {
@@ -111,3 +113,5 @@ TEMPLATE_LIST_TEST_CASE("the parts of a layer are named as in checkpoints", "", 
   CHECK(names_of(Embedding<Weights<TestType>>{}) == Names{"", "weight", ""});
   CHECK(names_of(RmsNorm<Bias<TestType>>{}) == Names{"", "weight"});
 }
+
+}  // namespace linear_test

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace llama_test {
+
 using namespace veneer;
 
 namespace {
@@ -405,3 +407,5 @@ TEST_CASE("A tied head reads the embedding's weight, and both ends of it learn; 
   const auto loss = [&](Tape& tape) { return tied.loss(tape.input(id_tensor()), layout, next_ids, 0.25); };
   CHECK(parameter_gradient_error(tied, loss) < 1e-6);
 }
+
+}  // namespace llama_test

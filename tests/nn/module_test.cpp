@@ -11,6 +11,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace module_test {
+
 using namespace veneer;
 
 namespace {
@@ -119,3 +121,5 @@ TEMPLATE_LIST_TEST_CASE("parameters are counted, and their gradients cleared, in
   clear_gradients(t);
   visit_parameters(t, [&](const std::string&, auto& parameter) { CHECK_FALSE(parameter.gradient()); });
 }
+
+}  // namespace module_test

@@ -8,6 +8,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace resize_vocabulary_test {
+
 using namespace veneer;
 
 namespace {
@@ -27,3 +29,5 @@ TEST_CASE("kept rows keep every bit, and new ones are the mean of the old") {
   trains.train();
   CHECK_THROWS_AS(detail::with_row_count(trains, 3), ArgumentError);
 }
+
+}  // namespace resize_vocabulary_test

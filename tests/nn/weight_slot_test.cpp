@@ -7,6 +7,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace weight_slot_test {
+
 using namespace veneer;
 
 namespace {
@@ -130,3 +132,5 @@ TEMPLATE_LIST_TEST_CASE("a slot of matrices holds 4-bit weights too, trains thei
   CHECK(stored->options().double_quant);
   CHECK(testing::same_bits(decode(*stored), decode(Packed(v, {.blocksize = 32, .double_quant = true}))));
 }
+
+}  // namespace weight_slot_test

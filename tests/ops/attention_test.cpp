@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace attention_test {
+
 using namespace veneer;
 
 namespace {
@@ -202,3 +204,5 @@ TEMPLATE_LIST_TEST_CASE("heads, extents and spans that do not fit are refused", 
   const auto other = testing::random_matrix<float, TestType>(5, 4, 3);
   CHECK_THROWS_AS(attention(q, k, other, AttentionLayout::packed({4}), 2, 1), ShapeError);
 }
+
+}  // namespace attention_test

@@ -10,6 +10,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace cross_entropy_test {
+
 using namespace veneer;
 
 namespace {
@@ -107,3 +109,5 @@ TEMPLATE_LIST_TEST_CASE("labels that do not fit are refused", "", testing::Backe
   CHECK_THROWS_WITH(cross_entropy(x, labels_of<TestType>({0, 4})),
                     Catch::Contains("[0, 4) or be -100 (ignored); one is 4"));
 }
+
+}  // namespace cross_entropy_test

@@ -10,6 +10,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace dropout_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("dropout gives 0 or x / (1 - p), and backward the same elements", "", testing::Backends) {
@@ -69,3 +71,5 @@ TEMPLATE_LIST_TEST_CASE("a probability outside [0, 1) is refused, on a tensor to
   }
   CHECK_THROWS_WITH(dropout(x, 1.5), Catch::Contains("[0, 1); it is 1.5"));
 }
+
+}  // namespace dropout_test

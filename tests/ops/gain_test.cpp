@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace gain_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("a gain is a product with a diagonal matrix", "", testing::Backends) {
@@ -48,3 +50,5 @@ TEMPLATE_LIST_TEST_CASE("another number of values is refused", "", testing::Back
   CHECK_THROWS_WITH(gain_rows(x, testing::random_vector<float, TestType>(3, 2)),
                     Catch::Contains("one value for each row of x"));
 }
+
+}  // namespace gain_test

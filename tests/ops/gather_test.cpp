@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace gather_test {
+
 using namespace veneer;
 
 namespace {
@@ -103,3 +105,5 @@ TEMPLATE_LIST_TEST_CASE("the complement of an id reads the same row and gives it
     CHECK(columns[i * 4 + 3] == given[3 * 4 + i]);
   }
 }
+
+}  // namespace gather_test

@@ -12,6 +12,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace linear_test {
+
 using namespace veneer;
 
 namespace {
@@ -191,3 +193,5 @@ TEMPLATE_LIST_TEST_CASE("extents that do not fit are refused with a sentence and
   refuses(m(4, 3), m(2, 3), m(9, 2), "the first extent of w must equal the first extent of b");
   refuses(m(4, 3), m(2, 3), m(4, 9), "the rank of a must equal the rank of b; they are (2, 3) and (4, 9)");
 }
+
+}  // namespace linear_test

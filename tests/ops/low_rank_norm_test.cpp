@@ -7,6 +7,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace low_rank_norm_test {
+
 using namespace veneer;
 
 namespace {
@@ -70,3 +72,5 @@ TEMPLATE_LIST_TEST_CASE("a change that takes nearly all of a row away leaves its
     CHECK(error<true>(table, a, b, 1.0) < 1e-5);
   }
 }
+
+}  // namespace low_rank_norm_test

@@ -6,6 +6,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace orthogonality_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("rows of a rotation are orthonormal, those of twice it are not", "", testing::Backends) {
@@ -24,3 +26,5 @@ TEMPLATE_LIST_TEST_CASE("where the norm is 0 its slope is taken as 0", "", testi
   backward(row_orthogonality(x));
   CHECK(to_host(x.gradient()) == std::vector<double>(4, 0.0));
 }
+
+}  // namespace orthogonality_test

@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace pointwise_test {
+
 using namespace veneer;
 
 namespace {
@@ -101,3 +103,5 @@ TEMPLATE_LIST_TEST_CASE("operands of another shape are refused with both shapes"
   CHECK_THROWS_AS(add_row(x, row), ShapeError);
   CHECK_THROWS_WITH(add_row(x, row), Catch::Contains("must equal the extent of row; they are 3 and 4"));
 }
+
+}  // namespace pointwise_test

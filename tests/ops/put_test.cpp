@@ -8,6 +8,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace put_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("what was put into rows or columns is what is picked from there, and the rest stays", "",
@@ -44,3 +46,5 @@ TEST_CASE("parts that do not fit are refused") {
   CHECK_THROWS_AS(put_rows(x, testing::random_matrix<float, Cpu>(1, 3, 1), at), ShapeError);
   CHECK_THROWS_AS(put_columns(x, testing::random_matrix<float, Cpu>(3, 2, 1), at), ShapeError);
 }
+
+}  // namespace put_test

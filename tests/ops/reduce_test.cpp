@@ -6,6 +6,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace reduce_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("inner and mean_squared_error are their definitions", "", testing::Backends) {
@@ -34,3 +36,5 @@ TEMPLATE_LIST_TEST_CASE("a loss of two shapes is refused", "", testing::Backends
   CHECK_THROWS_AS(mean_squared_error(x, y), ShapeError);
   CHECK_THROWS_WITH(mean_squared_error(x, y), Catch::Contains("(3) and (4)"));
 }
+
+}  // namespace reduce_test

@@ -13,6 +13,8 @@
 
 #include "support/backends.hpp"
 
+namespace registry_test {
+
 using namespace veneer;
 
 namespace {
@@ -113,3 +115,5 @@ TEMPLATE_LIST_TEST_CASE("gradients of every op are those of central differences"
     }
   }
 }
+
+}  // namespace registry_test

@@ -7,6 +7,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace rms_norm_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("with gains of 1 every row has a mean square of 1", "", testing::Backends) {
@@ -78,3 +80,5 @@ TEMPLATE_LIST_TEST_CASE("gains of another extent are refused", "", testing::Back
   CHECK_THROWS_WITH(rms_norm(x, w, 1e-5),
                     "veneer::rms_norm(x, w): the last extent of x must equal the extent of w; they are (3, 8) and (7)");
 }
+
+}  // namespace rms_norm_test

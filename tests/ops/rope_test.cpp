@@ -7,6 +7,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace rope_test {
+
 using namespace veneer;
 
 namespace {
@@ -117,3 +119,5 @@ TEMPLATE_LIST_TEST_CASE("angles that do not fit are refused", "", testing::Backe
       rope(x, Matrix<double, TestType>(Shape<dyn, dyn>(2, 0)), Matrix<double, TestType>(Shape<dyn, dyn>(2, 0))),
       ShapeError);
 }
+
+}  // namespace rope_test

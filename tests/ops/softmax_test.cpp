@@ -10,6 +10,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace softmax_test {
+
 using namespace veneer;
 
 namespace {
@@ -62,3 +64,5 @@ TEMPLATE_LIST_TEST_CASE("a softmax of far numbers is finite, minus infinity has 
       4, 3, std::vector<float>{1e4f, -1e4f, 1e4f, -1e30f, -1e30f, -1e30f, 5, -infinity, 5, most, -most, 0}));
   CHECK(to_host(y) == std::vector<float>{0.5f, 0, 0.5f, 1.0f / 3, 1.0f / 3, 1.0f / 3, 0.5f, 0, 0.5f, 1, 0, 0});
 }
+
+}  // namespace softmax_test

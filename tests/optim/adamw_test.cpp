@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace adamw_test {
+
 using namespace veneer;
 
 namespace {
@@ -101,3 +103,5 @@ TEST_CASE("Nothing to train is an error") {
   Pair empty;  // parameters without values
   CHECK_THROWS_AS(AdamW(empty), ArgumentError);
 }
+
+}  // namespace adamw_test

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace lora_plus_test {
+
 using namespace veneer;
 
 TEST_CASE("LoRA+: every parameter is in the group that PEFT puts it in") {
@@ -67,3 +69,5 @@ TEST_CASE("LoRA+: a step moves each group at its rate, and decays what decays") 
   CHECK(moved(model.table) == Approx(5e-4 * (1 + 0.2)).epsilon(1e-6));
   CHECK(moved(model.bias) == Approx(8 * 5e-3).epsilon(1e-6));
 }
+
+}  // namespace lora_plus_test

@@ -12,6 +12,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace rank_allocator_test {
+
 using namespace veneer;
 
 namespace {
@@ -201,3 +203,5 @@ TEMPLATE_LIST_TEST_CASE("schedules that differ, and adapters that were masked be
   Pair<AdaLoraAdapter<TestType>> late{fresh<TestType>(1, other), fresh<TestType>(11, other)};
   CHECK_THROWS_WITH(AdamW(late), Catch::Contains("tinit, tfinal"));
 }
+
+}  // namespace rank_allocator_test

@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+namespace schedule_test {
+
 using namespace veneer;
 
 TEST_CASE("Schedules start at 0 with a warm-up, reach 1 at its end, and end at their floor") {
@@ -36,3 +38,5 @@ TEST_CASE("Names of schedules") {
   CHECK(Schedule::kind_of("cosine") == Schedule::Kind::cosine);
   CHECK_THROWS_AS(Schedule::kind_of("step"), ArgumentError);
 }
+
+}  // namespace schedule_test

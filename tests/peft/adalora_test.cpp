@@ -8,6 +8,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace adalora_test {
+
 using namespace veneer;
 
 namespace {
@@ -106,3 +108,5 @@ TEST_CASE("a schedule that can't be kept is refused when it is made") {
   CHECK_THAT(problem({.total_step = 10, .beta1 = 1.0}), Catch::Contains("beta1"));
   CHECK_THAT(problem({.total_step = 10, .orth_reg_weight = -0.5}), Catch::Contains("orth_reg_weight"));
 }
+
+}  // namespace adalora_test

@@ -14,6 +14,8 @@
 
 #include "support/catch.hpp"
 
+namespace attach_test {
+
 using namespace veneer;
 
 namespace {
@@ -282,3 +284,5 @@ TEST_CASE("Initialisations: A as named, B zero unless told otherwise") {
   CHECK(factors("true").first != factors("gaussian").first);
   CHECK(factors("true").first == factors("false").first);
 }
+
+}  // namespace attach_test

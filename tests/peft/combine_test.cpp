@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/values.hpp"
 
+namespace combine_test {
+
 using namespace veneer;
 
 namespace {
@@ -131,3 +133,5 @@ TEST_CASE("what cannot be combined is refused in a sentence, and nothing is adde
                     Catch::Contains("density"));
   CHECK(adapters.names() == names);
 }
+
+}  // namespace combine_test

@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace config_test {
+
 using namespace veneer;
 using Catch::Contains;
 
@@ -235,3 +237,5 @@ TEST_CASE("a layer number too large for a number matches no layer") {
   CHECK(targets(config, "model.layers.999999999.q_proj", ModuleKind::linear));
   CHECK(targets(config, "model.layers.0.q_proj", ModuleKind::linear));
 }
+
+}  // namespace config_test

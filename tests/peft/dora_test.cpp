@@ -13,6 +13,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace dora_test {
+
 using namespace veneer;
 
 namespace {
@@ -244,3 +246,5 @@ TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged tab
   CHECK(testing::slope_error(adapter.direction.up, loss) < 1e-6);
   CHECK(testing::slope_error(adapter.magnitude.value, loss) < 1e-6);
 }
+
+}  // namespace dora_test

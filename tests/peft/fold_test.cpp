@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/values.hpp"
 
+namespace fold_test {
+
 using namespace veneer;
 
 namespace {
@@ -114,3 +116,5 @@ TEST_CASE("what scales the weight itself is refused, with the way out") {
   }
   CHECK_THROWS_AS(fold_to_lora(own(), config(), {}), ArgumentError);
 }
+
+}  // namespace fold_test

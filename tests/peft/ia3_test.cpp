@@ -8,6 +8,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace ia3_test {
+
 using namespace veneer;
 
 namespace {
@@ -70,3 +72,5 @@ TEMPLATE_LIST_TEST_CASE("gradients of IA3 are those of differences, also through
     CHECK(testing::slope_error(adapter.gains, value) < 1e-6);
   }
 }
+
+}  // namespace ia3_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/values.hpp"
 
+namespace init_test {
+
 using namespace veneer;
 
 namespace {
@@ -493,3 +495,5 @@ TEST_CASE("EVA: rho 1 keeps the ranks, a module without a share is left out, row
       explained_variance(model, three, batches, [](const Model& m, const Batch& x) { return m.up(x).count(); }),
       Catch::Contains("down"));
 }
+
+}  // namespace init_test

@@ -12,6 +12,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace lora_test {
+
 using namespace veneer;
 
 namespace {
@@ -212,3 +214,5 @@ TEMPLATE_LIST_TEST_CASE("a rank below 1 is refused with the weight's shape", "",
                     Catch::Contains("rank must be at least 1; it is 0 for a weight of (7, 12)"));
   CHECK_THROWS_AS((LowRankAdapter<TestType, 4>(weight_shape, {}, {}, 5)), ShapeError);  // the type says 4
 }
+
+}  // namespace lora_test

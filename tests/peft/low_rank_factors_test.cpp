@@ -6,6 +6,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace low_rank_factors_test {
+
 using namespace veneer;
 
 namespace {
@@ -86,3 +88,5 @@ TEMPLATE_LIST_TEST_CASE("the factors of LoRA are handles; DoRA and IA3 have none
   CHECK_FALSE(FoldsToLowRank<DoraAdapter<TestType, dyn, double>, W>);
   CHECK_FALSE(FoldsToLowRank<ScalingAdapter<TestType, double>, W>);
 }
+
+}  // namespace low_rank_factors_test

@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace merge_test {
+
 using namespace veneer;
 
 namespace {
@@ -235,3 +237,5 @@ TEST_CASE("a weight in FP4 is not written: its merge is refused unless it is to 
   CHECK_THROWS_WITH(merge(model), Catch::Contains("up.weight is in FP4") && Catch::Contains("dequantize"));
   CHECK_NOTHROW(merge(model, {.dequantize = QuantizedFrom::bfloat16}));
 }
+
+}  // namespace merge_test

@@ -11,6 +11,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace methods_test {
+
 using namespace veneer;
 
 namespace {
@@ -132,3 +134,5 @@ TEST_CASE("every method has the same bits at 1 to 4 threads, with dropout, over 
   check(w), check(NF4Tensor(w));
   Cpu::set_threads(before);
 }
+
+}  // namespace methods_test

@@ -6,6 +6,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace mixed_adapter_test {
+
 using namespace veneer;
 
 namespace {
@@ -94,3 +96,5 @@ TEMPLATE_LIST_TEST_CASE("a choice for another batch, a tape and merging are refu
   CHECK_THROWS_WITH(mixed(w, tape.input(x)), Catch::Contains("inference only"));
   CHECK_THROWS_WITH(mixed.merged(w), Catch::Contains("no one weight"));
 }
+
+}  // namespace mixed_adapter_test

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/values.hpp"
 
+namespace mixed_batch_test {
+
 using namespace veneer;
 
 namespace {
@@ -86,3 +88,5 @@ TEST_CASE("with a cache, a sequence is where its keys are, also when others have
   CHECK(testing::largest_difference(Matrix<float, Cpu>(logits.rows(1, 1)), adapters.with("a")(ids.rows(1, 1))) < 1e-5);
   CHECK_THROWS_WITH(mixed(ids, AttentionLayout::packed({1, 1})), Catch::Contains("3 sequences"));
 }
+
+}  // namespace mixed_batch_test

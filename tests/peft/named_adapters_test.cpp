@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/values.hpp"
 
+namespace named_adapters_test {
+
 using namespace veneer;
 
 namespace {
@@ -185,3 +187,5 @@ TEST_CASE("an adapter that replaced a weight of the base is used alone") {
   CHECK(to_host(adapters.with("moved")(x())) == to_host(other(x())));
   CHECK_THROWS_WITH(adapters.sum({"a", "moved"}), Catch::Contains("another first.weight"));
 }
+
+}  // namespace named_adapters_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace plan_test {
+
 using namespace veneer;
 
 namespace {
@@ -61,3 +63,5 @@ TEST_CASE("a plan is a table, what trains in full, warnings, and the line") {
             parameter_line(plan.trainable(), plan.all()) + "\n");
   CHECK(text(AdapterPlan{}) == parameter_line(0, 0) + "\n");
 }
+
+}  // namespace plan_test

@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace shared_projection_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("A and B have the bits that PEFT drew from the same key", "", testing::Backends) {
@@ -40,3 +42,5 @@ TEMPLATE_LIST_TEST_CASE("a module takes the first columns of A and the first row
   CHECK_FALSE(hollow.a);
   CHECK(hollow.b.shape() == projection.b.shape());
 }
+
+}  // namespace shared_projection_test

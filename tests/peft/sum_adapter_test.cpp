@@ -8,6 +8,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace sum_adapter_test {
+
 using namespace veneer;
 
 namespace {
@@ -104,3 +106,5 @@ TEMPLATE_LIST_TEST_CASE("a sum of embeddings", "", testing::Backends) {
   CHECK(testing::largest_difference(sum(table, ids), expected) < 1e-12);
   CHECK(testing::largest_difference(sum(table, ids), embedding(ids, sum.merged(table))) < 1e-12);
 }
+
+}  // namespace sum_adapter_test

@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+namespace task_arithmetic_test {
+
 using namespace veneer;
 
 namespace {
@@ -59,3 +61,5 @@ TEST_CASE("tasks drop values apart from each other") {
   CHECK(once > 400);  // 500 are expected to be kept by one of the two only, deviation 16
   CHECK(once < 600);
 }
+
+}  // namespace task_arithmetic_test

@@ -8,6 +8,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace trainable_tokens_test {
+
 using namespace veneer;
 
 namespace {
@@ -60,3 +62,5 @@ TEMPLATE_LIST_TEST_CASE("the rows of a tied head get the gradient of both ends, 
             Approx(all[static_cast<std::size_t>(token * 4 + i)]).margin(1e-5));
   }
 }
+
+}  // namespace trainable_tokens_test

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace truncated_svd_test {
+
 using namespace veneer;
 
 namespace {
@@ -69,3 +71,5 @@ TEST_CASE("rank beyond the matrix is zeros, and zeros are no directions") {
   for (index_t c = 0; c < 5; ++c) CHECK(wide.down.at(2, c) == 0.0);
   CHECK_THROWS_AS(truncated_svd(up, 0), ArgumentError);
 }
+
+}  // namespace truncated_svd_test

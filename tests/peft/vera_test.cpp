@@ -7,6 +7,8 @@
 #include "support/slopes.hpp"
 #include "support/values.hpp"
 
+namespace vera_test {
+
 using namespace veneer;
 
 namespace {
@@ -51,3 +53,5 @@ TEMPLATE_LIST_TEST_CASE("gradients of VeRA are those of differences, with dropou
     CHECK(testing::slope_error(adapter.b, value) < 1e-6);
   }
 }
+
+}  // namespace vera_test

@@ -8,6 +8,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace block_scales_test {
+
 using namespace veneer;
 
 namespace {
@@ -89,3 +91,5 @@ TEMPLATE_LIST_TEST_CASE("what is not finite is not nested, and parts that do not
   CHECK_THROWS_AS(BlockScales<TestType>(good.codes(), good.nested_absmax(), maxima<TestType>(16, 1), 0.0f), ShapeError);
   CHECK_THROWS_AS(BlockScales<TestType>(good.codes(), good.nested_absmax(), good.map(), 0.0f, 0), ShapeError);
 }
+
+}  // namespace block_scales_test

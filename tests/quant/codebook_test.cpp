@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace codebook_test {
+
 using namespace veneer;
 
 TEST_CASE("a value of NF4 has its own code, and what lies between has the nearer one") {
@@ -55,3 +57,5 @@ TEST_CASE("both halves of the values of FP4 differ in sign alone") {
   CHECK(&code_values(CodeBook::fp4) == &fp4_values);
   CHECK(std::strcmp(code_book_name(CodeBook::nf4), "nf4") == 0);
 }
+
+}  // namespace codebook_test

@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace nf4_kernels_test {
+
 using namespace veneer;
 
 namespace {
@@ -82,3 +84,5 @@ TEMPLATE_LIST_TEST_CASE("16-bit values get the codes of their widened values", "
   check(convert<bfloat16>(x));
   check(convert<veneer::half>(x));
 }
+
+}  // namespace nf4_kernels_test

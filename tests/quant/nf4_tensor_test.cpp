@@ -12,6 +12,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace nf4_tensor_test {
+
 using namespace veneer;
 
 namespace {
@@ -219,3 +221,5 @@ TEMPLATE_LIST_TEST_CASE("what does not fit is refused", "", testing::Backends) {
   CHECK_THROWS_AS(linear(testing::random_matrix<float, TestType>(2, 63, 1), good), ShapeError);
   CHECK_FALSE(Packed<TestType>());
 }
+
+}  // namespace nf4_tensor_test

@@ -10,6 +10,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace factory_test {
+
 using namespace veneer;
 
 TEMPLATE_LIST_TEST_CASE("tensors are filled with one value of any type", "", testing::Backends) {
@@ -87,3 +89,5 @@ TEMPLATE_LIST_TEST_CASE("a conversion to the same type is a handle, a copy is ne
   fill(x, 0.0f);
   CHECK(testing::largest(y) > 0.0);
 }
+
+}  // namespace factory_test

@@ -8,6 +8,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace print_test {
+
 using namespace veneer;
 
 namespace {
@@ -31,3 +33,5 @@ TEMPLATE_LIST_TEST_CASE("a tensor is printed as type, shape and first values", "
   CHECK(printed(full<double, TestType>(Shape<12>{}, 1.0)) == "float64 (12) [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]");
   CHECK(printed(Matrix<float, TestType>()) == "float32 (0, 0) without values");
 }
+
+}  // namespace print_test

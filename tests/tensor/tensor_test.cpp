@@ -9,6 +9,8 @@
 #include "support/backends.hpp"
 #include "support/values.hpp"
 
+namespace tensor_test {
+
 using namespace veneer;
 
 namespace {
@@ -120,3 +122,5 @@ TEMPLATE_LIST_TEST_CASE("item is the value of a tensor of one, of any rank", "",
   CHECK_THROWS_AS(item(one_to_six<TestType>()), ShapeError);
   CHECK_THROWS_WITH(item(one_to_six<TestType>()), Catch::Contains("(2, 3)"));
 }
+
+}  // namespace tensor_test

@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+namespace add_tokens_test {
+
 using namespace veneer;
 
 TEST_CASE("added tokens get the ids after the last, and are found in a text as they are") {
@@ -23,3 +25,5 @@ TEST_CASE("added tokens get the ids after the last, and are found in a text as t
   CHECK_THROWS_AS(add_tokens(folder, {"<q>", "<q>"}), ArgumentError);
   CHECK_THROWS_AS(add_tokens(folder / "absent", {"<q>"}), FormatError);
 }
+
+}  // namespace add_tokens_test

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace added_tokens_test {
+
 namespace {
 
 using namespace veneer;
@@ -65,3 +67,5 @@ TEST_CASE("special tokens can be left as text", "[text]") {
   CHECK(cut(set, "<s>a<t>") == "[<s>](a)[<t>]");
   CHECK(cut(set, "<s>a<t>", false) == "(<s>a)[<t>]");
 }
+
+}  // namespace added_tokens_test

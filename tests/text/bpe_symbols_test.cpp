@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace bpe_symbols_test {
+
 namespace {
 
 using namespace veneer;
@@ -80,3 +82,5 @@ TEST_CASE("prefixes and suffixes are looked up with the character", "[text]") {
   CHECK(cut(symbols, "a") == Symbols{{3, 0}});
   CHECK(cut(symbols, "ab") == Symbols{{0, 0}});  // "##b</w>" is no token
 }
+
+}  // namespace bpe_symbols_test

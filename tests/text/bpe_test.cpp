@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace bpe_test {
+
 namespace {
 
 using namespace veneer;
@@ -140,3 +142,5 @@ TEST_CASE("ids of a vocabulary may have holes", "[text]") {
   CHECK_FALSE(vocabulary.repeated_id());
   CHECK(Vocabulary({{"a", 5}, {"b", 5}}).repeated_id() == 5);
 }
+
+}  // namespace bpe_test

@@ -18,6 +18,8 @@
 #include "support/temporary_folder.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace chat_template_test {
+
 namespace {
 
 using namespace veneer;
@@ -449,3 +451,5 @@ TEST_CASE("the template of a model's folder is found where transformers looks fo
   CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }),
              Catch::Contains("chat_template.jinja") && Catch::Contains("line 1"));
 }
+
+}  // namespace chat_template_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace dataset_test {
+
 namespace {
 
 using namespace veneer;
@@ -432,3 +434,5 @@ TEST_CASE("a file that is not there, and a folder, are named", "[text]") {
   CHECK_THROWS_WITH(DatasetReader("/nowhere/data.jsonl"), Catch::Contains("/nowhere/data.jsonl: cannot be opened"));
   CHECK_THROWS_WITH(DatasetReader(std::filesystem::temp_directory_path()), Catch::Contains("is a folder"));
 }
+
+}  // namespace dataset_test

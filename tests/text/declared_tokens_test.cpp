@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace declared_tokens_test {
+
 namespace {
 
 using namespace veneer;
@@ -68,3 +70,5 @@ TEST_CASE("files of another shape are refused with the place", "[text]") {
   CHECK_THROWS_AS(read("{"), FormatError);
   CHECK_THROWS_AS(read(R"({"bos_token": {"content": "a", "lstrip": 1}})"), FormatError);
 }
+
+}  // namespace declared_tokens_test

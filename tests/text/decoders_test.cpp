@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace decoders_test {
+
 namespace {
 
 using namespace veneer;
@@ -50,3 +52,5 @@ TEST_CASE("after Fuse all tokens are one", "[text]") {
   CHECK(decode({decoders::Fuse{}, decoders::JoinBySpaces{}}, {"a", "b"}) == "ab");
   CHECK(decode({decoders::ByteFallback{}, decoders::JoinBySpaces{}}, {"<0x41>", "<0x42>", "c"}) == "AB c");
 }
+
+}  // namespace decoders_test

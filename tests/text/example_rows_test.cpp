@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace example_rows_test {
+
 namespace {
 
 using namespace veneer;
@@ -141,3 +143,5 @@ TEST_CASE("rows that are not packed are the chosen examples, cut where they are 
   CHECK(ExampleRows::packed(store, 4, std::vector<std::size_t>{}).empty());
   CHECK_THROWS_AS(ExampleRows::packed(store, 0), ArgumentError);
 }
+
+}  // namespace example_rows_test

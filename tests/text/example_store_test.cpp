@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace example_store_test {
+
 namespace {
 
 using namespace veneer;
@@ -124,3 +126,5 @@ TEST_CASE("data is stored in far less memory than it has", "[text]") {
   REQUIRE(before > 0);
   if (frees) CHECK(most - before < 16'000'000);  // 40 MB of ids and labels; the buffer has 4, and grows to twice that
 }
+
+}  // namespace example_store_test

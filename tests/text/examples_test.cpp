@@ -12,6 +12,8 @@
 #include "support/temporary_folder.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace examples_test {
+
 namespace {
 
 using namespace veneer;
@@ -426,3 +428,5 @@ TEST_CASE("EOS must be known or not wanted", "[text]") {
   CHECK_THROWS_WITH(ExampleMaker(&tokenizer), Catch::Contains("eos_token"));
   CHECK(ExampleMaker(&tokenizer, {.eos_id = 7}).make(text_record("a")).ids.back() == 7);
 }
+
+}  // namespace examples_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace gguf_tokenizer_test {
+
 using namespace veneer;
 using veneer::testing::TemporaryFolder;
 
@@ -146,3 +148,5 @@ TEST_CASE("gguf tokenizer: the kinds of the fixtures") {
   CHECK(key(legacy, "ggml.add_space_prefix") == GgufValue(true));
   CHECK(std::get<std::vector<float>>(key(legacy, "ggml.scores")).size() == 4096);
 }
+
+}  // namespace gguf_tokenizer_test

@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace jinja_test {
+
 using namespace veneer;
 
 namespace {
@@ -231,3 +233,5 @@ TEST_CASE("a template cannot use more than its limits") {
   for (int i = 0; i < 20000; ++i) chain += " + 1";
   CHECK_THROWS_AS(JinjaTemplate(chain + " }}"), JinjaError);
 }
+
+}  // namespace jinja_test

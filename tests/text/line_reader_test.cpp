@@ -12,6 +12,8 @@
 
 #include "support/catch.hpp"
 
+namespace line_reader_test {
+
 namespace {
 
 using namespace veneer;
@@ -106,3 +108,5 @@ TEST_CASE("a scan finds fields without building values", "[text]") {
   CHECK(scan_json(R"({"m":[{"x":1},{"y":{"z":1,"z":2}}]})").duplicate == "m[1].y.z");
   CHECK(json_depth(R"([[{"a":"[[[["}]])") == 3);
 }
+
+}  // namespace line_reader_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace normalize_test {
+
 namespace {
 
 using namespace veneer;
@@ -93,3 +95,5 @@ TEST_CASE("every byte has the place it comes from", "[text]") {
 }
 
 TEST_CASE("text that is not UTF-8 is refused", "[text]") { CHECK_THROWS_AS(nfc("\xCC"), ArgumentError); }
+
+}  // namespace normalize_test

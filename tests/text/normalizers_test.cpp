@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace normalizers_test {
+
 namespace {
 
 using namespace veneer;
@@ -49,3 +51,5 @@ TEST_CASE("origins go through all steps", "[text]") {
   const std::vector<ByteRange> origin{{0, 2}, {0, 2}, {3, 4}, {3, 4}, {4, 5}};
   CHECK(out.origin == origin);
 }
+
+}  // namespace normalizers_test

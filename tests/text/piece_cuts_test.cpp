@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace piece_cuts_test {
+
 namespace {
 
 using namespace veneer;
@@ -38,3 +40,5 @@ TEST_CASE("where characters are dropped, the one before them is the neighbour", 
   CHECK(cut(drops, "▁a▁a") == Words{"▁a", "▁a"});
   CHECK(cut(drops, "▁aX▁a") == Words{"▁aX▁a"});
 }
+
+}  // namespace piece_cuts_test

@@ -5,6 +5,8 @@
 
 #include "support/catch.hpp"
 
+namespace piece_text_test {
+
 namespace {
 
 using namespace veneer;
@@ -35,3 +37,5 @@ TEST_CASE("spaces become marks, and bytes know where they come from", "[text]") 
   CHECK(out.origin.front() == ByteRange{0, 1});
   CHECK(out.origin[4] == ByteRange{1, 2});
 }
+
+}  // namespace piece_text_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace pre_tokenizers_test {
+
 namespace {
 
 using namespace veneer;
@@ -68,3 +70,5 @@ TEST_CASE("a mark at the first place alone", "[text]") {
   CHECK(cut({pre_tokenizers::WhitespaceSplit{SplitBehavior::removed}, first}, "a b") == Words{"▁a", "b"});
   CHECK(cut({pre_tokenizers::WhitespaceSplit{SplitBehavior::removed}, first}, " a b") == Words{"a", "b"});
 }
+
+}  // namespace pre_tokenizers_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace regex_syntax_test {
+
 namespace {
 
 using namespace veneer;
@@ -86,3 +88,5 @@ TEST_CASE("malformed and unsupported expressions are refused with the offset", "
   CHECK(refused_at(R"(a\p{Foo})") == 4);
   CHECK(refused_at(std::string(1000, '(') + std::string(1000, ')')) < 200);
 }
+
+}  // namespace regex_syntax_test

@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace regex_test {
+
 namespace {
 
 using namespace veneer;
@@ -111,3 +113,5 @@ TEST_CASE("empty matches are counted once per place", "[text]") {
   // before a, a, xx, b, after b
   CHECK(parts == std::vector<std::pair<std::size_t, bool>>{{0, true}, {1, false}, {3, true}, {4, false}, {4, true}});
 }
+
+}  // namespace regex_test

@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace sentencepiece_test {
+
 namespace {
 
 using namespace veneer;
@@ -171,3 +173,5 @@ TEST_CASE("a normalization table may not point outside itself", "[text]") {
   for (std::size_t i = 0; i < 4; ++i) leaf[4 + 4 * ('x' ^ 1) + i] = static_cast<char>(i == 0 ? 9 : 0);
   CHECK_FALSE(detail::safe_normalization_table(leaf));
 }
+
+}  // namespace sentencepiece_test

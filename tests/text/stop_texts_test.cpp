@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace stop_texts_test {
+
 using namespace veneer;
 
 namespace {
@@ -68,3 +70,5 @@ TEST_CASE("no more is held back than may begin a stop") {
   CHECK(StopTexts().push("all of it") == "all of it");
   CHECK_THROWS_AS(StopTexts({"a", ""}), ArgumentError);
 }
+
+}  // namespace stop_texts_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace stream_decoder_test {
+
 namespace {
 
 using namespace veneer;
@@ -97,3 +99,5 @@ TEST_CASE("a character that never ends becomes one replacement character", "[tex
   CHECK(stream.flush() == "\xEF\xBF\xBD");
   CHECK(stream.flush().empty());
 }
+
+}  // namespace stream_decoder_test

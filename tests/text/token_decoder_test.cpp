@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace token_decoder_test {
+
 namespace {
 
 using namespace veneer;
@@ -80,3 +82,5 @@ TEST_CASE("eagerly, a character is printed with its last byte", "[text]") {
   decoder.push("▁a", text);  // a new text begins
   CHECK(text == "a");
 }
+
+}  // namespace token_decoder_test

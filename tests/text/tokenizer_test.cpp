@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "text/text_fixtures.hpp"
 
+namespace tokenizer_test {
+
 namespace {
 
 using namespace veneer;
@@ -381,3 +383,5 @@ TEST_CASE("Digits cut numbers out before the words", "[text]") {
   CHECK(encode(true, "a 12") == Tokens{"a", "\xC4\xA0", "1", "2"});
   CHECK(encode(false, " 10") == Tokens{"\xC4\xA0", "10"});
 }
+
+}  // namespace tokenizer_test

@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace unicode_test {
+
 namespace {
 
 using namespace veneer;
@@ -128,3 +130,5 @@ TEST_CASE("every byte has a character of its own, and back", "[text]") {
   append_token_bytes(back, "\xE2\x96\x81of");  // U+2581 stands for no byte: the token stands for itself
   CHECK(back == "kept \xE2\x96\x81of");
 }
+
+}  // namespace unicode_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace unigram_test {
+
 namespace {
 
 using namespace veneer;
@@ -87,3 +89,5 @@ TEST_CASE("characters without a piece are unknown, user-defined pieces always ta
                            "a"});
   CHECK(model.cut("").empty());
 }
+
+}  // namespace unigram_test

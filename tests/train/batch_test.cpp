@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace batch_test {
+
 using namespace veneer;
 
 namespace {
@@ -63,3 +65,5 @@ TEST_CASE("a packed row in a batch is its segments, whose first tokens are nobod
   CHECK(batch.lengths == std::vector<index_t>{4, 1, 3});
   CHECK(batch.targets == std::vector<std::int32_t>{2, 3, 4, -100, -100, 7, 8, -100});
 }
+
+}  // namespace batch_test

@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace chart_test {
+
 using namespace veneer;
 
 namespace {
@@ -116,3 +118,5 @@ TEST_CASE("panels stand in a row, words are escaped, and no value makes a pictur
     CHECK(text.ends_with("</svg>\n"));
   }
 }
+
+}  // namespace chart_test

@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace memory_plan_test {
+
 using namespace veneer;
 using veneer::testing::TemporaryFolder;
 
@@ -208,3 +210,5 @@ TEST_CASE("reading in 4 bits holds no dense copy, and a plan goes by the types o
 TEST_CASE("a plan refuses a batch of nothing") {
   CHECK_THROWS_AS(plan_memory(config_of(64, 1), {.length = 1}), ArgumentError);
 }
+
+}  // namespace memory_plan_test

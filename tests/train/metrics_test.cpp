@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace metrics_test {
+
 using namespace veneer;
 
 TEST_CASE("a line of metrics is JSON, and a float in it survives") {
@@ -39,3 +41,5 @@ TEST_CASE("a curve has a point a step and a dot an evaluation, whatever the valu
   for (const double flat : {0.0, 5.0}) CHECK(loss_svg({{1, flat}}, {}).find("nan") == std::string::npos);
   CHECK(loss_svg({}, {}).ends_with("</svg>\n"));
 }
+
+}  // namespace metrics_test

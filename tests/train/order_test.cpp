@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace order_test {
+
 using namespace veneer;
 
 TEST_CASE("Each epoch visits every line once, in a new order") {
@@ -150,3 +152,5 @@ TEST_CASE("The loss picture is one SVG with a path of all steps") {
   CHECK(svg.find("<circle") != std::string::npos);
   CHECK(loss_svg({}, {}).ends_with("</svg>\n"));
 }
+
+}  // namespace order_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temporary_folder.hpp"
 
+namespace state_test {
+
 using namespace veneer;
 namespace fs = std::filesystem;
 
@@ -94,3 +96,5 @@ TEST_CASE("a state of transformers' Trainer is refused by its name, with what to
                            "{\"settings\":{\"data\":\"log_history\"},\"log_history\":0,\"global_step\":7}"})
     CHECK_FALSE(transformers_step(text));
 }
+
+}  // namespace state_test

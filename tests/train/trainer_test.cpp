@@ -16,6 +16,8 @@
 
 #include "support/catch.hpp"
 
+namespace trainer_test {
+
 using namespace veneer;
 
 namespace {
@@ -120,3 +122,5 @@ TEST_CASE("the mean loss counts targets, not lines, however many lines are taken
     CHECK(std::abs(mean_loss(model, examples, at_once) - sum / 6.0) < 1e-6);  // floats are summed in another order
   CHECK(mean_loss(model, std::vector<Labelled>{{{1, 2}, {-100, -100}}}) == 0.0);
 }
+
+}  // namespace trainer_test
