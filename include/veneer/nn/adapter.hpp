@@ -70,6 +70,8 @@ auto add_bias(const A& adapter, const Y& y, const C& b) {
 template <class None, class... Adapters>
 class BasicAdapterSlot {
  public:
+  using Unfilled = None;
+
   BasicAdapterSlot() = default;
   template <class A>
     requires(std::is_same_v<std::remove_cvref_t<A>, Adapters> || ...)

@@ -22,9 +22,7 @@ template <class M>
 concept AdaptableModule = WeightedModule<M> && requires(M& layer) { layer.adapter; };
 
 template <class A>
-struct IsEmbeddingSlot : std::false_type {};
-template <class... A>
-struct IsEmbeddingSlot<BasicAdapterSlot<NoEmbeddingAdapter, A...>> : std::true_type {};
+concept EmbeddingSlot = std::is_same_v<typename std::remove_cvref_t<A>::Unfilled, NoEmbeddingAdapter>;
 
 template <class A>
 concept FillableSlot = requires(A& slot) { slot.clear(); };
@@ -45,7 +43,7 @@ void visit_adaptable(M& model, const F& f) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if constexpr (FillableSlot<decltype(part.adapter)>) {
-        constexpr bool table = IsEmbeddingSlot<std::remove_cvref_t<decltype(part.adapter)>>::value;
+        constexpr bool table = EmbeddingSlot<decltype(part.adapter)>;
         ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
         Shape<dyn, dyn> shape(0, 0);
         if constexpr (HasHead<M>) {

@@ -128,8 +128,7 @@ void attach_tokens(M& model, const AdapterPlan& plan, bool initialise) {
     TokenRows<B, T> shared;
     visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
       using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Adapter =
-          std::conditional_t<IsEmbeddingSlot<Slot>::value, TokenEmbeddingAdapter<B, T>, TokenHeadAdapter<B, T>>;
+      using Adapter = std::conditional_t<EmbeddingSlot<Slot>, TokenEmbeddingAdapter<B, T>, TokenHeadAdapter<B, T>>;
       if constexpr (std::is_assignable_v<Slot&, Adapter>) {
         const TrainedTokens* tokens = find_tokens(plan, name);
         if (tokens != nullptr) {

@@ -57,7 +57,7 @@ void fill_with(const Method& method, Layer& layer, const Site& site) {
   const auto refuse = [&](const std::string& why) {
     throw ArgumentError("veneer::attach: " + site.module.name + ": " + Method::name + " " + why);
   };
-  if constexpr (!IsEmbeddingSlot<Slot>::value) {
+  if constexpr (!EmbeddingSlot<Slot>) {
     if constexpr (SlotTakes<Slot, typename Method::template linear<B, T>>) {
       layer.adapter = method.make_linear(site, layer.weight);
     } else {
@@ -92,16 +92,16 @@ void fill_slot(Layer& layer, const LoraConfig& config, const AdaptedModule& modu
   using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
   using B = layer_backend<Layer>;
   using T = layer_scalar<Layer>;
-  static_assert(IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankAdapter<B, dyn, T>>,
+  static_assert(EmbeddingSlot<Slot> || SlotTakes<Slot, LowRankAdapter<B, dyn, T>>,
                 "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
-  static_assert(!IsEmbeddingSlot<Slot>::value || SlotTakes<Slot, LowRankEmbeddingAdapter<B, dyn, T>>,
+  static_assert(!EmbeddingSlot<Slot> || SlotTakes<Slot, LowRankEmbeddingAdapter<B, dyn, T>>,
                 "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
   index_t out = module.out, in = module.in;
   for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
   AdapterSite<T, B, LoraConfig> site{
       config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, B{}};
   FirstFactors<T, B> first;
-  if constexpr (!IsEmbeddingSlot<Slot>::value) {
+  if constexpr (!EmbeddingSlot<Slot>) {
     if (starts_apart(config, options.start())) {
       first = start_from(layer.weight, config, module, site.source, options.start());
       site.made = &first;

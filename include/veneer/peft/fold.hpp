@@ -58,7 +58,7 @@ void place_lora(Layer& layer, const LowRankFactors<T, B>& term, index_t rank, do
     }
     layer.adapter = adapter;
   };
-  if constexpr (IsEmbeddingSlot<Slot>::value) {
+  if constexpr (EmbeddingSlot<Slot>) {
     fill(LowRankEmbeddingAdapter<B, dyn, T>());
   } else {
     fill(LowRankAdapter<B, dyn, T>());

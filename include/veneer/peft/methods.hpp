@@ -64,11 +64,18 @@ using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera>;
 using AdapterMethod = detail::AllMethods::settings::in<std::variant>;
 
 /// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
+/// A struct, not an alias: symbols and error messages hold its name in place of the list.
 template <Backend B, Real T = float>
-using AnyAdapter = SeveralSlot<detail::AllMethods::linear<B, T>, B, T>;
+struct AnyAdapter : SeveralSlot<detail::AllMethods::linear<B, T>, B, T> {
+  using Base = SeveralSlot<detail::AllMethods::linear<B, T>, B, T>;
+  using Base::Base;
+};
 template <Backend B, Real T = float>
-using AnyEmbeddingAdapter =
-    SeveralSlot<typename detail::AllMethods::embeddings<B, T>::template in<EmbeddingAdapterSlot>, B, T>;
+struct AnyEmbeddingAdapter
+    : SeveralSlot<typename detail::AllMethods::embeddings<B, T>::template in<EmbeddingAdapterSlot>, B, T> {
+  using Base = SeveralSlot<typename detail::AllMethods::embeddings<B, T>::template in<EmbeddingAdapterSlot>, B, T>;
+  using Base::Base;
+};
 
 /// Calls f with the method that a configuration asks for.
 template <class Config, class F>

@@ -86,13 +86,13 @@ bool same_weight(W mine, W other) {
   return !values || !old || largest_distance(values, old) == 0.0;
 }
 
-template <class Slot>
-struct SeveralOf;
-template <class None, class... A>
-struct SeveralOf<BasicAdapterSlot<None, A...>> {
+template <class... A>
+struct SeveralOf {
   using sum = typename FirstSum<A...>::type;
   using mixed = typename FirstMixed<A...>::type;
 };
+template <class None, class... A>
+SeveralOf<A...> several_of(const BasicAdapterSlot<None, A...>& slot);
 
 }  // namespace detail
 
@@ -179,7 +179,7 @@ class NamedAdapters {
     Model model = start(names, learning);
     detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
       using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Sum = typename detail::SeveralOf<Slot>::sum;
+      using Sum = typename decltype(detail::several_of(std::declval<Slot>()))::sum;
       static_assert(!std::is_void_v<Sum>, "veneer::NamedAdapters::sum: the slots of this model do not list SumAdapter");
       layer.adapter.clear();
       Sum total;
@@ -206,7 +206,7 @@ class NamedAdapters {
     const auto choice = std::make_shared<RowChoice<B>>(static_cast<index_t>(names.size()), model.device);
     detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
       using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Mixed = typename detail::SeveralOf<Slot>::mixed;
+      using Mixed = typename decltype(detail::several_of(std::declval<Slot>()))::mixed;
       static_assert(!std::is_void_v<Mixed>,
                     "veneer::NamedAdapters::mixed: the slots of this model do not list MixedAdapter");
       Mixed mixed(choice, {});
