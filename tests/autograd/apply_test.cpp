@@ -247,4 +247,19 @@ TEMPLATE_LIST_TEST_CASE("whole numbers on a tape have no gradient", "", testing:
   CHECK(to_host(cut.value()) == std::vector<std::int32_t>{1, -2});
 }
 
+TEMPLATE_LIST_TEST_CASE("operands without values, and operands on two tapes, are refused", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const Tensor<float, Shape<2, 3>, TestType> forgotten;
+  const auto x = testing::random_matrix<float, TestType>(2, 3, 1);
+  CHECK_THROWS_AS(multiply(x, forgotten), ArgumentError);
+  CHECK_THROWS_AS(scale(forgotten, 2.0f), ArgumentError);
+  const auto empty = zeros<float>(Shape<dyn, dyn>(0, 3), TestType{});
+  CHECK_NOTHROW(scale(empty, 2.0f));
+
+  Tape first, second;
+  const auto a = first.variable(x), b = second.variable(x);
+  CHECK_THROWS_AS(multiply(a, b), ArgumentError);
+  CHECK_NOTHROW(multiply(a, a));
+}
+
 }  // namespace apply_test

@@ -90,6 +90,23 @@ Tape& tape_of(const X& x, const Rest&... rest) {
   }
 }
 
+/// Refuses an operand without values: a weight that was never assigned would be read at address zero.
+template <class X>
+void expect_values(const X& x) {
+  if constexpr (ValueLike<X>) {
+    if (!value_of(x) && x.shape().count() != 0)
+      throw ArgumentError("veneer::apply(op, ...): an operand of shape " + to_string(x.shape()) + " has no values");
+  }
+}
+
+/// Refuses a variable of another tape: its history would not be replayed, and its gradient would lack a part.
+template <class X>
+void expect_on(const Tape& tape, const X& x) {
+  if constexpr (VariableLike<X>) {
+    expects(&x.tape() == &tape, "veneer::apply(op, ...): the operands are on two tapes; a step has one tape");
+  }
+}
+
 template <class X>
 X keep_if(bool read, const X& x) {
   if constexpr (TensorLike<X>) {
@@ -180,6 +197,7 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
   const auto& y = Split<Result>::value(result);
   using Y = std::remove_cvref_t<decltype(y)>;
   Tape& tape = tape_of(xs...);
+  (expect_on(tape, xs), ...);
   const Wanted<n> wanted{(Differentiable<Xs> && wants_gradient(xs))...};
   const bool any = tape.recording() && (wanted[I] || ...);
   Variable<typename Y::scalar, typename Y::shape_type, typename Y::backend> out(y, tape, any);
@@ -201,11 +219,13 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
 }  // namespace detail
 
 /// Runs `op`. The result is a Tensor when no operand is a Variable, else a Variable on their tape.
+/// \throws ArgumentError when an operand has no values, or when the operands are on two tapes
 template <class Op, class... Xs>
 auto apply(const Op& op, const Xs&... xs) {
   static_assert((VariableLike<Xs> || ...) || (TensorLike<Xs> || ...) || !(ParameterLike<Xs> || ...),
                 "veneer::apply(op, parameter): parameters alone are on no tape and their gradient would be lost; use "
                 "on_tape(parameter, tape)");
+  (detail::expect_values(xs), ...);
   auto result = op.forward(value_of(xs)...);
   if constexpr ((VariableLike<Xs> || ...)) {
     return detail::record(op, result, std::index_sequence_for<Xs...>{}, xs...);

@@ -56,7 +56,8 @@ template <Real T>
 struct Maximum {
   using value_type = T;
   VENEER_HD static T identity() { return -std::numeric_limits<T>::infinity(); }
-  VENEER_HD static T combine(T a, T b) { return a < b ? b : a; }
+  /// A NaN wins, on either side.
+  VENEER_HD static T combine(T a, T b) { return a < b || b != b ? b : a; }
 };
 
 namespace archetype {

@@ -35,6 +35,46 @@ struct GenerateOptions {
 
 namespace detail {
 
+/// Draws a token from softmax(logits / temperature), cut to the top_k most likely and then to the least number of them
+/// that holds top_p of the probability. A heap sorts only the tokens that are kept.
+inline std::int32_t draw_token(const std::vector<float>& logits, const GenerateOptions& options,
+                               RandomSequence& random) {
+  std::vector<std::int32_t> heap(logits.size());
+  std::iota(heap.begin(), heap.end(), 0);
+  const auto less_likely = [&](std::int32_t a, std::int32_t b) {
+    const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
+    return x != y ? x < y : a > b;
+  };
+  const auto more_likely = [&](std::int32_t a, std::int32_t b) { return less_likely(b, a); };
+  if (options.top_k > 0 && options.top_k < static_cast<index_t>(heap.size())) {
+    std::nth_element(heap.begin(), heap.begin() + options.top_k, heap.end(), more_likely);
+    heap.resize(static_cast<std::size_t>(options.top_k));
+  }
+  std::make_heap(heap.begin(), heap.end(), less_likely);
+  const double top = logits[static_cast<std::size_t>(heap.front())];
+  const auto weight = [&](std::int32_t id) {
+    return std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - top) / options.temperature);
+  };
+  double sum = 0.0;
+  for (const std::int32_t id : heap) sum += weight(id);
+
+  std::vector<std::int32_t> kept;  // all, or the most likely first
+  double reached = 0.0;
+  if (options.top_p >= 1.0) kept.swap(heap), reached = sum;
+  while (!heap.empty() && (kept.empty() || reached < options.top_p * sum)) {
+    std::pop_heap(heap.begin(), heap.end(), less_likely);
+    kept.push_back(heap.back());
+    heap.pop_back();
+    reached += weight(kept.back());
+  }
+  double draw = random.uniform() * reached;
+  for (const std::int32_t id : kept) {
+    draw -= weight(id);
+    if (draw < 0.0) return id;
+  }
+  return kept.back();
+}
+
 inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<std::int32_t>& seen,
                                  const GenerateOptions& options, RandomSequence& random) {
   if (options.repetition_penalty != 1.0) {
@@ -48,31 +88,7 @@ inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<s
   }
   if (options.temperature <= 0.0)
     return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  std::vector<std::int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto more_likely = [&](std::int32_t a, std::int32_t b) {
-    const float x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
-  };
-  std::sort(order.begin(), order.end(), more_likely);
-  if (options.top_k > 0 && options.top_k < static_cast<index_t>(order.size()))
-    order.resize(static_cast<std::size_t>(options.top_k));
-  std::vector<double> share(order.size());
-  const double top = logits[static_cast<std::size_t>(order[0])];
-  double sum = 0.0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    share[i] = std::exp((static_cast<double>(logits[static_cast<std::size_t>(order[i])]) - top) / options.temperature);
-    sum += share[i];
-  }
-  std::size_t kept = 0;
-  double reached = 0.0;
-  while (kept < order.size() && (kept == 0 || reached < options.top_p * sum)) reached += share[kept++];
-  double draw = random.uniform() * reached;
-  for (std::size_t i = 0; i < kept; ++i) {
-    draw -= share[i];
-    if (draw < 0.0) return order[i];
-  }
-  return order[kept - 1];
+  return draw_token(logits, options, random);
 }
 
 /// The layout and cache rows of a round in which sequence s feeds `fed[s]` tokens.

@@ -42,7 +42,8 @@ struct UniformBody {
   RandomStream source;
   T low, width;
   VENEER_HD void operator()(index_t i) const {
-    y[i] = low + width * static_cast<T>(uniform_at(source, static_cast<std::uint64_t>(i)));
+    // One rounding, by name: a compiler may or may not contract a product and a sum.
+    y[i] = std::fma(width, static_cast<T>(uniform_at(source, static_cast<std::uint64_t>(i))), low);
   }
 };
 
