@@ -11,6 +11,7 @@
 
 #include "veneer/backend/cpu.hpp"
 #include "veneer/nn/llama.hpp"
+#include "veneer/peft/merge.hpp"
 
 #include "support/catch.hpp"
 
@@ -54,6 +55,11 @@ struct Own {
   Layer first, second;
   auto operator()(const auto& x) const { return second(silu(first(x))); }
   static constexpr auto fields = std::tuple{field("first", &Own::first), field("second", &Own::second)};
+};
+
+struct Bare {
+  Linear<Tensor<float, Shape<8, 4>, Cpu>> up;
+  static constexpr auto fields = std::tuple{field("up", &Bare::up)};
 };
 
 }  // namespace
@@ -104,19 +110,19 @@ TEST_CASE("The first pattern that matches decides rank and alpha") {
 
 TEST_CASE("What matches nothing is an error that names the candidates") {
   AnyModel model = outline(32, 16, 24, 2, 2, 2);
-  CHECK_THROWS_WITH(plan_adapter(model, lora(2, {"query"})), Catch::Matchers::Contains("q_proj"));
+  CHECK_THROWS_WITH(plan_adapter(model, lora(2, {"query"})), Catch::Contains("q_proj"));
   LoraConfig unused = lora(2, {"q_proj", "query"});
-  CHECK_THROWS_WITH(plan_adapter(model, unused), Catch::Matchers::Contains("\"query\" matches no module"));
+  CHECK_THROWS_WITH(plan_adapter(model, unused), Catch::Contains("\"query\" matches no module"));
   CHECK(plan_adapter(model, unused, false).warnings.size() == 1);
   LoraConfig pattern = lora(2, {"q_proj"});
   pattern.rank_pattern = {{"v_proj", 3}};
   CHECK_THROWS_AS(plan_adapter(model, pattern), ArgumentError);
   LoraConfig dora = lora(2, {"q_proj"});
   dora.use_dora = true;  // its lengths are those of weights, and here are shapes only
-  CHECK_THROWS_WITH(attach(model, dora), Catch::Matchers::Contains("load its weights first"));
+  CHECK_THROWS_WITH(attach(model, dora), Catch::Contains("load its weights first"));
   LoraConfig pissa = lora(2, {"q_proj"});
   pissa.init_lora_weights = "pissa";
-  CHECK_THROWS_WITH(attach(model, pissa), Catch::Matchers::Contains("pissa"));
+  CHECK_THROWS_WITH(attach(model, pissa), Catch::Contains("pissa"));
 }
 
 TEST_CASE("attach works on a model of one's own, and starts as the model was") {
@@ -283,6 +289,28 @@ TEST_CASE("Initialisations: A as named, B zero unless told otherwise") {
   CHECK(largest(factors("false").second) > 0.0f);
   CHECK(factors("true").first != factors("gaussian").first);
   CHECK(factors("true").first == factors("false").first);
+}
+
+TEST_CASE("a layer whose 4-bit weight is in its type takes an adapter, and merges into it") {
+  using Packed = Linear<NF4Tensor<Shape<64, 32>, Cpu>, AnyAdapter<Cpu>>;
+  const auto w = normal<float>(Shape<64, 32>(), RandomStream{1, 2}, 0.5, Cpu{});
+  const auto x = normal<float>(Shape<dyn, 32>(5), RandomStream{1, 3}, 1.0, Cpu{});
+  std::vector<Packed> model{Packed{.weight = NF4Tensor(w)}};
+  const auto before = to_host(model[0](x));
+  attach(model, lora(4, {"0"}), {.seed = 1});
+  CHECK(to_host(model[0](x)) == before);  // B is zero
+  auto* adapter = model[0].adapter.get<LowRankAdapter<Cpu>>();
+  REQUIRE(adapter != nullptr);
+  adapter->up.value() = normal<float>(Shape<dyn, dyn>(64, 4), RandomStream{1, 4}, 1.0, Cpu{});
+  const auto sum = to_host(adapter->merged(model[0].weight));
+  merge(model);
+  CHECK_FALSE(model[0].adapter);
+  CHECK(to_host(decode(model[0].weight)) == to_host(decode(NF4Tensor(from_host<float>(Shape<64, 32>(), sum, Cpu{})))));
+}
+
+TEST_CASE("a model without an adapter slot is named as such") {
+  Bare model;
+  CHECK_THROWS_WITH(attach(model, lora(2, {"up"})), Catch::Contains("no layer of this model has an adapter slot"));
 }
 
 }  // namespace attach_test

@@ -37,6 +37,18 @@ struct StoredKinds<double, S, B, true> {
 };
 }  // namespace detail
 
+/// A frozen weight of these values in the storage of `like`, rounded once. In 4 bits that is far from exact.
+template <class W, class X>
+W stored_as(const W& like, const X& values) {
+  if constexpr (requires { like.with_values(values); }) {
+    return like.with_values(values);  // a slot
+  } else if constexpr (NF4TensorLike<W>) {
+    return W(values, like.options());
+  } else {
+    return convert<typename W::scalar>(values);
+  }
+}
+
 template <Real T, ShapeLike S, Backend B>
 class WeightSlot {
  public:
@@ -91,17 +103,15 @@ class WeightSlot {
     return nullptr;
   }
 
-  /// A frozen weight of these values in the storage of this one, rounded once. In 4 bits that is far from exact.
+  /// See stored_as. An empty slot takes the values as they are.
   WeightSlot with_values(const Tensor<T, S, B>& values) const {
     return std::visit(
         [&](const auto& kept) {
           using Kept = std::remove_cvref_t<decltype(kept)>;
-          if constexpr (NF4TensorLike<Kept>) {
-            return WeightSlot(Kept(values, kept.options()));
-          } else if constexpr (TensorLike<Kept>) {
-            return WeightSlot(convert<typename Kept::scalar>(values));
-          } else {
+          if constexpr (std::is_same_v<Kept, std::monostate>) {
             return WeightSlot(values);
+          } else {
+            return WeightSlot(stored_as(kept, values));
           }
         },
         stored_);

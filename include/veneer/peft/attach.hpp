@@ -145,6 +145,7 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
     }
   });
   detail::plan_tokens(model, config, plan);
+  expects(!candidates.empty(), "veneer::attach: no layer of this model has an adapter slot (AdapterSlot, AnyAdapter)");
   if (plan.modules.empty()) {
     throw ArgumentError("veneer::attach: target_modules matches no module of this model; its modules end in " +
                         detail::listed({candidates.begin(), candidates.end()}, ", "));

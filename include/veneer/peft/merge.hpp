@@ -201,13 +201,13 @@ struct FoldingPass {
   /// Puts `sum` in the place of `weight`, in the storage of that.
   template <class W, class X>
   void put(const std::string& name, W& weight, const X& sum) {
-    const W fresh = stored_as(name, weight, sum);
+    const W fresh = rounded(name, weight, sum);
     if (!apply) weights.push_back(report(name, weight, fresh, sum));
     if (apply) weight = fresh;
   }
 
   template <class W, class X>
-  W stored_as(const std::string& name, const W& weight, const X& sum) const {
+  W rounded(const std::string& name, const W& weight, const X& sum) const {
     if constexpr (WeightSlotLike<W>) {
       if (const auto* packed = weight.packed()) {
         if (options.dequantize) return dense_weight<W>(sum, *options.dequantize);
@@ -216,10 +216,8 @@ struct FoldingPass {
                     " is in FP4, which is read and not written: set dequantize, or merge into the base in 16 or 32 "
                     "bits. The model is unchanged");
       }
-      return weight.with_values(sum);
-    } else {
-      return convert<typename W::scalar>(sum);
     }
+    return stored_as(weight, sum);
   }
 
   template <class W, class X>

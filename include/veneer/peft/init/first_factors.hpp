@@ -83,11 +83,7 @@ template <class W, Real T, Backend B>
 void add_product(W& weight, const Matrix<T, B>& up, const Matrix<T, B>& down, double scale) {
   auto sum = own_values(weight);
   ops::product<false, false>(sum, up, down, scale, 1.0);
-  if constexpr (WeightSlotLike<W>) {
-    weight = weight.with_values(sum);
-  } else {
-    weight = convert<typename W::scalar>(sum);
-  }
+  weight = stored_as(weight, sum);
 }
 
 /// Puts what was taken out of a weight back: every bit where the weight was kept, else B_0 A_0, rounded.
