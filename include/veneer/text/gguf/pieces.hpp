@@ -3,10 +3,11 @@
 /// Tokenizers as sentencepiece has them, for llama.cpp: a score per token in place of a list of merges.
 ///
 /// llama.cpp joins the two neighbours whose union is the token of the highest score, the leftmost first. That is
-/// sentencepiece's BPE. A tokenizer.json has merges instead: the score of a token is minus the rank of its first merge,
-/// which gives the same ids where every two tokens that together are a token may be merged, and the merges of a token
-/// follow one another, or make runs of spaces that are joined alike either way. All of that is checked. Unigram models,
-/// normalisation tables and the removal of spaces are refused: llama.cpp does none of them in this mode, without a word.
+/// sentencepiece's BPE. A tokenizer.json has merges instead: the score of a token is minus the rank of its first merge.
+/// That gives the same ids where every two tokens that together are a token may be merged, and the merges of a token
+/// follow one another, or make runs of spaces that are joined alike either way. All of that is checked. Unigram
+/// models, normalisation tables and the removal of spaces are refused: llama.cpp does none of them in this mode,
+/// without a word.
 /// Source: ggml-org/llama.cpp, src/llama-vocab.cpp (`llm_tokenizer_spm`); conversion/base.py.
 #pragma once
 
