@@ -37,10 +37,12 @@ def read(path):
 
 
 class Forward:
-    """Log-probabilities of the next token. `noise` is relative, on the input of each matmul."""
+    """Log-probabilities of the next token. `noise` is relative, on the input of each rounded matmul."""
 
-    def __init__(self, path):
+    def __init__(self, path, adapter=None):
         self.keys, self.tensors = read(path)
+        adapter_keys, self.adapter = read(adapter) if adapter else ({}, {})
+        self.alpha = adapter_keys.get("adapter.lora.alpha", 0.0)
         self.architecture = self.keys["general.architecture"]
 
     def key(self, name, default=None):
@@ -51,6 +53,9 @@ class Forward:
         if noise and kind != "F32":
             x = x * (1 + noise * random.standard_normal(x.shape))
         y = ROUND[kind](x) @ weight.T
+        if name + ".weight.lora_a" in self.adapter:
+            a, b = (self.adapter[f"{name}.weight.lora_{part}"][0] for part in "ab")
+            y = y + x @ a.T @ b.T * (self.alpha / len(a) if self.alpha else 1.0)
         return y + self.tensors[name + ".bias"][0] if name + ".bias" in self.tensors else y
 
     def norm(self, x, name):
