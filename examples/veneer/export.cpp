@@ -86,17 +86,18 @@ fs::path gguf_path(const ExportFlags& flags) {
   return out / (name + "-" + type + (flags.to == "gguf-adapter" ? "-LoRA.gguf" : ".gguf"));
 }
 
-GgufTokenizer tokenizer_keys(const Session& session) {
-  const auto tokenizer = find_tokenizer(session.folder());
-  GgufTokenizer keys = gguf_tokenizer(session.folder(), static_cast<std::size_t>(session.config().vocab_size),
-                                      stop_ids(session.folder(), session.config(), tokenizer));
+/// The tokenizer of the adapter where it brings one, as `generate` takes it.
+GgufTokenizer tokenizer_keys(const ExportFlags& flags, const Session& session) {
+  const fs::path folder = text_folder(flags.model);
+  GgufTokenizer keys = gguf_tokenizer(folder, static_cast<std::size_t>(session.config().vocab_size),
+                                      stop_ids(session.folder(), session.config(), find_tokenizer(folder)));
   for (const std::string& warning : keys.warnings) note("warning: " + warning);
   return keys;
 }
 
 int export_gguf(const ExportFlags& flags) {
   const Session session(flags.model);
-  const GgufTokenizer tokenizer = tokenizer_keys(session);
+  const GgufTokenizer tokenizer = tokenizer_keys(flags, session);
   const fs::path path = gguf_path(flags);
   session.save_gguf(path, tokenizer.keys, element_type(flags));
   note(path.string() + ": " + std::string(ggml_layout(element_type(flags)).name) + "; llama-cli -m " + path.string());
@@ -111,18 +112,17 @@ int export_gguf_lora(const ExportFlags& flags) {
   return done;
 }
 
-/// A text between quotes of a Modelfile.
+/// A text between quotes of a Modelfile, which has no escapes: three quotes hold one.
 std::string modelfile_text(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
-  return out + "\"";
+  const std::string quotes = text.find('"') == std::string::npos ? "\"" : "\"\"\"";
+  return quotes + text + quotes;
 }
 
 /// FROM, a template where the file has none, and what ends a reply.
-std::string modelfile(const Session& session, const GgufTokenizer& keys) {
+std::string modelfile(const ExportFlags& flags, const Session& session, const GgufTokenizer& keys) {
   std::string text = "FROM ./model.gguf\n";
   if (!keys.chat_template) text += "TEMPLATE \"\"\"{{ .Prompt }}\"\"\"\n";
-  const auto tokenizer = find_tokenizer(session.folder());
+  const auto tokenizer = find_tokenizer(text_folder(flags.model));
   for (const std::int32_t id : stop_ids(session.folder(), session.config(), tokenizer)) {
     const auto stop = tokenizer->token(id);
     if (stop) text += "PARAMETER stop " + modelfile_text(std::string(*stop)) + "\n";
@@ -132,10 +132,10 @@ std::string modelfile(const Session& session, const GgufTokenizer& keys) {
 
 int export_ollama(const ExportFlags& flags) {
   const Session session(flags.model);
-  const GgufTokenizer tokenizer = tokenizer_keys(session);
+  const GgufTokenizer tokenizer = tokenizer_keys(flags, session);
   AtomicFolder out(flags.out);
   session.save_gguf(out.path() / "model.gguf", tokenizer.keys, element_type(flags));
-  write_atomically(out.path() / "Modelfile", modelfile(session, tokenizer));
+  write_atomically(out.path() / "Modelfile", modelfile(flags, session, tokenizer));
   out.commit();
   note(flags.out + ": model.gguf and Modelfile; ollama create NAME -f " + (fs::path(flags.out) / "Modelfile").string());
   return done;

@@ -229,23 +229,23 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
 
 namespace {
 
-/// Refuses an adapter's folder that holds a base weight which is not the one of the model: a resized embedding, say.
-void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded) {
-  const std::string leaf = ".base_layer.weight";
-  for (const auto& [key, dtype] : loaded.dtypes) {
-    if (!key.ends_with(leaf)) continue;
-    const SafetensorsFile file(flags.only_adapter() / "adapter_model.safetensors");
-    const ShardedCheckpoint base(flags.model);
-    const std::string name =
-        key.substr(detail::adapter_prefix.size(), key.size() - detail::adapter_prefix.size() - leaf.size()) + ".weight";
-    const auto values = [](const TensorEntry& entry) {
-      std::vector<float> read(static_cast<std::size_t>(element_count(entry)));
-      read_floats(entry, read.data());
-      return read;
-    };
-    const TensorEntry *here = file.find(key), *there = base.find(name);
-    if (here != nullptr && there != nullptr && values(*here) != values(*there))
-      detail::refuse_gguf_adapter("the adapter's folder holds a weight " + name + " that differs from the model's");
+/// Refuses an adapter's folder that holds an embedding or a head other than the model's: a resized one, say.
+void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded, const detail::VocabularyEnds& ends) {
+  const SafetensorsFile file(flags.only_adapter() / "adapter_model.safetensors");
+  const ShardedCheckpoint base(flags.model);
+  const auto values = [](const TensorEntry& entry) {
+    std::vector<float> read(static_cast<std::size_t>(element_count(entry)));
+    read_floats(entry, read.data());
+    return read;
+  };
+  for (const std::string& key : loaded.vocabulary_keys) {
+    const bool head = key.find(ends.head + ".") != std::string::npos;
+    const TensorEntry *here = file.find(key), *there = base.find((head ? ends.head : ends.embedding) + ".weight");
+    if (there == nullptr) there = base.find(ends.embedding + ".weight");  // a tied head
+    if (here != nullptr && there != nullptr && here->shape == there->shape && values(*here) == values(*there)) continue;
+    detail::refuse_gguf_adapter("the adapter's folder holds " + key +
+                                ", which is not the model's: it was resized or trained, and llama.cpp reads nothing "
+                                "but lora_A and lora_B");
   }
 }
 
@@ -262,7 +262,7 @@ std::pair<std::size_t, bool> export_gguf_adapter(const ModelFlags& flags, const 
   const LoadedAdapter loaded = load_adapter(model, folder);
   for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
   detail::check_gguf_adapter(model.config, loaded.file.config, loaded.plan);
-  expect_same_base(flags, loaded);
+  expect_same_base(flags, loaded, detail::vocabulary_ends(model));
   const GgufAdapterReport report = write_gguf_adapter(model, out, loaded.file.config, loaded.plan, type);
   return {report.modules, report.folded};
 }

@@ -250,7 +250,7 @@ TEST_CASE("program: export writes GGUF files for llama.cpp, and nothing where it
   const Result bare = run({"export", "--model", model, "--to", "gguf", "--out", out("bare.gguf")});
   CHECK(bare.code == 3);
   CHECK(bare.err.find("tokenizer") != std::string::npos);
-  for (const char* name : {"dora", "ia3", "vera"}) {
+  for (const char* name : {"dora", "ia3", "vera", "lora-trainable-tokens", "resized", "whole-embeddings"}) {
     const std::string adapter = (test_data / "adapters" / name).string();
     const Json expected = read_json(fs::path(adapter) / "expected.json");
     const std::string base = (test_data / json_text(expected, "base", name)).string();
@@ -259,6 +259,15 @@ TEST_CASE("program: export writes GGUF files for llama.cpp, and nothing where it
     INFO(refused.err);
     CHECK(refused.code == 2);
     CHECK(refused.err.find("--to gguf") != std::string::npos);
+  }
+  for (const char* name : {"lora-lm-head", "lora-embedding", "resized", "whole-embeddings"}) {
+    const std::string adapter = (test_data / "adapters" / name).string();
+    const Json expected = read_json(fs::path(adapter) / "expected.json");
+    const std::string base = (test_data / json_text(expected, "base", name)).string();
+    const Result refused = run({"export", "--model", base, "--adapter", adapter, "--to", "lora", "--out", out("lora")});
+    INFO(refused.err);
+    CHECK(refused.code == 2);
+    CHECK(refused.err.find("--to merged") != std::string::npos);
   }
   CHECK(folder.count() == before);
   folder.file("bad.gguf", file_text(folder / "m.gguf").substr(0, 3000));

@@ -16,12 +16,14 @@
 #include "veneer/io/safetensors.hpp"
 
 #include "support/catch.hpp"
+#include "support/message_of.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace gguf_test {
 
 using namespace veneer;
 using veneer::testing::file_bytes;
+using veneer::testing::message_of;
 using veneer::testing::TemporaryFolder;
 
 namespace {
@@ -46,15 +48,6 @@ std::vector<float> floats(const GgufEntry& entry) {
   std::vector<float> values(entry.data.size() / 4);
   std::memcpy(values.data(), entry.data.data(), entry.data.size());
   return values;
-}
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 LlamaConfig small_config() {
@@ -389,6 +382,8 @@ TEST_CASE("gguf-adapter: what llama.cpp cannot hold is refused before a byte is 
                                                                {"lora-norms-to-save", "trained in full"},
                                                                {"lora-embedding-tied", "tied"},
                                                                {"lora-tied-lm-head", "tied"},
+                                                               {"lora-trainable-tokens", "trainable_token_indices"},
+                                                               {"tokens-tied", "trainable_token_indices"},
                                                                {"pissa-raw", "changed the base"}};
   for (const auto& [name, word] : cases) {
     INFO(name);

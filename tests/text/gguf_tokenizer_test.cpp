@@ -9,11 +9,13 @@
 #include "veneer/text/gguf/tokenizer.hpp"
 
 #include "support/catch.hpp"
+#include "support/message_of.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace gguf_tokenizer_test {
 
 using namespace veneer;
+using veneer::testing::message_of;
 using veneer::testing::TemporaryFolder;
 
 namespace {
@@ -26,15 +28,6 @@ GgufValue key(const GgufTokenizer& found, const std::string& name) {
   for (const GgufKey& entry : found.keys)
     if (entry.name == "tokenizer." + name) return entry.value;
   return false;
-}
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 Json tiny_json() { return read_json(tiny / "tokenizer.json", tokenizer_limits); }
@@ -135,6 +128,29 @@ TEST_CASE("gguf tokenizer: sentencepiece merges become scores in the order of th
   CHECK_NOTHROW(detail::expect_all_merges(vocab, {std::string("a\0b", 3)}, {}, "t"));
   CHECK_THROWS_AS(detail::expect_all_merges(vocab, {}, {}, "t"), FormatError);
   CHECK_NOTHROW(detail::expect_all_merges(vocab, {}, {"ab"}, "t"));
+}
+
+TEST_CASE("gguf tokenizer: runs of spaces may be merged in any order that gives what scores give") {
+  const auto run = [](std::size_t length) {
+    std::string text;
+    for (std::size_t i = 0; i < length; ++i) text += piece_space;
+    return text;
+  };
+  const auto scores = [&](const std::vector<std::pair<std::size_t, std::size_t>>& joined, const Json& first,
+                          const Json& after) {
+    Json merges = first;
+    for (const auto& [left, right] : joined) merges.push_back({run(left), run(right)});
+    for (const Json& merge : after) merges.push_back(merge);
+    std::set<std::string> pairs;
+    return detail::merge_scores(merges, pairs, "t");
+  };
+  const Json none = Json::array(), word = Json::array({Json::array({"a", "b"})});
+  const std::vector<std::pair<std::size_t, std::size_t>> falling{{3, 1}, {2, 1}, {2, 2}, {1, 1}, {1, 2}};
+  CHECK(scores(falling, word, none).at(run(4)) == -1);
+  CHECK(scores(falling, none, none).at(run(3)) == -1);
+  CHECK_THROWS_AS(scores(falling, none, word), FormatError);
+  CHECK_THROWS_AS(scores(falling, Json::array({Json::array({run(2), "a"})}), none), FormatError);
+  CHECK_THROWS_AS(scores({{1, 2}, {1, 1}, {2, 1}}, word, none), FormatError);  // 4 spaces: 2 + 2, by scores 3 + 1
 }
 
 TEST_CASE("gguf tokenizer: the kinds of the fixtures") {

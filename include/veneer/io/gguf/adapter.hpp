@@ -41,6 +41,8 @@ inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& confi
   if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp knows no bias of lora_B");
   if (config.bias != LoraBias::none) refuse_gguf_adapter("bias: llama.cpp reads no trained biases from an adapter");
   if (config.fan_in_fan_out) refuse_gguf_adapter("fan_in_fan_out: llama.cpp expects weights as (out, in)");
+  if (config.trainable_token_indices)
+    refuse_gguf_adapter("trainable_token_indices replaces rows of the embedding, and llama.cpp adds matrices only");
   if (!plan.trained.empty())
     refuse_gguf_adapter(plan.trained.front().name +
                         " was trained in full (modules_to_save, biases or norms), and "

@@ -3,15 +3,18 @@
 /// Tokenizers as sentencepiece has them, for llama.cpp: a score per token in place of a list of merges.
 ///
 /// llama.cpp joins the two neighbours whose union is the token of the highest score, the leftmost first. That is
-/// sentencepiece's BPE. A tokenizer.json has merges instead: the score of a token is minus the rank of its first merge,
-/// which gives the same ids where every two tokens that together are a token may be merged, and the merges of a token
-/// follow one another. Both are checked. Unigram models, normalisation tables and the removal of spaces are refused:
-/// llama.cpp does none of them in this mode, without a word.
+/// sentencepiece's BPE. A tokenizer.json has merges instead: the score of a token is minus the rank of its first merge.
+/// That gives the same ids where every two tokens that together are a token may be merged, and the merges of a token
+/// follow one another, or make runs of spaces that are joined alike either way. All of that is checked. Unigram
+/// models, normalisation tables and the removal of spaces are refused: llama.cpp does none of them in this mode,
+/// without a word.
 /// Source: ggml-org/llama.cpp, src/llama-vocab.cpp (`llm_tokenizer_spm`); conversion/base.py.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -40,23 +43,77 @@ inline std::pair<std::string, std::string> merge_pair(const Json& merge) {
                                     : std::pair(line.substr(0, space), line.substr(space + 1));
 }
 
-/// Scores by merges.
+/// The length of a text that is one sentencepiece mark of a space, repeated; 0 for another text.
+inline std::size_t run_length(std::string_view text) {
+  std::size_t length = 0;
+  for (; text.starts_with(piece_space); text.remove_prefix(piece_space.size())) ++length;
+  return text.empty() ? length : 0;
+}
+
+/// Merges of runs of spaces: (left, right) to a rank, the lowest first.
+using RunMerges = std::map<std::pair<std::size_t, std::size_t>, float>;
+
+/// A run of single spaces after all merges, the lowest rank first and the leftmost of equal ones.
+inline std::vector<std::size_t> join_run(std::size_t length, const RunMerges& ranks) {
+  std::vector<std::size_t> parts(length, 1);
+  while (true) {
+    auto best = ranks.end();
+    std::size_t at = 0;
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+      const auto found = ranks.find({parts[i], parts[i + 1]});
+      if (found == ranks.end() || (best != ranks.end() && found->second >= best->second)) continue;
+      best = found, at = i;
+    }
+    if (best == ranks.end()) return parts;
+    parts[at] += parts[at + 1];
+    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+  }
+}
+
+/// Whether llama.cpp joins runs of spaces as these merges do. Its rank of a pair is that of the first merge that makes
+/// the same run. Compared for runs up to eight times the longest token.
+inline bool joins_runs_alike(const RunMerges& merges) {
+  std::map<std::size_t, float> first;
+  for (const auto& [pair, rank] : merges) {
+    const auto [known, fresh] = first.emplace(pair.first + pair.second, rank);
+    if (!fresh) known->second = std::min(known->second, rank);
+  }
+  RunMerges by_token;
+  for (const auto& [pair, rank] : merges) by_token[pair] = first.at(pair.first + pair.second);
+  constexpr std::size_t longest = 64;  // of a token: the work grows with its third power
+  if (merges.empty() || first.rbegin()->first > longest) return false;
+  for (std::size_t length = 2; length <= 8 * first.rbegin()->first; ++length)
+    if (join_run(length, merges) != join_run(length, by_token)) return false;
+  return true;
+}
+
+/// Scores by merges. Merges of runs of spaces may be in any order where they come last and no other token holds two
+/// spaces: nothing else takes part in them then.
 inline std::unordered_map<std::string, float> merge_scores(const Json& merges, std::set<std::string>& pairs,
                                                            const std::string& where) {
   std::unordered_map<std::string, float> scores;
-  std::string last;
+  RunMerges runs;
+  std::string last, apart;
+  bool runs_are_last = true;
+  const std::string two_spaces = std::string(piece_space) + std::string(piece_space);
   float rank = 0;
   for (const Json& merge : merges) {
     const auto [left, right] = merge_pair(merge);
     std::string joined = left + right;
     pairs.insert(left + '\0' + right);
-    const bool fresh = scores.emplace(joined, -rank).second;
-    if (!fresh && joined != last)
-      refuse_gguf_tokenizer(where, "merges that make \"" + printable(joined) +
-                                       "\" are apart in the list, and llama.cpp has one score for each token");
+    const bool fresh = scores.emplace(joined, -rank).second, run = run_length(joined) > 0;
+    if (run) runs.emplace(std::pair(run_length(left), run_length(right)), rank);
+    if (!run && (!runs.empty() || joined.find(two_spaces) != std::string::npos)) runs_are_last = false;
+    if (!fresh && joined != last && (!run || apart.empty())) {
+      apart = joined;
+      if (!run) runs_are_last = false;
+    }
     last = std::move(joined);
     rank += 1;
   }
+  if (!apart.empty() && (!runs_are_last || !joins_runs_alike(runs)))
+    refuse_gguf_tokenizer(where, "merges that make \"" + printable(apart) +
+                                     "\" are apart in the list, and llama.cpp has one score for each token");
   return scores;
 }
 
