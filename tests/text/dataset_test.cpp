@@ -155,7 +155,9 @@ TEST_CASE("what is wrong with a conversation is said with its place", "[text]") 
   };
   CHECK_THAT(message(R"({"messages": [{"role": "user", "content": "a"}, {"role": "robot", "content": "b"}]})"),
              Catch::StartsWith("unknown_role messages[1].role |") &&
-                 Catch::Contains("\"messages[1].role\": found \"robot\", expected system, user, assistant or tool"));
+                 Catch::Contains("\"messages[1].role\": found \"robot\", expected system, developer, user,"));
+  CHECK(message(R"({"messages": [{"role": "developer", "content": "a"}, {"role": "assistant", "content": "b"},)"
+                R"( {"role": "function", "name": "f", "content": "c"}]})") == "read");
   CHECK_THAT(message(R"({"conversations": [{"from": "bot", "value": "a"}]})"),
              Catch::Contains("found \"bot\", expected system, human (or user), gpt (or assistant), function_call or"));
   CHECK_THAT(message(R"({"messages": [{"role": "human", "content": "a"}]})"), Catch::StartsWith("unknown_role"));
