@@ -338,7 +338,11 @@ TEST_CASE("a file of another kind is named, with what to do", "[text]") {
   CHECK_THAT(says("a.json", "[\n {\"text\": \"a\"}\n]\n"), Catch::Contains("jq -c '.[]'"));
   CHECK_THAT(says("a.json", "[{\"text\": \"a\"}]\n"), Catch::Contains("jq -c '.[]'"));
   CHECK_THAT(says("a.jsonl", "version https://git-lfs.github.com/spec/v1\n"), Catch::Contains("git lfs pull"));
+  CHECK_THAT(says("a.txt", "version https://git-lfs.github.com/spec/v1\n"), Catch::Contains("git lfs pull"));
   CHECK_THAT(says("a.jsonl", "<!DOCTYPE html>\n"), Catch::Contains("HTML"));
+  CHECK_THAT(says("a.jsonl", "\xEF\xBB\xBF\r\n\n  <html>\n"), Catch::Contains("HTML"));
+  CHECK_THAT(says("a.json", "\n[\n {\"text\": \"a\"}\n]\n"), Catch::Contains("jq -c '.[]'"));
+  CHECK_THAT(says("a.jsonl", "{\"text\": \"a\"}\n<html>\n"), Catch::Contains("read"));
   CHECK_THAT(says("a.jsonl", "text and more\n"), Catch::Contains("not valid JSON"));
 }
 
