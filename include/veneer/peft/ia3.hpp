@@ -52,7 +52,7 @@ struct Ia3 {
     own.feedforward_modules = {"down_proj"};
     if (targets.kind != ModuleChoice::Kind::names) return own;
     own.feedforward_modules.names = targets.names;
-    std::erase_if(own.feedforward_modules.names, [](const auto& name) { return !name.ends_with("down_proj"); });
+    std::erase_if(own.feedforward_modules.names, [](const auto& target) { return !target.ends_with("down_proj"); });
     return own;
   }
 
