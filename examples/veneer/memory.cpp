@@ -35,6 +35,12 @@ const char* storage_of(const LlamaConfig& config, const MemoryRequest& request) 
 
 }  // namespace
 
+LlamaConfig config_as_read(LlamaConfig config, const std::filesystem::path& folder) {
+  if (config.tie_word_embeddings && has_weights(folder))
+    config.tie_word_embeddings = !detail::head_differs(ShardedCheckpoint(folder));
+  return config;
+}
+
 Json plan_bytes(const LlamaConfig& config, const MemoryRequest& request) {
   std::optional<ShardedCheckpoint> files;
   if (has_weights(request.model)) files.emplace(request.model);

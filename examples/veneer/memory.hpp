@@ -23,6 +23,9 @@ struct MemoryRequest {
   int threads = 0;
 };
 
+/// The configuration of a model as it is read: not tied where the files in `folder`, if any, hold a head of their own.
+LlamaConfig config_as_read(LlamaConfig config, const std::filesystem::path& folder);
+
 /// {"bytes": {...}, "bytes_without_checkpointing": {...}, "bytes_with_checkpointing": {...}, "batch": ...}: weights,
 /// adapters, gradients, optimizer, activations, scratch, reused, training (their sum, less reused), loading, peak. The
 /// first is of the request.

@@ -80,7 +80,8 @@ int run_plan(const PlanFlags& flags) {
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
   const LoraConfig adapter = named.config();
-  const AdapterPlan plan = full ? full_plan(file.config) : plan_of(file.config, adapter);
+  const LlamaConfig model = config_as_read(file.config, flags.model);
+  const AdapterPlan plan = full ? full_plan(model) : plan_of(model, adapter);
   MemoryRequest request = flags.memory;
   request.model = flags.model;
   if (!full) request.adapter = adapter;

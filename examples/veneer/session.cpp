@@ -103,10 +103,7 @@ SummedLoss Session::loss(const ExampleStore& examples, std::size_t begin, std::s
 }
 
 void Session::widen() {
-  detail::visit_base(parts_->model, [](const std::string&, auto& weight) {
-    if (!weight.trainable() && weight.packed() == nullptr)
-      weight = std::remove_cvref_t<decltype(weight)>(weight.dense_copy());
-  });
+  detail::visit_base(parts_->model, [](const std::string&, auto& weight) { weight.widen(); });
 }
 
 bool Session::head_follows() const {

@@ -161,7 +161,7 @@ class TrainRun {
   }
 
   int dry_run() {
-    AnyLlama<> outline(trained_config());
+    AnyLlama<> outline(config_as_read(trained_config(), settings_.model));
     plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, planned_adapter());
     std::ostringstream text;
     text << plan_ << '\n' << memory_text(plan_bytes(trained_config(), request()));

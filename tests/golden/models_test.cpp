@@ -189,17 +189,22 @@ TEST_CASE("a head of its own is used although config.json says tied") {
   CHECK_FALSE(model.config().tie_word_embeddings);
 }
 
-TEST_CASE("a tied model takes a file that stores the shared weight twice") {
+TEST_CASE("a tied model takes a file that stores the shared weight twice, or as the head alone") {
   const fs::path source = test_data / "models" / "llama-tied-bf16";
   const SafetensorsFile expected(source / "expected.safetensors");
-  const TemporaryFolder temporary;
-  fs::copy_file(source / "config.json", temporary / "config.json");
+  const TokenBatch batch = recorded_case(expected, "full");
   Tensors tensors(SafetensorsFile(source / "model.safetensors"));
   tensors.shapes["lm_head.weight"] = tensors.shapes.at("model.embed_tokens.weight");
   tensors.values["lm_head.weight"] = tensors.values.at("model.embed_tokens.weight");
-  tensors.write(temporary / "model.safetensors");
-  const TokenBatch batch = recorded_case(expected, "full");
-  CHECK(ModelUnderTest(temporary.path()).logits(batch) == ModelUnderTest(source).logits(batch));
+  for (const bool alone : {false, true}) {
+    if (alone) tensors.shapes.erase("model.embed_tokens.weight");
+    const TemporaryFolder temporary;
+    fs::copy_file(source / "config.json", temporary / "config.json");
+    tensors.write(temporary / "model.safetensors");
+    ModelUnderTest model(temporary.path());
+    CHECK(model.logits(batch) == ModelUnderTest(source).logits(batch));
+    CHECK(model.config().tie_word_embeddings);
+  }
 }
 
 }  // namespace models_test

@@ -236,6 +236,16 @@ TEST_CASE("the settings of other methods are read, written and checked") {
   const AdapterFile ia3 = read_adapter_config(adapters / "ia3/adapter_config.json");
   CHECK(std::get<Ia3>(ia3.config.method).feedforward_modules == ModuleChoice{"down_proj"});
 
+  const auto feedforward = [&](const ModuleChoice& targets) {
+    return std::get<Ia3>(parse(adapter_config_json({.target_modules = targets, .method = Ia3{}})).config.method)
+        .feedforward_modules;
+  };
+  CHECK(feedforward({"k_proj", "mlp.down_proj"}) == ModuleChoice{"mlp.down_proj"});
+  CHECK(feedforward({"k_proj"}).names.empty());
+  CHECK_THAT(adapter_config_json({.target_modules = {"k_proj"}, .method = Ia3{}}),
+             Contains("\"feedforward_modules\": []"));
+  CHECK(feedforward(ModuleChoice::all_linear()) == ModuleChoice{"down_proj"});
+
   LoraConfig fresh{.target_modules = {"q_proj"}, .task_type = "CAUSAL_LM", .method = Vera{.r = 3}};
   const AdapterFile again = parse(adapter_config_json(fresh));
   CHECK(again.config.method == fresh.method);

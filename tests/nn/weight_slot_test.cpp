@@ -65,6 +65,23 @@ TEMPLATE_LIST_TEST_CASE("a trained copy stands before what was stored, and leave
   CHECK(testing::same_bits(slot.dense_copy(), convert<float>(w)));
 }
 
+TEMPLATE_LIST_TEST_CASE("a widened slot keeps its values, and keeps new ones whole", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  using Matrix = Tensor<float, Shape<dyn, 3>, TestType>;
+  const Matrix w(testing::random_matrix<float, TestType>(2, 3, 1)),
+      trained(testing::random_matrix<float, TestType>(2, 3, 2));
+  const auto narrow = convert<bfloat16>(w);
+  Slot<TestType> frozen = narrow, trains = narrow, empty;
+  trains.train();
+  trains.parameter().value() = copy(trained);
+  for (Slot<TestType>* slot : {&frozen, &trains, &empty}) slot->widen();
+  CHECK(testing::same_bits(std::get<1>(frozen.stored()), convert<float>(narrow)));
+  CHECK(testing::same_bits(frozen.with_values(trained).dense_copy(), trained));
+  CHECK(testing::same_bits(trains.dense_copy(), trained));
+  CHECK(testing::same_bits(trains.with_values(trained).dense_copy(), trained));
+  CHECK_FALSE(empty);
+}
+
 TEMPLATE_LIST_TEST_CASE("where what was stored is dropped, the trained values are kept when it freezes", "",
                         testing::Backends) {
   if (!testing::usable<TestType>()) return;

@@ -313,4 +313,12 @@ TEST_CASE("a model without an adapter slot is named as such") {
   CHECK_THROWS_WITH(attach(model, lora(2, {"up"})), Catch::Contains("no layer of this model has an adapter slot"));
 }
 
+TEST_CASE("tokens do not train where config.json says tied and the files hold another head") {
+  const LoraConfig config{.target_modules = {"q_proj"}, .trainable_token_indices = {{{"", {1, 2}}}}};
+  AnyModel tied = small(true), separated = small(true);
+  separated.separate_head();
+  CHECK_THROWS_WITH(attach(separated, config), Catch::Contains("Set tie_word_embeddings to false"));
+  CHECK(attach(tied, config).tokens.at(0).shared);
+}
+
 }  // namespace attach_test

@@ -155,7 +155,9 @@ TEST_CASE("what is wrong with a conversation is said with its place", "[text]") 
   };
   CHECK_THAT(message(R"({"messages": [{"role": "user", "content": "a"}, {"role": "robot", "content": "b"}]})"),
              Catch::StartsWith("unknown_role messages[1].role |") &&
-                 Catch::Contains("\"messages[1].role\": found \"robot\", expected system, user, assistant or tool"));
+                 Catch::Contains("\"messages[1].role\": found \"robot\", expected system, developer, user,"));
+  CHECK(message(R"({"messages": [{"role": "developer", "content": "a"}, {"role": "assistant", "content": "b"},)"
+                R"( {"role": "function", "name": "f", "content": "c"}]})") == "read");
   CHECK_THAT(message(R"({"conversations": [{"from": "bot", "value": "a"}]})"),
              Catch::Contains("found \"bot\", expected system, human (or user), gpt (or assistant), function_call or"));
   CHECK_THAT(message(R"({"messages": [{"role": "human", "content": "a"}]})"), Catch::StartsWith("unknown_role"));
@@ -336,7 +338,11 @@ TEST_CASE("a file of another kind is named, with what to do", "[text]") {
   CHECK_THAT(says("a.json", "[\n {\"text\": \"a\"}\n]\n"), Catch::Contains("jq -c '.[]'"));
   CHECK_THAT(says("a.json", "[{\"text\": \"a\"}]\n"), Catch::Contains("jq -c '.[]'"));
   CHECK_THAT(says("a.jsonl", "version https://git-lfs.github.com/spec/v1\n"), Catch::Contains("git lfs pull"));
+  CHECK_THAT(says("a.txt", "version https://git-lfs.github.com/spec/v1\n"), Catch::Contains("git lfs pull"));
   CHECK_THAT(says("a.jsonl", "<!DOCTYPE html>\n"), Catch::Contains("HTML"));
+  CHECK_THAT(says("a.jsonl", "\xEF\xBB\xBF\r\n\n  <html>\n"), Catch::Contains("HTML"));
+  CHECK_THAT(says("a.json", "\n[\n {\"text\": \"a\"}\n]\n"), Catch::Contains("jq -c '.[]'"));
+  CHECK_THAT(says("a.jsonl", "{\"text\": \"a\"}\n<html>\n"), Catch::Contains("read"));
   CHECK_THAT(says("a.jsonl", "text and more\n"), Catch::Contains("not valid JSON"));
 }
 

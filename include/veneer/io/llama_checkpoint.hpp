@@ -237,7 +237,7 @@ std::set<std::string> linear_weights(Model& model) {
 }  // namespace detail
 
 /// Fills the weights of an outlined model from an open checkpoint. A head of its own, where config.json says tied, is
-/// used: the model is then no longer tied.
+/// used: the model is then no longer tied. The one weight of a tied model may have either name, as in transformers 5.
 /// \returns warnings
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen or of a type without fractions
 template <class Model>
@@ -250,9 +250,14 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
                        ": config.json says that the head is the embedding (tie_word_embeddings), and lm_head.weight is "
                        "another: it is used as it is, as in transformers 5");
   }
+  const std::string table = "model.embed_tokens.weight", head = "lm_head.weight";
+  const bool head_alone =
+      model.config.tie_word_embeddings && checkpoint.find(table) == nullptr && checkpoint.find(head) != nullptr;
+  const auto stored_name = [&](const std::string& name) { return head_alone && name == table ? head : name; };
   detail::Complaints complaints;
   std::set<std::string> known;
-  detail::visit_base(model, [&](const std::string& name, auto& weight) {
+  detail::visit_base(model, [&](const std::string& of_model, auto& weight) {
+    const std::string name = stored_name(of_model);
     known.insert(name);
     if (detail::has_quant_state(checkpoint, name)) {
       for (std::string& part : detail::packed_names(name)) known.insert(std::move(part));
@@ -261,7 +266,7 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
   });
   for (const std::string& name : checkpoint.names()) {
     if (known.contains(name) || detail::is_frequencies(name)) continue;
-    if (model.config.tie_word_embeddings && name == "lm_head.weight") continue;  // equal to the embedding
+    if (model.config.tie_word_embeddings && name == head) continue;  // equal to the embedding
     complaints.add(name + ": the model has no such tensor");
   }
   complaints.raise(
@@ -270,7 +275,8 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
   if (auto other = detail::frequency_warning(checkpoint, model.config); !other.empty())
     warnings.push_back(std::move(other));
   const std::set<std::string> linear = detail::linear_weights(model);
-  detail::visit_base(model, [&](const std::string& name, auto& weight) {
+  detail::visit_base(model, [&](const std::string& of_model, auto& weight) {
+    const std::string name = stored_name(of_model);
     const TensorEntry& entry = checkpoint.at(name);
     detail::read_any_weight(weight, name, checkpoint, model.device,
                             linear.contains(name) ? options.quantise : std::nullopt);

@@ -312,7 +312,13 @@ inline Json lora_json(const LoraConfig& config) {
   json["use_rslora"] = config.use_rslora;
   std::visit(
       [&](const auto& own) {
-        each_setting(own, [&](const char* key, const auto& value) { json[key] = setting_json(value); });
+        const auto write = [&](const char* key, const auto& value) { json[key] = setting_json(value); };
+        if constexpr (requires { own.completed(config.target_modules); }) {
+          const auto all = own.completed(config.target_modules);
+          each_setting(all, write);
+        } else {
+          each_setting(own, write);
+        }
         json["peft_type"] = own.peft_type;
       },
       config.method);

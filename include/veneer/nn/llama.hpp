@@ -50,8 +50,9 @@ struct Llama {
   LlamaConfig config;
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
-  Head lm_head;                // its weight is empty when the head is tied
-  bool checkpointing = false;  // keep only the input of each block, and run the block again in the backward pass
+  Head lm_head;                 // its weight is empty when the head is tied
+  bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
+  bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
   index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
 
   Llama() = default;
@@ -182,6 +183,7 @@ struct Llama {
   /// Gives a tied head a weight of its own that has only its shape, for a reader to fill. The configuration says so.
   void separate_head() {
     config.tie_word_embeddings = false;
+    head_separated = true;
     outline(lm_head.weight, config.vocab_size, config.hidden_size);
   }
 

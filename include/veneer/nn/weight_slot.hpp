@@ -92,6 +92,13 @@ class WeightSlot {
     if (trained_ && std::holds_alternative<std::monostate>(stored_)) stored_ = trained_->value();
     trained_.reset();
   }
+  /// Stores the weight in the compute type from now on, which keeps every value, also below a trainable copy. A weight
+  /// in 4 bits stays as it is.
+  void widen() {
+    WeightSlot base = *this;
+    base.freeze();
+    if (base && packed() == nullptr) stored_ = base.dense_copy();
+  }
   Parameter<T, S, B>& parameter() { return *trained_; }
   const Parameter<T, S, B>& parameter() const { return *trained_; }
 

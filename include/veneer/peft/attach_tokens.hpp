@@ -79,6 +79,12 @@ inline void expect_free(const AdapterPlan& plan, const std::string& name, const 
 template <class M>
 void plan_tokens(M& model, const LoraConfig& config, AdapterPlan& plan) {
   if (!config.trainable_token_indices) return;
+  if constexpr (requires { model.head_separated; }) {
+    expects(
+        !model.head_separated,
+        "trainable_token_indices: config.json says that the head is the embedding, and the files hold another: PEFT "
+        "would write the trained rows of the embedding into the head too. Set tie_word_embeddings to false there");
+  }
   const VocabularyEnds ends = vocabulary_ends(model);
   const std::vector<index_t>* of_embedding = nullptr;
   const std::vector<index_t>* of_head = nullptr;

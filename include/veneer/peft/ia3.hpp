@@ -33,7 +33,7 @@ struct ScalingAdapter {
 
 /// IA3 as a method.
 struct Ia3 {
-  ModuleChoice feedforward_modules{};  // not set: down_proj, as PEFT has it for Llama, Mistral and Qwen2
+  ModuleChoice feedforward_modules{};  // not set: down_proj, as PEFT has it for the models it has a default for
   bool init_ia3_weights = true;        // start at 1, not at random
 
   static constexpr const char *peft_type = "IA3", *name = "IA3";
@@ -44,10 +44,21 @@ struct Ia3 {
   using linear = ScalingAdapter<B, T>;
   bool operator==(const Ia3&) const = default;
 
+  /// These settings with `feedforward_modules` set, as PEFT needs them for a model that it has no default for: in a list
+  /// of targets those that are down_proj, since PEFT refuses others.
+  Ia3 completed(const ModuleChoice& targets) const {
+    Ia3 own = *this;
+    if (feedforward_modules.kind != ModuleChoice::Kind::none) return own;
+    own.feedforward_modules = {"down_proj"};
+    if (targets.kind != ModuleChoice::Kind::names) return own;
+    own.feedforward_modules.names = targets.names;
+    std::erase_if(own.feedforward_modules.names, [](const auto& target) { return !target.ends_with("down_proj"); });
+    return own;
+  }
+
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
-    const bool set = feedforward_modules.kind != ModuleChoice::Kind::none;
-    const bool inside = ends_in(set ? feedforward_modules : ModuleChoice{"down_proj"}, site.module.name);
+    const bool inside = ends_in(completed({}).feedforward_modules, site.module.name);
     const auto of = inside ? Shape<dyn, dyn>(1, site.module.in) : Shape<dyn, dyn>(site.module.out, 1);
     return {site.constant(of, 1.0, init_ia3_weights), inside};
   }

@@ -21,6 +21,7 @@
 /// Files are read a line at a time. Lines of white space are skipped but counted.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -80,8 +81,9 @@ class DatasetReader {
   bool read_line(const Line& line, Record& record) {
     const std::string_view text = line.text;
     const auto at = [&](std::size_t byte) { return DatasetPlace{line.number, "", line.offset + byte}; };
-    if (line.number == 1) {
-      if (const auto kind = binary_kind(text)) fail(Reason::other_file, {}, *kind);
+    if (!format_) {
+      const std::size_t begin = std::min(text.find_first_not_of(" \t\r"), text.size());
+      if (const auto kind = binary_kind(text.substr(begin))) fail(Reason::other_file, {}, *kind);
     }
     if (const auto bad = find_invalid_utf8(text))
       fail(Reason::utf8, at(*bad), "the bytes are not UTF-8: save the file as UTF-8");
@@ -90,7 +92,7 @@ class DatasetReader {
     if (json_depth(text) > depth_limit) fail(Reason::too_deep, {line.number, "", {}}, "nested deeper than 512 levels");
     const JsonScan scan = scan_json(text);
     if (scan.syntax_error) {
-      if (const auto kind = line.number == 1 ? text_kind(text, path_) : std::nullopt)
+      if (const auto kind = format_ ? std::nullopt : text_kind(text, path_))
         fail(Reason::json, at(*scan.syntax_error), *kind);
       fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object a line, on one line");
     }

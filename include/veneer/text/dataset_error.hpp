@@ -29,7 +29,7 @@ enum class DatasetReason {
   missing_field,      //
   wrong_type,         //
   empty_messages,     // a list of messages without one
-  unknown_role,       // none of system, user, assistant and tool
+  unknown_role,       // none of those that messages may have
   unsupported_key,    // a key that changes what is rendered or trained on, in a way that is not supported
   no_assistant_turn,  // a conversation that nothing can be learned from
   bad_id,             // an id or label outside the vocabulary

@@ -13,7 +13,8 @@
 
 namespace veneer {
 
-/// What a file is whose first line, or part of one, this is, and what to do with it; nothing if it may be JSON lines.
+/// What a file is whose first line that is not blank begins with `first`, and what to do with it; nothing if it may be
+/// JSON lines.
 inline std::optional<std::string> binary_kind(std::string_view first) {
   struct Kind {
     std::string_view magic;  // the first bytes of such a file

@@ -10,7 +10,8 @@
 
 namespace veneer {
 
-/// `role` is `system`, `user`, `assistant` or `tool` in data; a template may refuse others, or accept them.
+/// `role` is one of OpenAI's in data: `system`, `developer`, `user`, `assistant`, `tool` or `function`. What a template
+/// writes for it, or refuses, is up to the template.
 struct Message {
   std::string role;
   std::string content;               // empty where `whole` holds null

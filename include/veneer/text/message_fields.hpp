@@ -89,13 +89,11 @@ class MessageFields {
     for (const auto& [from, to] : renamed) {
       if (sharegpt_ && name == from) return std::string(to);
     }
-    for (const std::string_view role : {"system", "user", "assistant", "tool"}) {
+    for (const std::string_view role : {"system", "developer", "user", "assistant", "tool", "function"}) {
       if (name == role) return name;
     }
-    std::string expected = "system, user, assistant or tool";
+    std::string expected = "system, developer, user, assistant, tool or function";
     if (sharegpt_) expected = "system, human (or user), gpt (or assistant), function_call or observation (or tool)";
-    if (name == "function") expected += "; what a function answered has the role tool";
-    if (name == "developer") expected += "; developer is another name for system";
     place_.fail(Reason::unknown_role, at + "." + role_, "found \"" + printable(name, 40) + "\", expected " + expected);
   }
 

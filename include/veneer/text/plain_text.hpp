@@ -10,6 +10,7 @@
 
 #include "veneer/io/file.hpp"
 #include "veneer/text/dataset_error.hpp"
+#include "veneer/text/file_kind.hpp"
 #include "veneer/text/unicode.hpp"
 
 namespace veneer {
@@ -19,7 +20,7 @@ inline bool is_plain_text(const std::filesystem::path& path) { return path.exten
 
 class PlainText {
  public:
-  /// Throws `DatasetError` for a file that is empty or not UTF-8, `IoError`.
+  /// Throws `DatasetError` for a file that is empty, not UTF-8 or a git-lfs pointer, `IoError`.
   explicit PlainText(const std::filesystem::path& path) : file_(path) {
     constexpr std::string_view mark = "\xEF\xBB\xBF";
     const std::string_view all = file_.text();
@@ -29,6 +30,8 @@ class PlainText {
       throw DatasetError(DatasetReason::utf8, {static_cast<std::size_t>(line), "", begin_ + *bad}, path.string(),
                          "the bytes are not UTF-8: save the file as UTF-8");
     }
+    if (text().starts_with("version https://git-lfs"))
+      throw DatasetError(DatasetReason::other_file, {}, path.string(), *binary_kind(text()));
     if (text().empty()) throw DatasetError(DatasetReason::empty_file, {}, path.string(), "holds no text");
   }
 
