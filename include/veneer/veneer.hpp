@@ -182,6 +182,7 @@
 #include "veneer/text/unigram_json.hpp"         // IWYU pragma: export
 #include "veneer/text/unigram_model.hpp"        // IWYU pragma: export
 #include "veneer/text/vocabulary.hpp"           // IWYU pragma: export
+#include "veneer/text/word_cache.hpp"           // IWYU pragma: export
 #include "veneer/train/batch.hpp"               // IWYU pragma: export
 #include "veneer/train/chart.hpp"               // IWYU pragma: export
 #include "veneer/train/exact_match.hpp"         // IWYU pragma: export

@@ -110,25 +110,6 @@ TEST_CASE("a whole word of the vocabulary is one token if that is asked for", "[
   CHECK(encode(definition.make(false), "zebra", other) == Ids{'z', 'e', 'b', 'r', 'a'});
 }
 
-TEST_CASE("the cache gives back what was put in, or nothing", "[text]") {
-  detail::WordCache cache;
-  const Ids ids{1, 2, 3};
-  CHECK(cache.find("word").empty());
-  cache.insert("word", ids);
-  const auto found = cache.find("word");
-  CHECK(Ids(found.begin(), found.end()) == ids);
-  CHECK(cache.find("wor").empty());
-  const std::string longest(detail::WordCache::longest_word, 'x');
-  cache.insert(longest, ids);
-  CHECK(cache.find(longest).size() == 3);
-  cache.insert(longest + "x", ids);
-  CHECK(cache.find(longest + "x").empty());
-  const Ids many(detail::WordCache::most_ids + 1, 7);
-  CHECK(cache.find("many").empty());
-  cache.insert("many", many);
-  CHECK(cache.find("many").empty());
-}
-
 TEST_CASE("ids of a vocabulary may have holes", "[text]") {
   const Vocabulary vocabulary({{"a", 0}, {"b", 1}, {"c", 7}, {"d", 2147483647}});
   CHECK(vocabulary.text(1) == "b");

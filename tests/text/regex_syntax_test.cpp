@@ -22,9 +22,10 @@ Pieces cut(std::string_view pattern, std::string_view text) {
   Pieces usual, exact;
   const Regex regex(pattern);
   for (const bool newer : {false, true}) {
-    regex.each_part(text, newer, scratch, [&](ByteRange part, bool) {
+    const auto add = [&](ByteRange part, bool) {
       if (part.end > part.begin) (newer ? exact : usual).emplace_back(text.substr(part.begin, part.end - part.begin));
-    });
+    };
+    regex.each_part(text, scratch, add, newer);
   }
   CHECK(usual == exact);
   return usual;

@@ -2,6 +2,8 @@
 #include "veneer/text/regex.hpp"
 
 #include <cstddef>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,12 +20,13 @@ using namespace veneer;
 using namespace veneer::test;
 using Pieces = std::vector<std::string>;
 
-Pieces split(const Regex& regex, std::string_view text, bool exact) {
+Pieces split(const Regex& regex, std::string_view text, std::optional<bool> exact = std::nullopt) {
   detail::MatchScratch scratch;
   Pieces pieces;
-  regex.each_part(text, exact, scratch, [&](ByteRange part, bool) {
+  const auto add = [&](ByteRange part, bool) {
     if (part.end > part.begin) pieces.emplace_back(text.substr(part.begin, part.end - part.begin));
-  });
+  };
+  regex.each_part(text, scratch, add, exact);
   return pieces;
 }
 
@@ -61,7 +64,7 @@ TEST_CASE("patterns that tell cases apart cut as the reference does", "[text]") 
     const auto text = row.at("text").get<std::string>();
     std::vector<std::size_t> lengths;
     const Regex& regex = row.at("pattern") == "tekken" ? tekken : o200k;
-    for (const std::string& piece : split(regex, text, regex.needs_exact(text))) lengths.push_back(piece.size());
+    for (const std::string& piece : split(regex, text)) lengths.push_back(piece.size());
     ++rows;
     if (lengths == row.at("bytes").get<std::vector<std::size_t>>()) continue;
     if (++wrong <= 5) UNSCOPED_INFO(row.dump());
@@ -79,6 +82,28 @@ TEST_CASE("a letter newer than PCRE2's tables is a letter", "[text]") {
   CHECK(may_hold_newer_characters("a" + letter));
   CHECK(split(split_pattern::gpt2, "a" + letter + "b") == Pieces{"a" + letter + "b"});
   CHECK_FALSE(may_hold_newer_characters("plain, \xC3\xA9, \xE6\x97\xA5, \xF0\x9F\x99\x82"));
+}
+
+TEST_CASE("a text that is matched exactly only where it must be is cut as if it were throughout", "[text]") {
+  std::vector<std::string> lines{"",   "",  " ",  "\t", "  x", "a",        "Bc'll",
+                                 "'S", "/", "12", "!?", "\r",  "\xC2\xA0", "\xCC\x81"};
+  for (const char* const name : {"strings.jsonl", "strings_newer.jsonl"}) {
+    for (const Json& row : read_rows(text_data() / name)) lines.push_back(row.at("text").get<std::string>());
+  }
+  std::mt19937 random(5);
+  for (const std::string_view pattern : {split_pattern::gpt2, split_pattern::llama3, split_pattern::qwen2,
+                                         split_pattern::tekken, split_pattern::o200k}) {
+    const Regex regex(pattern);
+    for (int i = 0; i < 100; ++i) {
+      std::string text;
+      while (text.size() < 2000) {
+        const std::size_t at = random() % (random() % 2 == 0 ? 14 : lines.size());
+        if (lines[at].size() < 400) text += lines[at];
+        if (random() % 4 != 0) text += '\n';
+      }
+      REQUIRE(split(regex, text) == split(regex, text, true));
+    }
+  }
 }
 
 TEST_CASE("every newer character is seen by the test for them", "[text]") {
@@ -109,7 +134,7 @@ TEST_CASE("a pattern that takes exponential time is an error with the offset", "
 TEST_CASE("empty matches are counted once per place", "[text]") {
   detail::MatchScratch scratch;
   std::vector<std::pair<std::size_t, bool>> parts;
-  Regex("x*").each_part("axxb", false, scratch, [&](ByteRange part, bool is) { parts.emplace_back(part.end, is); });
+  Regex("x*").each_part("axxb", scratch, [&](ByteRange part, bool is) { parts.emplace_back(part.end, is); });
   // before a, a, xx, b, after b
   CHECK(parts == std::vector<std::pair<std::size_t, bool>>{{0, true}, {1, false}, {3, true}, {4, false}, {4, true}});
 }

@@ -90,45 +90,6 @@ class MergeTable {
   int shift_ = 60;
 };
 
-/// Ids of short words seen before, in a table of fixed size: a word pushes out the one that was in its place.
-class WordCache {
- public:
-  static constexpr std::size_t longest_word = 22;
-  static constexpr std::size_t most_ids = 10;
-
-  /// The ids of `word`, or nothing: an empty span.
-  std::span<const std::int32_t> find(std::string_view word) {
-    if (word.size() > longest_word) return {};
-    if (slots_.empty()) slots_.resize(slot_count);
-    const Slot& slot = slots_[place(word)];
-    if (slot.length != word.size() || std::memcmp(slot.word.data(), word.data(), word.size()) != 0) return {};
-    return {slot.ids.data(), slot.count};
-  }
-
-  void insert(std::string_view word, std::span<const std::int32_t> ids) {
-    if (word.size() > longest_word || ids.size() > most_ids) return;
-    Slot& slot = slots_[place(word)];
-    std::copy(word.begin(), word.end(), slot.word.begin());
-    std::copy(ids.begin(), ids.end(), slot.ids.begin());
-    slot.length = static_cast<unsigned char>(word.size());
-    slot.count = static_cast<unsigned char>(ids.size());
-  }
-
- private:
-  static constexpr std::size_t slot_count = std::size_t{1} << 15;  // 2 MiB
-  struct Slot {
-    std::array<char, longest_word> word{};
-    unsigned char length = 0;  // 0: nothing here yet, for no word is empty
-    unsigned char count = 0;
-    std::array<std::int32_t, most_ids> ids{};
-  };
-  static_assert(sizeof(Slot) == 64, "a slot is a cache line");
-
-  static std::size_t place(std::string_view word) { return std::hash<std::string_view>{}(word) & (slot_count - 1); }
-
-  std::vector<Slot> slots_;
-};
-
 /// Memory that encoding a word needs; one a thread.
 struct BpeScratch {
   static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
@@ -140,7 +101,6 @@ struct BpeScratch {
   std::vector<Symbol> symbols;
   std::vector<ByteRange> places;          // of each symbol, in the word's bytes: only where they are asked for
   std::vector<std::uint64_t> candidates;  // a heap of rank << 32 | position of the left symbol, the least on top
-  WordCache cache;
 };
 
 }  // namespace detail
@@ -163,18 +123,12 @@ class BpeModel {
 
   /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for one of 4 GiB.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
-    if (const auto known = scratch.cache.find(word); !known.empty()) {
-      out.insert(out.end(), known.begin(), known.end());
-      return;
-    }
-    const std::size_t before = out.size();
     if (const auto whole = find_word(word)) {
       out.push_back(*whole);
-    } else {
-      merge(word, scratch, nullptr);
-      for_each_symbol(scratch, [&](std::uint32_t i) { out.push_back(scratch.symbols[i].id); });
+      return;
     }
-    scratch.cache.insert(word, {out.data() + before, out.size() - before});
+    merge(word, scratch, nullptr);
+    for_each_symbol(scratch, [&](std::uint32_t i) { out.push_back(scratch.symbols[i].id); });
   }
 
   /// The same, and the bytes of the word that each id takes.

@@ -114,7 +114,7 @@ class ByteFallback {
       if (eager) put_complete(next);
       return;
     }
-    finish(next);
+    if (in_run_) finish(next);
     next(*token, true);
   }
 
@@ -206,8 +206,10 @@ class Replace {
   template <class Next>
   void push(std::string_view part, bool last, const Next& next) {
     if (parts_do_) {
+      const std::string& character = *std::get_if<std::string>(&pattern_);
+      if (part.find(character) == std::string_view::npos) return next(part, last);
       text_.clear();
-      detail::replace_all(text_, part, *std::get_if<std::string>(&pattern_), content_);
+      detail::replace_all(text_, part, character, content_);
       return next(text_, last);
     }
     std::string text;

@@ -139,7 +139,7 @@ struct ByteLevel {
       emit(writes_characters ? as_characters(some, context, context.buffer(2 * step + 1)) : some);
     };
     if (!expression) return word(text);
-    expression->each_part(text.text, expression->needs_exact(text.text), context.match, [&](ByteRange part, bool) {
+    expression->each_part(text.text, context.match, [&](ByteRange part, bool) {
       if (part.end > part.begin) word(text.part(part));
     });
   }
@@ -196,8 +196,10 @@ template <class Emit>
 void pre_tokenize(const std::vector<PreTokenizer>& steps, const TextPiece& piece, const PieceContext& context,
                   const Emit& emit, std::size_t step = 0) {
   if (step == steps.size()) return emit(piece);
+  const bool last = step + 1 == steps.size();
   std::visit(
       [&](const auto& one) {
+        if (last) return one.apply(piece, context, step, emit);
         one.apply(piece, context, step,
                   [&](const TextPiece& part) { pre_tokenize(steps, part, context, emit, step + 1); });
       },

@@ -2,10 +2,10 @@
 /// \file regex.hpp
 /// Regular expressions as tokenizers have them: Oniguruma's syntax and Unicode 16, matched by PCRE2.
 ///
-///     Regex(R"(\p{L}+|\s+)").find("ab c", 2, scratch)    [2, 3)
+///     Regex(R"(\p{L}+)").each_part("ab c", scratch, emit)    emit([0, 2), true), emit([2, 3), false), ...
 ///
 /// PCRE2 has the tables of Unicode 14. Characters that came later are spelled out in the pattern, which makes matching
-/// slower by half, so only texts that may hold such characters pay for it.
+/// slower by half, so only texts that may hold such characters pay for it: for published patterns, only such lines.
 ///
 /// The patterns of published tokenizers take time in proportion to the text. Any other might take exponential time: it
 /// has a limit, and matching that runs into it is an error.
@@ -99,34 +99,19 @@ class Regex {
         usual_(detail::OnigurumaTranslator(pattern, false).translate()),
         exact_(detail::OnigurumaTranslator(pattern, true).translate()) {}
 
-  /// Whether `text` has to be matched exactly, by newer tables.
-  bool needs_exact(std::string_view text) const { return may_hold_newer_characters(text, !known_); }
-
-  /// The first match at or after byte `from` of `text`, which is UTF-8. Throws `ArgumentError` with the offset where
-  /// matching gives up.
-  std::optional<ByteRange> find(std::string_view text, std::size_t from, bool exact,
-                                detail::MatchScratch& scratch) const {
-    // The known ones step back at most once per character: the limit would stop at a run of as many spaces.
-    const std::uint32_t limit = known_ ? UINT32_MAX : match_limit;
-    const int code = (exact ? exact_ : usual_).match(text, from, limit, scratch);
-    if (code == PCRE2_ERROR_NOMATCH) return std::nullopt;
-    if (code < 0) {
-      throw ArgumentError("veneer::Regex::find(text): PCRE2 gives up (" + detail::Expression::message(code) +
-                          ") at byte " + std::to_string(from) + " of a piece of " + std::to_string(text.size()) +
-                          " bytes: cut the text, or use a pattern that does not backtrack so much");
-    }
-    const PCRE2_SIZE* const match = pcre2_get_ovector_pointer_8(scratch.data.get());
-    return ByteRange{match[0], match[1]};
-  }
-
-  /// Calls `emit(range, is_match)` for the matches in `text` and for what is between them, in order: matches may be
-  /// empty, the parts between are not. As Oniguruma's iterator does, an empty match right after a match is passed over.
+  /// Calls `emit(range, is_match)` for the matches in `text`, which is UTF-8, and for what is between them, in order:
+  /// matches may be empty, the parts between are not. As Oniguruma's iterator does, an empty match right after a match
+  /// is passed over. `exact`: whether newer tables are used, if not just where they are needed. Throws `ArgumentError`
+  /// with the offset where matching gives up.
   template <class Emit>
-  void each_part(std::string_view text, bool exact, detail::MatchScratch& scratch, const Emit& emit) const {
+  void each_part(std::string_view text, detail::MatchScratch& scratch, const Emit& emit,
+                 std::optional<bool> exact = std::nullopt) const {
+    Stretch stretch{exact ? text.size() + 1 : 0, exact.value_or(false)};
     std::size_t at = 0, done = 0;
     bool matched = false;
     while (at <= text.size()) {
-      const auto match = find(text, at, exact, scratch);
+      if (at >= stretch.end) stretch = stretch_at(text, at);
+      const auto match = find(text, at, stretch.exact, scratch);
       if (!match) break;
       if (match->begin == match->end && matched && match->end == done) {
         at += at < text.size() ? decode_utf8(text, at).length : 1;
@@ -141,6 +126,46 @@ class Regex {
   }
 
  private:
+  /// A part of a text that is matched by one of the two expressions.
+  struct Stretch {
+    std::size_t end;
+    bool exact;
+  };
+
+  /// The one that begins at `at`. The known patterns look at a letter that follows a line end and no further, and
+  /// never match both: lines that begin with one are stretches of their own.
+  Stretch stretch_at(std::string_view text, std::size_t at) const {
+    std::size_t end = known_ ? text.find('\n', at) : std::string_view::npos;
+    while (end < text.size() && !(end + 1 < text.size() && is_ascii_letter(text[end + 1])))
+      end = text.find('\n', end + 1);
+    end = std::min(end, text.size()) + 1;
+    return {end, may_hold_newer_characters(text.substr(at, end - at), !known_)};
+  }
+
+  static bool is_ascii_letter(char value) {
+    const auto byte = static_cast<unsigned char>(value);
+    return (byte | 0x20u) >= 'a' && (byte | 0x20u) <= 'z';
+  }
+
+  /// The first match at or after byte `from`.
+  std::optional<ByteRange> find(std::string_view text, std::size_t from, bool exact,
+                                detail::MatchScratch& scratch) const {
+    // The known ones step back at most once per character: the limit would stop at a run of as many spaces.
+    const int code = (exact ? exact_ : usual_).match(text, from, known_ ? UINT32_MAX : match_limit, scratch);
+    if (code < 0) {
+      if (code != PCRE2_ERROR_NOMATCH) give_up(text, from, code);
+      return std::nullopt;
+    }
+    const PCRE2_SIZE* const match = pcre2_get_ovector_pointer_8(scratch.data.get());
+    return ByteRange{match[0], match[1]};
+  }
+
+  [[noreturn]] static void give_up(std::string_view text, std::size_t from, int code) {
+    throw ArgumentError("veneer::Regex: PCRE2 gives up (" + detail::Expression::message(code) + ") at byte " +
+                        std::to_string(from) + " of a piece of " + std::to_string(text.size()) +
+                        " bytes: cut the text, or use a pattern that does not backtrack so much");
+  }
+
   static constexpr std::uint32_t match_limit = 10'000'000;  // about a tenth of a second
 
   bool known_;

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -61,18 +62,26 @@ struct CharacterSet {
   std::string outside;
 };
 
-/// Appends the newer characters whose general category begins with `prefix`.
+/// Appends the newer characters whose general category begins with `prefix`, neighbours as one range.
 inline void append_newer(std::string& out, std::string_view prefix) {
+  std::optional<CodePointRange> last;
   for (const NewerRange& range : newer_characters) {
-    if (category_name(range.category).starts_with(prefix)) append_range(out, {range.first, range.last});
+    if (!category_name(range.category).starts_with(prefix)) continue;
+    const bool together = last && last->last + 1 == range.first;
+    if (last && !together) append_range(out, *last);
+    last = {together ? last->first : range.first, range.last};
   }
+  if (last) append_range(out, *last);
 }
 
-/// The characters of general categories: "L", "Lu", or several; `more` are further properties of PCRE2.
+/// The characters of general categories: "L", "Lu", or several; `more` are further properties of PCRE2. Letters and
+/// digits of ASCII are named too: PCRE2 looks them up in a table before it turns to properties.
 inline CharacterSet categories(std::initializer_list<std::string_view> names, bool newer, std::string_view more = "") {
   CharacterSet set;
   set.inside = more;
   for (const std::string_view name : names) {
+    if (name == "L") set.inside += "A-Za-z";
+    if (name == "N" || name == "Nd") set.inside += "0-9";
     set.inside.append("\\p{").append(name).append("}");
     if (newer) append_newer(set.inside, name);
   }

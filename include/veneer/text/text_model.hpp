@@ -14,8 +14,15 @@
 #include "veneer/text/piece_cuts.hpp"
 #include "veneer/text/unigram_model.hpp"
 #include "veneer/text/vocabulary.hpp"
+#include "veneer/text/word_cache.hpp"
 
 namespace veneer {
+
+/// Memory that encoding words needs; one per thread and model.
+struct WordScratch {
+  detail::BpeScratch bpe;
+  detail::WordCache cache;
+};
 
 class TextModel {
  public:
@@ -31,15 +38,20 @@ class TextModel {
   }
 
   /// Appends the ids of a word, which is not empty. Throws `ArgumentError`.
-  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
-    if (const BpeModel* const bpe = std::get_if<BpeModel>(&model_)) return bpe->encode(word, scratch, out);
-    std::get_if<UnigramModel>(&model_)->encode(word, scratch, out);
+  void encode(std::string_view word, WordScratch& scratch, std::vector<std::int32_t>& out) const {
+    if (const auto known = scratch.cache.find(word); !known.empty()) {
+      for (const std::int32_t id : known) out.push_back(id);
+      return;
+    }
+    const std::size_t before = out.size();
+    std::visit([&](const auto& model) { model.encode(word, scratch.bpe, out); }, model_);
+    scratch.cache.insert(word, {out.data() + before, out.size() - before});
   }
 
   /// The same, and the bytes of the word that each id takes.
-  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out,
+  void encode(std::string_view word, WordScratch& scratch, std::vector<std::int32_t>& out,
               std::vector<ByteRange>& places) const {
-    std::visit([&](const auto& model) { model.encode(word, scratch, out, places); }, model_);
+    std::visit([&](const auto& model) { model.encode(word, scratch.bpe, out, places); }, model_);
   }
 
  private:

@@ -28,8 +28,7 @@ using TextPattern = std::variant<std::string, Regex>;
 /// empty. Throws `ArgumentError`.
 template <class Emit>
 void each_part(const TextPattern& pattern, std::string_view text, detail::MatchScratch& scratch, const Emit& emit) {
-  if (const Regex* const regex = std::get_if<Regex>(&pattern))
-    return regex->each_part(text, regex->needs_exact(text), scratch, emit);
+  if (const Regex* const regex = std::get_if<Regex>(&pattern)) return regex->each_part(text, scratch, emit);
   const std::string& needle = *std::get_if<std::string>(&pattern);
   std::size_t done = 0;
   for (std::size_t at = text.find(needle); at != std::string_view::npos; at = text.find(needle, done)) {

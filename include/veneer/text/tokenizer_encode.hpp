@@ -44,7 +44,7 @@ namespace detail {
 /// Memory of one encoding at a time.
 struct EncodeScratch {
   MatchScratch match;
-  BpeScratch bpe;
+  WordScratch words;
   Normalized section, spare;
   std::vector<std::unique_ptr<Normalized>> buffers;  // of pre-tokenizers
   std::vector<ByteRange> places;
@@ -186,7 +186,7 @@ class EncodeRun {
   void encode_part(const TextPiece& word) {
     const TextModel& model = state_.parts.model;
     if (!request_.offsets) {
-      model.encode(word.text, scratch_.bpe, out_.ids);
+      model.encode(word.text, scratch_.words, out_.ids);
       if (request_.sink == nullptr || out_.ids.size() < sink_ids) return;
       (*request_.sink)(out_.ids);
       out_.ids.clear();
@@ -194,7 +194,7 @@ class EncodeRun {
     }
     const std::size_t first = out_.ids.size();
     scratch_.places.clear();
-    model.encode(word.text, scratch_.bpe, out_.ids, scratch_.places);
+    model.encode(word.text, scratch_.words, out_.ids, scratch_.places);
     for (std::size_t i = 0; i < scratch_.places.size(); ++i) {
       out_.offsets.push_back(context_.place(word, scratch_.places[i].begin, scratch_.places[i].end));
       if (state_.parts.post.trims.empty()) continue;

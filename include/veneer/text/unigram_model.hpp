@@ -52,14 +52,8 @@ class UnigramModel {
 
   /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for what has no piece, if there is no token
   /// for it.
-  void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
-    if (const auto known = scratch.cache.find(word); !known.empty()) {
-      out.insert(out.end(), known.begin(), known.end());
-      return;
-    }
-    const std::size_t before = out.size();
+  void encode(std::string_view word, detail::BpeScratch&, std::vector<std::int32_t>& out) const {
     each(word, [&](std::int32_t id, ByteRange) { out.push_back(id); });
-    scratch.cache.insert(word, {out.data() + before, out.size() - before});
   }
 
   /// The same, and the bytes of the word that each id takes.
