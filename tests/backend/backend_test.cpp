@@ -213,7 +213,7 @@ TEMPLATE_LIST_TEST_CASE("reduce_rows finds the largest value, minus infinity in 
   }
   largest(1, 200000, values<float>(200000, 6));
   largest(2, 3, {-INFINITY, -INFINITY, -INFINITY, 1.0f, INFINITY, -2.0f});
-  for (const std::size_t at : {0, 1, 40, 98, 99}) {
+  for (const std::size_t at : {0u, 1u, 40u, 98u, 99u}) {
     std::vector<float> x = values<float>(100, 7);
     x[at] = NAN;
     check_rows<Maximum<float>>(device, 1, 100, x, [](float found, const float*) { return std::isnan(found); });
