@@ -39,6 +39,36 @@ function(veneer_light target)
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${VENEER_LIGHT_FLAGS}>")
 endfunction()
 
+# A program of one file that no test runs. With VENEER_PROGRAMS_AS_ONE its `main` gets another name, and all such files
+# become one object: most of their time goes into the same instantiations.
+function(veneer_program name source)
+  if(VENEER_PROGRAMS_AS_ONE)
+    set(renamed "${CMAKE_CURRENT_BINARY_DIR}/${name}_renamed.cpp")
+    string(CONFIGURE [[
+#pragma GCC diagnostic ignored "-Wreturn-type"  // only main may end without a value
+#define main main_of_@name@
+#include "@source@"
+#undef main
+]] text @ONLY)
+    file(CONFIGURE OUTPUT "${renamed}" CONTENT "${text}" @ONLY)
+    if(NOT TARGET programs)
+      add_library(programs OBJECT)
+    endif()
+    target_sources(programs PRIVATE "${renamed}")
+    set(name programs)
+  else()
+    add_executable(${name} "${source}")
+  endif()
+  target_link_libraries(${name} PRIVATE veneer_own_flags)
+  if(TARGET veneer::text)
+    target_link_libraries(${name} PRIVATE veneer::text)
+  else()
+    target_link_libraries(${name} PRIVATE veneer::veneer)
+  endif()
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/examples")
+  veneer_light(${name})
+endfunction()
+
 # A missing requirement of something that is on by default: what, which package, and how to go without.
 function(veneer_missing what package option)
   message(FATAL_ERROR "veneer: ${what} was not found. Install it (Debian: apt-get install ${package}), "

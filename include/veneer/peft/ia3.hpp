@@ -44,8 +44,8 @@ struct Ia3 {
   using linear = ScalingAdapter<B, T>;
   bool operator==(const Ia3&) const = default;
 
-  /// These settings with `feedforward_modules` set, as PEFT needs them for a model that it has no default for: in a list
-  /// of targets those that are down_proj, since PEFT refuses others.
+  /// These settings with `feedforward_modules` set, as PEFT needs them for a model that it has no default for: of a
+  /// list of targets those that are down_proj, since PEFT refuses others.
   Ia3 completed(const ModuleChoice& targets) const {
     Ia3 own = *this;
     if (feedforward_modules.kind != ModuleChoice::Kind::none) return own;
