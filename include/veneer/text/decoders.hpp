@@ -61,14 +61,17 @@ class WholeToken {
 /// `text` with `to` in place of each `from`: `text` itself, or what is then in `buffer`.
 inline std::string_view replace_all(std::string_view text, std::string_view from, std::string_view to,
                                     std::string& buffer) {
-  std::size_t found = text.find(from), at = 0;
-  if (found == std::string_view::npos) return text;
-  buffer.clear();
-  for (; found != std::string_view::npos; found = text.find(from, at)) {
-    buffer.append(text.substr(at, found - at)).append(to);
-    at = found + from.size();
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < text.size();) {  // tokens are too short to call a search for them
+    if (text[at] != from.front() || !text.substr(at).starts_with(from)) {
+      ++at;
+      continue;
+    }
+    if (done == 0) buffer.clear();
+    buffer.append(text.substr(done, at - done)).append(to);
+    done = at += from.size();
   }
-  return buffer.append(text.substr(at));
+  return done == 0 ? text : buffer.append(text.substr(done));
 }
 
 }  // namespace detail
