@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/text/token_decoder.hpp"
 
+#include <cstddef>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -81,6 +83,23 @@ TEST_CASE("eagerly, a character is printed with its last byte", "[text]") {
   text.clear();
   decoder.push("▁a", text);  // a new text begins
   CHECK(text == "a");
+}
+
+TEST_CASE("a chain that is a type does what the list of its decoders does", "[text]") {
+  const std::vector<std::string> tokens{"▁",      "▁▁a", "b▁c", "<0x41>", "<0xE6>", "<0x97>", "<0xA5>",
+                                        "<0x20>", "é",   "Ġd",  "<0xFF>", "",       " ",      "\xE6\x97"};
+  std::mt19937 random(2);
+  const Steps gemma{decoders::Replace(std::string(piece_space), " "), decoders::ByteFallback{}, decoders::Fuse{}};
+  for (const Steps& steps :
+       {Steps{decoders::ByteLevel{}}, gemma, huggingface(2), sentencepiece(false), sentencepiece(true)}) {
+    Steps list = steps;
+    list.push_back(decoders::Fuse{});  // changes nothing at the end, but no such chain is known
+    for (int i = 0; i < 2000; ++i) {
+      std::vector<std::string> some;
+      for (std::size_t n = random() % 9; n > 0; --n) some.push_back(tokens[random() % tokens.size()]);
+      for (const bool eager : {false, true}) REQUIRE(decode(steps, some, eager) == decode(list, some, eager));
+    }
+  }
 }
 
 }  // namespace token_decoder_test

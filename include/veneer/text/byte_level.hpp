@@ -52,6 +52,8 @@ inline void append_byte_level(std::string& out, std::string_view bytes) {
 /// UTF-8.
 inline void append_token_bytes(std::string& out, std::string_view token) {
   const std::size_t before = out.size();
+  out.resize(before + token.size());
+  std::size_t end = before;
   for (std::size_t at = 0; at < token.size();) {
     const CodePoint point = decode_utf8(token, at);
     const int byte = point.value < detail::byte_of_character.size() ? detail::byte_of_character[point.value] : -1;
@@ -60,9 +62,10 @@ inline void append_token_bytes(std::string& out, std::string_view token) {
       out.append(token);
       return;
     }
-    out += static_cast<char>(byte);
+    out[end++] = static_cast<char>(byte);
     at += point.length;
   }
+  out.resize(end);
 }
 
 }  // namespace veneer

@@ -58,13 +58,20 @@ class WholeToken {
   bool fresh_ = true;
 };
 
-inline void replace_all(std::string& out, std::string_view text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t found = std::min(text.find(from, at), text.size());
-    out.append(text.substr(at, found - at));
-    if (found < text.size()) out.append(to);
-    at = found + from.size();
+/// `text` with `to` in place of each `from`: `text` itself, or what is then in `buffer`.
+inline std::string_view replace_all(std::string_view text, std::string_view from, std::string_view to,
+                                    std::string& buffer) {
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < text.size();) {  // tokens are too short to call a search for them
+    if (text[at] != from.front() || !text.substr(at).starts_with(from)) {
+      ++at;
+      continue;
+    }
+    if (done == 0) buffer.clear();
+    buffer.append(text.substr(done, at - done)).append(to);
+    done = at += from.size();
   }
+  return done == 0 ? text : buffer.append(text.substr(done));
 }
 
 }  // namespace detail
@@ -205,13 +212,7 @@ class Replace {
 
   template <class Next>
   void push(std::string_view part, bool last, const Next& next) {
-    if (parts_do_) {
-      const std::string& character = *std::get_if<std::string>(&pattern_);
-      if (part.find(character) == std::string_view::npos) return next(part, last);
-      text_.clear();
-      detail::replace_all(text_, part, character, content_);
-      return next(text_, last);
-    }
+    if (parts_do_) return next(detail::replace_all(part, *std::get_if<std::string>(&pattern_), content_, text_), last);
     std::string text;
     const auto token = whole_.add(part, last);
     if (!token) return;
@@ -246,8 +247,8 @@ class Metaspace {
 
   template <class Next>
   void push(std::string_view part, bool last, const Next& next) {
-    std::string text;
-    detail::replace_all(text, part, mark_, first_ && prefix_ ? "" : " ");
+    std::string buffer;
+    const std::string_view text = detail::replace_all(part, mark_, first_ && prefix_ ? "" : " ", buffer);
     if (last) first_ = false;
     next(text, last);
   }
@@ -285,9 +286,8 @@ class WordSuffix {
   template <class Next>
   void put(std::string_view end, const Next& next) const {
     if (!waiting_) return;
-    std::string text;
-    detail::replace_all(text, *waiting_, suffix_, end);
-    next(text, true);
+    std::string buffer;
+    next(detail::replace_all(*waiting_, suffix_, end, buffer), true);
   }
 
   std::string suffix_;

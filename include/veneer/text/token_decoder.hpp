@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file token_decoder.hpp
 /// Tokens to text, one after the other: a chain of decoders, and what they have in hand.
+///
+/// The chains of most tokenizers are types, so that a token takes one call where others take one per decoder.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -13,25 +17,16 @@
 
 namespace veneer {
 
-class TokenDecoder {
+namespace detail {
+
+/// Any decoders in a row.
+class DecoderList {
  public:
-  TokenDecoder() = default;
+  DecoderList() = default;
+  explicit DecoderList(std::vector<Decoder> steps) : steps_(std::move(steps)) {}
 
-  /// `eager`: text is needed as soon as it is certain.
-  TokenDecoder(std::vector<Decoder> steps, bool eager) : steps_(std::move(steps)) {
-    for (Decoder& step : steps_) {
-      std::visit(
-          [&](auto& one) {
-            if constexpr (requires { one.eager; }) one.eager = eager;
-          },
-          step);
-    }
-  }
-
-  /// Appends to `out` what a further token makes certain.
   void push(std::string_view token, std::string& out) { pass(0, token, true, out); }
 
-  /// Appends what still waits: nothing, or U+FFFD for what never became a character. A new text begins.
   void finish(std::string& out) {
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       std::visit(
@@ -54,6 +49,95 @@ class TokenDecoder {
   }
 
   std::vector<Decoder> steps_;
+};
+
+/// Decoders of these types in a row.
+template <class... Steps>
+class DecoderChain {
+ public:
+  /// Whether `steps` are of these types.
+  static bool fits(const std::vector<Decoder>& steps) {
+    std::size_t i = 0;
+    return steps.size() == sizeof...(Steps) && (std::holds_alternative<Steps>(steps[i++]) && ...);
+  }
+
+  explicit DecoderChain(const std::vector<Decoder>& steps) : DecoderChain(steps, Places{}) {}
+
+  void push(std::string_view token, std::string& out) { pass<0>(token, true, out); }
+  void finish(std::string& out) { finish(out, Places{}); }
+
+ private:
+  using Places = std::index_sequence_for<Steps...>;
+
+  template <std::size_t... I>
+  DecoderChain(const std::vector<Decoder>& steps, std::index_sequence<I...>) : steps_(std::get<Steps>(steps[I])...) {}
+
+  template <std::size_t... I>
+  void finish(std::string& out, std::index_sequence<I...>) {
+    (std::get<I>(steps_).finish([&](std::string_view part, bool last) { pass<I + 1>(part, last, out); }), ...);
+  }
+
+  template <std::size_t I>
+  void pass(std::string_view part, bool last, std::string& out) {
+    if constexpr (I == sizeof...(Steps)) {
+      out.append(part);
+    } else {
+      std::get<I>(steps_).push(part, last, [&](std::string_view text, bool ends) { pass<I + 1>(text, ends, out); });
+    }
+  }
+
+  std::tuple<Steps...> steps_;
+};
+
+}  // namespace detail
+
+class TokenDecoder {
+ public:
+  TokenDecoder() = default;
+
+  /// `eager`: text is needed as soon as it is certain.
+  TokenDecoder(std::vector<Decoder> steps, bool eager) {
+    for (Decoder& step : steps) {
+      std::visit(
+          [&](auto& one) {
+            if constexpr (requires { one.eager; }) one.eager = eager;
+          },
+          step);
+    }
+    using namespace decoders;
+    if (take<ByteLevel>(steps)) return;                           // GPT-2, Llama 3, Qwen
+    if (take<Replace, ByteFallback, Fuse>(steps)) return;         // Gemma
+    if (take<Replace, ByteFallback, Fuse, Strip>(steps)) return;  // Llama 2, Mistral
+    if (take<LeadingMark, Replace, ByteFallback>(steps)) return;  // a tokenizer.model
+    chain_.emplace<detail::DecoderList>(std::move(steps));
+  }
+
+  /// Appends to `out` what a further token makes certain.
+  void push(std::string_view token, std::string& out) {
+    std::visit([&](auto& chain) { chain.push(token, out); }, chain_);
+  }
+
+  /// Appends what still waits: nothing, or U+FFFD for what never became a character. A new text begins.
+  void finish(std::string& out) {
+    std::visit([&](auto& chain) { chain.finish(out); }, chain_);
+  }
+
+ private:
+  template <class... Steps>
+  using Chain = detail::DecoderChain<Steps...>;
+
+  template <class... Steps>
+  bool take(const std::vector<Decoder>& steps) {
+    const bool fits = Chain<Steps...>::fits(steps);
+    if (fits) chain_.emplace<Chain<Steps...>>(steps);
+    return fits;
+  }
+
+  std::variant<detail::DecoderList, Chain<decoders::ByteLevel>,
+               Chain<decoders::Replace, decoders::ByteFallback, decoders::Fuse>,
+               Chain<decoders::Replace, decoders::ByteFallback, decoders::Fuse, decoders::Strip>,
+               Chain<decoders::LeadingMark, decoders::Replace, decoders::ByteFallback>>
+      chain_;
 };
 
 }  // namespace veneer

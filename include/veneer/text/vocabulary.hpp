@@ -55,12 +55,13 @@ class Vocabulary {
   }
 
   std::optional<std::string_view> text(std::int32_t id) const {
+    if (by_id_.empty() || id < by_id_.front().id || id > by_id_.back().id) return std::nullopt;
     // Most vocabularies are dense from 0, and then an id is its own place.
     const auto place = static_cast<std::size_t>(id);
     if (id >= 0 && place < by_id_.size() && by_id_[place].id == id) return by_id_[place].text;
     const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id,
                                         [](const Entry& entry, std::int32_t value) { return entry.id < value; });
-    if (found == by_id_.end() || found->id != id) return std::nullopt;
+    if (found->id != id) return std::nullopt;
     return found->text;
   }
 

@@ -3,8 +3,9 @@
     python tests/data/make/text_components.py compare PROGRAM STRINGS.jsonl [--count 60] [--seed 1] [TOKENIZER ...]
     python tests/data/make/text_components.py write [--out tests/data/text/components]
 
-Tokenizer n of a seed is a function of the two. PROGRAM is called with a tokenizer.json and STRINGS, and prints one line
-of JSON per string: [ids, decoded text, byte ranges], or a text where it fails (tests/fuzz/tokenize_lines.cpp).
+Tokenizer n of a seed is a function of the two, but for what the library trains, which may differ between runs: to compare two
+programs, --keep the tokenizers. PROGRAM is called with a tokenizer.json and STRINGS, and prints one line of JSON per string:
+[ids, decoded text, byte ranges], or a text where it fails.
 """
 import argparse
 import collections
