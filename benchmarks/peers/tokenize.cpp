@@ -4,8 +4,8 @@
 ///
 ///   peer_tokenize TOKENIZER TEXT     answers each line "whole" or "lines" with: seconds ids hash peak
 ///
-/// whole: the text in one call; lines: a call a line. seconds: of the processor's time. hash: FNV-1a over the ids. peak:
-/// bytes that the process grew by, at the most, since the text was read.
+/// whole: the text in one call; lines: one call per line. seconds: processor time. hash: FNV-1a over the ids. peak: the
+/// most bytes that the process has grown by since the text was read.
 #include <cstdint>
 #include <ctime>
 #include <fstream>
