@@ -70,14 +70,14 @@ class UnigramModel {
 
   template <class Emit>
   void each(std::string_view word, const Emit& emit) const {
-    std::optional<ByteRange> unknown;
+    ByteRange unknown;  // a run of pieces that are; empty where there is none
     const auto end_unknown = [&] {
-      if (unknown) put_unknown(word, *unknown, emit);
-      unknown.reset();
+      if (unknown.end > 0) put_unknown(word, unknown, emit);
+      unknown = {};
     };
     for (const auto& piece : segmenter_.cut(word)) {
       if (piece.id == unknown_.value_or(none)) {
-        unknown = {unknown ? unknown->begin : piece.begin, piece.end};
+        unknown = {unknown.end > 0 ? unknown.begin : piece.begin, piece.end};
         continue;
       }
       end_unknown();
