@@ -39,6 +39,17 @@ function(veneer_light target)
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${VENEER_LIGHT_FLAGS}>")
 endfunction()
 
+# What every program of this project is compiled with.
+function(veneer_own_program target)
+  target_link_libraries(${target} PRIVATE veneer_own_flags)
+  if(TARGET veneer::text)
+    target_link_libraries(${target} PRIVATE veneer::text)
+  else()
+    target_link_libraries(${target} PRIVATE veneer::veneer)
+  endif()
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/examples")
+endfunction()
+
 # A program of one file that no test runs. With VENEER_PROGRAMS_AS_ONE its `main` gets another name, and all such files
 # become one object: most of their time goes into the same instantiations.
 function(veneer_program name source)
@@ -59,13 +70,7 @@ function(veneer_program name source)
   else()
     add_executable(${name} "${source}")
   endif()
-  target_link_libraries(${name} PRIVATE veneer_own_flags)
-  if(TARGET veneer::text)
-    target_link_libraries(${name} PRIVATE veneer::text)
-  else()
-    target_link_libraries(${name} PRIVATE veneer::veneer)
-  endif()
-  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/examples")
+  veneer_own_program(${name})
   veneer_light(${name})
 endfunction()
 

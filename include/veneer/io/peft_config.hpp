@@ -38,7 +38,7 @@ struct AdapterFile {
 
 namespace detail {
 
-/// Keys that change what an adapter computes and are not implemented: anything but null, false and empty is refused.
+/// Keys that would change what an adapter computes in a way that is refused by name, unless null, false or empty.
 inline constexpr std::array<std::string_view, 11> refused_keys{"alora_invocation_tokens",
                                                                "arrow_config",
                                                                "enable_lora",

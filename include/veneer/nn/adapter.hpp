@@ -70,7 +70,7 @@ auto add_bias(const A& adapter, const Y& y, const C& b) {
 template <class None, class... Adapters>
 class BasicAdapterSlot {
  public:
-  using Unfilled = None;
+  using Unfilled = None;  // what the slot does while it is empty
 
   BasicAdapterSlot() = default;
   template <class A>

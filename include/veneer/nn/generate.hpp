@@ -52,11 +52,13 @@ inline std::int32_t draw_token(const std::vector<float>& logits, const GenerateO
   }
   std::make_heap(heap.begin(), heap.end(), less_likely);
   const double top = logits[static_cast<std::size_t>(heap.front())];
-  const auto weight = [&](std::int32_t id) {
-    return std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - top) / options.temperature);
-  };
+  std::vector<double> weights(logits.size());  // by id
+  const auto weight = [&](std::int32_t id) -> double& { return weights[static_cast<std::size_t>(id)]; };
   double sum = 0.0;
-  for (const std::int32_t id : heap) sum += weight(id);
+  for (const std::int32_t id : heap) {
+    weight(id) = std::exp((static_cast<double>(logits[static_cast<std::size_t>(id)]) - top) / options.temperature);
+    sum += weight(id);
+  }
 
   std::vector<std::int32_t> kept;  // all, or the most likely first
   double reached = 0.0;
