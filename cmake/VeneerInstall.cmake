@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(VENEER_PACKAGE_DIR "${CMAKE_INSTALL_DATADIR}/cmake/veneer")
 
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/veneer" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
-  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inl" PATTERN "*.cuh")
 install(TARGETS veneer_headers EXPORT veneer)
 install(EXPORT veneer NAMESPACE veneer:: FILE veneerTargets.cmake DESTINATION "${VENEER_PACKAGE_DIR}")
 

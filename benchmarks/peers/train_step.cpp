@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_step.cpp
-/// train_step MODEL_DIR DATA THREADS [LINES]: a LoRA training step for each line on stdin, for train_step.py.
+/// train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora]]]]: a training step for each line on
+/// stdin, for train_step.py.
 ///
-/// Rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float; step i takes LINES lines of DATA (32) from
-/// line i * LINES on, and begins at the top again where too few are left. For each line read, one is written:
+/// An adapter of RANK (8) and twice that as alpha on every linear layer, AdamW, clipping at 1; step i takes LINES lines
+/// of DATA (32) from line i * LINES on, and begins at the top again where too few are left. For each line read, one is
+/// written:
 ///   milliseconds  loss  tokens
 /// The time is that of Trainer::step alone: the lines are read and their tokens known before.
 #include <chrono>
@@ -23,13 +25,23 @@ namespace {
 
 using namespace veneer;
 
-int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads, std::size_t lines) {
+struct Setting {
+  std::size_t lines = 32;
+  std::string dtype = "float32";
+  index_t rank = 8;
+  bool dora = false;
+};
+
+int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads, const Setting& setting) {
+  const std::size_t lines = setting.lines;
   Cpu::set_threads(threads);
   AnyLlama<> model(read_llama_config(folder / "config.json").config);
+  model.activations = activation_storage(setting.dtype, model.config);
   read_llama_weights(model, ShardedCheckpoint(folder));
   LoraConfig config;
-  config.r = 8;
-  config.lora_alpha = 16;
+  config.r = setting.rank;
+  config.lora_alpha = 2 * static_cast<double>(setting.rank);
+  config.use_dora = setting.dora;
   config.target_modules = ModuleChoice::all_linear();
   attach(model, config);
 
@@ -55,12 +67,17 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& data, 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4 || argc > 5) {
-    std::cerr << "usage: train_step MODEL_DIR DATA THREADS [LINES]\n";
+  if (argc < 4 || argc > 8) {
+    std::cerr << "usage: train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora]]]]\n";
     return 2;
   }
   try {
-    return run(argv[1], argv[2], std::atoi(argv[3]), argc == 5 ? std::strtoul(argv[4], nullptr, 10) : 32);
+    Setting setting;
+    if (argc > 4) setting.lines = std::strtoul(argv[4], nullptr, 10);
+    if (argc > 5) setting.dtype = argv[5];
+    if (argc > 6) setting.rank = std::atol(argv[6]);
+    if (argc > 7) setting.dora = std::string(argv[7]) == "dora";
+    return run(argv[1], argv[2], std::atoi(argv[3]), setting);
   } catch (const std::exception& error) {
     std::cerr << "train_step: " << error.what() << "\n";
     return EXIT_FAILURE;

@@ -4,8 +4,7 @@
 
     python3 benchmarks/peers/train_step.py build/release/benchmarks/peer_train_step
 
-Both: rank 8 and alpha 16 on every linear layer, AdamW, clipping at 1, float32, the same 32 lines in the same order, the
-same number of threads. PyTorch is eager; its rows are padded on the right to the longest, as transformers' collators
+Both: LoRA on every linear layer, AdamW, clipping at 1, the same lines in the same order, the same number of threads. PyTorch is eager; its rows are padded on the right to the longest, as transformers' collators
 pad them. veneer packs its sequences. A step is forward, backward, clipping and the optimiser; reading and tokenising
 come before it on both sides. One side runs while the other waits. Prints medians and their ratio; prints "skipped: ..."
 and exits with 0 where torch, peft or transformers can't be imported.
@@ -13,13 +12,16 @@ and exits with 0 where torch, peft or transformers can't be imported.
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
 
+sys.path.pop(0)  # tokenize.py beside this file is no module of Python's
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,6 +33,11 @@ def parse_arguments():
     parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
     parser.add_argument("--pairs", type=int, default=60, help="steps of each side that count (default 60)")
     parser.add_argument("--warm-up", type=int, default=10, help="steps of each side before (default 10)")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32",
+                        help="of the base and the activations; adapters stay float32 (default float32)")
+    parser.add_argument("--rank", type=int, default=8, help="of the adapter; alpha is twice that (default 8)")
+    parser.add_argument("--dora", action="store_true", help="DoRA in place of LoRA")
+    parser.add_argument("--tokens", type=int, help="random ids, so many a line, in place of --data")
     parser.add_argument("--lines", type=int, default=32, help="of the data a step takes (default 32)")
     return parser.parse_args()
 
@@ -47,8 +54,20 @@ except ImportError as error:
     sys.exit(0)
 
 
+def random_rows():
+    """Lines of random ids, which the other side reads from a file."""
+    vocabulary = transformers.AutoConfig.from_pretrained(ARGUMENTS.model).vocab_size
+    generator = random.Random(1)
+    rows = [[generator.randrange(vocabulary) for _ in range(ARGUMENTS.tokens)] for _ in range(4 * ARGUMENTS.lines)]
+    ARGUMENTS.data = Path(tempfile.mkdtemp()) / "ids.jsonl"
+    ARGUMENTS.data.write_text("".join(json.dumps({"input_ids": row}) + "\n" for row in rows))
+    return [(row, row) for row in rows], 0
+
+
 def read_rows():
     """(ids, labels) of each line: the completion and the end are learnt, the prompt is not."""
+    if ARGUMENTS.tokens:
+        return random_rows()
     tokenizer = transformers.AutoTokenizer.from_pretrained(ARGUMENTS.model)
     rows = []
     for line in ARGUMENTS.data.read_text().splitlines():
@@ -82,8 +101,9 @@ class Theirs:
     def __init__(self):
         torch.set_num_threads(ARGUMENTS.threads)
         torch.manual_seed(0)
-        base = transformers.LlamaForCausalLM.from_pretrained(ARGUMENTS.model, dtype=torch.float32)
-        config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+        base = transformers.LlamaForCausalLM.from_pretrained(ARGUMENTS.model, dtype=getattr(torch, ARGUMENTS.dtype))
+        config = peft.LoraConfig(r=ARGUMENTS.rank, lora_alpha=2 * ARGUMENTS.rank, target_modules="all-linear",
+                                 use_dora=ARGUMENTS.dora, task_type="CAUSAL_LM")
         self.model = peft.get_peft_model(base, config).train()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lr=1e-3, weight_decay=0.01)
@@ -104,7 +124,8 @@ class Ours:
     """The program that makes a step for each line it is sent."""
 
     def __init__(self):
-        command = [ARGUMENTS.program, ARGUMENTS.model, ARGUMENTS.data, ARGUMENTS.threads, ARGUMENTS.lines]
+        command = [ARGUMENTS.program, ARGUMENTS.model, ARGUMENTS.data, ARGUMENTS.threads, ARGUMENTS.lines,
+                   ARGUMENTS.dtype, ARGUMENTS.rank, "dora" if ARGUMENTS.dora else "lora"]
         self.process = subprocess.Popen([str(part) for part in command], text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
 
@@ -150,7 +171,8 @@ def main():
         if tokens != there:
             sys.exit(f"step {step + 1}: {tokens} tokens here, {there} there: not the same lines")
         # Before the first update both are the base model; after it their adapters differ.
-        if step == 0 and abs(our_loss - their_loss) > 1e-4 * their_loss:
+        tolerance = 1e-4 if ARGUMENTS.dtype == "float32" else 1e-2
+        if step == 0 and abs(our_loss - their_loss) > tolerance * their_loss:
             sys.exit(f"the first loss is {our_loss:.6f} here and {their_loss:.6f} there: not the same model")
         if step >= ARGUMENTS.warm_up:
             their_times.append(their_time)
@@ -159,6 +181,8 @@ def main():
     print(f"torch {torch.__version__}, peft {peft.__version__}, transformers {transformers.__version__}, "
           f"attention {theirs.attention}, {torch.get_num_threads()} threads each")
     load = " ".join(f"{average:.2f}" for average in os.getloadavg())
+    print(f"{ARGUMENTS.model.name}, {ARGUMENTS.dtype}, rank {ARGUMENTS.rank}{', DoRA' if ARGUMENTS.dora else ''}, "
+          f"{tokens} tokens in the last step")
     print(f"{lines} lines a step, {ARGUMENTS.pairs} pairs after {ARGUMENTS.warm_up}; load {load}")
     print(f"PyTorch + PEFT  {spread(their_times)}   last loss {their_loss:.4f}")
     print(f"veneer          {spread(our_times)}   last loss {our_loss:.4f}")

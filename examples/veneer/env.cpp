@@ -112,6 +112,7 @@ Json environment() {
           {"processor", line_value("/proc/cpuinfo", "model name")},
           {"instructions compiled in", compiled_instructions()},
           {"instructions present", present_instructions()},
+          {"kernels of products", cpu::kernels().name},
           {"cores", cores()},
           {"threads", std::to_string(Cpu::threads())},
           {"memory", memory_value("MemTotal")},

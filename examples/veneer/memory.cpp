@@ -27,10 +27,10 @@ bool has_weights(const std::filesystem::path& folder) {
 
 const char* storage_of(const LlamaConfig& config, const MemoryRequest& request) {
   if (!request.adapter) return "float32, since they train";
-  if (request.quantise) return "linear layers in 4 bits, widened to float32 in pieces for a product";
-  if (has_weights(request.model)) return "in the types of their files, widened to float32 one at a time for a product";
+  if (request.quantise) return "linear layers in 4 bits";
+  if (has_weights(request.model)) return "in the types of their files";
   const bool narrow = config.dtype == "bfloat16" || config.dtype == "float16";
-  return narrow ? "in 16 bits, widened to float32 one at a time for a product" : "float32";
+  return narrow ? "in 16 bits" : "float32";
 }
 
 }  // namespace
@@ -47,6 +47,7 @@ Json plan_bytes(const LlamaConfig& config, const MemoryRequest& request) {
   MemoryPlanOptions options;
   options.adapter = request.adapter;
   options.quantise = request.quantise;
+  options.activations = activation_storage(request.dtype, config);
   options.batch = request.batch, options.length = request.seq, options.micro_batches = request.grad_accum;
   options.threads = request.threads;
   options.files = files ? &*files : nullptr;
@@ -57,6 +58,7 @@ Json plan_bytes(const LlamaConfig& config, const MemoryRequest& request) {
           {"bytes_without_checkpointing", without},
           {"bytes_with_checkpointing", with},
           {"storage", storage_of(config, request)},
+          {"dtype", activation_name(options.activations)},
           {"batch", request.batch},
           {"seq", request.seq},
           {"grad_accum", request.grad_accum}};
@@ -79,7 +81,7 @@ std::string memory_text(const Json& plan) {
   row("adapters", "adapters");
   row("gradients", "gradients");
   row("optimizer", "optimizer");
-  row("activations", "activations", "   kept for the backward pass");
+  row("activations", "activations", "   kept for the backward pass, in " + plan["dtype"].get<std::string>());
   row("scratch", "scratch");
   if (without["reused"].get<index_t>() + with["reused"].get<index_t>() > 0)
     row("reused", "reused", "   to be subtracted: gradients take the place of activations");

@@ -18,7 +18,6 @@ namespace {
 struct MergeFlags {
   ModelFlags model;
   std::string out, dequantize;
-  bool widen = false;  // --dtype float32
   MergeOptions options;
 };
 
@@ -62,11 +61,15 @@ void warn_of_rounding(const std::vector<MergedWeight>& weights) {
 }
 
 int run_merge(const MergeFlags& flags) {
+  const std::string& type = flags.model.dtype;
+  expects(type == "auto" || type == "float32",
+          "merge --dtype " + type + ": expected auto, which keeps the type of each weight, or float32");
+  const bool widen = type == "float32";
   MergeOptions options = flags.options;
-  if (flags.widen) options.dequantize = QuantizedFrom::float32;
+  if (widen) options.dequantize = QuantizedFrom::float32;
   if (!flags.dequantize.empty()) options.dequantize = dense_types.at(flags.dequantize);
   Session session(flags.model);
-  if (flags.widen) session.widen();
+  if (widen) session.widen();
   const bool follows = session.head_follows();
   const std::vector<MergedWeight> weights = session.merge(options);
   session.save(flags.out);
@@ -89,10 +92,11 @@ int run_merge(const MergeFlags& flags) {
 
 void add_merge(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<MergeFlags>();
+  flags->model.dtype = "auto";
   CLI::App* command = app.add_subcommand("merge", "fold an adapter into its model");
   flags->model.add_to(*command, true);
-  CLI::Option* dtype = command->get_option("--dtype")->description(
-      "float32: write every weight in 32 bits, so that rounding loses nothing; without it each keeps its type");
+  command->get_option("--dtype")->description(
+      "float32: write every weight in 32 bits, so that rounding loses nothing; auto: each keeps its type");
   command->add_option("--out", flags->out, "folder to write")->required();
   command
       ->add_option("--max-error", flags->options.max_error,
@@ -105,10 +109,7 @@ void add_merge(CLI::App& app, Run& run) {
       ->expected(0, 1)
       ->default_str("bfloat16")
       ->check(CLI::IsMember({"bfloat16", "float16", "float32"}));
-  command->callback([flags, dtype, &run] {
-    flags->widen = dtype->count() > 0;  // other types are refused with the flags of the model
-    run = [flags] { return run_merge(*flags); };
-  });
+  command->callback([flags, &run] { run = [flags] { return run_merge(*flags); }; });
 }
 
 }  // namespace veneer::program

@@ -24,6 +24,15 @@ std::optional<NF4Options> QuantFlags::options() const {
   return NF4Options{.double_quant = double_quant};
 }
 
+CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
+  return command
+      .add_option("--dtype", dtype,
+                  "what activations are stored in: auto (the checkpoint's own type), float32, bfloat16, or float16, "
+                  "which a CPU computes in float32; weights stay in the type of their file")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
+      ->capture_default_str();
+}
+
 void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   command.add_option("--model", model, "folder of a Hugging Face model")->required();
   auto* adapter =
@@ -31,16 +40,12 @@ void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   if (adapter_needed) adapter->required();
   command.add_option("--threads", threads, "threads to compute with; one a core by default")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--dtype", dtype, "type to compute in: float32")->capture_default_str();
+  add_dtype(command, dtype);
   command.add_option("--device", device, "where to compute: cpu")->capture_default_str();
   quant.add_to(command);
 }
 
 void ModelFlags::apply() const {
-  if (dtype != "float32") {
-    throw ArgumentError("--dtype " + dtype +
-                        ": not supported yet; float32 is. Weights stay in the type of their file in any case");
-  }
   if (device != "cpu") {
     throw ArgumentError("--device " + device +
                         ": this program computes on the cpu. The library runs on CUDA devices in programs that nvcc "

@@ -29,6 +29,9 @@ struct QuantFlags {
   std::optional<NF4Options> options() const;
 };
 
+/// --dtype, for activations.
+CLI::Option* add_dtype(CLI::App& command, std::string& dtype);
+
 /// --model, --adapter, --threads, --dtype, --device, --quant, --double-quant.
 struct ModelFlags {
   std::string model;

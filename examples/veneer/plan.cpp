@@ -24,7 +24,6 @@ struct PlanFlags {
   AdapterFlags adapter;
   MemoryRequest memory;
   QuantFlags quant;
-  std::string dtype = "float32";
   bool json = false;
   std::vector<std::string> given;  // flags of `train`, with their values
 };
@@ -75,7 +74,6 @@ int run_plan(const PlanFlags& flags) {
   const bool full = flags.adapter.method == "full";
   const std::optional<NF4Options> quantise = flags.quant.options();
   expects(!quantise || !full, "--quant nf4: a weight in 4 bits does not train; choose another --method than full");
-  expects(flags.dtype == "float32", "plan: --dtype " + flags.dtype + " is not supported yet; float32 is");
   AdapterFlags named = flags.adapter;
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
@@ -124,7 +122,7 @@ void add_plan(CLI::App& app, Run& run) {
   flags->adapter.add_to(*command);
   MemoryRequest& memory = flags->memory;
   flags->quant.add_to(*command);
-  command->add_option("--dtype", flags->dtype, "compute type: float32");
+  add_dtype(*command, memory.dtype);
   command->add_flag("--checkpointing", memory.checkpointing, "recompute blocks in the backward pass: less memory");
   command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);
   command->add_option("--seq", memory.seq, "tokens of each sequence")->check(CLI::Range(2, 1 << 24));

@@ -29,10 +29,11 @@ void warn(const LoadedAdapter& loaded) {
   for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
 }
 
-AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile& file,
+AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile& file, const std::string& dtype,
                      const std::optional<NF4Options>& quantise) {
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   AnyLlama<> model(file.config);
+  model.activations = activation_storage(dtype, file.config);
   for (const std::string& warning : read_llama_weights(model, ShardedCheckpoint(folder), {.quantise = quantise}))
     note("warning: " + warning);
   return model;
@@ -46,7 +47,7 @@ Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quant
   parts_->folder = flags.model;
   if (const auto text = text_folder(flags); text != parts_->folder) parts_->text = text;
   parts_->file = read_llama_config(parts_->folder / "config.json");
-  parts_->model = read_base(parts_->folder, parts_->file, quantise);
+  parts_->model = read_base(parts_->folder, parts_->file, flags.dtype, quantise);
   if (flags.adapters.empty()) return;
   if (flags.adapters.size() == 1) {
     warn(load_adapter(parts_->model, flags.adapters.front()));
@@ -156,7 +157,7 @@ SwitchingSession::SwitchingSession(const ModelFlags& flags, const std::vector<Ad
   flags.apply();
   const std::filesystem::path folder = flags.model;
   const LlamaConfigFile file = read_llama_config(folder / "config.json");
-  parts_ = std::make_unique<Parts>(read_base(folder, file, flags.quant.options()));
+  parts_ = std::make_unique<Parts>(read_base(folder, file, flags.dtype, flags.quant.options()));
   for (const AdapterFolder& adapter : adapters) warn(load_adapter(parts_->adapters, adapter.name, adapter.folder));
   if (!adapters.empty()) use(adapters.front().name);
 }
@@ -186,7 +187,7 @@ bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& 
   detail::visit_vocabulary_tensors(
       model, config, plan, detail::vocabulary_keys(model, config, plan, false),
       [&](const std::string&, const auto& part) {
-        lacks = lacks || !with_weight(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+        lacks = lacks || !with_stored(part, [](const auto& w) { return static_cast<bool>(value_of(w)); });
       });
   return lacks;
 }

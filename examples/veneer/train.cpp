@@ -53,6 +53,8 @@ class TrainRun {
     if (!settings_.resume.empty()) find_state();
     config_file_ = read_llama_config(fs::path(settings_.model) / "config.json");
     warn_of(config_file_.warnings);
+    if (settings_.dtype == "float16") say("note: --dtype float16 is computed in float32 on a CPU");
+    settings_.dtype = activation_name(activation_storage(settings_.dtype, config_file_.config));
     find_tokens();
     if (settings_.dry_run) return dry_run();
     check_folder();
@@ -192,6 +194,7 @@ class TrainRun {
     if (!settings_.full()) request.adapter = planned_adapter();
     request.quantise = settings_.quant.options();
     request.checkpointing = settings_.checkpointing;
+    request.dtype = settings_.dtype;
     request.batch = settings_.batch, request.seq = settings_.seq, request.grad_accum = settings_.grad_accum;
     request.threads = settings_.threads;
     return request;
@@ -262,6 +265,7 @@ class TrainRun {
   void load_model() {
     model_ = AnyLlama<>(config_file_.config);
     model_.checkpointing = settings_.checkpointing;
+    model_.activations = activation_storage(settings_.dtype, config_file_.config);
     if (settings_.full()) {
       warn_of(
           read_llama_weights(model_, ShardedCheckpoint(state_ ? fs::path(*state_folder_) : fs::path(settings_.model))));

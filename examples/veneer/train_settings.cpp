@@ -13,6 +13,7 @@
 #include "veneer/io/peft_config.hpp"
 
 #include "flag_conflicts.hpp"
+#include "model_flags.hpp"
 
 namespace veneer::program {
 
@@ -99,7 +100,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--eval-every", eval_every, "steps between evaluations");
   command.add_option("--save-every", save_every, "steps between checkpoints");
   command.add_option("--resume", resume, "go on with a run, from its folder or one of its checkpoints");
-  command.add_option("--dtype", dtype, "compute type: float32");
+  add_dtype(command, dtype);
   command.add_option("--device", device, "cpu");
   quant.add_to(command);
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
@@ -118,7 +119,6 @@ void TrainSettings::settle(const CLI::App& command) {
   const auto refuse = [](const char* flag, const std::string& value, const char* supported) {
     throw ArgumentError(std::string(flag) + " " + value + " is not supported yet; " + supported);
   };
-  if (dtype != "float32") refuse("--dtype", dtype, "float32 is");
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
   given_ = given_flags(command);
   if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of one

@@ -104,7 +104,7 @@ auto pair_of(std::uint64_t seed) {
 
 static_assert(Differentiable<Parameter<float, Shape<2>, Cpu>> && Differentiable<Variable<double, Shape<2>, Cpu>>);
 static_assert(!Differentiable<Tensor<float, Shape<2>, Cpu>> && !Differentiable<Variable<std::int32_t, Shape<2>, Cpu>>);
-static_assert(!Differentiable<Variable<bfloat16, Shape<2>, Cpu>> && !Differentiable<int>);
+static_assert(Differentiable<Variable<bfloat16, Shape<2>, Cpu>> && !Differentiable<int>);
 
 static_assert((Reads::operand(0) | Reads::result()).has(Reads::result()) && !Reads::operand(0).has(Reads::operand(1)));
 static_assert(!Reads::operand(1).when(false).has(Reads::operand(1)) && Reads::everything().has(Reads::operand(7)));

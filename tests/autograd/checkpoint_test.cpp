@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "veneer/ops/dropout.hpp"
+#include "veneer/ops/gain.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 
@@ -31,43 +32,64 @@ struct Counted {
   static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
 };
 
-/// x -> x + dropout(silu(x) * w): a layer with a parameter and random numbers.
-template <Backend B>
+/// x -> x + dropout(silu(x) * w): a layer with a parameter and random numbers, on activations of type T.
+template <Backend B, Stored T>
 struct Layer {
-  Parameter<double, Shape<dyn, dyn>, B> w;
-  auto operator()(const auto& x) const { return add(x, dropout(multiply(silu(x), w), 0.3)); }
+  Parameter<compute_t<T>, Shape<dyn>, B> w;
+  auto operator()(const auto& x) const { return add(x, dropout(gain(silu(x), w), 0.3)); }
 };
 
-template <Backend B>
+template <Backend B, Stored T>
 struct Result {
-  double loss = 0.0;
-  std::vector<Matrix<double, B>> gradients;  // of the input, then of each layer
+  compute_t<T> loss = 0;
+  Matrix<T, B> input;                              // its gradient
+  std::vector<Vector<compute_t<T>, B>> gradients;  // of each layer
 };
 
 /// Three layers, with dropout before, between and after them; `around(f, x)` applies a layer.
-template <Backend B, class Around>
-Result<B> train(const Around& around, bool input_wanted = true) {
-  std::vector<Layer<B>> layers;
-  for (std::uint64_t i = 0; i < 3; ++i) layers.push_back({Parameter(testing::random_matrix<double, B>(6, 5, 10 + i))});
+template <Backend B, Stored T, class Around>
+Result<B, T> train(const Around& around, bool input_wanted = true) {
+  using C = compute_t<T>;
+  std::vector<Layer<B, T>> layers;
+  for (std::uint64_t i = 0; i < 3; ++i) layers.push_back({Parameter(testing::random_vector<C, B>(5, 10 + i))});
   Tape tape({31, 4});
-  const auto start = testing::random_matrix<double, B>(6, 5, 1);
+  const auto start = convert<T>(testing::random_matrix<C, B>(6, 5, 1));
   const auto x = input_wanted ? tape.variable(start) : tape.input(start);
   auto h = dropout(x, 0.1);
-  for (const Layer<B>& layer : layers) h = dropout(around(layer, h), 0.2);
-  const auto loss = inner(h, testing::random_matrix<double, B>(6, 5, 2));
+  for (const Layer<B, T>& layer : layers) h = dropout(around(layer, h), 0.2);
+  const auto loss = inner(h, convert<T>(testing::random_matrix<C, B>(6, 5, 2)));
   backward(loss);
-  Result<B> result{item(loss.value()), {x.gradient()}};
-  for (const Layer<B>& layer : layers) result.gradients.push_back(layer.w.gradient());
+  Result<B, T> result{item(loss.value()), x.gradient(), {}};
+  for (const Layer<B, T>& layer : layers) result.gradients.push_back(layer.w.gradient());
   return result;
 }
 
-template <Backend B>
-void check_equal(const Result<B>& a, const Result<B>& b) {
+template <Backend B, Stored T>
+void check_equal(const Result<B, T>& a, const Result<B, T>& b) {
   CHECK(a.loss == b.loss);
+  CHECK(testing::same_bits(a.input, b.input));
   REQUIRE(a.gradients.size() == b.gradients.size());
   for (std::size_t i = 0; i < a.gradients.size(); ++i) {
     CAPTURE(i);
     CHECK(testing::same_bits(a.gradients[i], b.gradients[i]));
+  }
+}
+
+/// Plain, with a checkpoint around each layer, and with one inside another.
+template <Backend B, Stored T>
+void check_checkpoints() {
+  const auto plain = [](const auto& f, const auto& x) { return f(x); };
+  const auto once = [](const auto& f, const auto& x) { return checkpoint(f, x); };
+  const auto nested = [](const auto& f, const auto& x) {
+    return checkpoint([&f](const auto& y) { return checkpoint(f, y); }, x);
+  };
+  for (const bool wanted : {true, false}) {
+    CAPTURE(wanted);
+    const auto expected = train<B, T>(plain, wanted);
+    CHECK(expected.gradients[0]);
+    CHECK(static_cast<bool>(expected.input) == wanted);
+    check_equal(train<B, T>(once, wanted), expected);
+    check_equal(train<B, T>(nested, wanted), expected);
   }
 }
 
@@ -76,19 +98,12 @@ void check_equal(const Result<B>& a, const Result<B>& b) {
 TEMPLATE_LIST_TEST_CASE("a checkpoint changes no bit of the loss or of any gradient, dropout included", "",
                         testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  const auto plain = [](const auto& f, const auto& x) { return f(x); };
-  const auto once = [](const auto& f, const auto& x) { return checkpoint(f, x); };
-  const auto nested = [](const auto& f, const auto& x) {
-    return checkpoint([&f](const auto& y) { return checkpoint(f, y); }, x);
-  };
-  for (const bool wanted : {true, false}) {
-    CAPTURE(wanted);
-    const auto expected = train<TestType>(plain, wanted);
-    CHECK(expected.gradients[1]);
-    CHECK(static_cast<bool>(expected.gradients[0]) == wanted);
-    check_equal(train<TestType>(once, wanted), expected);
-    check_equal(train<TestType>(nested, wanted), expected);
-  }
+  check_checkpoints<TestType, double>();
+}
+
+TEMPLATE_LIST_TEST_CASE("nor with activations in 16 bits and parameters in float", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  check_checkpoints<TestType, bfloat16>();
 }
 
 TEMPLATE_LIST_TEST_CASE("a checkpoint computes twice forward and once back", "", testing::Backends) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "veneer/ops/dropout.hpp"
+#include "veneer/ops/gain.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 
@@ -74,6 +75,37 @@ TEMPLATE_LIST_TEST_CASE("the gradient of a value that is used twice is the sum o
           const auto y = scale(x, 2.0);
           return multiply(y, add(y, x));  // 6 x^2
         }) == Doubles{48, 120, 216});
+}
+
+TEMPLATE_LIST_TEST_CASE("the gradient of a 16-bit value is in 16 bits, and each addition to it is rounded once", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto one = convert<bfloat16>(full<float, TestType>(Shape<1>{}, 1.0f));
+  const auto gradient = [&](double first, double second, double third) {
+    Tape tape;
+    const auto x = tape.variable(one);
+    const auto a = scale(x, first), b = scale(x, second), c = scale(x, third);
+    const auto loss = inner(add(add(a, b), c), one);
+    static_assert(std::is_same_v<typename decltype(loss)::scalar, float>);
+    backward(loss);
+    static_assert(std::is_same_v<decltype(item(x.gradient())), bfloat16>);
+    return static_cast<float>(item(x.gradient()));
+  };
+  constexpr double half_unit = 0x1p-8;                 // in the last place of 1
+  CHECK(gradient(half_unit, half_unit, 1.0) == 1.0f);  // the last use comes first: 1 + h is rounded to 1, twice
+  CHECK(gradient(1.0, half_unit, half_unit) == 1.0f + 0x1p-7f);
+}
+
+TEMPLATE_LIST_TEST_CASE("a float parameter gets its gradient in float from 16-bit operands", "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  Parameter bias(full<float, TestType>(Shape<dyn>(2), 0.0f)), factor(full<float, TestType>(Shape<dyn>(2), 1.0f));
+  const auto ones = convert<bfloat16>(full<float, TestType>(Shape<dyn, dyn>(257, 2), 1.0f));
+  Tape tape;
+  const auto x = tape.variable(ones);
+  backward(inner(gain(add_row(x, bias), factor), ones));
+  CHECK(to_host(bias.gradient()) == std::vector<float>{257.0f, 257.0f});  // bfloat16 holds 256 and 258
+  CHECK(to_host(factor.gradient()) == std::vector<float>{257.0f, 257.0f});
+  CHECK(testing::same_bits(x.gradient(), ones));
 }
 
 TEMPLATE_LIST_TEST_CASE("two values that get one gradient do not add into each other", "", testing::Backends) {

@@ -23,6 +23,13 @@ struct CountBody {
   VENEER_HD void operator()(index_t i) const { count[i] += 1; }
 };
 
+/// Adds 1 at (r, c) of a matrix whose rows are `stride` apart.
+struct CountCellBody {
+  std::int32_t* count;
+  index_t stride;
+  VENEER_HD void operator()(index_t r, index_t c) const { count[r * stride + c] += 1; }
+};
+
 struct IncrementBody {
   float* x;
   VENEER_HD void operator()(index_t i) const { x[i] = x[i] * 2.0f + 1.0f; }
@@ -63,6 +70,26 @@ TEMPLATE_LIST_TEST_CASE("for_each calls its body once an index, whatever the cos
       expected.resize(expected.size() + beyond, 7);
       CAPTURE(count, cost);
       CHECK(testing::download(device, counts, count + beyond) == expected);
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("for_each over two extents calls its body once per row and column, whatever the cost", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const TestType device;
+  for (const index_t rows : {0, 1, 2, 17, 300, 70001}) {
+    for (const index_t columns : {0, 1, 3, 64, 257, 20000}) {
+      if (rows * columns > 2000000) continue;
+      for (const index_t cost : {1, 5000}) {
+        const index_t stride = columns + 2, count = rows * stride + 2;  // the last two columns stay as they are
+        const auto counts = testing::upload(device, std::vector<std::int32_t>(static_cast<std::size_t>(count), 7));
+        device.for_each(rows, columns, CountCellBody{counts.get(), stride}, cost);
+        std::vector<std::int32_t> expected(static_cast<std::size_t>(count), 7);
+        for (index_t i = 0; i < rows * stride; ++i) expected[static_cast<std::size_t>(i)] += i % stride < columns;
+        CAPTURE(rows, columns, cost);
+        CHECK((testing::download(device, counts, count) == expected));
+      }
     }
   }
 }
@@ -224,6 +251,7 @@ TEMPLATE_LIST_TEST_CASE("the least body and the least load are enough", "", test
   if (!testing::usable<TestType>()) return;
   const TestType device;
   device.for_each(10, archetype::Body{});
+  device.for_each(3, 7, archetype::RowBody{});
   const auto out = testing::upload(device, std::vector<float>(4, 5.0f));
   device.reduce_rows(Sum<float>{}, 4, 9, archetype::Load{}, out.get());
   CHECK(testing::download(device, out, 4) == std::vector<float>(4, 0.0f));

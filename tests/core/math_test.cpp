@@ -102,7 +102,7 @@ TEST_CASE("exponential in double is the library's") {
   for (const double x : {-745.0, -1.0, 0.0, 1e-300, 3.5, 709.0}) CHECK(exponential(x) == std::exp(x));
 }
 
-TEST_CASE("sigmoid lies in [0, 1] and sigmoid(x) + sigmoid(-x) is 1") {
+TEST_CASE("sigmoid lies between 0 and 1, and sigmoid(x) + sigmoid(-x) is 1") {
   for (float x = -200.0f; x <= 200.0f; x += 0.37f) {
     const float s = sigmoid(x);
     CAPTURE(x);

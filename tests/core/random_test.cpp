@@ -54,7 +54,7 @@ TEST_CASE("Philox gives the known answers") {
 }
 
 // The bounds on moments are six standard deviations of the sample's own: of the mean sigma / sqrt(n), and so on.
-TEST_CASE("uniform numbers lie in [0, 1) and have the moments of a uniform distribution") {
+TEST_CASE("uniform numbers are at least 0 and below 1, and have the moments of a uniform distribution") {
   constexpr int n = 100000;
   const RandomStream source{42, 7};
   float lowest = 1, highest = 0;
@@ -126,7 +126,7 @@ TEST_CASE("numbers below a bound are spread evenly") {
   for (int i = 0; i < 100; ++i) CHECK(sequence.below(half_and_one) < half_and_one);
 }
 
-TEST_CASE("a sequence's uniform numbers lie in [0, 1)") {
+TEST_CASE("a sequence's uniform numbers are at least 0 and below 1") {
   RandomSequence sequence{{9, 2}};
   const Moments m = moments(10000, [&](std::uint64_t) { return sequence.uniform(); });
   CHECK(std::abs(m.mean - 0.5) < 6 * std::sqrt(1.0 / 12) / 100);

@@ -73,13 +73,13 @@ std::string number(const Json& value) { return value.dump(); }
 /// The flags that repeat a recorded run.
 std::string flags_of(const fs::path& curve, const Json& settings, const fs::path& data, std::int64_t lines) {
   std::string flags = "--model '" + (test_data / settings["base"].get<std::string>()).string() + "' --data '" +
-                      data.string() + "' --no-shuffle --quiet --batch " + std::to_string(lines) + " --grad-accum " +
-                      number(settings["micro_batches"]) + " --steps " + number(settings["steps"]) + " --lr " +
-                      number(settings["learning_rate"]) + " --schedule " + settings["schedule"].get<std::string>() +
-                      " --warmup " + number(settings["warmup_steps"]) + " --beta1 " + number(settings["betas"][0]) +
-                      " --beta2 " + number(settings["betas"][1]) + " --eps " + number(settings["eps"]) +
-                      " --weight-decay " + number(settings["weight_decay"]) + " --clip " +
-                      (settings["max_grad_norm"].is_null() ? "0" : number(settings["max_grad_norm"]));
+                      data.string() + "' --dtype float32 --no-shuffle --quiet --batch " + std::to_string(lines) +
+                      " --grad-accum " + number(settings["micro_batches"]) + " --steps " + number(settings["steps"]) +
+                      " --lr " + number(settings["learning_rate"]) + " --schedule " +
+                      settings["schedule"].get<std::string>() + " --warmup " + number(settings["warmup_steps"]) +
+                      " --beta1 " + number(settings["betas"][0]) + " --beta2 " + number(settings["betas"][1]) +
+                      " --eps " + number(settings["eps"]) + " --weight-decay " + number(settings["weight_decay"]) +
+                      " --clip " + (settings["max_grad_norm"].is_null() ? "0" : number(settings["max_grad_norm"]));
   if (settings["method"] == "full") return flags + " --method full";
   return flags + " --adapter '" + (curve / "initial").string() + "'";
 }

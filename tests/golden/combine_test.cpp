@@ -16,7 +16,7 @@ using namespace veneer::testing;
 namespace {
 
 constexpr double tolerance = 1e-5;
-// A product of few rows adds in another order than one of many (dot_kernel.hpp, kernel.hpp), so the rows of an adapter
+// A product of few rows adds in another order than one of many (backend/cpu/product.hpp), so the rows of an adapter
 // are those of the whole batch up to roundings of float.
 constexpr double rounding = 2e-6;
 

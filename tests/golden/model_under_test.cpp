@@ -59,6 +59,17 @@ void ModelUnderTest::widen() {
   });
 }
 
+void ModelUnderTest::round() {
+  detail::visit_base(parts_->model, [](const std::string&, auto& weight) {
+    weight = std::remove_cvref_t<decltype(weight)>(convert<bfloat16>(weight.dense_copy()));
+  });
+}
+
+void ModelUnderTest::narrow() {
+  round();
+  parts_->model.activations = Storage::bfloat16;
+}
+
 AdapterPlan ModelUnderTest::plan_all_linear(index_t rank) {
   LoraConfig config{.r = rank};
   config.target_modules = ModuleChoice::all_linear();

@@ -54,6 +54,10 @@ class ModelUnderTest {
 
   /// Holds all weights as float, as the reference implementation did.
   void widen();
+  /// Rounds all weights to bfloat16, and computes in it from now on.
+  void narrow();
+  /// Rounds all weights to bfloat16, and computes in float.
+  void round();
   AdapterPlan train_everything();
   /// What an adapter of every linear layer would be.
   AdapterPlan plan_all_linear(index_t rank);

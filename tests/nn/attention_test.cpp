@@ -126,8 +126,10 @@ TEMPLATE_LIST_TEST_CASE("with a key cache, steps give what the whole sequence gi
     cache.capacity = capacity;
     const Shape<dyn, dyn> shape(2 * capacity, kv_heads * width);
     // Layer 0 belongs to somebody else; the places not written yet hold NaN, and must not be read.
-    for (int i = 0; i < 2; ++i)
-      cache.layers.push_back({full<double, TestType>(shape, NAN), full<double, TestType>(shape, NAN)});
+    cache.layers.resize(2);
+    for (auto& layer : cache.layers) {
+      layer.template rows<double>() = {full<double, TestType>(shape, NAN), full<double, TestType>(shape, NAN)};
+    }
     for (const auto& [begin, count] : {std::pair<index_t, index_t>{0, 3}, {3, 1}, {4, 1}, {5, 2}}) {
       const auto layout = std::make_shared<AttentionLayout>(
           AttentionLayout{{{0, count, slot * capacity, begin + count, begin + count}}});
@@ -142,7 +144,7 @@ TEMPLATE_LIST_TEST_CASE("with a key cache, steps give what the whole sequence gi
       CAPTURE(window, begin);
       CHECK(testing::largest_difference(a(x.rows(begin, count), c, 1), whole.rows(begin, count)) < 1e-13);
     }
-    CHECK(std::isnan(to_host(cache.layers[0].keys)[0]));
+    CHECK(std::isnan(to_host(cache.layers[0].template rows<double>().keys)[0]));
   }
 }
 

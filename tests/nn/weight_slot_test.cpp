@@ -19,7 +19,7 @@ using Slot = WeightSlot<float, Shape<dyn, 3>, B>;
 /// What select gives to its caller: 0 float, 1 bfloat16, 2 half, 3 a parameter.
 template <class S>
 int kind(const S& slot) {
-  return slot.select([](const auto& w) {
+  return slot.select_stored([](const auto& w) {
     using W = std::remove_cvref_t<decltype(w)>;
     if constexpr (ParameterLike<W>) return 3;
     return std::is_same_v<typename W::scalar, bfloat16> ? 1 : std::is_same_v<typename W::scalar, veneer::half> ? 2 : 0;
@@ -138,7 +138,7 @@ TEMPLATE_LIST_TEST_CASE("a slot of matrices holds 4-bit weights too, trains thei
   WeightSlot<float, Shape<dyn, dyn>, TestType> slot = packed;
   CHECK(slot.shape() == Shape<6, 64>{});
   CHECK(testing::same_bits(slot.dense_copy(), decode(packed)));
-  CHECK(slot.select([](const auto& kept) { return NF4TensorLike<decltype(kept)>; }));
+  CHECK(slot.select_stored([](const auto& kept) { return NF4TensorLike<decltype(kept)>; }));
   slot.train();
   CHECK(testing::same_bits(slot.parameter().value(), decode(packed)));
   slot.freeze();

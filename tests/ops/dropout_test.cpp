@@ -59,7 +59,7 @@ TEMPLATE_LIST_TEST_CASE("there is no dropout at probability 0, nor off a tape", 
   CHECK(dropout(x, 0.5).data() == x.data());
 }
 
-TEMPLATE_LIST_TEST_CASE("a probability outside [0, 1) is refused, on a tensor too", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a probability below 0, or of 1 and more, is refused, on a tensor too", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_vector<float, TestType>(3, 1);
   Tape tape;

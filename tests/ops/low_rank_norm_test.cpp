@@ -16,7 +16,7 @@ namespace {
 /// The largest relative error of the factored norms, with the sum formed in double.
 template <bool Columns, Real T, Backend B, Scalar U = T>
 double error(const Matrix<U, B>& w, const Matrix<T, B>& a, const Matrix<T, B>& b, double s) {
-  const auto found = to_host(low_rank_norms<Columns>(w, ops::squared_norms<Columns>(decode(w)), a, b, s));
+  const auto found = to_host(low_rank_norms<Columns>(w, ops::squared_norms<Columns>(w), a, b, s));
   const auto va = to_host(a), vb = to_host(b);
   const auto vw = to_host(decode(w));
   const auto out = static_cast<std::size_t>(b.extent(0)), in = static_cast<std::size_t>(a.extent(1)),

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file registry.hpp
-/// Every op once, with the shapes that its gradients are checked on.
+/// Every op once, in every storage, with the shapes that it is checked on.
 ///
-/// An entry is named as the struct in namespace ops; a scalar function stands in angle brackets: "Unary<Silu>". Its
-/// gradients are
-/// compared with central differences in double, for every differentiable operand at once, and must not depend on which
-/// operands
-/// want one: an op keeps less for a backward pass that needs less.
+/// An entry is named as the struct in namespace ops; a scalar function is in angle brackets: "Unary<Silu>". Its
+/// gradients are compared with central differences in double, for every differentiable operand at once, and must not
+/// depend on which operands want one: an op keeps less for a backward pass that needs less. In 16-bit storage its
+/// result and gradients are compared with those of the same op in float, on the same values.
 #pragma once
 
 #include <cmath>
@@ -22,6 +21,7 @@
 
 #include "veneer/autograd/gradcheck.hpp"
 #include "veneer/ops/attention.hpp"
+#include "veneer/ops/cast.hpp"
 #include "veneer/ops/cross_entropy.hpp"
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/gain.hpp"
@@ -39,84 +39,153 @@
 
 namespace veneer::testing {
 
-/// How far gradients are from differences, and whether those of some operands alone are bit for bit those of all
-/// together.
+/// What a check found: how far gradients are from differences, whether those of some operands alone are bit for bit
+/// those of all together (both in double only), and the values: the result, then the gradient of each operand.
 struct Outcome {
   double error = 0.0;
   bool independent = true;
+  std::vector<std::vector<double>> values;
 };
 
-/// The gradients of f for the operands whose bit is set in `mask`; empty for the others.
-template <class F, TensorLike... Xs>
-std::vector<std::vector<double>> gradients(const F& f, unsigned mask, const Xs&... xs) {
-  Tape tape;
-  const auto run = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    const auto operands = std::tuple{((mask >> I) % 2 == 1 ? tape.variable(xs) : tape.input(xs))...};
-    backward(std::apply([&](const auto&... x) { return f(tape, x...); }, operands));
-    return std::vector<std::vector<double>>{std::get<I>(operands).gradient() ? to_host(std::get<I>(operands).gradient())
-                                                                             : std::vector<double>()...};
-  };
-  return run(std::index_sequence_for<Xs...>{});
+template <TensorLike X>
+std::vector<double> widened(const X& x) {
+  const auto values = to_host(x);
+  return std::vector<double>(values.begin(), values.end());
 }
 
-template <class F, TensorLike... Xs>
-Outcome examine(const F& f, const Xs&... xs) {
-  Outcome outcome{gradient_error(f, xs...)};
-  constexpr unsigned all = (1u << sizeof...(Xs)) - 1;
-  const auto expected = gradients(f, all, xs...);
-  for (unsigned mask = 1; mask <= all; ++mask) {
-    const auto found = gradients(f, mask, xs...);
-    for (std::size_t i = 0; i < sizeof...(Xs); ++i) {
-      outcome.independent &= found[i] == ((mask >> i) % 2 == 1 ? expected[i] : std::vector<double>());
+/// Random operands of type T whose values are those of the storage `precision`, exactly: the same in every type that
+/// holds them.
+template <Backend B, Stored T>
+struct Operands {
+  using C = compute_t<T>;
+  std::uint64_t seed = 1;
+  const char* precision = scalar_name<T>();
+  bool differences = std::same_as<T, double>;  // whether gradients are compared with those
+
+  template <Stored To = T, ShapeLike S>
+  Tensor<To, S, B> random(S shape, std::uint64_t offset = 0, C (*f)(C) = nullptr) const {
+    auto x = testing::random<C, B>(shape, seed + offset);
+    if (f != nullptr) {
+      std::vector<C> values = to_host(x);
+      for (C& value : values) value = f(value);
+      x = from_host(shape, values, x.device());
     }
+    return convert<To>(rounded(x));
   }
-  return outcome;
-}
+  auto matrix(index_t rows, index_t columns, std::uint64_t offset = 0, C (*f)(C) = nullptr) const {
+    return random(Shape<dyn, dyn>(rows, columns), offset, f);
+  }
+  /// In compute_t: what parameters and tables hold.
+  auto plain_matrix(index_t rows, index_t columns, std::uint64_t offset) const {
+    return random<C>(Shape<dyn, dyn>(rows, columns), offset);
+  }
+  auto plain_vector(index_t count, std::uint64_t offset) const { return random<C>(Shape<dyn>(count), offset); }
+  auto vector(index_t count, std::uint64_t offset) const { return random(Shape<dyn>(count), offset); }
 
-/// An op on operands of one shape, filled from a seed.
-struct OpCase {
-  std::string op;
-  std::string shape;
-  std::function<Outcome(std::uint64_t seed)> check;
+  template <TensorLike... Xs>
+  Outcome examine(const auto& f, const Xs&... xs) const {
+    constexpr unsigned all = (1u << sizeof...(Xs)) - 1;
+    Outcome outcome;
+    outcome.values = values(f, all, xs...);
+    if constexpr (std::same_as<T, double>) {
+      if (!differences) return outcome;
+      using Loss = Variable<double, Shape<1>, B>;  // one instantiation of the check for all ops of these operands
+      const std::function<Loss(Tape&, const variable_of<Xs>&...)> loss = [&](Tape&, const variable_of<Xs>&... x) {
+        return weighed(f(x...));
+      };
+      outcome.error = gradient_error(loss, xs...);
+      for (unsigned mask = 1; mask <= all; ++mask) {
+        const auto found = values(f, mask, xs...);
+        for (std::size_t i = 0; i < sizeof...(Xs); ++i) {
+          outcome.independent &= found[i + 1] == ((mask >> i) % 2 == 1 ? outcome.values[i + 1] : std::vector<double>());
+        }
+      }
+    }
+    return outcome;
+  }
+
+ private:
+  template <class X>
+  using variable_of = Variable<typename X::scalar, typename X::shape_type, B>;
+
+  /// inner(y, c) for random c: a loss in which every element of y has a slope of its own.
+  auto weighed(const auto& y) const {
+    using Y = std::remove_cvref_t<decltype(y)>;
+    return inner(y, random<typename Y::scalar>(dynamic_shape<Y::shape_type::rank>(y.shape()), 999));
+  }
+
+  /// The result of f, then the gradients of the operands whose bit is set in `mask`, empty for the others.
+  template <TensorLike... Xs>
+  std::vector<std::vector<double>> values(const auto& f, unsigned mask, const Xs&... xs) const {
+    Tape tape;
+    const auto next = [&mask] { return std::exchange(mask, mask / 2) % 2 == 1; };
+    const std::tuple<variable_of<Xs>...> operands{(next() ? tape.variable(xs) : tape.input(xs))...};
+    return std::apply([&](const auto&... x) { return values_of(f(x...), x...); }, operands);
+  }
+  std::vector<std::vector<double>> values_of(const auto& y, const auto&... operands) const {
+    backward(weighed(y));
+    return {widened(y.value()), (operands.gradient() ? widened(operands.gradient()) : std::vector<double>())...};
+  }
+
+  template <ShapeLike S>
+  Tensor<C, S, B> rounded(const Tensor<C, S, B>& x) const {
+    const std::string name = precision;
+    if (name == scalar_name<float>()) return convert<C>(convert<float>(x));
+    if constexpr (std::same_as<C, float>) {
+      if (name == scalar_name<bfloat16>()) return convert<C>(convert<bfloat16>(x));
+      if (name == scalar_name<half>()) return convert<C>(convert<half>(x));
+    }
+    return x;
+  }
 };
 
 /// Away from 0, where relu has a kink: a hundred steps of a difference at least.
-template <TensorLike X>
-X away_from_zero(const X& x) {
-  std::vector<double> values = to_host(x);
-  for (double& value : values) value += value < 0 ? -0.01 : 0.01;
-  return from_host(x.shape(), values, x.device());
+template <Real T>
+T away_from_zero(T x) {
+  return x + (x < 0 ? T(-0.01) : T(0.01));
 }
 
-template <Backend B>
+/// Far from 0, for a divisor.
+template <Real T>
+T above_one(T x) {
+  return T(1.5) + x * x;
+}
+
+/// An op on operands of one shape.
+template <Backend B, Stored T>
+struct OpCase {
+  std::string op;
+  std::string shape;
+  std::function<Outcome(const Operands<B, T>&)> check;
+  /// How far a result in 16 bits may be from the rounded one of float. 0: one unit in the last place of each element.
+  /// Otherwise: in half units of the largest value of the tensor, where something in between is rounded.
+  double result_roundings = 0.0, gradient_roundings = 0.0;
+};
+
+template <Backend B, Stored T = double>
 class Registry {
  public:
-  using T = double;
+  using Given = Operands<B, T>;
 
-  static std::vector<OpCase> all() {
+  static std::vector<OpCase<B, T>> all() {
     Registry registry;
     registry.pointwise();
-    registry.products();
     registry.rows();
     registry.losses();
     registry.picks();
     registry.puts();
     registry.attentions();
+    if constexpr (Real<T>) {  // last: a registry of 16-bit storage ends before them
+      registry.products();
+      registry.orthogonality();
+    }
     return std::move(registry.cases_);
   }
 
  private:
-  static auto matrix(index_t rows, index_t columns, std::uint64_t seed) {
-    return random_matrix<T, B>(rows, columns, seed);
-  }
-
-  /// inner(y, c) for fixed random c: a loss in which every element of y has a slope of its own.
-  static auto weighed(const auto& y) {
-    return inner(y, random<T, B>(dynamic_shape<std::remove_cvref_t<decltype(y)>::shape_type::rank>(y.shape()), 999));
-  }
-
-  void enter(const char* op, std::string shape, std::function<Outcome(std::uint64_t)> check) {
-    cases_.push_back({op, std::move(shape), std::move(check)});
+  void enter(const char* op, std::string shape, std::function<Outcome(const Given&)> check,
+             double result_roundings = 0.0, double gradient_roundings = 0.0) {
+    cases_.push_back({op, std::move(shape), std::move(check), result_roundings, gradient_roundings});
   }
 
   static std::string text(std::convertible_to<index_t> auto... extents) {
@@ -126,21 +195,20 @@ class Registry {
   }
 
   template <class F>
-  void unary(const char* op, const F& f) {
+  void unary(const char* op, const F& f, double gradient_roundings = 0.0) {
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter(op, text(rows, columns), [f, rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([&](Tape&, const auto& x) { return weighed(f(x)); },
-                       away_from_zero(matrix(rows, columns, seed)));
-      });
+      const auto check = [f, rows = rows, columns = columns](const Given& given) {
+        return given.examine(f, given.matrix(rows, columns, 0, away_from_zero));
+      };
+      enter(op, text(rows, columns), check, 0.0, gradient_roundings);
     }
   }
 
   template <class F>
-  void binary(const char* op, const F& f) {
+  void binary(const char* op, const F& f, typename Given::C (*of_second)(typename Given::C) = nullptr) {
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter(op, text(rows, columns), [f, rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([&](Tape&, const auto& x, const auto& y) { return weighed(f(x, y)); },
-                       matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
+      enter(op, text(rows, columns), [f, of_second, rows = rows, columns = columns](const Given& given) {
+        return given.examine(f, given.matrix(rows, columns), given.matrix(rows, columns, 100, of_second));
       });
     }
   }
@@ -154,33 +222,32 @@ class Registry {
 
   void pointwise() {
     unary("Unary<Silu>", [](const auto& x) { return silu(x); });
+    unary("Cast", [](const auto& x) {
+      return apply(ops::Cast<compute_t<typename std::remove_cvref_t<decltype(x)>::scalar>>{}, x);
+    });
     unary("Unary<Relu>", [](const auto& x) { return relu(x); });
     unary("Scale", [](const auto& x) { return scale(x, -1.75); });
     unary("Dropout", [](const auto& x) { return dropout(x, 0.4); });
     binary("Add", [](const auto& x, const auto& y) { return add(x, y); });
     binary("Binary<Multiply>", [](const auto& x, const auto& y) { return multiply(x, y); });
+    binary(
+        "Binary<Divide>", [](const auto& x, const auto& y) { return divide(x, y); }, above_one);
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter("Binary<Divide>", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        const auto below = full<T>(Shape<dyn, dyn>(rows, columns), 1.5, B{});
-        return examine(
-            [&](Tape&, const auto& x, const auto& y) { return weighed(divide(x, add(multiply(y, y), below))); },
-            matrix(rows, columns, seed), matrix(rows, columns, seed + 100));
+      enter("Gain", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& g) { return gain(x, g); }, given.matrix(rows, columns),
+                             given.plain_vector(columns, 100));
       });
-      enter("Gain", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain(x, g)); },
-                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
-      });
-      enter("Gain", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& g) { return weighed(gain_rows(x, g)); },
-                       matrix(rows, columns, seed), matrix(rows, 1, seed + 100));
+      enter("Gain", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& g) { return gain_rows(x, g); }, given.matrix(rows, columns),
+                             given.matrix(rows, 1, 100));
       });
     }
     binary("Binary<SwiGlu>", [](const auto& x, const auto& y) { return swiglu(x, y); });
     binary("Binary<GeGlu>", [](const auto& x, const auto& y) { return geglu(x, y); });
     for (const auto& [rows, columns] : filled_shapes()) {
-      enter("AddRow", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& b) { return weighed(add_row(x, b)); },
-                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
+      enter("AddRow", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& b) { return add_row(x, b); }, given.matrix(rows, columns),
+                             given.plain_vector(columns, 100));
       });
     }
   }
@@ -191,56 +258,60 @@ class Registry {
   void products() {
     for (const Product& p : {Product{1, 1, 1, 1}, Product{4, 3, 5, 2}, Product{7, 18, 2, 5}, Product{2, 1, 6, 3},
                              Product{0, 3, 2, 1}, Product{3, 2, 4, 6}}) {
-      enter("Linear", text(p.tokens, p.in, p.out), [p](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& w) { return weighed(linear(x, w)); },
-                       matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100));
+      enter("Linear", text(p.tokens, p.in, p.out), [p](const Given& given) {
+        return given.examine([](const auto& x, const auto& w) { return linear(x, w); }, given.matrix(p.tokens, p.in),
+                             given.matrix(p.out, p.in, 100));
       });
-      enter("LowRankLinear", text(p.tokens, p.in, p.out, p.rank), [p](std::uint64_t seed) {
-        const auto f = [](Tape&, const auto& x, const auto& w, const auto& a, const auto& b) {
-          return weighed(low_rank_linear(x, w, a, b, 0.7));
+      enter("LowRankLinear", text(p.tokens, p.in, p.out, p.rank), [p](const Given& given) {
+        const auto f = [](const auto& x, const auto& w, const auto& a, const auto& b) {
+          return low_rank_linear(x, w, a, b, 0.7);
         };
-        return examine(f, matrix(p.tokens, p.in, seed), matrix(p.out, p.in, seed + 100),
-                       matrix(p.rank, p.in, seed + 200), matrix(p.out, p.rank, seed + 300));
+        return given.examine(f, given.matrix(p.tokens, p.in), given.matrix(p.out, p.in, 100),
+                             given.matrix(p.rank, p.in, 200), given.matrix(p.out, p.rank, 300));
       });
     }
   }
 
   void rows() {
-    unary("Softmax", [](const auto& x) { return softmax(x); });
+    unary(
+        "Softmax", [](const auto& x) { return softmax(x); }, 2.0);  // dx reads y, which is rounded
     for (const auto& [rows, columns] : filled_shapes()) {
-      enter("RmsNorm", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& w) { return weighed(rms_norm(x, w, 0.1)); },
-                       matrix(rows, columns, seed), random_vector<T, B>(columns, seed + 100));
+      enter("RmsNorm", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& w) { return rms_norm(x, w, 0.1); },
+                             given.matrix(rows, columns), given.plain_vector(columns, 100));
       });
-      enter("RmsNorm", text(rows, 3, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x, const auto& w) { return weighed(grouped_rms_norm(x, w, 0.1, 1.0)); },
-                       matrix(rows, 3 * columns, seed), random_vector<T, B>(columns, seed + 100));
+      enter("RmsNorm", text(rows, 3, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& w) { return grouped_rms_norm(x, w, 0.1, 1.0); },
+                             given.matrix(rows, 3 * columns), given.vector(columns, 100));
       });
     }
     for (const auto& [tokens, heads, half] :
          {std::tuple<index_t, index_t, index_t>{1, 1, 1}, {5, 3, 2}, {2, 1, 9}, {0, 2, 2}}) {
-      enter("Rope", text(tokens, heads, 2 * half), [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
-        const auto cosines = matrix(tokens, half, seed + 100), sines = matrix(tokens, half, seed + 200);
-        return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines)); },
-                       matrix(tokens, heads * 2 * half, seed));
+      enter("Rope", text(tokens, heads, 2 * half), [tokens = tokens, heads = heads, half = half](const Given& given) {
+        const auto cosines = given.plain_matrix(tokens, half, 100), sines = given.plain_matrix(tokens, half, 200);
+        return given.examine([&](const auto& x) { return rope(x, cosines, sines); },
+                             given.matrix(tokens, heads * 2 * half));
       });
       enter("Rope", text(tokens, heads, 2 * half, 3),
-            [tokens = tokens, heads = heads, half = half](std::uint64_t seed) {
+            [tokens = tokens, heads = heads, half = half](const Given& given) {
               const index_t width = 2 * half + 3;  // three features of a head do not turn
-              const auto cosines = matrix(tokens, half, seed + 100), sines = matrix(tokens, half, seed + 200);
-              return examine([&](Tape&, const auto& x) { return weighed(rope(x, cosines, sines, width)); },
-                             matrix(tokens, heads * width, seed));
+              const auto cosines = given.plain_matrix(tokens, half, 100), sines = given.plain_matrix(tokens, half, 200);
+              return given.examine([&](const auto& x) { return rope(x, cosines, sines, width); },
+                                   given.matrix(tokens, heads * width));
             });
     }
   }
 
-  void losses() {
+  void orthogonality() {
     for (const auto& [rows, columns] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {4, 5}, {5, 3}, {2, 19}}) {
-      enter("Orthogonality", text(rows, columns), [rows = rows, columns = columns](std::uint64_t seed) {
-        return examine([](Tape&, const auto& x) { return add(row_orthogonality(x), column_orthogonality(x)); },
-                       matrix(rows, columns, seed));
+      enter("Orthogonality", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x) { return add(row_orthogonality(x), column_orthogonality(x)); },
+                             given.matrix(rows, columns));
       });
     }
+  }
+
+  void losses() {
     binary("Inner", [](const auto& x, const auto& y) { return inner(x, y); });
     binary("MeanSquaredError", [](const auto& x, const auto& y) { return mean_squared_error(x, y); });
     struct Labelled {
@@ -251,13 +322,14 @@ class Registry {
          {Labelled{1, {0}}, Labelled{5, {1, -100, 4, 0}}, Labelled{3, {-100, -100}}, Labelled{20, {19}},
           Labelled{4, {}}, Labelled{2, {1, 0, 1, 1, 0, -100, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1}}}) {
       const index_t rows = static_cast<index_t>(l.labels.size());
-      enter("CrossEntropy", text(rows, l.classes), [l, rows](std::uint64_t seed) {
-        const auto labels = vector_of<B>(l.labels);
-        const auto f = [&](Tape&, const auto& x) {
-          return add(cross_entropy(x, labels), cross_entropy_sum(x, labels, 0.3));
-        };
-        return examine(f, matrix(rows, l.classes, seed));
-      });
+      const auto cross = [&](const auto& loss) {
+        enter("CrossEntropy", text(rows, l.classes), [l, rows, loss](const Given& given) {
+          const auto labels = vector_of<B>(l.labels);
+          return given.examine([&](const auto& x) { return loss(x, labels); }, given.matrix(rows, l.classes));
+        });
+      };
+      cross([](const auto& x, const auto& labels) { return cross_entropy(x, labels); });
+      cross([](const auto& x, const auto& labels) { return cross_entropy_sum(x, labels, 0.3); });
     }
   }
 
@@ -269,20 +341,18 @@ class Registry {
     for (const Picked& p :
          {Picked{1, 1, {0}}, Picked{3, 5, {1, 2, 1, 1}}, Picked{4, 17, {3, 0}}, Picked{2, 33, {1}}, Picked{3, 2, {}}}) {
       const index_t count = static_cast<index_t>(p.ids.size());
-      enter("GatherRows", text(count, p.extent, p.other), [p](std::uint64_t seed) {
+      enter("GatherRows", text(count, p.extent, p.other), [p](const Given& given) {
         const auto ids = vector_of<B>(p.ids);
-        return examine([&](Tape&, const auto& x) { return weighed(gather_rows(x, ids)); },
-                       matrix(p.extent, p.other, seed));
+        return given.examine([&](const auto& x) { return gather_rows(x, ids); }, given.matrix(p.extent, p.other));
       });
-      enter("GatherColumns", text(count, p.other, p.extent), [p](std::uint64_t seed) {
+      enter("GatherColumns", text(count, p.other, p.extent), [p](const Given& given) {
         const auto ids = vector_of<B>(p.ids);
-        return examine([&](Tape&, const auto& x) { return weighed(gather_columns(x, ids)); },
-                       matrix(p.other, p.extent, seed));
+        return given.examine([&](const auto& x) { return gather_columns(x, ids); }, given.matrix(p.other, p.extent));
       });
     }
     for (const auto& [begin, end] : std::vector<std::pair<index_t, index_t>>{{0, 5}, {1, 4}, {4, 5}, {2, 2}}) {
-      enter("ColumnRange", text(begin, end), [begin = begin, end = end](std::uint64_t seed) {
-        return examine([&](Tape&, const auto& x) { return weighed(column_range(x, begin, end)); }, matrix(3, 5, seed));
+      enter("ColumnRange", text(begin, end), [begin = begin, end = end](const Given& given) {
+        return given.examine([&](const auto& x) { return column_range(x, begin, end); }, given.matrix(3, 5));
       });
     }
   }
@@ -294,15 +364,15 @@ class Registry {
     };
     for (const Put& p : {Put{1, 1, {0}}, Put{3, 17, {2, 0}}, Put{4, 3, {1, 3, 0}}, Put{2, 5, {}}}) {
       const index_t count = static_cast<index_t>(p.at.size());
-      enter("PutRows", text(p.rows, p.columns, count), [p, count](std::uint64_t seed) {
+      enter("PutRows", text(p.rows, p.columns, count), [p, count](const Given& given) {
         const auto at = vector_of<B>(p.at);
-        return examine([&](Tape&, const auto& x, const auto& rows) { return weighed(put_rows(x, rows, at)); },
-                       matrix(p.rows, p.columns, seed), matrix(count, p.columns, seed + 1));
+        return given.examine([&](const auto& x, const auto& rows) { return put_rows(x, rows, at); },
+                             given.matrix(p.rows, p.columns), given.matrix(count, p.columns, 1));
       });
-      enter("PutColumns", text(p.columns, p.rows, count), [p, count](std::uint64_t seed) {
+      enter("PutColumns", text(p.columns, p.rows, count), [p, count](const Given& given) {
         const auto at = vector_of<B>(p.at);
-        return examine([&](Tape&, const auto& x, const auto& part) { return weighed(put_columns(x, part, at)); },
-                       matrix(p.columns, p.rows, seed), matrix(p.columns, count, seed + 1));
+        return given.examine([&](const auto& x, const auto& part) { return put_columns(x, part, at); },
+                             given.matrix(p.columns, p.rows), given.matrix(p.columns, count, 1));
       });
     }
   }
@@ -329,21 +399,24 @@ class Registry {
         {"nothing", 2, 1, 2, 0, {}},
     };
     for (const Attended& a : attended) {
-      enter("Attention", a.what, [a](std::uint64_t seed) {
+      const auto check = [a](const Given& given) {
         const auto layout = std::make_shared<AttentionLayout>();
         layout->spans = a.spans;
         index_t queries = 0, keys = 0;
         for (const Span& span : a.spans) queries += span.queries, keys += span.keys;
-        const auto f = [&](Tape&, const auto& q, const auto& k, const auto& v) {
-          return weighed(attention(q, k, v, layout, a.heads, a.kv_heads, a.window, a.scale));
+        const auto f = [&](const auto& q, const auto& k, const auto& v) {
+          return attention(q, k, v, layout, a.heads, a.kv_heads, a.window, a.scale);
         };
-        return examine(f, matrix(queries, a.heads * a.width, seed), matrix(keys, a.kv_heads * a.width, seed + 100),
-                       matrix(keys, a.kv_heads * a.width, seed + 200));
-      });
+        return given.examine(f, given.matrix(queries, a.heads * a.width), given.matrix(keys, a.kv_heads * a.width, 100),
+                             given.matrix(keys, a.kv_heads * a.width, 200));
+      };
+      // The weights are rounded for the product with v, and so is y. The slopes of the scores, which are rounded too,
+      // are differences dp - dy.y of numbers several times as large, and dy.y reads the rounded y.
+      enter("Attention", a.what, check, 2.0, 8.0);
     }
   }
 
-  std::vector<OpCase> cases_;
+  std::vector<OpCase<B, T>> cases_;
 };
 
 }  // namespace veneer::testing

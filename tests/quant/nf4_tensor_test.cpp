@@ -27,9 +27,7 @@ static_assert(!ValueLike<NF4Tensor<Shape<7, 4>, Cpu>>);
 static_assert(std::is_same_v<decltype(linear(std::declval<Tensor<float, Shape<dyn, 4>, Cpu>>(),
                                              std::declval<NF4Tensor<Shape<7, 4>, Cpu>>())),
                              Tensor<float, Shape<dyn, 7>, Cpu>>);
-static_assert(ops::DecodesInBlocks<NF4Tensor<Shape<7, 4>, Cpu>> &&
-              !ops::DecodesInBlocks<Tensor<float, Shape<7, 4>, Cpu>>);
-static_assert(ops::WorksSideBySide<Cpu>);
+static_assert(ops::ReadsOperands<Cpu>);
 
 constexpr index_t shapes[][2] = {{1, 1}, {3, 40}, {5, 100}, {7, 33}, {64, 176}, {130, 96}, {300, 64}, {33, 129}};
 
@@ -97,19 +95,25 @@ TEMPLATE_LIST_TEST_CASE("values in 16 bits are the float ones, rounded", "", tes
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a part of the values can be decoded alone", "", testing::Backends) {
-  if (!testing::usable<TestType>()) return;
-  for (const auto& [rows, columns] : shapes) {
-    const Twins<float, TestType> w(rows, columns);
-    const std::vector<float> all = to_host(w.dense);
-    const index_t row = rows / 3, column = columns / 3, high = rows - row, wide = columns - column;
-    Matrix<float, TestType> part(Shape<dyn, dyn>(high, wide));
-    w.packed.decode_block(row, high, column, wide, part.data());
-    const std::vector<float> found = to_host(part);
-    for (index_t r = 0; r < high; ++r) {
-      for (index_t c = 0; c < wide; ++c) {
-        CHECK(found[static_cast<std::size_t>(r * wide + c)] ==
-              all[static_cast<std::size_t>((row + r) * columns + column + c)]);
+TEST_CASE("any run of the values can be decoded alone, to float and to bfloat16") {
+  for (const bool nested : {false, true}) {
+    for (const index_t blocksize : {32, 64, 256}) {
+      const Twins<float, Cpu> w(33, 65, {.blocksize = blocksize, .double_quant = nested});
+      const std::vector<float> all = to_host(w.dense);
+      const std::vector<bfloat16> brief = to_host(decode_as<bfloat16>(w.packed));
+      const Operand stored = operand(w.packed, false);
+      for (const index_t first : {0, 1, 31, 32, 33, 63, 64, 700, 2144}) {
+        for (const index_t count : {0, 1, 2, 31, 32, 33, 64, 100, 1100}) {
+          if (first + count > w.packed.count()) continue;
+          std::vector<float> wide(static_cast<std::size_t>(count));
+          std::vector<bfloat16> narrow(static_cast<std::size_t>(count));
+          stored.decoder->to_float(stored.data, first, count, wide.data());
+          stored.decoder->to_bfloat16(stored.data, first, count, narrow.data());
+          CAPTURE(nested, blocksize, first, count);
+          CHECK(std::equal(wide.begin(), wide.end(), all.begin() + first));
+          CHECK(std::equal(narrow.begin(), narrow.end(), brief.begin() + first,
+                           [](bfloat16 x, bfloat16 y) { return x.bits == y.bits; }));
+        }
       }
     }
   }
@@ -134,11 +138,7 @@ TEMPLATE_LIST_TEST_CASE("products with a 4-bit weight are those with its dense v
         return std::vector<Matrix<float, TestType>>{y.value(), z.value(), x.gradient(), a.gradient(), b.gradient()};
       };
       const auto found = run(w.packed), expected = run(w.dense);
-      // Sums over up to 300 products of about 1, in float; only the cutting into pieces differs.
-      for (std::size_t i = 0; i < found.size(); ++i) {
-        CHECK(testing::largest_difference(found[i], expected[i]) <=
-              1e-6 * std::max(1.0, testing::largest(expected[i])) * std::sqrt(static_cast<double>(out + in)));
-      }
+      for (std::size_t i = 0; i < found.size(); ++i) CHECK(testing::same_bits(found[i], expected[i]));
     }
   }
 }

@@ -10,6 +10,7 @@
 ///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are let go
 /// `kept` is y unless forward says otherwise. Pullbacks are written with tensors and verbs only, so every backend has
 /// them.
+/// A gradient has the storage of its operand, or is delivered in compute_t of it and rounded once by the tape.
 /// Operands that are not values (a layout, a packed weight) pass through and have no gradient.
 #pragma once
 
@@ -57,7 +58,7 @@ struct Reads {
 /// May a gradient with respect to X be wanted at all? Decided by the type: no pullback is instantiated for a frozen
 /// operand.
 template <class X>
-concept Differentiable = ParameterLike<X> || (VariableLike<X> && Real<typename std::remove_cvref_t<X>::scalar>);
+concept Differentiable = ParameterLike<X> || (VariableLike<X> && Stored<typename std::remove_cvref_t<X>::scalar>);
 
 namespace detail {
 
@@ -116,11 +117,20 @@ X keep_if(bool read, const X& x) {
   }
 }
 
+/// Adds to a slot. A gradient comes in the storage of its operand, or in compute_t of that and is rounded here, once.
 template <class Slot, class Gradient>
 void contribute(Slot& slot, Gradient&& gradient) {
-  if constexpr (!std::is_same_v<std::remove_cvref_t<Gradient>, Nothing>) {
+  using Given = std::remove_cvref_t<Gradient>;
+  if constexpr (!std::is_same_v<Given, Nothing>) {
     using Kept = std::remove_cvref_t<decltype(slot->gradient)>;
-    slot->add(Kept(std::forward<Gradient>(gradient)));
+    using T = typename Kept::scalar;
+    if constexpr (std::is_same_v<typename Given::scalar, T>) {
+      slot->add(Kept(std::forward<Gradient>(gradient)));
+    } else {
+      static_assert(std::is_same_v<typename Given::scalar, compute_t<T>>,
+                    "veneer::apply(op, ...): a gradient must have the storage of its operand or its compute_t");
+      slot->add(Kept(convert<T>(gradient)));
+    }
   }
 }
 

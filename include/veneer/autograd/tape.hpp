@@ -13,7 +13,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -26,20 +25,20 @@
 namespace veneer {
 
 namespace ops {
-template <Real T>
+template <Stored T>
 struct AccumulateBody {
   T* sum;
   const T* x;
-  VENEER_HD void operator()(index_t i) const { sum[i] += x[i]; }
+  VENEER_HD void operator()(index_t i) const { sum[i] = static_cast<T>(sum[i] + x[i]); }
 };
 }  // namespace ops
 
-/// The element type of a gradient: that of the value where it is real; of others no gradient is ever wanted.
+/// The element type of a gradient: the storage of the value. Of integers, no gradient is ever wanted.
 template <Scalar T>
-using gradient_t = std::conditional_t<std::same_as<T, double>, double, float>;
+using gradient_t = std::conditional_t<Stored<T>, T, float>;
 
 /// Where a gradient is gathered. Shared by all handles on one value, whatever extents their types know.
-template <Real T, int Rank, Backend B>
+template <Stored T, int Rank, Backend B>
 struct GradientSlot {
   using scalar = T;
   Tensor<T, dynamic_shape<Rank>, B> gradient;
@@ -101,23 +100,39 @@ class Tape {
   std::size_t size() const { return entries_.size(); }
 
   /// Remembers a pullback. For ops; see apply.
-  void record(std::function<void()> pullback) {
-    if (recording_) entries_.push_back(std::move(pullback));
+  template <class F>
+  void record(F pullback) {
+    if (recording_) entries_.push_back(std::make_unique<EntryOf<F>>(std::move(pullback)));
   }
 
   /// Replays all pullbacks, the last first, and forgets each once done.
   void replay() {
     while (!entries_.empty()) {
-      const std::function<void()> pullback = std::move(entries_.back());
+      const std::unique_ptr<Entry> last = std::move(entries_.back());
       entries_.pop_back();
-      pullback();
+      last->replay();
     }
   }
 
  private:
+  /// A pullback, whatever it holds. It is never copied, as std::function would require.
+  struct Entry {
+    Entry() = default;
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    virtual ~Entry() = default;
+    virtual void replay() = 0;
+  };
+  template <class F>
+  struct EntryOf final : Entry {
+    F pullback;
+    explicit EntryOf(F f) : pullback(std::move(f)) {}
+    void replay() override { pullback(); }
+  };
+
   Tape(Tape&&) = default;
 
-  std::vector<std::function<void()>> entries_;
+  std::vector<std::unique_ptr<Entry>> entries_;
   RandomStream randomness_;
   std::uint64_t drawn_ = 0;
   bool recording_ = true;
@@ -172,7 +187,7 @@ auto Tape::input(const X& x) {
 
 template <TensorLike X>
 auto Tape::variable(const X& x) {
-  static_assert(Real<typename X::scalar>, "veneer::Tape::variable(x): a gradient needs real values");
+  static_assert(Stored<typename X::scalar>, "veneer::Tape::variable(x): a gradient needs real values");
   return Variable<typename X::scalar, typename X::shape_type, typename X::backend>(x, *this, true);
 }
 

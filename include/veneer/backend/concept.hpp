@@ -4,7 +4,7 @@
 /// them.
 ///
 ///   memory        allocate, copy_in, copy_out
-///   for_each      body(i) for i in [0, n), in any order
+///   for_each      body(i) for i in [0, n), or body(r, c) for r in [0, rows), c in [0, columns), in any order
 ///   reduce_rows   out[r] = fold over c of load(r, c)
 ///   gemm          C = alpha op(A) op(B) + beta C
 ///
@@ -28,18 +28,24 @@ namespace veneer {
 /// C = alpha op(A) op(B) + beta C on row-major matrices, `batch` times with strides; op transposes when asked.
 /// op(A): (m, k)   op(B): (k, n)   C: (m, n)   lda, ldb, ldc: distance of two rows as stored, in elements.
 /// With beta = 0, C is not read (it may hold NaN). C overlaps neither A nor B.
-template <Real T>
+/// Sums are in compute_t<In>, and are rounded once, when they are stored.
+/// \tparam In   of A and B as stored
+/// \tparam Out  of C: In, or compute_t<In>
+template <Stored In, Stored Out = In>
 struct Gemm {
+  static_assert(std::same_as<Out, In> || std::same_as<Out, compute_t<In>>,
+                "veneer::Gemm<In, Out>: the result holds what the operands hold, or what they are multiplied in");
+  using compute = compute_t<In>;
   bool transpose_a = false;
   bool transpose_b = false;
   index_t m = 0, n = 0, k = 0;
-  T alpha = T(1);
-  const T* a = nullptr;
+  compute alpha = 1;
+  const In* a = nullptr;
   index_t lda = 0;
-  const T* b = nullptr;
+  const In* b = nullptr;
   index_t ldb = 0;
-  T beta = T(0);
-  T* c = nullptr;
+  compute beta = 0;
+  Out* c = nullptr;
   index_t ldc = 0;
   index_t batch = 1;
   index_t stride_a = 0, stride_b = 0, stride_c = 0;
@@ -65,6 +71,10 @@ namespace archetype {
 struct Body {
   VENEER_HD void operator()(index_t) const {}
 };
+/// The least body of for_each over two extents.
+struct RowBody {
+  VENEER_HD void operator()(index_t, index_t) const {}
+};
 /// The least load of reduce_rows.
 struct Load {
   VENEER_HD float operator()(index_t, index_t) const { return 0.0f; }
@@ -82,6 +92,8 @@ concept Backend =
       // work; `cost`, the price of one body in elementary steps, is a hint for cutting the range
       device.for_each(n, archetype::Body{});
       device.for_each(n, archetype::Body{}, n);
+      device.for_each(n, n, archetype::RowBody{});
+      device.for_each(n, n, archetype::RowBody{}, n);
       device.reduce_rows(Sum<float>{}, n, n, archetype::Load{}, x);
       device.gemm(single);
       device.gemm(twice);

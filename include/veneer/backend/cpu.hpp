@@ -40,28 +40,49 @@ struct Cpu {
   /// \param cost elementary steps that one body takes; a hint
   template <class Body>
   void for_each(index_t count, const Body& body, index_t cost = 1) const {
-    const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, cost));
-    if (count <= grain) {
-      loop(0, count, body);
-      return;
-    }
-    cpu::Pool::instance().run((count + grain - 1) / grain,
-                              [&](index_t task) { loop(task * grain, std::min(count, (task + 1) * grain), body); });
+    in_pieces(count, cost, [&body](index_t begin, index_t end) { loop(begin, end, body); });
+  }
+
+  /// body(r, c) for r in [0, rows) and c in [0, columns), in any order: threads share rows, columns run in vectors.
+  /// \param cost elementary steps that one body takes; a hint
+  template <class Body>
+  void for_each(index_t rows, index_t columns, const Body& body, index_t cost = 1) const {
+    in_pieces(rows, std::max<index_t>(1, cost) * columns,
+              [&body, columns](index_t begin, index_t end) { loop(begin, end, columns, body); });
   }
 
   /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {
-    const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, columns));
-    cpu::Pool::instance().run((rows + grain - 1) / grain, [&](index_t task) {
-      const index_t end = std::min(rows, (task + 1) * grain);
-      for (index_t r = task * grain; r < end; ++r) out[r] = fold<Monoid>(r, columns, load);
+    in_pieces(rows, columns, [&load, columns, out](index_t begin, index_t end) {
+      for (index_t r = begin; r < end; ++r) out[r] = fold<Monoid>(r, columns, load);
     });
   }
 
-  template <Real T>
-  void gemm(const Gemm<T>& problem) const {
-    cpu::multiply(problem);
+  template <Stored In, Stored Out>
+  void gemm(const Gemm<In, Out>& problem) const {
+    cpu::Pool::instance().run(problem.batch, [&](index_t i) {
+      Gemm<In, Out> one = problem;
+      one.a += i * problem.stride_a, one.b += i * problem.stride_b, one.c += i * problem.stride_c;
+      cpu::multiply(product_of(one));
+    });
+  }
+
+  /// Refinement: a sum of products over operands of any storage.
+  void multiply(const Product& product) const { cpu::multiply(product); }
+
+  /// Refinement: the first `count` elements of a coded weight, in runs.
+  template <class To>
+    requires(std::same_as<To, float> || std::same_as<To, bfloat16>)
+  void decode(const RunDecoder& decoder, const void* weight, index_t count, To* to) const {
+    cpu::Pool::instance().run((count + task_work - 1) / task_work, [&](index_t task) {
+      const index_t first = task * task_work, part = std::min(task_work, count - first);
+      if constexpr (std::same_as<To, float>) {
+        decoder.to_float(weight, first, part, to + first);
+      } else {
+        decoder.to_bfloat16(weight, first, part, to + first);
+      }
+    });
   }
 
   /// Refinement: f(0) ... f(count - 1) side by side; what they ask of the backend inside runs on their own thread.
@@ -84,6 +105,22 @@ struct Cpu {
   static constexpr index_t task_work = 16384;
   static constexpr int lanes = 16;
 
+  /// A loop over a range, without its type: the pool is compiled once for all of them, and each loop once.
+  struct Pieces {
+    void (*call)(const void*, index_t, index_t);
+    const void* f;
+    index_t count, grain;
+    void operator()(index_t i) const { call(f, i * grain, std::min(count, (i + 1) * grain)); }
+  };
+
+  /// f(begin, end) on pieces of [0, count), side by side. How they are cut follows from count and cost alone.
+  template <class F>
+  static void in_pieces(index_t count, index_t cost, const F& f) {
+    const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, cost));
+    const auto call = [](const void* g, index_t begin, index_t end) { (*static_cast<const F*>(g))(begin, end); };
+    cpu::Pool::instance().run((count + grain - 1) / grain, Pieces{call, &f, count, grain});
+  }
+
   template <class Body>
   static void loop(index_t begin, index_t end, const Body& shared) {
     const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
@@ -91,6 +128,17 @@ struct Cpu {
 #pragma GCC ivdep  // clang needs no word: it checks for overlap at run time
 #endif
     for (index_t i = begin; i < end; ++i) body(i);
+  }
+
+  template <class Body>
+  static void loop(index_t begin, index_t end, index_t columns, const Body& shared) {
+    const Body body = shared;
+    for (index_t r = begin; r < end; ++r) {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC ivdep
+#endif
+      for (index_t c = 0; c < columns; ++c) body(r, c);
+    }
   }
 
   template <class Monoid, class Load>

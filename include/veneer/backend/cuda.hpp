@@ -91,6 +91,12 @@ class Cuda {
     if (count > 0) gpu::for_each(context(), count, body);
   }
 
+  /// body(r, c) for r in [0, rows) and c in [0, columns), in any order; neighbouring threads have neighbouring columns.
+  template <class Body>
+  void for_each(index_t rows, index_t columns, const Body& body, index_t = 1) const {
+    if (rows > 0 && columns > 0) gpu::for_each(context(), rows, columns, body);
+  }
+
   /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {

@@ -4,7 +4,8 @@
 /// takes, from the same code and for a model of any size, before anything is allocated.
 ///
 /// Its addresses lead nowhere, and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
-/// classes, blocks that are kept and used again, whole pages; and what products pack on each thread (cpu/kernel.hpp).
+/// classes, blocks that are kept and used again, whole pages; and what products pack, together and on each thread
+/// (cpu/cut.hpp).
 /// Not counted are the host's own containers: ids, layouts, names, the tape.
 #pragma once
 
@@ -133,18 +134,23 @@ struct Meter {
 
   template <class Body>
   void for_each(index_t, const Body&, index_t = 1) const {}
+  template <class Body>
+  void for_each(index_t, index_t, const Body&, index_t = 1) const {}
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t, index_t, const Load&, typename Monoid::value_type*) const {}
 
-  template <Real T>
-  void gemm(const Gemm<T>& g) const {
-    if (g.m == 0 || g.n == 0 || g.batch == 0) return;
-    const cpu::TileShape shape = cpu::tile_shape(g.m, g.n, g.k);
-    const index_t down = (g.m + shape.rows - 1) / shape.rows, across = (g.n + shape.columns - 1) / shape.columns;
-    const index_t rows = std::min(shape.rows, g.m), columns = std::min(shape.columns, g.n);
-    MemoryMeter::instance().side_by_side(g.batch * down * across, [&] {
-      for (const index_t r : {rows, g.m - (down - 1) * shape.rows}) {  // a tile, and those at the ends
-        for (const index_t c : {columns, g.n - (across - 1) * shape.columns}) pack<T>(cpu::tile_packing(g, r, c));
+  template <Stored In, Stored Out>
+  void gemm(const Gemm<In, Out>& g) const {
+    if (g.batch > 0) multiply(product_of(g));
+  }
+
+  /// What Cpu takes: rows of A packed for all, and on each thread what a tile takes.
+  void multiply(const Product& p) const {
+    cpu::measure(p, [&](index_t shared, const cpu::Demand& first, const cpu::Demand& then) {
+      const auto block = allocate<std::uint8_t>(shared);
+      for (const cpu::Demand& demand : {first, then}) {
+        if (demand.tasks == 0) continue;
+        MemoryMeter::instance().side_by_side(demand.tasks, [&] { allocate<std::uint8_t>(demand.bytes); });
       }
     });
   }
@@ -157,14 +163,6 @@ struct Meter {
 
   void trim() const { MemoryMeter::instance().trim(); }
   void synchronize() const {}
-
- private:
-  template <Real T>
-  void pack(const cpu::Packing& values) const {
-    std::shared_ptr<T> b, a;
-    if (values.b > 0) b = allocate<T>(values.b);
-    if (values.a > 0) a = allocate<T>(values.a);
-  }
 };
 
 static_assert(Backend<Meter>);

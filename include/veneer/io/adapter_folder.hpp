@@ -172,7 +172,7 @@ bool has_values(Model& model) {
   bool found = false;
   visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
     if (present(layer.weight))
-      found = found || with_weight(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+      found = found || with_stored(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
   });
   return found;
 }
@@ -279,7 +279,7 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
     keys = detail::vocabulary_keys(written, settings, plan, false);
   }
   detail::visit_vocabulary_tensors(written, settings, plan, keys, [&](const std::string& key, const auto& part) {
-    with_weight(part, [&](const auto& w) {
+    with_stored(part, [&](const auto& w) {
       if (known(key) || ParameterLike<decltype(w)>) return add(key, decode(value_of(w)));
       tensors.push_back(detail::host_tensor(key, value_of(w)));
     });

@@ -306,7 +306,7 @@ template <class Model>
 std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype = Dtype::f32) {
   std::vector<detail::HostTensor> tensors;
   detail::visit_base(model, [&](const std::string& name, auto& weight) {
-    with_weight(weight, [&](const auto& w) {
+    with_stored(weight, [&](const auto& w) {
       if constexpr (ParameterLike<decltype(w)>) {
         tensors.push_back(detail::host_tensor_as(name, w.value(), trained_dtype));
       } else {

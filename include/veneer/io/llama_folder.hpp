@@ -77,7 +77,7 @@ QuantizationFound find_quantization(Model& model) {
   QuantizationFound found;
   visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
     if (kind != ModuleKind::linear) return;
-    const bool packed = with_weight(layer.weight, [&](const auto& w) {
+    const bool packed = with_stored(layer.weight, [&](const auto& w) {
       if constexpr (NF4TensorLike<decltype(w)>) {
         if (!found.config) found.config = QuantizationConfig{w.parts().book, w.parts().scales.nested(), ""};
         return true;

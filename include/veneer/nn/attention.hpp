@@ -20,6 +20,7 @@
 #include "veneer/nn/rms_norm.hpp"
 #include "veneer/ops/attention.hpp"
 #include "veneer/ops/gather.hpp"
+#include "veneer/ops/put.hpp"
 #include "veneer/ops/rope.hpp"
 
 namespace veneer {
@@ -42,25 +43,36 @@ struct AngleBody {
   }
 };
 
-template <Real T>
-struct CopyRowsBody {
-  T* to;
-  const T* from;
-  const std::int32_t* rows;
-  index_t width;
-  VENEER_HD void operator()(index_t i) const {
-    T* out = to + static_cast<index_t>(rows[i]) * width;
-    for (index_t c = 0; c < width; ++c) out[c] = from[i * width + c];
-  }
-};
-
 }  // namespace ops
 
 /// Keys and values of one layer for `slots` sequences of at most `capacity` tokens.    each: (slots * capacity,
 /// kv_heads * d)
+template <Stored U, Backend B>
+struct CacheRows {
+  Matrix<U, B> keys, values;
+};
+
+/// Those of one layer in the storage of the activations: `rows<U>()` of one U has values.
 template <Real T, Backend B>
-struct LayerCache {
-  Matrix<T, B> keys, values;
+class LayerCache {
+ public:
+  template <Stored U>
+  void reserve(Shape<dyn, dyn> shape, const B& device) {
+    rows<U>() = {Matrix<U, B>(shape, device), Matrix<U, B>(shape, device)};
+  }
+  template <Stored U>
+  CacheRows<U, B>& rows() {
+    if constexpr (std::same_as<U, T>) {
+      return wide_;
+    } else {
+      static_assert(std::same_as<U, bfloat16>, "veneer::LayerCache: keys are stored in T or in bfloat16");
+      return narrow_;
+    }
+  }
+
+ private:
+  CacheRows<T, B> wide_;
+  CacheRows<bfloat16, B> narrow_;
 };
 
 /// The keys and values of all layers, and how many tokens each sequence has so far.
@@ -107,7 +119,7 @@ struct SelfAttention {
     const auto k = turned(k_norm(projected_k), context, kv_heads);
     if constexpr (!VariableLike<X>) {
       if (context.cache != nullptr) {
-        LayerCache<T, B>& cache = context.cache->layers[layer];
+        auto& cache = context.cache->layers[layer].template rows<typename X::scalar>();
         store(cache.keys, k, context.rows);
         store(cache.values, v, context.rows);
         return o_proj(attention(q, cache.keys, cache.values, context.layout, heads, kv_heads, window, scale));
@@ -140,10 +152,9 @@ struct SelfAttention {
     return rope(x, turn.cosines, turn.sines, x.extent(1) / count);
   }
 
-  static void store(auto& to, const auto& from, const auto& rows) {
-    using T = typename std::remove_cvref_t<decltype(to)>::scalar;
-    to.device().for_each(from.extent(0), ops::CopyRowsBody<T>{to.data(), from.data(), rows.data(), from.extent(1)},
-                         from.extent(1));
+  template <TensorLike X>
+  static void store(auto& cache, const X& x, const auto& rows) {
+    ops::store_rows(cache, ops::RowsLoad<typename X::scalar>{x.data(), x.extent(1)}, rows);
   }
 };
 

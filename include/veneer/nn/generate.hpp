@@ -125,8 +125,15 @@ auto make_cache(const Model& model, index_t sequences, index_t capacity) {
   cache.capacity = capacity;
   cache.lengths.assign(static_cast<std::size_t>(sequences), 0);
   const Shape<dyn, dyn> shape(sequences * capacity, model.config.num_key_value_heads * model.config.head_dim);
-  for (std::size_t i = 0; i < model.model.layers.size(); ++i)
-    cache.layers.push_back({Matrix<T, B>(shape, model.device), Matrix<T, B>(shape, model.device)});
+  cache.layers.resize(model.model.layers.size());
+  const bool narrow = model.computes_in_bfloat16();
+  for (LayerCache<T, B>& layer : cache.layers) {
+    if (narrow) {
+      layer.template reserve<bfloat16>(shape, model.device);
+    } else {
+      layer.template reserve<T>(shape, model.device);
+    }
+  }
   return cache;
 }
 

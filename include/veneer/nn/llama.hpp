@@ -20,6 +20,7 @@
 #include "veneer/autograd/checkpoint.hpp"
 #include "veneer/nn/llama_block.hpp"
 #include "veneer/nn/llama_config.hpp"
+#include "veneer/ops/cast.hpp"
 #include "veneer/ops/cross_entropy.hpp"
 
 namespace veneer {
@@ -50,7 +51,9 @@ struct Llama {
   LlamaConfig config;
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
-  Head lm_head;                 // its weight is empty when the head is tied
+  Head lm_head;  // its weight is empty when the head is tied
+  /// What lies between layers; bfloat16 where Format::narrows. Sums, statistics and losses stay T.
+  Storage activations = std::same_as<T, double> ? Storage::float64 : Storage::float32;
   bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
   index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
@@ -80,6 +83,8 @@ struct Llama {
     if (!config.tie_word_embeddings) outline(lm_head.weight, config.vocab_size, config.hidden_size);
   }
 
+  bool computes_in_bfloat16() const { return Format::narrows && activations == Storage::bfloat16; }
+
   /// Angles of the positions that a layout gives to the rows of q.
   Context<T, B> context(std::shared_ptr<const AttentionLayout> layout, index_t tokens) const {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens), 0);
@@ -95,20 +100,10 @@ struct Llama {
     return context;
   }
 
-  /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden)
+  /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
   template <ValueLike Ids>
   auto hidden(const Ids& ids, const Context<T, B>& context) const {
-    auto h = model.embed_tokens(without_padding_gradient(ids));
-    if (config.embedding_multiplier != 1) h = decltype(h)(scale(h, config.embedding_multiplier));
-    for (std::size_t i = 0; i < model.layers.size(); ++i) {
-      const Block& block = model.layers[i];
-      if (checkpointing) {
-        h = decltype(h)(checkpoint([&block, context, i](const auto& x) { return block(x, context, i); }, h));
-      } else {
-        h = decltype(h)(block(h, context, i));
-      }
-    }
-    return model.norm(h);
+    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
   }
 
   template <ValueLike Ids>
@@ -141,7 +136,8 @@ struct Llama {
   template <ValueLike Ids>
   auto operator()(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
     check_ids(ids);
-    return head(hidden(ids, std::move(layout)));
+    const auto shared = context(std::move(layout), ids.extent(0));
+    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
   }
 
   /// scale * sum of -log p(target) over rows that have one. Logits of other rows are never computed.
@@ -160,15 +156,9 @@ struct Llama {
       rows.push_back(static_cast<std::int32_t>(i));
       labels.push_back(targets[i]);
     }
-    const auto h = hidden(ids, std::move(layout));
-    const index_t count = static_cast<index_t>(rows.size());
-    const index_t piece = std::max<index_t>(1, logits_at_once / config.vocab_size);
-    if (count <= piece) return piece_loss(h, rows, labels, 0, count, scale);
-    auto total = checkpointed_piece(h, rows, labels, 0, piece, scale);
-    for (index_t begin = piece; begin < count; begin += piece) {
-      total = add(total, checkpointed_piece(h, rows, labels, begin, std::min(count, begin + piece), scale));
-    }
-    return total;
+    const auto shared = context(std::move(layout), ids.extent(0));
+    return in_activations(embedded(ids),
+                          [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
   }
 
   /// For attach: which linear layer gives the logits, and what shape a tied one has.
@@ -190,6 +180,48 @@ struct Llama {
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
 
  private:
+  template <ValueLike Ids>
+  auto embedded(const Ids& ids) const {
+    const auto h = model.embed_tokens(without_padding_gradient(ids));
+    return config.embedding_multiplier == 1 ? h : std::remove_cv_t<decltype(h)>(scale(h, config.embedding_multiplier));
+  }
+
+  /// f(h) in the storage of the activations; what f returns must not depend on it.
+  template <ValueLike H, class F>
+  auto in_activations(const H& h, const F& f) const {
+    if constexpr (Format::narrows) {
+      if (computes_in_bfloat16()) return f(cast<bfloat16>(h));
+    }
+    return f(h);
+  }
+
+  /// h: (tokens, hidden) in any storage, and so the result
+  template <ValueLike H>
+  auto layers(H h, const Context<T, B>& context) const {
+    for (std::size_t i = 0; i < model.layers.size(); ++i) {
+      const Block& block = model.layers[i];
+      if (checkpointing) {
+        h = H(checkpoint([&block, context, i](const auto& x) { return block(x, context, i); }, h));
+      } else {
+        h = H(block(h, context, i));
+      }
+    }
+    return model.norm(h);
+  }
+
+  template <ValueLike H>
+  auto loss_of(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
+               double scale) const {
+    const index_t count = static_cast<index_t>(rows.size());
+    const index_t piece = std::max<index_t>(1, logits_at_once / config.vocab_size);
+    if (count <= piece) return piece_loss(h, rows, labels, 0, count, scale);
+    auto total = checkpointed_piece(h, rows, labels, 0, piece, scale);
+    for (index_t begin = piece; begin < count; begin += piece) {
+      total = add(total, checkpointed_piece(h, rows, labels, begin, std::min(count, begin + piece), scale));
+    }
+    return total;
+  }
+
   /// The padding token as ~id: as in transformers, its row of the embedding gets no gradient from being looked up.
   template <class Ids>
   Ids without_padding_gradient(const Ids& ids) const {

@@ -34,6 +34,7 @@ struct LlamaExtents {
 template <Real T>
 struct dense {
   using compute = T;
+  static constexpr bool narrows = false;  // activations are T
   template <class S, class B>
   using weight = Tensor<T, S, B>;
   template <class S, class B>
@@ -44,6 +45,7 @@ struct dense {
 template <Real T>
 struct stored {
   using compute = T;
+  static constexpr bool narrows = std::same_as<T, float>;  // activations may be bfloat16
   template <class S, class B>
   using weight = WeightSlot<T, S, B>;
   template <class S, class B>

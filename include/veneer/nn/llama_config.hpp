@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "veneer/backend/operand.hpp"
 #include "veneer/core/checked.hpp"
 #include "veneer/core/error.hpp"
 #include "veneer/core/shape.hpp"
@@ -325,5 +326,19 @@ inline index_t parameter_count(const LlamaConfig& config) {
                       (config.tie_word_embeddings ? embedding : Count(2) * embedding);
   return checked_cast<index_t>(total.value("the number of parameters"), "the number of parameters");
 }
+
+/// What activations are stored in under a name of a type: "auto" is the type of the checkpoint, as in transformers 5;
+/// "float32", "bfloat16", "float16". float16 is computed in float32 on a CPU: it has no more range than gradients need.
+/// \throws ArgumentError for another name
+inline Storage activation_storage(const std::string& name, const LlamaConfig& config) {
+  const std::string& type = name == "auto" ? config.dtype : name;
+  if (type == "bfloat16") return Storage::bfloat16;
+  expects(name == "auto" || name == "float32" || name == "float16",
+          "dtype " + name + ": expected auto, float32, bfloat16 or float16");
+  return Storage::float32;
+}
+
+/// The name of what activation_storage says.
+inline std::string activation_name(Storage storage) { return storage == Storage::bfloat16 ? "bfloat16" : "float32"; }
 
 }  // namespace veneer

@@ -3,7 +3,8 @@
 /// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, a
 /// matrix in 4 bits, or nothing (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
 ///
-/// Where a program fixes its storage, a layer takes a Tensor instead and pays nothing.
+/// What is stored is one type to the ops, StoredWeight, whatever its format: products read it as it is. Where a program
+/// fixes its storage, a layer takes a Tensor instead.
 #pragma once
 
 #include <optional>
@@ -37,6 +38,105 @@ struct StoredKinds<double, S, B, true> {
 };
 }  // namespace detail
 
+namespace ops {
+
+/// The elements of a matrix of any storage by their flat index.
+struct StoredElements {
+  Storage storage = Storage::float32;
+  const void* data = nullptr;
+  PackedView packed{};
+  VENEER_HD double operator()(index_t i) const {
+    switch (storage) {
+      case Storage::float64: return static_cast<const double*>(data)[i];
+      case Storage::float32: return static_cast<double>(static_cast<const float*>(data)[i]);
+      case Storage::bfloat16: return static_cast<double>(static_cast<float>(static_cast<const bfloat16*>(data)[i]));
+      case Storage::float16: return static_cast<double>(static_cast<float>(static_cast<const half*>(data)[i]));
+      default: return static_cast<double>(packed(i));
+    }
+  }
+};
+
+}  // namespace ops
+
+/// A frozen weight in the storage that it came in: one type for every layer.
+template <Real T, ShapeLike S, Backend B>
+class StoredWeight {
+ public:
+  using scalar = T;
+  using shape_type = S;
+  using backend = B;
+  using storage_type = typename detail::StoredKinds<T, S, B>::type;
+
+  StoredWeight() = default;
+  template <class W>
+    requires(std::is_constructible_v<storage_type, W> && !std::is_same_v<std::remove_cvref_t<W>, StoredWeight>)
+  explicit StoredWeight(W&& weight) : storage_(std::forward<W>(weight)) {}
+
+  const storage_type& storage() const { return storage_; }
+  storage_type& storage() { return storage_; }
+  bool empty() const { return std::holds_alternative<std::monostate>(storage_); }
+
+  /// Calls f with the weight as its own type. The result must not depend on which.
+  /// \throws ArgumentError when there is none
+  template <class F>
+  auto visit(const F& f) const {
+    return visit_from<1>(f);
+  }
+
+  S shape() const {
+    return visit([](const auto& w) { return S(w.shape()); });
+  }
+  index_t extent(int axis) const { return shape()[axis < 0 ? S::rank + axis : axis]; }
+  B device() const {
+    return visit([](const auto& w) { return w.device(); });
+  }
+  /// Whether there are values, and not a shape alone.
+  explicit operator bool() const {
+    return !empty() && visit([](const auto& w) { return static_cast<bool>(w); });
+  }
+  /// The memory of the values, by which handles of one weight are known.
+  std::shared_ptr<const void> share() const {
+    return visit([](const auto& w) { return std::shared_ptr<const void>(w.share()); });
+  }
+  ops::StoredElements view() const {
+    return visit([](const auto& w) {
+      if constexpr (NF4TensorLike<decltype(w)>) {
+        return ops::StoredElements{Storage::coded, nullptr, w.view()};
+      } else {
+        return ops::StoredElements{storage_of<typename std::remove_cvref_t<decltype(w)>::scalar>, w.data(), {}};
+      }
+    });
+  }
+
+ private:
+  template <std::size_t I, class F>
+  auto visit_from(const F& f) const {
+    if (const auto* w = std::get_if<I>(&storage_)) return f(*w);
+    if constexpr (I + 1 < std::variant_size_v<storage_type>) return visit_from<I + 1>(f);
+    throw ArgumentError("veneer::WeightSlot: the slot holds no weight");
+  }
+
+  storage_type storage_;
+};
+
+/// The dense values in the compute type.
+template <Real T, ShapeLike S, Backend B>
+Tensor<T, S, B> decode(const StoredWeight<T, S, B>& w) {
+  return w.visit([](const auto& stored) { return Tensor<T, S, B>(decode(stored)); });
+}
+
+/// How a product reads it, transposed if asked.
+template <Real T, ShapeLike S, Backend B>
+Operand operand(const StoredWeight<T, S, B>& w, bool transposed) {
+  return w.visit([&](const auto& stored) { return operand(stored, transposed); });
+}
+
+/// Rows by number, in the compute type.
+template <Real T, ShapeLike S, Backend B, ValueLike I>
+auto gather_rows(const StoredWeight<T, S, B>& w, const I& ids) {
+  return w.visit([&](const auto& stored) { return embedding(ids, stored); });
+}
+
 /// A frozen weight of these values in the storage of `like`, rounded once. In 4 bits that is far from exact.
 template <class W, class X>
 W stored_as(const W& like, const X& values) {
@@ -55,7 +155,7 @@ class WeightSlot {
   using scalar = T;
   using shape_type = S;
   using backend = B;
-  using stored_type = typename detail::StoredKinds<T, S, B>::type;
+  using stored_type = typename StoredWeight<T, S, B>::storage_type;
 
   WeightSlot() = default;
   /// Holds a frozen weight of any storage that the slot knows.
@@ -72,12 +172,10 @@ class WeightSlot {
   }
 
   /// Whether there is a weight.
-  explicit operator bool() const { return trained_.has_value() || !std::holds_alternative<std::monostate>(stored_); }
+  explicit operator bool() const { return trained_.has_value() || !stored_.empty(); }
   bool trainable() const { return trained_.has_value(); }
 
-  S shape() const {
-    return select([](const auto& w) { return S(w.shape()); });
-  }
+  S shape() const { return trained_ ? trained_->shape() : stored_.shape(); }
   index_t extent(int axis) const { return shape()[axis < 0 ? S::rank + axis : axis]; }
   index_t count() const { return shape().count(); }
 
@@ -85,11 +183,11 @@ class WeightSlot {
   void train(bool drop_stored = false) {
     if (trained_) return;
     trained_ = Parameter<T, S, B>(dense_copy());
-    if (drop_stored) stored_ = std::monostate{};
+    if (drop_stored) stored_ = {};
   }
   /// Freezes: what was stored counts again, or, where that was dropped, the trained values.
   void freeze() {
-    if (trained_ && std::holds_alternative<std::monostate>(stored_)) stored_ = trained_->value();
+    if (trained_ && stored_.empty()) stored_ = StoredWeight<T, S, B>(trained_->value());
     trained_.reset();
   }
   /// Stores the weight in the compute type from now on, which keeps every value, also below a trainable copy. A weight
@@ -97,16 +195,16 @@ class WeightSlot {
   void widen() {
     WeightSlot base = *this;
     base.freeze();
-    if (base && packed() == nullptr) stored_ = base.dense_copy();
+    if (base && packed() == nullptr) stored_ = StoredWeight<T, S, B>(base.dense_copy());
   }
   Parameter<T, S, B>& parameter() { return *trained_; }
   const Parameter<T, S, B>& parameter() const { return *trained_; }
 
-  const stored_type& stored() const { return stored_; }
-  stored_type& stored() { return stored_; }
+  const stored_type& stored() const { return stored_.storage(); }
+  stored_type& stored() { return stored_.storage(); }
   /// The weight in 4 bits that is stored, or nothing.
   const NF4Tensor<S, B, T>* packed() const {
-    if constexpr (S::rank == 2) return std::get_if<NF4Tensor<S, B, T>>(&stored_);
+    if constexpr (S::rank == 2) return std::get_if<NF4Tensor<S, B, T>>(&stored());
     return nullptr;
   }
 
@@ -121,12 +219,12 @@ class WeightSlot {
             return WeightSlot(stored_as(kept, values));
           }
         },
-        stored_);
+        stored());
   }
 
   /// The values in the compute type, in memory of their own; without values where there are none yet.
   Tensor<T, S, B> dense_copy() const {
-    return select([](const auto& w) {
+    return select_stored([](const auto& w) {
       const auto& kept = value_of(w);
       if (!kept) return Tensor<T, S, B>(kept.shape(), kept.device(), nullptr);
       if constexpr (TensorLike<decltype(kept)> &&
@@ -138,12 +236,23 @@ class WeightSlot {
     });
   }
 
-  /// Calls f with the weight that counts: the trainable one where there is one. The result must not depend on which.
+  /// Calls f with the weight that counts: the trainable copy where there is one, else what is stored as one type, a
+  /// vector in the compute type. The result must not depend on which.
   /// \throws ArgumentError when the slot is empty
   template <class F>
   auto select(const F& f) const {
     if (trained_) return f(*trained_);
-    return select_stored<1>(f);
+    if constexpr (S::rank == 2) {
+      return f(stored_);
+    } else {
+      return f(decode(stored_));
+    }
+  }
+  /// The same with what is stored as its own type, Tensor or NF4Tensor.
+  template <class F>
+  auto select_stored(const F& f) const {
+    if (trained_) return f(*trained_);
+    return stored_.visit(f);
   }
 
   /// For visit: the trainable copy, if there is one.
@@ -157,14 +266,7 @@ class WeightSlot {
   }
 
  private:
-  template <std::size_t I, class F>
-  auto select_stored(const F& f) const {
-    if (const auto* w = std::get_if<I>(&stored_)) return f(*w);
-    if constexpr (I + 1 < std::variant_size_v<stored_type>) return select_stored<I + 1>(f);
-    throw ArgumentError("veneer::WeightSlot: the slot holds no weight");
-  }
-
-  stored_type stored_;
+  StoredWeight<T, S, B> stored_;
   std::optional<Parameter<T, S, B>> trained_;
 };
 
@@ -183,6 +285,16 @@ template <class W, class F>
 auto with_weight(const W& weight, const F& f) {
   if constexpr (WeightSlotLike<W>) {
     return weight.select(f);
+  } else {
+    return f(weight);
+  }
+}
+
+/// The same with a stored weight as its own type.
+template <class W, class F>
+auto with_stored(const W& weight, const F& f) {
+  if constexpr (WeightSlotLike<W>) {
+    return weight.select_stored(f);
   } else {
     return f(weight);
   }

@@ -8,13 +8,14 @@
 ///   scale: 1 / sqrt(d), unless a model has another
 /// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. The scores of a block of
 /// queries exist one block at a time (Dao et al., arXiv:2205.14135): forward keeps the logarithm of each row's sum, the
-/// pullback
-/// recomputes. A layout says which rows belong together, so packed sequences, padded batches and a key cache are one
-/// op.
+/// pullback recomputes. With 16-bit storage the scores, their sums and the sums of dk and dv over blocks are in float;
+/// weights and score slopes are rounded for the products that read them.
+/// A layout says which rows belong together, so packed sequences, padded batches and a key cache are one op.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,8 @@
 
 #include "veneer/autograd/apply.hpp"
 #include "veneer/core/math.hpp"
-#include "veneer/ops/softmax.hpp"
+#include "veneer/ops/gemm.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
@@ -62,68 +64,75 @@ struct Visible {
   index_t first_position;  // of the block's row 0
   index_t rows;            // of the block, before heads are stacked
   index_t low;             // key of column 0
-  index_t columns, valid, window;
+  index_t columns, valid;
+  index_t window;  // the number of all keys where there is no limit
 
   VENEER_HD index_t end(index_t stacked_row) const {
     const index_t position = first_position + stacked_row % rows;
     return (position + 1 < valid ? position + 1 : valid) - low;
   }
   VENEER_HD index_t begin(index_t stacked_row) const {
-    const index_t position = first_position + stacked_row % rows;
-    return window == 0 || position - window + 1 <= low ? 0 : position - window + 1 - low;
+    const index_t first = first_position + stacked_row % rows - window + 1 - low;
+    return first < 0 ? 0 : first;
   }
   VENEER_HD bool blind(index_t stacked_row) const { return begin(stacked_row) >= end(stacked_row); }
+  VENEER_HD bool sees(index_t stacked_row, index_t column) const {
+    const index_t first = begin(stacked_row), count = blind(stacked_row) ? 0 : end(stacked_row) - first;
+    return static_cast<std::uint64_t>(column - first) < static_cast<std::uint64_t>(count);  // one comparison
+  }
 };
 
 /// Rows of some heads of a (tokens, heads * d) matrix, stacked head by head: row = head * rows + i.
-template <Real T>
-struct StackBody {
-  T* stacked;
+template <Stored T>
+struct StackedLoad {
   const T* x;  // at the first token and the first head
   index_t rows, width, stride;
-  VENEER_HD void operator()(index_t row) const {
-    const T* from = x + row % rows * stride + row / rows * width;
-    for (index_t i = 0; i < width; ++i) stacked[row * width + i] = from[i];
+  VENEER_HD compute_t<T> operator()(index_t row, index_t c) const {
+    return x[row % rows * stride + row / rows * width + c];
   }
 };
 
+/// x[r, c] * factor[r].
 template <Real T>
+struct ScaledRows {
+  const T* x;
+  const T* factor;
+  index_t columns;
+  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * factor[r]; }
+};
+
+/// The inverse of StackedLoad: f(row, c) for the row of a stack, to where its token and head have their place.
+template <Stored T, class F>
 struct UnstackBody {
   T* y;
-  const T* stacked;
-  const T* divisor;  // one number a stacked row, or null
+  F f;
   index_t rows, width, stride;
-  VENEER_HD void operator()(index_t row) const {
-    T* to = y + row % rows * stride + row / rows * width;
-    const T factor = divisor == nullptr ? T(1) : T(1) / divisor[row];
-    for (index_t i = 0; i < width; ++i) to[i] = stacked[row * width + i] * factor;
+  VENEER_HD void operator()(index_t row, index_t c) const {
+    y[row % rows * stride + row / rows * width + c] = static_cast<T>(f(row, c));
   }
 };
 
+/// A score, or minus infinity where it is not visible.
 template <Real T>
 struct VisibleLoad {
   const T* scores;
   Visible visible;
   VENEER_HD T operator()(index_t r, index_t c) const {
     const T score = scores[r * visible.columns + c];
-    return c >= visible.begin(r) && c < visible.end(r) ? score : -std::numeric_limits<T>::infinity();
+    return visible.sees(r, c) ? score : -std::numeric_limits<T>::infinity();
   }
 };
 
-/// scores -> e^(score - top), 0 where not visible; a blind row becomes 1 everywhere.
+/// e^(score - top), 0 where not visible; a blind row is 1 everywhere. Here and below, a condition on the column
+/// vectorises, one on the row would not.
 template <Real T>
-struct WeightBody {
-  T* scores;
+struct WeightValue {
+  const T* scores;
   const T* top;
   Visible visible;
-  VENEER_HD void operator()(index_t r) const {
-    T* row = scores + r * visible.columns;
-    const bool blind = visible.blind(r);
-    const index_t begin = blind ? 0 : visible.begin(r), end = blind ? visible.columns : visible.end(r);
-    const T shift = top[r];
-    for (index_t c = 0; c < begin; ++c) row[c] = T(0);
-    for (index_t c = begin; c < end; ++c) row[c] = blind ? T(1) : exponential(row[c] - shift);
-    for (index_t c = end; c < visible.columns; ++c) row[c] = T(0);
+  VENEER_HD T operator()(index_t r, index_t c) const {
+    const T weight = exponential(scores[r * visible.columns + c] - top[r]), other = visible.blind(r) ? T(1) : T(0);
+    return visible.sees(r, c) ? weight : other;
   }
 };
 
@@ -142,36 +151,31 @@ struct LogSumStoreBody {
   }
 };
 
-/// scores -> softmax, from the kept logarithms.
+/// The softmax of scores, from the kept logarithms. A blind row has scores of 0.
 template <Real T>
-struct ProbabilityBody {
-  T* scores;
+struct ProbabilityValue {
+  const T* scores;
   const T* log_sums;
   Visible visible;
   index_t heads;
-  VENEER_HD void operator()(index_t r) const {
-    T* row = scores + r * visible.columns;
-    const T shift = log_sums[r % visible.rows * heads + r / visible.rows];
-    const bool blind = visible.blind(r);
-    const index_t begin = blind ? 0 : visible.begin(r), end = blind ? visible.columns : visible.end(r);
-    for (index_t c = 0; c < begin; ++c) row[c] = T(0);
-    for (index_t c = begin; c < end; ++c) row[c] = exponential((blind ? T(0) : row[c]) - shift);
-    for (index_t c = end; c < visible.columns; ++c) row[c] = T(0);
+  VENEER_HD T operator()(index_t r, index_t c) const {
+    const T score = scores[r * visible.columns + c];
+    const T other = visible.blind(r) ? T(0) : -std::numeric_limits<T>::infinity();
+    return exponential((visible.sees(r, c) ? score : other) - log_sums[r % visible.rows * heads + r / visible.rows]);
   }
 };
 
-/// slopes -> probability * (slope - delta); 0 on a blind row, whose weights do not depend on scores.
+/// probability * (slope - delta); 0 on a blind row, whose weights do not depend on scores.
 template <Real T>
-struct ScoreSlopeBody {
-  T* slopes;
+struct ScoreSlopeValue {
+  const T* slopes;
   const T* probabilities;
   const T* delta;
   Visible visible;
-  VENEER_HD void operator()(index_t r) const {
-    const bool blind = visible.blind(r);
-    for (index_t i = r * visible.columns; i < (r + 1) * visible.columns; ++i) {
-      slopes[i] = blind ? T(0) : probabilities[i] * (slopes[i] - delta[r]);
-    }
+  VENEER_HD T operator()(index_t r, index_t c) const {
+    const index_t i = r * visible.columns + c, end = visible.blind(r) ? 0 : visible.columns;
+    const T slope = probabilities[i] * (slopes[i] - delta[r]);
+    return c < end ? slope : T(0);
   }
 };
 
@@ -201,8 +205,10 @@ struct Attention {
   template <TensorLike X>
   struct Block {
     using T = typename X::scalar;
+    using C = compute_t<T>;
     using B = typename X::backend;
-    using Plain = Matrix<T, B>;
+    using Narrow = Matrix<T, B>;
+    using Plain = Matrix<C, B>;
     const Attention& op;
     const Span& span;
     index_t kv_head, first, width, group, rows, stacked;
@@ -221,53 +227,55 @@ struct Attention {
       const index_t high = std::min(last, s.valid);
       const index_t low = op.window == 0 ? 0 : std::max<index_t>(0, position - op.window + 1);
       const bool blind = s.valid == 0 || (op.window != 0 && last - op.window >= s.valid);
-      visible = {position, rows, blind ? 0 : low, blind ? s.keys : high - low, s.valid, op.window};
+      visible = {
+          position, rows, blind ? 0 : low, blind ? s.keys : high - low, s.valid, op.window == 0 ? s.keys : op.window};
     }
 
     index_t query_offset() const { return ((span.query + first) * op.heads + kv_head * group) * width; }
     index_t key_offset() const { return ((span.key + visible.low) * op.kv_heads + kv_head) * width; }
     index_t row_offset() const { return (span.query + first) * op.heads + kv_head * group; }
 
-    Plain stack(const X& x) const {
-      Plain out(Shape<dyn, dyn>(stacked, width), x.device());
-      x.device().for_each(stacked, StackBody<T>{out.data(), x.data() + query_offset(), rows, width, op.heads * width},
-                          width);
+    Narrow stack(const X& x) const {
+      Narrow out(Shape<dyn, dyn>(stacked, width), x.device());
+      map_rows(out, StackedLoad<T>{x.data() + query_offset(), rows, width, op.heads * width});
       return out;
     }
-    void unstack(X& y, const Plain& x, const T* divisor) const {
-      y.device().for_each(
-          stacked, UnstackBody<T>{y.data() + query_offset(), x.data(), divisor, rows, width, op.heads * width}, width);
+    template <class F>
+    void unstack(X& y, const F& f) const {
+      y.device().for_each(stacked, width,
+                          UnstackBody<T, F>{y.data() + query_offset(), f, rows, width, op.heads * width});
     }
     /// a (stacked, width) times the keys' or values' rows: (stacked, columns).
-    Plain against_rows(const Plain& a, const X& x, double alpha) const {
+    Plain against_rows(const Narrow& a, const X& x, double alpha) const {
       Plain out(Shape<dyn, dyn>(stacked, visible.columns), a.device());
-      Gemm<T> product{
-          .transpose_b = true, .m = stacked, .n = visible.columns, .k = width, .alpha = static_cast<T>(alpha)};
+      Gemm<T, C> product{
+          .transpose_b = true, .m = stacked, .n = visible.columns, .k = width, .alpha = static_cast<C>(alpha)};
       product.a = a.data(), product.lda = width;
       product.b = x.data() + key_offset(), product.ldb = op.kv_heads * width;
       product.c = out.data(), product.ldc = visible.columns;
-      a.device().gemm(product);
+      gemm(a.device(), product);
       return out;
     }
     /// p (stacked, columns) times the keys' or values' features: (stacked, width).
-    Plain mix(const Plain& p, const X& x, double alpha) const {
+    Plain mix(const Narrow& p, const X& x, double alpha) const {
       Plain out(Shape<dyn, dyn>(stacked, width), p.device());
-      Gemm<T> product{.m = stacked, .n = width, .k = visible.columns, .alpha = static_cast<T>(alpha)};
+      Gemm<T, C> product{.m = stacked, .n = width, .k = visible.columns, .alpha = static_cast<C>(alpha)};
       product.a = p.data(), product.lda = visible.columns;
       product.b = x.data() + key_offset(), product.ldb = op.kv_heads * width;
       product.c = out.data(), product.ldc = width;
-      p.device().gemm(product);
+      gemm(p.device(), product);
       return out;
     }
     /// Adds pᵀ a to the gradient rows of keys or values.
-    void gather_into(X& dx, const Plain& p, const Plain& a, double alpha) const {
-      Gemm<T> product{
-          .transpose_a = true, .m = visible.columns, .n = width, .k = stacked, .alpha = static_cast<T>(alpha)};
+    template <TensorLike D>
+    void gather_into(D& dx, const Narrow& p, const Narrow& a, double alpha) const {
+      Gemm<T, C> product{
+          .transpose_a = true, .m = visible.columns, .n = width, .k = stacked, .alpha = static_cast<C>(alpha)};
       product.a = p.data(), product.lda = visible.columns;
       product.b = a.data(), product.ldb = width;
-      product.beta = T(1);
+      product.beta = C(1);
       product.c = dx.data() + key_offset(), product.ldc = op.kv_heads * width;
-      dx.device().gemm(product);
+      gemm(dx.device(), product);
     }
   };
 
@@ -284,20 +292,23 @@ struct Attention {
   template <TensorLike X>
   auto forward(const X& q, const X& k, const X& v) const {
     using T = typename X::scalar;
+    using C = compute_t<T>;
     X y(q.shape(), q.device());
-    Matrix<T, typename X::backend> log_sums(Shape<dyn, dyn>(q.extent(0), heads), q.device());
+    Matrix<C, typename X::backend> log_sums(Shape<dyn, dyn>(q.extent(0), heads), q.device());
     const double root = scale_of(q);
     for_blocks(q, [&](const Block<X>& part) {
       const auto& device = q.device();
       auto scores = part.against_rows(part.stack(q), k, root);
-      Vector<T, typename X::backend> top(Shape<dyn>(part.stacked), device), sum(Shape<dyn>(part.stacked), device);
+      Vector<C, typename X::backend> top(Shape<dyn>(part.stacked), device), sum(Shape<dyn>(part.stacked), device);
       const index_t columns = part.visible.columns;
-      device.reduce_rows(Maximum<T>{}, part.stacked, columns, VisibleLoad<T>{scores.data(), part.visible}, top.data());
-      device.for_each(part.stacked, WeightBody<T>{scores.data(), top.data(), part.visible}, 4 * columns);
-      device.reduce_rows(Sum<T>{}, part.stacked, columns, PlainLoad<T>{scores.data(), columns}, sum.data());
-      device.for_each(part.stacked, LogSumStoreBody<T>{log_sums.data() + part.row_offset(), top.data(), sum.data(),
+      device.reduce_rows(Maximum<C>{}, part.stacked, columns, VisibleLoad<C>{scores.data(), part.visible}, top.data());
+      map_rows(scores, WeightValue<C>{scores.data(), top.data(), part.visible}, 4);
+      device.reduce_rows(Sum<C>{}, part.stacked, columns, RowsLoad<C>{scores.data(), columns}, sum.data());
+      device.for_each(part.stacked, LogSumStoreBody<C>{log_sums.data() + part.row_offset(), top.data(), sum.data(),
                                                        part.visible, heads});
-      part.unstack(y, part.mix(scores, v, 1.0), sum.data());
+      map(sum, UnaryValue<Reciprocal<C>, C>{{}, sum.data()});
+      const auto mixed = part.mix(convert<T>(scores), v, 1.0);
+      part.unstack(y, ScaledRows<C>{mixed.data(), sum.data(), part.width});
     });
     return Forward{y, std::tuple{y, log_sums}};
   }
@@ -305,28 +316,29 @@ struct Attention {
   template <TensorLike X>
   auto pullbacks(const Wanted<3>&, const auto& dy, const auto& kept, const X& q, const X& k, const X& v) const {
     using T = typename X::scalar;
+    using C = compute_t<T>;
     const X& y = std::get<0>(kept);
     const auto& log_sums = std::get<1>(kept);
-    X dq(q.shape(), q.device()), dk = zeros<T>(k.shape(), k.device()), dv = zeros<T>(v.shape(), v.device());
+    X dq(q.shape(), q.device());
+    auto dk = zeros<C>(k.shape(), k.device()), dv = zeros<C>(v.shape(), v.device());  // sums over blocks and heads
     const X dz(dy);
     const double root = scale_of(q);
     for_blocks(q, [&](const Block<X>& part) {
       const auto& device = q.device();
       const auto queries = part.stack(q), slopes = part.stack(dz), outputs = part.stack(y);
-      const index_t columns = part.visible.columns;
       auto weights = part.against_rows(queries, k, root);
-      device.for_each(part.stacked,
-                      ProbabilityBody<T>{weights.data(), log_sums.data() + part.row_offset(), part.visible, heads},
-                      4 * columns);
-      Vector<T, typename X::backend> delta(Shape<dyn>(part.stacked), device);
-      device.reduce_rows(Sum<T>{}, part.stacked, part.width, ProductLoad<T>{slopes.data(), outputs.data(), part.width},
+      map_rows(weights, ProbabilityValue<C>{weights.data(), log_sums.data() + part.row_offset(), part.visible, heads},
+               4);
+      Vector<C, typename X::backend> delta(Shape<dyn>(part.stacked), device);
+      device.reduce_rows(Sum<C>{}, part.stacked, part.width, ProductLoad<T>{slopes.data(), outputs.data(), part.width},
                          delta.data());
-      part.gather_into(dv, weights, slopes, 1.0);
+      part.gather_into(dv, convert<T>(weights), slopes, 1.0);
       auto score_slopes = part.against_rows(slopes, v, 1.0);
-      device.for_each(part.stacked, ScoreSlopeBody<T>{score_slopes.data(), weights.data(), delta.data(), part.visible},
-                      2 * columns);
-      part.gather_into(dk, score_slopes, queries, root);
-      part.unstack(dq, part.mix(score_slopes, k, root), nullptr);
+      map_rows(score_slopes, ScoreSlopeValue<C>{score_slopes.data(), weights.data(), delta.data(), part.visible}, 2);
+      const auto narrow = convert<T>(score_slopes);
+      part.gather_into(dk, narrow, queries, root);
+      const auto mixed = part.mix(narrow, k, root);
+      part.unstack(dq, RowsLoad<C>{mixed.data(), part.width});
     });
     return std::tuple{dq, dk, dv};
   }

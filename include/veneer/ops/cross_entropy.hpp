@@ -5,32 +5,31 @@
 ///   logits: (rows, classes)   labels: (rows), each in [0, classes) or ignored_label   result: one value
 ///   loss = scale * sum over counted rows of (log sum over c of e^logits[r, c] - logits[r, labels[r]])
 ///   dlogits[r, c] = scale * (softmax(logits)[r, c] - [c == labels[r]]) on counted rows, 0 on ignored ones
-/// Log-sum-exp in at least float, the sum over rows in double. The mean over no counted rows is 0, with gradient 0 (a
-/// framework
-/// that divides 0 by 0 gives NaN there).
+/// Log-sum-exp and the result are in compute_t of the logits, the sum over rows in double. The mean over no active rows
+/// is 0, with gradient 0 (a framework that divides 0 by 0 gives NaN there).
 #pragma once
 
 #include <cmath>
 #include <string>
 
 #include "veneer/core/label.hpp"
+#include "veneer/ops/reduce.hpp"
 #include "veneer/ops/softmax.hpp"
 
 namespace veneer {
 
 namespace ops {
 
+/// log of a sum of exponentials, from the maximum of the exponents and the sum shifted by it.
 template <Real T>
-struct LogSumBody {
-  T* sum;  // becomes log sum exp
-  const T* maximum;
-  VENEER_HD void operator()(index_t r) const { sum[r] = maximum[r] + std::log(sum[r]); }
+struct LogSum {
+  VENEER_HD T value(T maximum, T sum) const { return maximum + std::log(sum); }
 };
 
-template <Real T>
+template <Stored T>
 struct RowLossLoad {
   const T* logits;
-  const T* log_sum;
+  const compute_t<T>* log_sum;
   const std::int32_t* labels;
   index_t columns;
   VENEER_HD double operator()(index_t, index_t r) const {
@@ -39,31 +38,26 @@ struct RowLossLoad {
   }
 };
 
+/// The slope of the loss with respect to the log-sum of row r.
 template <Real T>
-struct CrossEntropyPullbackBody {
-  T* dx;
-  const T* logits;
-  const T* log_sum;
+struct RowSlope {
   const std::int32_t* labels;
-  const T* dy;
+  const T* dy;  // one value
   T scale;
-  index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    const std::int32_t label = labels[r];
-    const T factor = label == ignored_label ? T(0) : dy[0] * scale;
-    for (index_t c = 0; c < columns; ++c) {
-      dx[r * columns + c] = label == ignored_label ? T(0) : factor * exponential(logits[r * columns + c] - log_sum[r]);
-    }
-    if (label != ignored_label) dx[r * columns + label] -= factor;
-  }
+  VENEER_HD T operator()(index_t r) const { return labels[r] == ignored_label ? T(0) : dy[0] * scale; }
 };
 
-template <Real T>
-struct LossBody {
-  T* loss;
-  const double* sum;
-  double scale;
-  VENEER_HD void operator()(index_t) const { loss[0] = static_cast<T>(sum[0] * scale); }
+template <Stored T>
+struct CrossEntropySlope {
+  SoftmaxValue<T> share;  // of the slope of the row
+  const std::int32_t* labels;
+  VENEER_HD auto operator()(index_t r, index_t c) const {
+    using C = compute_t<T>;
+    const index_t label = labels[r], end = label == ignored_label ? 0 : share.power.columns;
+    const C value = share(r, c);
+    // A condition on columns vectorises, one on the row does not.
+    return c < end ? c == label ? value - share.factor[r] : value : C(0);
+  }
 };
 
 struct CrossEntropy {
@@ -72,27 +66,23 @@ struct CrossEntropy {
   template <TensorLike X>
   auto forward(const X& logits, const auto& labels) const {
     using T = typename X::scalar;
-    using B = typename X::backend;
-    const index_t rows = logits.extent(0), columns = logits.extent(1);
+    using C = compute_t<T>;
+    const index_t rows = logits.extent(0);
     auto [maximum, log_sum] = row_statistics(logits);
-    logits.device().for_each(rows, LogSumBody<T>{log_sum.data(), maximum.data()}, 8);
-    Tensor<double, Shape<1>, B> sum(Shape<1>{}, logits.device());
-    logits.device().reduce_rows(Sum<double>{}, 1, rows,
-                                RowLossLoad<T>{logits.data(), log_sum.data(), labels.data(), columns}, sum.data());
-    Tensor<T, Shape<1>, B> loss(Shape<1>{}, logits.device());
-    logits.device().for_each(1, LossBody<T>{loss.data(), sum.data(), scale});
-    return Forward{loss, log_sum};
+    map(log_sum, BinaryValue<LogSum<C>, C>{{}, maximum.data(), log_sum.data()}, 8);
+    const RowLossLoad<T> load{logits.data(), log_sum.data(), labels.data(), logits.extent(1)};
+    return Forward{sum_all<C>(logits.device(), rows, load, scale), log_sum};
   }
 
   template <TensorLike X>
   X pullback(Wrt<0>, const auto& dy, const auto& log_sum, const X& logits, const auto& labels) const {
     using T = typename X::scalar;
-    const index_t rows = logits.extent(0), columns = logits.extent(1);
+    using C = compute_t<T>;
+    Vector<C, typename X::backend> slope(Shape<dyn>(logits.extent(0)), logits.device());
+    map(slope, RowSlope<C>{labels.data(), dy.data(), static_cast<C>(scale)});
     X dx(logits.shape(), logits.device());
-    dx.device().for_each(rows,
-                         CrossEntropyPullbackBody<T>{dx.data(), logits.data(), log_sum.data(), labels.data(), dy.data(),
-                                                     static_cast<T>(scale), columns},
-                         4 * columns);
+    const SoftmaxValue<T> share{{logits.data(), log_sum.data(), logits.extent(1)}, slope.data()};
+    map_rows(dx, CrossEntropySlope<T>{share, labels.data()}, 4);
     return dx;
   }
   static constexpr Reads reads(const Wanted<2>&) { return Reads::everything(); }

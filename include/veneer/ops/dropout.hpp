@@ -7,20 +7,20 @@
 #pragma once
 
 #include "veneer/autograd/apply.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
 namespace ops {
 
-template <Real T>
-struct DropoutBody {
-  T* y;
+template <Stored T>
+struct DropoutValue {
   const T* x;
   RandomStream source;
   float probability;
-  T kept_scale;
-  VENEER_HD void operator()(index_t i) const {
-    y[i] = uniform_at(source, static_cast<std::uint64_t>(i)) < probability ? T(0) : x[i] * kept_scale;
+  compute_t<T> kept_scale;
+  VENEER_HD compute_t<T> operator()(index_t i) const {
+    return uniform_at(source, static_cast<std::uint64_t>(i)) < probability ? compute_t<T>(0) : x[i] * kept_scale;
   }
 };
 
@@ -32,10 +32,9 @@ struct Dropout {
   X forward(const X& x) const {
     using T = typename X::scalar;
     X y(x.shape(), x.device());
-    y.device().for_each(y.count(),
-                        DropoutBody<T>{y.data(), x.data(), source, static_cast<float>(probability),
-                                       static_cast<T>(1.0 / (1.0 - probability))},
-                        32);
+    const double kept_scale = 1.0 / (1.0 - probability);
+    map(y, DropoutValue<T>{x.data(), source, static_cast<float>(probability), static_cast<compute_t<T>>(kept_scale)},
+        32);
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return forward(dy); }

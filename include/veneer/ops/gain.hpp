@@ -4,8 +4,8 @@
 ///
 ///   gain(x, g)[r, c]      = x[r, c] g[c]      x: (rows, columns)   g: columns values
 ///   gain_rows(x, g)[r, c] = x[r, c] g[r]      x: (rows, columns)   g: rows values
-/// g may have any shape of that many values: (n), (n, 1), (1, n); a vector x is a row. DoRA, IA3, VeRA and AdaLoRA are
-/// made of this.
+/// g may have any shape of that many values: (n), (n, 1), (1, n); a vector x is a row. It may be float where x is in 16
+/// bits, and its gradient is summed in compute_t. DoRA, IA3, VeRA and AdaLoRA are made of this.
 #pragma once
 
 #include <string>
@@ -17,16 +17,20 @@ namespace veneer {
 
 namespace ops {
 
-template <Real T, bool ByRow>
-struct GainBody {
-  T* y;
+/// x[r, c] * g[c], or with ByRow x[r, c] * g[r].
+template <Stored T, Stored G, bool ByRow>
+struct GainValue {
   const T* x;
-  const T* g;
+  const G* g;
   index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = x[r * columns + c] * g[ByRow ? r : c];
+  VENEER_HD auto operator()(index_t r, index_t c) const {
+    return x[r * columns + c] * static_cast<compute_t<T>>(g[ByRow ? r : c]);
   }
 };
+
+/// x[i] * y[i], in the compute type.
+template <Stored T>
+using ProductValue = BinaryValue<Multiply<compute_t<T>>, T>;
 
 template <bool ByRow>
 struct Gain {
@@ -35,7 +39,8 @@ struct Gain {
     using T = typename X::scalar;
     X y(x.shape(), x.device());
     const index_t columns = x.extent(-1), rows = X::rank == 1 ? 1 : x.extent(0);
-    y.device().for_each(rows, GainBody<T, ByRow>{y.data(), x.data(), g.data(), columns}, columns);
+    using Value = GainValue<T, typename G::scalar, ByRow>;
+    y.device().for_each(rows, columns, MapRowsBody<T, Value>{y.data(), {x.data(), g.data(), columns}, columns});
     return y;
   }
 
@@ -47,15 +52,15 @@ struct Gain {
   template <TensorLike Dy, TensorLike X, TensorLike G>
   auto pullback(Wrt<1>, const Dy& dy, const auto&, const X& x, const G& g) const {
     using T = typename Dy::scalar;
+    using C = compute_t<T>;
     if constexpr (ByRow) {
-      Tensor<T, typename G::shape_type, typename G::backend> dg(g.shape(), g.device());
-      dy.device().reduce_rows(Sum<T>{}, dy.extent(0), dy.extent(1), ProductLoad<T>{dy.data(), x.data(), dy.extent(1)},
+      Tensor<C, typename G::shape_type, typename G::backend> dg(g.shape(), g.device());
+      dy.device().reduce_rows(Sum<C>{}, dy.extent(0), dy.extent(1), ProductLoad<T>{dy.data(), x.data(), dy.extent(1)},
                               dg.data());
       return dg;
     } else {
-      Dy products(dy.shape(), dy.device());
-      products.device().for_each(products.count(),
-                                 BinaryBody<Multiply<T>, T>{{}, products.data(), dy.data(), x.data()});
+      Tensor<C, typename Dy::shape_type, typename Dy::backend> products(dy.shape(), dy.device());
+      map(products, ProductValue<T>{{}, dy.data(), x.data()});
       if constexpr (X::rank == 1) {
         return products.reshape(g.shape());
       } else {
@@ -73,8 +78,8 @@ template <ValueLike X, ValueLike G>
 void expect_gain(const char* call, const X& x, const G& g, int axis) {
   static_assert(X::shape_type::rank == 1 || X::shape_type::rank == 2,
                 "veneer::gain(x, g): x must be a matrix or a row");
-  static_assert(std::same_as<typename X::scalar, typename G::scalar>,
-                "veneer::gain(x, g): x and g must hold the same element type");
+  static_assert(std::same_as<compute_t<typename X::scalar>, compute_t<typename G::scalar>>,
+                "veneer::gain(x, g): x and g must be computed in the same type");
   if (x.extent(axis) != g.shape().count()) {
     throw ShapeError(std::string("veneer::") + call + ": g must hold one value for each " +
                      (axis == 0 ? "row" : "column") + " of x; they are " + to_string(g.shape()) + " and " +

@@ -5,14 +5,16 @@
 ///   gather_rows(x, ids)[i, c]    = x[ids[i], c]      x: (rows, columns)   ids: (count)   result: (count, columns)
 ///   gather_columns(x, ids)[i, r] = x[r, ids[i]]      x: (rows, columns)   ids: (count)   result: (count, rows)
 ///   column_range(x, begin, end)[r, c] = x[r, begin + c]                   result: (rows, end - begin)
-/// embedding(ids, table) is gather_rows. The pullback adds up what fell on the same row; each worker owns some
-/// columns and walks the ids in order, so there is no race and always the same bits. An id may be given as ~id: row or
-/// column id is read, and receives no gradient.
+/// embedding(ids, table) is gather_rows, widened. The pullback adds up, in compute_t, what fell on the same row; each
+/// worker owns some columns and walks the ids in order, so there is no race and always the same bits. An id may be
+/// given as ~id: row or column id is read, and receives no gradient.
 #pragma once
 
 #include <string>
+#include <type_traits>
 
 #include "veneer/ops/linear.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
@@ -30,22 +32,20 @@ struct ComplementBody {
   }
 };
 
-template <Real T, Stored U>
-struct GatherRowsBody {
-  T* y;
-  const U* x;
+/// x[ids[r], c].
+template <Stored T>
+struct PickedRows {
+  const T* x;
   const std::int32_t* ids;
   index_t columns;
-  VENEER_HD void operator()(index_t i) const {
-    const U* row = x + place_of(ids[i]) * columns;
-    for (index_t c = 0; c < columns; ++c) y[i * columns + c] = static_cast<T>(row[c]);
-  }
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[place_of(ids[r]) * columns + c]; }
 };
 
-template <Real T>
+/// Adds the rows that fell on the same place, in the order of the ids. A strip of columns has one worker: no races.
+template <Stored T>
 struct ScatterRowsBody {
   static constexpr index_t width = 16;
-  T* dx;
+  compute_t<T>* dx;
   const T* dy;
   const std::int32_t* ids;
   index_t count, columns;
@@ -53,26 +53,26 @@ struct ScatterRowsBody {
     const index_t begin = strip * width, end = begin + width < columns ? begin + width : columns;
     for (index_t i = 0; i < count; ++i) {
       if (ids[i] < 0) continue;
-      T* row = dx + static_cast<index_t>(ids[i]) * columns;
+      compute_t<T>* row = dx + static_cast<index_t>(ids[i]) * columns;
       for (index_t c = begin; c < end; ++c) row[c] += dy[i * columns + c];
     }
   }
 };
 
+/// \tparam To  storage of the result
+template <Stored To>
 struct GatherRows {
   template <TensorLike X, TensorLike I>
   auto forward(const X& x, const I& ids) const {
-    using U = typename X::scalar;
-    using T = compute_t<U>;
     using S = Shape<extent_of<typename I::shape_type, 0>, extent_of<typename X::shape_type, 1>>;
-    Tensor<T, S, typename X::backend> y(shape_of<S>(ids.extent(0), x.extent(1)), x.device());
-    y.device().for_each(ids.extent(0), GatherRowsBody<T, U>{y.data(), x.data(), ids.data(), x.extent(1)}, x.extent(1));
+    Tensor<To, S, typename X::backend> y(shape_of<S>(ids.extent(0), x.extent(1)), x.device());
+    map_rows(y, PickedRows<typename X::scalar>{x.data(), ids.data(), x.extent(1)});
     return y;
   }
   template <TensorLike Dy>
   auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto& x, const auto& ids) const {
     using T = typename Dy::scalar;
-    auto dx = zeros<T>(x.shape(), x.device());
+    auto dx = zeros<compute_t<T>>(x.shape(), x.device());
     const index_t columns = x.extent(1), width = ScatterRowsBody<T>::width;
     dx.device().for_each((columns + width - 1) / width,
                          ScatterRowsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), columns},
@@ -82,20 +82,18 @@ struct GatherRows {
   static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
 };
 
-template <Real T>
-struct GatherColumnsBody {
-  T* y;
+/// x[c, ids[r]].
+template <Stored T>
+struct PickedColumns {
   const T* x;
   const std::int32_t* ids;
-  index_t rows, columns;
-  VENEER_HD void operator()(index_t i) const {
-    for (index_t r = 0; r < rows; ++r) y[i * rows + r] = x[r * columns + place_of(ids[i])];
-  }
+  index_t columns;
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[c * columns + place_of(ids[r])]; }
 };
 
-template <Real T>
+template <Stored T>
 struct ScatterColumnsBody {
-  T* dx;
+  compute_t<T>* dx;
   const T* dy;
   const std::int32_t* ids;
   index_t count, rows, columns;
@@ -112,31 +110,19 @@ struct GatherColumns {
     using T = typename X::scalar;
     using S = Shape<extent_of<typename I::shape_type, 0>, extent_of<typename X::shape_type, 0>>;
     Tensor<T, S, typename X::backend> y(shape_of<S>(ids.extent(0), x.extent(0)), x.device());
-    y.device().for_each(ids.extent(0), GatherColumnsBody<T>{y.data(), x.data(), ids.data(), x.extent(0), x.extent(1)},
-                        x.extent(0));
+    map_rows(y, PickedColumns<T>{x.data(), ids.data(), x.extent(1)});
     return y;
   }
   template <TensorLike Dy>
   auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto& x, const auto& ids) const {
     using T = typename Dy::scalar;
-    auto dx = zeros<T>(x.shape(), x.device());
+    auto dx = zeros<compute_t<T>>(x.shape(), x.device());
     dx.device().for_each(
         x.extent(0), ScatterColumnsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), x.extent(0), x.extent(1)},
         ids.extent(0));
     return dx;
   }
   static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
-};
-
-/// to[r * to_stride + c] = from[r * from_stride + c].
-template <Real T>
-struct CopyStripBody {
-  T* to;
-  const T* from;
-  index_t width, to_stride, from_stride;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < width; ++c) to[r * to_stride + c] = from[r * from_stride + c];
-  }
 };
 
 struct ColumnRange {
@@ -146,9 +132,8 @@ struct ColumnRange {
   auto forward(const X& x) const {
     using T = typename X::scalar;
     using S = Shape<extent_of<typename X::shape_type, 0>, dyn>;
-    const index_t width = end - begin;
-    Tensor<T, S, typename X::backend> y(shape_of<S>(x.extent(0), width), x.device());
-    y.device().for_each(x.extent(0), CopyStripBody<T>{y.data(), x.data() + begin, width, width, x.extent(1)}, width);
+    Tensor<T, S, typename X::backend> y(shape_of<S>(x.extent(0), end - begin), x.device());
+    map_rows(y, RowsLoad<T>{x.data() + begin, x.extent(1)});
     return y;
   }
   template <TensorLike Dy>
@@ -156,8 +141,8 @@ struct ColumnRange {
     using T = typename Dy::scalar;
     auto dx = zeros<T>(x.shape(), x.device());
     const index_t width = end - begin;
-    dx.device().for_each(dy.extent(0), CopyStripBody<T>{dx.data() + begin, dy.data(), width, x.extent(1), width},
-                         width);
+    dx.device().for_each(dy.extent(0), width,
+                         MapRowsBody<T, RowsLoad<T>>{dx.data() + begin, {dy.data(), width}, x.extent(1)});
     return dx;
   }
   static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
@@ -172,12 +157,13 @@ void expect_ids(const char* call, const X&, const I&) {
 
 }  // namespace ops
 
-/// Rows of x by number; 16-bit storage widens.    x: (rows, columns)   ids: (count), each in [0, rows), not checked
-/// here
-template <ValueLike X, ValueLike I>
+/// Rows of x by number.    x: (rows, columns)   ids: (count), each in [0, rows), not checked here
+/// \tparam To  storage of the result: that of x, unless given
+template <class To = void, ValueLike X, ValueLike I>
 auto gather_rows(const X& x, const I& ids) {
   ops::expect_ids("gather_rows", x, ids);
-  return apply(ops::GatherRows{}, x, ids);
+  using T = typename X::scalar;
+  return apply(ops::GatherRows<std::conditional_t<std::is_void_v<To>, T, To>>{}, x, ids);
 }
 
 /// Columns of x by number, as rows.    x: (rows, columns)   ids: (count), each in [0, columns), not checked here
@@ -199,11 +185,15 @@ auto column_range(const X& x, index_t begin, index_t end) {
   return apply(ops::ColumnRange{begin, end}, x);
 }
 
-/// The vectors of tokens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens,
-/// features)
+/// The vectors of tokens; 16-bit storage widens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary,
+/// features)   result: (tokens, features)
 template <ValueLike I, Weight W>
 auto embedding(const I& ids, const W& table) {
-  return gather_rows(table, ids);
+  if constexpr (ValueLike<W>) {
+    return gather_rows<compute_t<typename W::scalar>>(table, ids);
+  } else {
+    return gather_rows(table, ids);  // the format's own
+  }
 }
 
 }  // namespace veneer

@@ -7,7 +7,7 @@
 ///   columns: w: (vocabulary, features) A: (rank, vocabulary)   B: (features, rank)   n: (features)
 /// Constants to autograd: DoRA holds them so (Liu et al., arXiv:2402.09353, section 4.3). The three terms are added in
 /// double. Where they nearly cancel, n^2 < (||w_o||^2 + ||s B_o A||^2) / 10, a row is summed element by element.
-/// w may be of any format; one that can be decoded in pieces is not decoded as a whole.
+/// w may be of any format.
 #pragma once
 
 #include <cmath>
@@ -35,12 +35,12 @@ auto elements(const W& w) {
   }
 }
 
-template <Real T, bool Columns>
+template <class W, bool Columns>
 struct SquaresLoad {
-  const T* w;
+  W w;
   index_t columns;  // of w as stored
   VENEER_HD double operator()(index_t o, index_t i) const {
-    const double x = static_cast<double>(Columns ? w[i * columns + o] : w[o * columns + i]);
+    const double x = static_cast<double>(w(Columns ? i * columns + o : o * columns + i));
     return x * x;
   }
 };
@@ -80,73 +80,39 @@ struct LowRankNormBody {
   }
 };
 
-template <Real T>
-struct TransposeBody {
-  T* y;  // (columns, rows)
-  const T* x;
-  index_t rows, columns;
-  VENEER_HD void operator()(index_t c) const {
-    for (index_t r = 0; r < rows; ++r) y[c * rows + r] = x[r * columns + c];
-  }
-};
-
-/// Rows [first, first + rows) of y = w a, or of y = wᵀ a, from the rows or columns of w that these need.
-template <bool Columns, class Y, class W, class A>
-void product_from_left_piece(Y& y, const W& w, const A& a, index_t first, index_t rows) {
-  using T = typename Y::scalar;
-  const index_t in = a.extent(0), rank = a.extent(1);
-  const auto piece = y.device().template allocate<T>(rows * in);
-  if constexpr (Columns) {
-    w.decode_block(0, in, first, rows, piece.get());
-  } else {
-    w.decode_block(first, rows, 0, in, piece.get());
-  }
-  Gemm<T> gemm{.transpose_a = Columns, .m = rows, .n = rank, .k = in};
-  gemm.a = piece.get(), gemm.lda = Columns ? rows : in;
-  gemm.b = a.data(), gemm.ldb = rank;
-  gemm.c = y.data() + first * rank, gemm.ldc = rank;
-  y.device().gemm(gemm);
-}
-
-/// y = w a, with Columns y = wᵀ a, for a weight of any format: on the left, as weight_product has it on the right.
-template <bool Columns, TensorLike Y, class W, TensorLike A>
-void product_from_left(Y& y, const W& w, const A& a) {
-  if constexpr (DecodesInBlocks<W> && WorksSideBySide<typename Y::backend>) {
-    constexpr index_t height = 32;
-    const index_t rows = y.extent(0);
-    y.device().concurrently((rows + height - 1) / height, [&](index_t i) {
-      product_from_left_piece<Columns>(y, w, a, i * height, i * height + height < rows ? height : rows - i * height);
-    });
-  } else {
-    product<Columns, false>(y, decode(w), a);
-  }
-}
-
-/// ||w_o||^2 of each row, or column, of a dense matrix.
-template <bool Columns, TensorLike W>
+/// ||w_o||^2 of each row, or column, of a weight of any format, element by element.
+template <bool Columns, class W>
 auto squared_norms(const W& w) {
-  const index_t out = w.extent(Columns ? 1 : 0), in = w.extent(Columns ? 0 : 1);
-  Tensor<double, Shape<dyn>, typename W::backend> squares(Shape<dyn>(out), w.device());
-  w.device().reduce_rows(Sum<double>{}, out, in, SquaresLoad<typename W::scalar, Columns>{w.data(), w.extent(1)},
-                         squares.data());
+  const auto device = w.device();
+  const index_t columns = w.extent(1), out = w.extent(Columns ? 1 : 0), in = w.extent(Columns ? 0 : 1);
+  Tensor<double, Shape<dyn>, typename W::backend> squares(Shape<dyn>(out), device);
+  const auto squares_of = [&](const auto& stored) {
+    using View = decltype(elements(stored));
+    device.reduce_rows(Sum<double>{}, out, in, SquaresLoad<View, Columns>{elements(stored), columns}, squares.data());
+    return 0;
+  };
+  if constexpr (requires { w.visit(squares_of); }) {
+    w.visit(squares_of);  // each storage has a loop of its own
+  } else {
+    squares_of(w);
+  }
   return squares;
 }
 
 }  // namespace ops
 
 /// The norms of the rows of w + s B A; with Columns of the columns of w + s (B A)ᵀ.
-/// \param squares  ops::squared_norms<Columns>(decode(w)), which only w decides
+/// \param squares  ops::squared_norms<Columns>(w), which only w decides
 template <bool Columns, class W, TensorLike N, TensorLike A, TensorLike C>
 auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double scale) {
   using T = typename A::scalar;
   using B = typename W::backend;
   const index_t out = b.extent(0), in = a.extent(1), rank = a.extent(0);
   Matrix<T, B> gram(Shape<dyn, dyn>(rank, rank), w.device()), ba(Shape<dyn, dyn>(out, rank), w.device()),
-      wa(Shape<dyn, dyn>(out, rank), w.device()), turned(Shape<dyn, dyn>(in, rank), w.device());
+      wa(Shape<dyn, dyn>(out, rank), w.device());
   ops::product<false, true>(gram, a, a);
   ops::product<false, false>(ba, b, gram);
-  turned.device().for_each(in, ops::TransposeBody<T>{turned.data(), a.data(), rank, in}, rank);
-  ops::product_from_left<Columns>(wa, w, turned);  // nothing is packed then
+  ops::sum_of_products_in(storage_of<T>, wa, 0.0, ops::term<Columns, true>(w, a));
   Tensor<T, Shape<dyn>, B> norms(Shape<dyn>(out), w.device());
   const ops::LowRankNormBody<T, decltype(ops::elements(w)), Columns> body{
       norms.data(), squares.data(), ops::elements(w), wa.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};

@@ -9,14 +9,16 @@
 ///   relu(x), add(x, y), multiply(x, y), divide(x, y), scale(x, factor)
 ///   add_row(x, b) = x[r, c] + b[c]        a bias
 ///
-/// A function gives its value and its partial slopes, side by side; forward, pullback and both backends follow from
-/// them.
+/// A function gives its value and its partial slopes, next to each other, in the compute type; forward, pullback, all
+/// backends and all storages follow from them.
 #pragma once
 
 #include <tuple>
 
 #include "veneer/autograd/apply.hpp"
 #include "veneer/core/math.hpp"
+#include "veneer/ops/gemm.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
@@ -71,33 +73,16 @@ struct GeGlu {
   VENEER_HD T partial(Wrt<1>, T x, T) const { return x * gate(x); }
 };
 
-template <class F, Real T>
-struct UnaryBody {
+/// dy[i] * f'(x[i]).
+template <class F, Stored T>
+struct UnarySlope {
   F f;
-  T* y;
-  const T* x;
-  VENEER_HD void operator()(index_t i) const { y[i] = f.value(x[i]); }
-};
-
-template <class F, Real T>
-struct UnaryPullbackBody {
-  F f;
-  T* dx;
   const T* dy;
   const T* x;
-  VENEER_HD void operator()(index_t i) const { dx[i] = dy[i] * f.partial(Wrt<0>{}, x[i]); }
+  VENEER_HD auto operator()(index_t i) const { return dy[i] * f.partial(Wrt<0>{}, x[i]); }
 };
 
-template <class F, Real T>
-struct BinaryBody {
-  F f;
-  T* z;
-  const T* x;
-  const T* y;
-  VENEER_HD void operator()(index_t i) const { z[i] = f.value(x[i], y[i]); }
-};
-
-template <class F, Real T>
+template <class F, Stored T>
 struct BinaryPullbackBody {
   F f;
   T* dx;
@@ -106,19 +91,11 @@ struct BinaryPullbackBody {
   const T* x;
   const T* y;
   VENEER_HD void operator()(index_t i) const {
-    const T slope_x = f.partial(Wrt<0>{}, x[i], y[i]), slope_y = f.partial(Wrt<1>{}, x[i], y[i]), d = dz[i];
-    dx[i] = d * slope_x;
-    dy[i] = d * slope_y;
+    const auto slope_x = f.partial(Wrt<0>{}, x[i], y[i]), slope_y = f.partial(Wrt<1>{}, x[i], y[i]);
+    const T d = dz[i];
+    dx[i] = static_cast<T>(d * slope_x);
+    dy[i] = static_cast<T>(d * slope_y);
   }
-};
-
-/// x * y, to sum along a row.
-template <Real T>
-struct ProductLoad {
-  const T* x;
-  const T* y;
-  index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * y[r * columns + c]; }
 };
 
 /// y = f(x) for a function of one number.
@@ -128,7 +105,7 @@ struct Unary {
   X forward(const X& x) const {
     using T = typename X::scalar;
     X y(x.shape(), x.device());
-    y.device().for_each(y.count(), UnaryBody<F<T>, T>{{}, y.data(), x.data()}, 4);
+    map(y, UnaryValue<F<compute_t<T>>, T>{{}, x.data()}, 4);
     return y;
   }
 
@@ -136,12 +113,19 @@ struct Unary {
   Dy pullback(Wrt<0>, const Dy& dy, const auto&, const X& x) const {
     using T = typename X::scalar;
     Dy dx(dy.shape(), dy.device());
-    dx.device().for_each(dx.count(), UnaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), x.data()}, 8);
+    map(dx, UnarySlope<F<compute_t<T>>, T>{{}, dy.data(), x.data()}, 8);
     return dx;
   }
 
   static constexpr Reads reads(const Wanted<1>&) { return Reads::operand(0); }
 };
+
+/// An uninitialised tensor of the shape that two operands share.
+template <TensorLike X, TensorLike Y>
+auto like_both(const X& x, const Y&) {
+  using S = unify_t<typename X::shape_type, typename Y::shape_type>;
+  return Tensor<typename X::scalar, S, typename X::backend>(S(x.shape()), x.device());
+}
 
 /// z = f(x, y) for a function of two numbers; both gradients in one pass.
 template <template <class> class F>
@@ -149,18 +133,17 @@ struct Binary {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
     using T = typename X::scalar;
-    Tensor<T, unify_t<typename X::shape_type, typename Y::shape_type>, typename X::backend> z(
-        unify_t<typename X::shape_type, typename Y::shape_type>(x.shape()), x.device());
-    z.device().for_each(z.count(), BinaryBody<F<T>, T>{{}, z.data(), x.data(), y.data()}, 4);
+    auto z = like_both(x, y);
+    map(z, BinaryValue<F<compute_t<T>>, T>{{}, x.data(), y.data()}, 4);
     return z;
   }
 
   template <TensorLike Dz, TensorLike X, TensorLike Y>
   auto pullbacks(const Wanted<2>&, const Dz& dz, const auto&, const X& x, const Y& y) const {
     using T = typename X::scalar;
+    using Body = BinaryPullbackBody<F<compute_t<T>>, T>;
     Dz dx(dz.shape(), dz.device()), dy(dz.shape(), dz.device());
-    dz.device().for_each(dz.count(),
-                         BinaryPullbackBody<F<T>, T>{{}, dx.data(), dy.data(), dz.data(), x.data(), y.data()}, 8);
+    dz.device().for_each(dz.count(), Body{{}, dx.data(), dy.data(), dz.data(), x.data(), y.data()}, 8);
     return std::tuple{dx, dy};
   }
 
@@ -168,20 +151,17 @@ struct Binary {
 };
 
 template <Real T>
-struct AddBody {
-  T* z;
-  const T* x;
-  const T* y;
-  VENEER_HD void operator()(index_t i) const { z[i] = x[i] + y[i]; }
+struct Plus {
+  VENEER_HD T value(T x, T y) const { return x + y; }
 };
 
 /// z = x + y. The gradient of both is dz itself: no memory is touched.
 struct Add {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
-    using S = unify_t<typename X::shape_type, typename Y::shape_type>;
-    Tensor<typename X::scalar, S, typename X::backend> z(S(x.shape()), x.device());
-    z.device().for_each(z.count(), AddBody<typename X::scalar>{z.data(), x.data(), y.data()});
+    using T = typename X::scalar;
+    auto z = like_both(x, y);
+    map(z, BinaryValue<Plus<compute_t<T>>, T>{{}, x.data(), y.data()});
     return z;
   }
   template <int I>
@@ -192,11 +172,9 @@ struct Add {
 };
 
 template <Real T>
-struct ScaleBody {
-  T* y;
-  const T* x;
+struct Times {
   T factor;
-  VENEER_HD void operator()(index_t i) const { y[i] = factor * x[i]; }
+  VENEER_HD T value(T x) const { return factor * x; }
 };
 
 /// y = factor * x, with a constant factor.
@@ -206,38 +184,39 @@ struct Scale {
   template <TensorLike X>
   X forward(const X& x) const {
     using T = typename X::scalar;
+    using C = compute_t<T>;
     X y(x.shape(), x.device());
-    y.device().for_each(y.count(), ScaleBody<T>{y.data(), x.data(), static_cast<T>(factor)});
+    map(y, UnaryValue<Times<C>, T>{{static_cast<C>(factor)}, x.data()});
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return forward(dy); }
   static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
 };
 
-template <Real T, Stored U>
-struct AddRowBody {
-  T* y;
+template <Stored T, Stored U>
+struct AddRowValue {
   const T* x;
   const U* row;
   index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = x[r * columns + c] + static_cast<T>(row[c]);
+  VENEER_HD auto operator()(index_t r, index_t c) const {
+    return x[r * columns + c] + static_cast<compute_t<T>>(row[c]);
   }
 };
 
-/// The sum over the rows of a matrix, as a product with ones: a matrix product knows best how to read columns.
+/// The sum over the rows of a matrix, in its compute type, as a matmul with ones: that reads columns fastest.
 template <TensorLike X>
 auto column_sums(const X& x) {
   using T = typename X::scalar;
+  using C = compute_t<T>;
   using S = Shape<extent_of<typename X::shape_type, 1>>;
-  const auto ones = full<T>(Shape<dyn>(x.extent(0)), T(1), x.device());
-  Tensor<T, S, typename X::backend> sums(shape_of<S>(x.extent(1)), x.device());
+  const auto ones = full<T>(Shape<dyn>(x.extent(0)), static_cast<T>(1.0f), x.device());
+  Tensor<C, S, typename X::backend> sums(shape_of<S>(x.extent(1)), x.device());
   const index_t columns = x.extent(1);
-  Gemm<T> product{.m = 1, .n = columns, .k = x.extent(0)};
+  Gemm<T, C> product{.m = 1, .n = columns, .k = x.extent(0)};
   product.a = ones.data(), product.lda = x.extent(0);
   product.b = x.data(), product.ldb = columns;
   product.c = sums.data(), product.ldc = columns;
-  x.device().gemm(product);
+  gemm(x.device(), product);
   return sums;
 }
 
@@ -245,10 +224,8 @@ auto column_sums(const X& x) {
 struct AddRow {
   template <TensorLike X, TensorLike R>
   X forward(const X& x, const R& row) const {
-    using T = typename X::scalar;
     X y(x.shape(), x.device());
-    y.device().for_each(y.extent(0), AddRowBody<T, typename R::scalar>{y.data(), x.data(), row.data(), y.extent(1)},
-                        y.extent(1));
+    map_rows(y, AddRowValue<typename X::scalar, typename R::scalar>{x.data(), row.data(), y.extent(1)});
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return dy; }
@@ -341,7 +318,7 @@ auto scale(const X& x, double factor) {
   return apply(ops::Scale{factor}, x);
 }
 
-/// x + row, the same row for every row of x.    x: (rows, columns)   row: (columns)
+/// x + row, the same row for every row of x.    x: (rows, columns)   row: (columns), of any storage
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike R>
 auto add_row(const X& x, const R& row) {

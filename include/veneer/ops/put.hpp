@@ -14,64 +14,71 @@ namespace veneer {
 
 namespace ops {
 
-/// Puts row i of `from`, or zeros, into row at[i] of `to`.
-template <Real T>
+/// y[at[r], c] = f(r, c).
+template <Stored T, class F>
 struct PutRowsBody {
-  T* to;
-  const T* from;  // null: zeros
+  T* y;
+  F f;
   const std::int32_t* at;
   index_t columns;
-  VENEER_HD void operator()(index_t i) const {
-    T* row = to + static_cast<index_t>(at[i]) * columns;
-    for (index_t c = 0; c < columns; ++c) row[c] = from == nullptr ? T(0) : from[i * columns + c];
+  VENEER_HD void operator()(index_t r, index_t c) const {
+    y[static_cast<index_t>(at[r]) * columns + c] = static_cast<T>(f(r, c));
   }
 };
 
-/// Puts row r of `from`, or zeros, into the columns `at` of row r of `to`.
-template <Real T>
+/// Replaces rows in place: y[at[r], c] = f(r, c) for every r in `at`.
+template <TensorLike Y, class F>
+void store_rows(Y& y, const F& f, const auto& at) {
+  const index_t columns = y.extent(1);
+  y.device().for_each(at.extent(0), columns, PutRowsBody<typename Y::scalar, F>{y.data(), f, at.data(), columns});
+}
+
+/// y[r, at[c]] = f(r, c).
+template <Stored T, class F>
 struct PutColumnsBody {
-  T* to;
-  const T* from;  // null: zeros
+  T* y;
+  F f;
   const std::int32_t* at;
-  index_t count, columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t i = 0; i < count; ++i)
-      to[r * columns + static_cast<index_t>(at[i])] = from == nullptr ? T(0) : from[r * count + i];
+  index_t columns;
+  VENEER_HD void operator()(index_t r, index_t c) const {
+    y[r * columns + static_cast<index_t>(at[c])] = static_cast<T>(f(r, c));
   }
 };
 
 template <Real T>
-struct PickColumnsBody {
-  T* to;
-  const T* from;
+struct Zero {
+  VENEER_HD T operator()(index_t, index_t) const { return T(0); }
+};
+
+/// x[r, at[c]].
+template <Stored T>
+struct ColumnsAt {
+  const T* x;
   const std::int32_t* at;
-  index_t count, columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t i = 0; i < count; ++i) to[r * count + i] = from[r * columns + static_cast<index_t>(at[i])];
-  }
+  index_t columns;
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[r * columns + static_cast<index_t>(at[c])]; }
 };
 
 struct PutRows {
   template <TensorLike X>
   auto forward(const X& x, const auto& rows, const auto& at) const {
-    return with_rows(x, rows.data(), at);
+    return with_rows(x, RowsLoad<typename X::scalar>{rows.data(), x.extent(1)}, at);
   }
   template <TensorLike Dy>
   auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto&, const auto&, const auto& at) const {
-    return with_rows(dy, nullptr, at);
+    return with_rows(dy, Zero<compute_t<typename Dy::scalar>>{}, at);
   }
   template <TensorLike Dy>
   auto pullback(Wrt<1>, const Dy& dy, const auto&, const auto&, const auto&, const auto& at) const {
-    return GatherRows{}.forward(dy, at);
+    return GatherRows<typename Dy::scalar>{}.forward(dy, at);
   }
   static constexpr Reads reads(const Wanted<3>&) { return Reads::operand(2); }
 
  private:
-  template <TensorLike X>
-  static auto with_rows(const X& x, const typename X::scalar* rows, const auto& at) {
+  template <TensorLike X, class F>
+  static auto with_rows(const X& x, const F& f, const auto& at) {
     auto y = copy(x);
-    y.device().for_each(at.extent(0), PutRowsBody<typename X::scalar>{y.data(), rows, at.data(), x.extent(1)},
-                        x.extent(1));
+    store_rows(y, f, at);
     return y;
   }
 };
@@ -79,31 +86,28 @@ struct PutRows {
 struct PutColumns {
   template <TensorLike X>
   auto forward(const X& x, const auto& columns, const auto& at) const {
-    return with_columns(x, columns.data(), at);
+    return with_columns(x, RowsLoad<typename X::scalar>{columns.data(), at.extent(0)}, at);
   }
   template <TensorLike Dy>
   auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto&, const auto&, const auto& at) const {
-    return with_columns(dy, nullptr, at);
+    return with_columns(dy, Zero<compute_t<typename Dy::scalar>>{}, at);
   }
   template <TensorLike Dy>
   auto pullback(Wrt<1>, const Dy& dy, const auto&, const auto&, const auto& columns, const auto& at) const {
     using T = typename Dy::scalar;
     const auto shape = columns.shape();
     Tensor<T, std::remove_cvref_t<decltype(shape)>, typename Dy::backend> picked(shape, dy.device());
-    const index_t count = at.extent(0);
-    dy.device().for_each(dy.extent(0), PickColumnsBody<T>{picked.data(), dy.data(), at.data(), count, dy.extent(1)},
-                         count);
+    map_rows(picked, ColumnsAt<T>{dy.data(), at.data(), dy.extent(1)});
     return picked;
   }
   static constexpr Reads reads(const Wanted<3>&) { return Reads::operand(2); }
 
  private:
-  template <TensorLike X>
-  static auto with_columns(const X& x, const typename X::scalar* columns, const auto& at) {
+  template <TensorLike X, class F>
+  static auto with_columns(const X& x, const F& f, const auto& at) {
     auto y = copy(x);
-    const index_t count = at.extent(0);
-    y.device().for_each(x.extent(0),
-                        PutColumnsBody<typename X::scalar>{y.data(), columns, at.data(), count, x.extent(1)}, count);
+    y.device().for_each(x.extent(0), at.extent(0),
+                        PutColumnsBody<typename X::scalar, F>{y.data(), f, at.data(), x.extent(1)});
     return y;
   }
 };

@@ -2,7 +2,7 @@
 /// \file reduce.hpp
 /// Losses of plain vectors: inner(x, y) = sum of x * y, and mean_squared_error(x, y) = mean of (x - y)^2.
 ///
-///   x, y: one shape   result: one value, summed in double
+///   x, y: one shape   result: one value of compute_t, summed in double
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace veneer {
 
 namespace ops {
 
-template <Real T>
+template <Stored T>
 struct InnerLoad {
   const T* x;
   const T* y;
@@ -22,7 +22,7 @@ struct InnerLoad {
   }
 };
 
-template <Real T>
+template <Stored T>
 struct SquareErrorLoad {
   const T* x;
   const T* y;
@@ -32,47 +32,38 @@ struct SquareErrorLoad {
   }
 };
 
-template <Real T>
-struct StoreBody {
-  T* y;
-  const double* x;
-  double factor;
-  VENEER_HD void operator()(index_t i) const { y[i] = static_cast<T>(x[i] * factor); }
-};
-
-template <Real T>
-struct SeededScaleBody {
-  T* dx;
+/// dy[0] * x[i].
+template <Stored T>
+struct SeededValue {
   const T* x;
-  const T* dy;  // one value
-  VENEER_HD void operator()(index_t i) const { dx[i] = dy[0] * x[i]; }
+  const compute_t<T>* dy;  // one value
+  VENEER_HD auto operator()(index_t i) const { return dy[0] * x[i]; }
 };
 
-template <Real T>
-struct SquareErrorPullbackBody {
-  T* dx;
+template <Stored T>
+struct SquareErrorSlope {
   const T* x;
   const T* y;
-  const T* dz;  // one value
-  T factor;
-  VENEER_HD void operator()(index_t i) const { dx[i] = dz[0] * factor * (x[i] - y[i]); }
+  const compute_t<T>* dz;  // one value
+  compute_t<T> factor;
+  VENEER_HD auto operator()(index_t i) const { return dz[0] * factor * (x[i] - y[i]); }
 };
 
-template <TensorLike X, class Load>
-auto sum_all(const X& x, const Load& load, double factor) {
-  using T = typename X::scalar;
-  using B = typename X::backend;
-  Tensor<double, Shape<1>, B> sum(Shape<1>{}, x.device());
-  x.device().reduce_rows(Sum<double>{}, 1, x.count(), load, sum.data());
-  Tensor<T, Shape<1>, B> out(Shape<1>{}, x.device());
-  x.device().for_each(1, StoreBody<T>{out.data(), sum.data(), factor});
+/// factor * the sum of load(0, i) over i in [0, count), summed in double.    result: one value of type T
+template <Real T, Backend B, class Load>
+Tensor<T, Shape<1>, B> sum_all(const B& device, index_t count, const Load& load, double factor) {
+  Tensor<double, Shape<1>, B> sum(Shape<1>{}, device);
+  device.reduce_rows(Sum<double>{}, 1, count, load, sum.data());
+  Tensor<T, Shape<1>, B> out(Shape<1>{}, device);
+  map(out, UnaryValue<Times<double>, double>{{factor}, sum.data()});
   return out;
 }
 
 struct Inner {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
-    return sum_all(x, InnerLoad<typename X::scalar>{x.data(), y.data()}, 1.0);
+    using T = typename X::scalar;
+    return sum_all<compute_t<T>>(x.device(), x.count(), InnerLoad<T>{x.data(), y.data()}, 1.0);
   }
   auto pullback(Wrt<0>, const auto& dz, const auto&, const auto&, const auto& y) const { return seeded(dz, y); }
   auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto&) const { return seeded(dz, x); }
@@ -84,7 +75,7 @@ struct Inner {
   template <TensorLike X>
   static X seeded(const auto& dz, const X& x) {
     X dx(x.shape(), x.device());
-    dx.device().for_each(dx.count(), SeededScaleBody<typename X::scalar>{dx.data(), x.data(), dz.data()});
+    map(dx, SeededValue<typename X::scalar>{x.data(), dz.data()});
     return dx;
   }
 };
@@ -93,7 +84,8 @@ struct MeanSquaredError {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
     const double share = x.count() == 0 ? 0.0 : 1.0 / static_cast<double>(x.count());
-    return sum_all(x, SquareErrorLoad<typename X::scalar>{x.data(), y.data()}, share);
+    using T = typename X::scalar;
+    return sum_all<compute_t<T>>(x.device(), x.count(), SquareErrorLoad<T>{x.data(), y.data()}, share);
   }
   auto pullback(Wrt<0>, const auto& dz, const auto&, const auto& x, const auto& y) const { return slope(dz, x, y); }
   auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto& y) const { return slope(dz, y, x); }
@@ -104,8 +96,8 @@ struct MeanSquaredError {
   static X slope(const auto& dz, const X& x, const auto& y) {
     using T = typename X::scalar;
     X dx(x.shape(), x.device());
-    const T factor = static_cast<T>(x.count() == 0 ? 0.0 : 2.0 / static_cast<double>(x.count()));
-    dx.device().for_each(dx.count(), SquareErrorPullbackBody<T>{dx.data(), x.data(), y.data(), dz.data(), factor});
+    const double factor = x.count() == 0 ? 0.0 : 2.0 / static_cast<double>(x.count());
+    map(dx, SquareErrorSlope<T>{x.data(), y.data(), dz.data(), static_cast<compute_t<T>>(factor)});
     return dx;
   }
 };

@@ -5,6 +5,7 @@
 ///   x: (tokens, features)   w: (features)   y: (tokens, features)   offset: 0, or 1 where a checkpoint holds w - 1
 /// grouped_rms_norm is the same over consecutive groups of features, one per attention head for instance.
 ///
+/// Sums and inverse roots are in compute_t of x; w is read as it is stored, and its gradient is in compute_t.
 /// Zhang and Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4; eps stands inside the root.
 /// With s = 1 / root and n features:   dx = s * (w dy) - x * s^3 / n * sum(w dy x)   dw[c] = sum over r of dy x s
 #pragma once
@@ -20,75 +21,75 @@ namespace veneer {
 
 namespace ops {
 
-template <Real T>
+/// x[r, c]^2.
+template <Stored T>
 struct SquareLoad {
   const T* x;
   index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * x[r * columns + c]; }
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[r * columns + c] * x[r * columns + c]; }
 };
 
+/// 1 / root of the mean square, from a sum of squares.
 template <Real T>
-struct RootBody {  // sums of squares -> 1 / root of mean square
-  T* sums;
+struct InverseRoot {
   T share, epsilon;
-  VENEER_HD void operator()(index_t r) const { sums[r] = T(1) / std::sqrt(sums[r] * share + epsilon); }
+  VENEER_HD T value(T sum) const { return T(1) / std::sqrt(sum * share + epsilon); }
 };
 
-template <Real T>
-struct NormBody {
-  T* y;
+/// (offset + w[c]) * x[r, c] * s[r].
+template <Stored T, Stored W>
+struct NormValue {
   const T* x;
-  const T* w;
-  const T* inverse;
+  const W* w;
+  const compute_t<T>* inverse;
   index_t columns;
-  T offset;
-  VENEER_HD void operator()(index_t r) const {
-    const T s = inverse[r];
-    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = (offset + w[c]) * (x[r * columns + c] * s);
-  }
+  compute_t<T> offset;
+  VENEER_HD auto operator()(index_t r, index_t c) const { return (offset + w[c]) * (x[r * columns + c] * inverse[r]); }
 };
 
-template <Real T>
+template <Stored T, Stored W>
 struct NormDotLoad {
   const T* dy;
   const T* x;
-  const T* w;
+  const W* w;
   index_t columns;
-  T offset;
-  VENEER_HD T operator()(index_t r, index_t c) const {
+  compute_t<T> offset;
+  VENEER_HD auto operator()(index_t r, index_t c) const {
     return (offset + w[c]) * dy[r * columns + c] * x[r * columns + c];
   }
 };
 
+/// s^3 / n * dot: what a row subtracts per unit of x.
 template <Real T>
-struct NormPullbackBody {
-  T* dx;
+struct NormPull {
+  T columns;
+  VENEER_HD T value(T dot, T s) const { return s * s * s * dot / columns; }
+};
+
+template <Stored T, Stored W>
+struct NormSlopeValue {
   const T* dy;
   const T* x;
-  const T* w;
-  const T* inverse;
-  const T* dot;
+  const W* w;
+  const compute_t<T>* inverse;
+  const compute_t<T>* pull;
   index_t columns;
-  T offset;
-  VENEER_HD void operator()(index_t r) const {
-    const T s = inverse[r];
-    const T pull = s * s * s * dot[r] / static_cast<T>(columns);
-    for (index_t c = 0; c < columns; ++c) {
-      const index_t i = r * columns + c;
-      dx[i] = s * ((offset + w[c]) * dy[i]) - x[i] * pull;
-    }
+  compute_t<T> offset;
+  VENEER_HD auto operator()(index_t r, index_t c) const {
+    const index_t i = r * columns + c;
+    return inverse[r] * ((offset + w[c]) * dy[i]) - x[i] * pull[r];
   }
 };
 
-template <Real T>
-struct NormGainBody {
-  T* out;
+/// dy[r, c] * x[r, c] * s[r], whose column sums are the gradient of w.
+template <Stored T>
+struct NormWeightTerm {
   const T* dy;
   const T* x;
-  const T* inverse;
+  const compute_t<T>* inverse;
   index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < columns; ++c) out[r * columns + c] = dy[r * columns + c] * x[r * columns + c] * inverse[r];
+  VENEER_HD auto operator()(index_t r, index_t c) const {
+    return dy[r * columns + c] * x[r * columns + c] * inverse[r];
   }
 };
 
@@ -97,45 +98,50 @@ struct RmsNorm {
   double epsilon = 1e-6;
   double offset = 0.0;
 
-  static index_t groups(const auto& x, index_t columns) { return columns == 0 ? 0 : x.count() / columns; }
+  /// A tensor of x's shape, seen as one group per row.
+  template <Scalar To, TensorLike X>
+  static auto grouped(const X& x, index_t columns) {
+    const index_t rows = columns == 0 ? 0 : x.count() / columns;
+    return Matrix<To, typename X::backend>(Shape<dyn, dyn>(rows, columns), x.device());
+  }
 
   template <TensorLike X>
   auto forward(const X& x, const auto& w) const {
     using T = typename X::scalar;
-    const auto dense = decode(w);
-    const index_t columns = w.extent(0), rows = groups(x, columns);
-    Tensor<T, Shape<dyn>, typename X::backend> inverse(Shape<dyn>(rows), x.device());
-    x.device().reduce_rows(Sum<T>{}, rows, columns, SquareLoad<T>{x.data(), columns}, inverse.data());
-    x.device().for_each(rows, RootBody<T>{inverse.data(), T(1) / static_cast<T>(columns), static_cast<T>(epsilon)});
-    X y(x.shape(), x.device());
-    x.device().for_each(
-        rows, NormBody<T>{y.data(), x.data(), dense.data(), inverse.data(), columns, static_cast<T>(offset)}, columns);
-    return Forward{y, inverse};
+    using C = compute_t<T>;
+    using W = typename std::remove_cvref_t<decltype(w)>::scalar;
+    const index_t columns = w.extent(0);
+    auto y = grouped<T>(x, columns);
+    Vector<C, typename X::backend> inverse(Shape<dyn>(y.extent(0)), x.device());
+    x.device().reduce_rows(Sum<C>{}, y.extent(0), columns, SquareLoad<T>{x.data(), columns}, inverse.data());
+    const InverseRoot<C> root{C(1) / static_cast<C>(columns), static_cast<C>(epsilon)};
+    map(inverse, UnaryValue<InverseRoot<C>, C>{root, inverse.data()});
+    map_rows(y, NormValue<T, W>{x.data(), w.data(), inverse.data(), columns, static_cast<C>(offset)});
+    return Forward{X(x.shape(), x.device(), y.share()), inverse};
   }
 
   template <TensorLike X>
   auto pullback(Wrt<0>, const auto& dy, const auto& inverse, const X& x, const auto& w) const {
     using T = typename X::scalar;
-    const auto dense = decode(w);
-    const index_t columns = w.extent(0), rows = groups(x, columns);
-    Tensor<T, Shape<dyn>, typename X::backend> dot(Shape<dyn>(rows), x.device());
-    x.device().reduce_rows(Sum<T>{}, rows, columns,
-                           NormDotLoad<T>{dy.data(), x.data(), dense.data(), columns, static_cast<T>(offset)},
-                           dot.data());
-    X dx(x.shape(), x.device());
-    x.device().for_each(rows,
-                        NormPullbackBody<T>{dx.data(), dy.data(), x.data(), dense.data(), inverse.data(), dot.data(),
-                                            columns, static_cast<T>(offset)},
-                        2 * columns);
-    return dx;
+    using C = compute_t<T>;
+    using W = typename std::remove_cvref_t<decltype(w)>::scalar;
+    const index_t columns = w.extent(0);
+    const C shift = static_cast<C>(offset);
+    auto dx = grouped<T>(x, columns);
+    Vector<C, typename X::backend> pull(Shape<dyn>(dx.extent(0)), x.device());
+    x.device().reduce_rows(Sum<C>{}, dx.extent(0), columns,
+                           NormDotLoad<T, W>{dy.data(), x.data(), w.data(), columns, shift}, pull.data());
+    map(pull, BinaryValue<NormPull<C>, C>{{static_cast<C>(columns)}, pull.data(), inverse.data()});
+    map_rows(dx, NormSlopeValue<T, W>{dy.data(), x.data(), w.data(), inverse.data(), pull.data(), columns, shift}, 2);
+    return X(x.shape(), x.device(), dx.share());
   }
 
   template <TensorLike X>
   auto pullback(Wrt<1>, const auto& dy, const auto& inverse, const X& x, const auto& w) const {
     using T = typename X::scalar;
-    const index_t columns = w.extent(0), rows = groups(x, columns);
-    Matrix<T, typename X::backend> terms(Shape<dyn, dyn>(rows, columns), x.device());
-    x.device().for_each(rows, NormGainBody<T>{terms.data(), dy.data(), x.data(), inverse.data(), columns}, columns);
+    const index_t columns = w.extent(0);
+    auto terms = grouped<compute_t<T>>(x, columns);
+    map_rows(terms, NormWeightTerm<T>{dy.data(), x.data(), inverse.data(), columns});
     return column_sums(terms);
   }
 
@@ -146,8 +152,7 @@ struct RmsNorm {
 
 }  // namespace ops
 
-/// (offset + w) * x / sqrt(mean(x^2) + epsilon), row by row.    x: (tokens, features)   w: (features), 16-bit storage
-/// widens
+/// (offset + w) * x / sqrt(mean(x^2) + epsilon), row by row.    x: (tokens, features)   w: (features), of any storage
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike W>
 auto rms_norm(const X& x, const W& w, double epsilon, double offset = 0.0) {

@@ -9,35 +9,34 @@
 /// The pullback is the turn by the opposite angle.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "veneer/autograd/apply.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
 namespace ops {
 
-template <Real T>
+/// Turns pair i of one head of one token. With Partial, feature i of those that do not turn is copied.
+template <Stored T, bool Partial>
 struct RopeBody {
   T* y;
   const T* x;
-  const T* cosines;
-  const T* sines;
+  const compute_t<T>* cosines;
+  const compute_t<T>* sines;
   index_t heads, half, width;
-  T direction;  // 1, or -1 to turn back
-  VENEER_HD void operator()(index_t token) const {
-    const T* c = cosines + token * half;
-    const T* s = sines + token * half;
-    for (index_t head = 0; head < heads; ++head) {
-      const T* in = x + (token * heads + head) * width;
-      T* out = y + (token * heads + head) * width;
-      for (index_t i = 0; i < half; ++i) {
-        const T low = in[i], high = in[i + half], turn = direction * s[i];
-        out[i] = low * c[i] - high * turn;
-        out[i + half] = high * c[i] + low * turn;
-      }
-      for (index_t i = 2 * half; i < width; ++i) out[i] = in[i];
+  compute_t<T> direction;  // 1, or -1 for the opposite angle
+  VENEER_HD void operator()(index_t row, index_t i) const {
+    using C = compute_t<T>;
+    const index_t at = row * width + i, rest = at + 2 * half, angle = row / heads * half + i;
+    if (!Partial || i < half) {
+      const C low = x[at], high = x[at + half], c = cosines[angle], turn = direction * sines[angle];
+      y[at] = static_cast<T>(low * c - high * turn);
+      y[at + half] = static_cast<T>(high * c + low * turn);
     }
+    if (Partial && i < width - 2 * half) y[rest] = x[rest];
   }
 };
 
@@ -46,13 +45,18 @@ struct Rope {
 
   template <TensorLike X>
   X turn(const X& x, const auto& cosines, const auto& sines, double direction) const {
+    return 2 * cosines.extent(1) < width ? turn_part<true>(x, cosines, sines, direction)
+                                         : turn_part<false>(x, cosines, sines, direction);
+  }
+  template <bool Partial, TensorLike X>
+  X turn_part(const X& x, const auto& cosines, const auto& sines, double direction) const {
     using T = typename X::scalar;
-    const index_t half = cosines.extent(1);
+    const index_t half = cosines.extent(1), heads = x.extent(1) / width;
     X y(x.shape(), x.device());
-    y.device().for_each(x.extent(0),
-                        RopeBody<T>{y.data(), x.data(), cosines.data(), sines.data(), x.extent(1) / width, half, width,
-                                    static_cast<T>(direction)},
-                        2 * x.extent(1));
+    y.device().for_each(x.extent(0) * heads, Partial ? std::max(half, width - 2 * half) : half,
+                        RopeBody<T, Partial>{y.data(), x.data(), cosines.data(), sines.data(), heads, half, width,
+                                             static_cast<compute_t<T>>(direction)},
+                        4);
     return y;
   }
   auto forward(const auto& x, const auto& cosines, const auto& sines) const { return turn(x, cosines, sines, 1.0); }
@@ -64,13 +68,16 @@ struct Rope {
 
 }  // namespace ops
 
-/// Turns the features of every head.    x: (tokens, heads * width)   cosines, sines: (tokens, d / 2), constants
+/// Turns the features of every head.    x: (tokens, heads * width)   cosines, sines: (tokens, d / 2), constants in
+/// compute_t of x
 /// \param width  features of a head, the first d of which turn; 0: d
 /// \throws ShapeError when the extents do not fit
 template <ValueLike X, TensorLike C>
 auto rope(const X& x, const C& cosines, const C& sines, index_t width = 0) {
   static_assert(X::shape_type::rank == 2 && C::shape_type::rank == 2,
-                "veneer::rope(x, cosines, sines): all three must be matrices, a row a token");
+                "veneer::rope(x, cosines, sines): all three must be matrices, one row per token");
+  static_assert(std::same_as<typename C::scalar, compute_t<typename X::scalar>>,
+                "veneer::rope(x, cosines, sines): the angles must hold the type that x is computed in");
   if (width == 0) width = 2 * cosines.extent(1);
   if (cosines.extent(0) != x.extent(0) || !(cosines.shape() == sines.shape()) || cosines.extent(1) == 0 ||
       width < 2 * cosines.extent(1) || x.extent(1) % width != 0) {

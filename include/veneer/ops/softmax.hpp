@@ -3,64 +3,55 @@
 /// softmax(x): y[r, c] = e^(x[r, c] - m) / sum over c of the same, m the largest of the row.
 ///
 ///   x, y: (rows, columns)      dx = y * (dy - sum over c of dy y)
+/// Maxima and sums are in compute_t of x.
 #pragma once
+
+#include <utility>
 
 #include "veneer/autograd/apply.hpp"
 #include "veneer/core/math.hpp"
-#include "veneer/ops/pointwise.hpp"
+#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
 namespace ops {
 
-template <Real T>
-struct PlainLoad {
-  const T* x;
-  index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c]; }
-};
-
-template <Real T>
+/// e^(x[r, c] - shift[r]).
+template <Stored T>
 struct ExponentialLoad {
   const T* x;
-  const T* maximum;
+  const compute_t<T>* shift;
   index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return exponential(x[r * columns + c] - maximum[r]); }
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return exponential(x[r * columns + c] - shift[r]); }
 };
 
-template <Real T>
-struct SoftmaxBody {
-  T* y;
-  const T* x;
-  const T* maximum;
-  const T* sum;
-  index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    const T share = T(1) / sum[r], top = maximum[r];
-    for (index_t c = 0; c < columns; ++c) y[r * columns + c] = exponential(x[r * columns + c] - top) * share;
-  }
+/// e^(x[r, c] - shift[r]) * factor[r].
+template <Stored T>
+struct SoftmaxValue {
+  ExponentialLoad<T> power;
+  const compute_t<T>* factor;
+  VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return power(r, c) * factor[r]; }
 };
 
-template <Real T>
-struct SoftmaxPullbackBody {
-  T* dx;
+/// y[r, c] * (dy[r, c] - dot[r]).
+template <Stored T>
+struct SoftmaxSlope {
   const T* dy;
   const T* y;
-  const T* dot;
+  const compute_t<T>* dot;
   index_t columns;
-  VENEER_HD void operator()(index_t r) const {
-    for (index_t c = 0; c < columns; ++c) dx[r * columns + c] = y[r * columns + c] * (dy[r * columns + c] - dot[r]);
-  }
+  VENEER_HD auto operator()(index_t r, index_t c) const { return y[r * columns + c] * (dy[r * columns + c] - dot[r]); }
 };
 
-/// Largest value and sum of exponentials of every row.
+/// Largest value and sum of exponentials of every row, in the compute type.
 template <TensorLike X>
 auto row_statistics(const X& x) {
   using T = typename X::scalar;
+  using C = compute_t<T>;
   const index_t rows = x.extent(0), columns = x.extent(1);
-  Vector<T, typename X::backend> maximum(Shape<dyn>(rows), x.device()), sum(Shape<dyn>(rows), x.device());
-  x.device().reduce_rows(Maximum<T>{}, rows, columns, PlainLoad<T>{x.data(), columns}, maximum.data());
-  x.device().reduce_rows(Sum<T>{}, rows, columns, ExponentialLoad<T>{x.data(), maximum.data(), columns}, sum.data());
+  Vector<C, typename X::backend> maximum(Shape<dyn>(rows), x.device()), sum(Shape<dyn>(rows), x.device());
+  x.device().reduce_rows(Maximum<C>{}, rows, columns, RowsLoad<T>{x.data(), columns}, maximum.data());
+  x.device().reduce_rows(Sum<C>{}, rows, columns, ExponentialLoad<T>{x.data(), maximum.data(), columns}, sum.data());
   return std::pair{maximum, sum};
 }
 
@@ -68,22 +59,22 @@ struct Softmax {
   template <TensorLike X>
   X forward(const X& x) const {
     using T = typename X::scalar;
-    const auto statistics = row_statistics(x);
+    using C = compute_t<T>;
+    auto [maximum, sum] = row_statistics(x);
+    map(sum, UnaryValue<Reciprocal<C>, C>{{}, sum.data()});
     X y(x.shape(), x.device());
-    y.device().for_each(
-        x.extent(0), SoftmaxBody<T>{y.data(), x.data(), statistics.first.data(), statistics.second.data(), x.extent(1)},
-        4 * x.extent(1));
+    map_rows(y, SoftmaxValue<T>{{x.data(), maximum.data(), x.extent(1)}, sum.data()}, 4);
     return y;
   }
   template <TensorLike Dy>
   Dy pullback(Wrt<0>, const Dy& dy, const auto& y, const auto&) const {
     using T = typename Dy::scalar;
+    using C = compute_t<T>;
     const index_t rows = y.extent(0), columns = y.extent(1);
-    Vector<T, typename Dy::backend> dot(Shape<dyn>(rows), dy.device());
-    dy.device().reduce_rows(Sum<T>{}, rows, columns, ProductLoad<T>{dy.data(), y.data(), columns}, dot.data());
+    Vector<C, typename Dy::backend> dot(Shape<dyn>(rows), dy.device());
+    dy.device().reduce_rows(Sum<C>{}, rows, columns, ProductLoad<T>{dy.data(), y.data(), columns}, dot.data());
     Dy dx(dy.shape(), dy.device());
-    dx.device().for_each(rows, SoftmaxPullbackBody<T>{dx.data(), dy.data(), y.data(), dot.data(), columns},
-                         2 * columns);
+    map_rows(dx, SoftmaxSlope<T>{dy.data(), y.data(), dot.data(), columns}, 2);
     return dx;
   }
   static constexpr Reads reads(const Wanted<1>&) { return Reads::result(); }

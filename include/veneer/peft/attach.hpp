@@ -42,7 +42,7 @@ void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan)
     const bool hit = std::any_of(plan.modules.begin(), plan.modules.end(),
                                  [&](const AdaptedModule& module) { return module.name == name; });
     if (!hit || !present(layer.weight)) return;
-    const bool values = with_weight(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+    const bool values = with_stored(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
     expects(values, "veneer::attach: DoRA starts from the lengths of the rows of " + name +
                         ", and the model has shapes only: load its weights first");
   });

@@ -111,13 +111,13 @@ void plan_tokens(M& model, const LoraConfig& config, AdapterPlan& plan) {
 /// Rows of a weight by number, in the compute type; without values where it has none, or none are wanted.
 template <class W>
 auto token_values(const W& weight, const std::vector<std::int32_t>& ids, bool initialise) {
-  return with_weight(weight, [&](const auto& w) {
+  return with_stored(weight, [&](const auto& w) {
     const auto& values = value_of(w);
     using Rows = Tensor<compute_t<typename W::scalar>, Shape<dyn, dyn>, typename W::backend>;
     const Shape<dyn, dyn> shape(static_cast<index_t>(ids.size()), weight.shape()[1]);
     const auto device = values.device();
     if (!values || !initialise) return Rows(shape, device, nullptr);
-    return Rows(gather_rows(values, from_host(Shape<dyn>(shape[0]), ids, device)));
+    return Rows(embedding(from_host(Shape<dyn>(shape[0]), ids, device), values));
   });
 }
 

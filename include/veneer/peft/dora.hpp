@@ -51,7 +51,7 @@ class NormCache {
                        down_version_ == down.slot()->version && up_version_ == up.slot()->version;
     if (fresh) return norms_;
     const auto& values = value_of(w);
-    if (!known) squares_ = ops::squared_norms<Columns>(decode(values)), remember(w);
+    if (!known) squares_ = ops::squared_norms<Columns>(values), remember(w);
     norms_ = low_rank_norms<Columns>(values, squares_, down.value(), up.value(), direction.scaling);
     norms_.device().for_each(norms_.count(), ops::NonZeroBody<T>{norms_.data()});
     down_ = down.slot(), up_ = up.slot(), scaling_ = direction.scaling;
@@ -92,8 +92,8 @@ class Magnitude {
   /// m = n: the start.
   void reset(const auto& w, const Direction& direction) {
     const auto& values = value_of(w);
-    value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(decode(values)),
-                                              direction.down.value(), direction.up.value(), direction.scaling));
+    value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(values), direction.down.value(),
+                                              direction.up.value(), direction.scaling));
   }
 
   /// m / n, on the tape of x if x is on one.

@@ -134,7 +134,7 @@ double largest_distance(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
 /// A weight in the compute type: a slot's that counts, or a tensor's.
 template <class W>
 auto dense_values(const W& weight) {
-  return with_weight(weight, [](const auto& w) {
+  return with_stored(weight, [](const auto& w) {
     const auto& values = decode(value_of(w));
     return Tensor<typename std::remove_cvref_t<decltype(values)>::scalar, typename W::shape_type, typename W::backend>(
         values);
@@ -158,7 +158,7 @@ decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
 /// weight + change of the adapter, in the compute type.
 template <class A, class W>
 auto folded_values(const A& adapter, const W& weight, const MergeOptions& options) {
-  return with_weight(weight, [&](const auto& w) {
+  return with_stored(weight, [&](const auto& w) {
     const auto& base = merge_base(w, !options.dequantize);
     using Sum =
         Tensor<typename std::remove_cvref_t<decltype(base)>::scalar, typename W::shape_type, typename W::backend>;

@@ -18,23 +18,20 @@
 #include <vector>
 
 #include "veneer/nn/adapter.hpp"
-#include "veneer/nn/attention.hpp"
+#include "veneer/ops/put.hpp"
 #include "veneer/peft/low_rank_factors.hpp"
 
 namespace veneer {
 
 namespace ops {
 
+/// to[i] = from[at[i]].
 template <Scalar T>
-struct PickRowsBody {
+struct PickBody {
   T* to;
   const T* from;
-  const std::int32_t* rows;
-  index_t width;
-  VENEER_HD void operator()(index_t i) const {
-    const T* row = from + static_cast<index_t>(rows[i]) * width;
-    for (index_t c = 0; c < width; ++c) to[i * width + c] = row[c];
-  }
+  const std::int32_t* at;
+  VENEER_HD void operator()(index_t i) const { to[i] = from[at[i]]; }
 };
 
 }  // namespace ops
@@ -130,30 +127,27 @@ class MixedAdapter {
   }
 
   auto compute(const Part& part, const auto& w, const auto& x, const auto& y, const auto& rows) const {
-    if (part.whole) return Matrix<T, B>((*part.whole)(w, x));
-    return part.term.added_to(Matrix<T, B>(picked(y, rows)), x);
+    using Rows = Matrix<typename std::remove_cvref_t<decltype(y)>::scalar, B>;
+    if (part.whole) return Rows((*part.whole)(w, x));
+    return part.term.added_to(Rows(picked(y, rows)), x);
   }
 
   /// Rows of a matrix, or entries of a vector.
   template <TensorLike X>
   static auto picked(const X& x, const Vector<std::int32_t, B>& rows) {
     using U = typename X::scalar;
-    const index_t width = X::rank == 1 ? 1 : x.extent(-1);
     if constexpr (X::rank == 1) {
       Vector<U, B> some(Shape<dyn>(rows.count()), x.device());
-      some.device().for_each(rows.count(), ops::PickRowsBody<U>{some.data(), x.data(), rows.data(), width});
+      some.device().for_each(rows.count(), ops::PickBody<U>{some.data(), x.data(), rows.data()});
       return some;
     } else {
-      using S = Shape<dyn, extent_of<typename X::shape_type, -1>>;
-      Tensor<U, S, B> some(shape_of<S>(rows.count(), width), x.device());
-      some.device().for_each(rows.count(), ops::PickRowsBody<U>{some.data(), x.data(), rows.data(), width}, width);
-      return some;
+      return gather_rows(x, rows);
     }
   }
 
-  static void put(auto& y, const Matrix<T, B>& some, const Vector<std::int32_t, B>& rows) {
-    y.device().for_each(rows.count(), ops::CopyRowsBody<T>{y.data(), some.data(), rows.data(), some.extent(1)},
-                        some.extent(1));
+  template <Stored U>
+  static void put(auto& y, const Matrix<U, B>& some, const Vector<std::int32_t, B>& rows) {
+    ops::store_rows(y, ops::RowsLoad<U>{some.data(), some.extent(1)}, rows);
   }
 };
 

@@ -26,6 +26,11 @@ class MixedBatch : private Model {
  public:
   using T = typename Model::T;
   using backend = typename Model::backend;
+  bool computes_in_bfloat16() const
+    requires requires(const Model& base) { base.computes_in_bfloat16(); }
+  {
+    return Model::computes_in_bfloat16();
+  }
   using Model::check_ids;
   using Model::config;
   using Model::context;

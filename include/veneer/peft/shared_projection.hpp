@@ -13,19 +13,9 @@
 #include <random>
 #include <vector>
 
-#include "veneer/tensor/factory.hpp"
+#include "veneer/ops/gather.hpp"
 
 namespace veneer {
-
-namespace ops {
-template <Real T>
-struct FirstColumnsBody {
-  T* y;
-  const T* x;
-  index_t columns, stored;
-  VENEER_HD void operator()(index_t i) const { y[i] = x[i / columns * stored + i % columns]; }
-};
-}  // namespace ops
 
 template <Real T, Backend B>
 struct SharedProjection {
@@ -43,9 +33,7 @@ struct SharedProjection {
   /// The first `in` columns of A; a copy where A has more.
   Matrix<T, B> down(index_t in) const {
     if (in == a.extent(1)) return a;
-    Matrix<T, B> part(Shape<dyn, dyn>(a.extent(0), in), a.device());
-    a.device().for_each(part.count(), ops::FirstColumnsBody<T>{part.data(), a.data(), in, a.extent(1)}, 4);
-    return part;
+    return column_range(a, 0, in);
   }
   /// The first `out` rows of B: a view.
   Matrix<T, B> up(index_t out) const { return b.rows(0, out); }

@@ -13,6 +13,8 @@
 
 #include <cstdint>
 
+#include "veneer/backend/cpu/isa.hpp"
+#include "veneer/backend/operand.hpp"
 #include "veneer/quant/block_scales.hpp"
 #include "veneer/quant/codebook.hpp"
 
@@ -70,44 +72,57 @@ struct EncodeNF4Body {
 /// What a kernel needs of a 4-bit weight.
 struct PackedView {
   const std::uint8_t* codes;
-  const float* pairs;  // (256, 2): the values of the two halves of a byte
+  float values[16];
   ScaleView scale;
   int shift;  // log2 of the size of a block
 
   /// Element i of the flattened tensor.
   VENEER_HD float operator()(index_t i) const {
-    return pairs[2 * static_cast<index_t>(codes[i / 2]) + i % 2] * scale(i >> shift);
+    const std::uint8_t byte = codes[i / 2];
+    return values[i % 2 == 0 ? byte >> 4 : byte & 15] * scale(i >> shift);
   }
 };
 
-/// Runs of 32 values of a part of the flattened tensor: rows of `width`, `stride` apart, the first beginning at
-/// `first`; `runs` to a row. y: (rows, width)
 template <Stored To>
-struct DecodeRunBody {
-  static constexpr index_t run = 32;
+struct DecodeBody {
   To* y;
   PackedView w;
-  index_t first, stride, width, runs;
-
-  VENEER_HD void operator()(index_t i) const {
-    const index_t row = i / runs, column = (i - row * runs) * run, from = first + row * stride + column;
-    const index_t count = width - column < run ? width - column : run;
-    To* to = y + row * width + column;
-    if (count == run && from % run == 0) {  // one block, whole bytes
-      const float scale = w.scale(from >> w.shift);
-      const std::uint8_t* byte = w.codes + from / 2;
-      float value[run];
-      for (int j = 0; j < run / 2; ++j) {
-        const float* pair = w.pairs + 2 * static_cast<index_t>(byte[j]);
-        value[2 * j] = pair[0];
-        value[2 * j + 1] = pair[1];
-      }
-      for (int j = 0; j < run; ++j) to[j] = static_cast<To>(value[j] * scale);
-    } else {
-      for (index_t j = 0; j < count; ++j) to[j] = static_cast<To>(w(from + j));
-    }
-  }
+  VENEER_HD void operator()(index_t i) const { y[i] = static_cast<To>(w(i)); }
 };
+
+/// Elements [first, first + count) on the host: whole runs of 32, which lie in one block, by the kernels of the
+/// processor.
+/// \param look_up  of cpu::Kernels, for this type
+template <Stored To, class LookUp>
+void decode_run(const PackedView& w, index_t first, index_t count, To* to, const LookUp& look_up) {
+  constexpr index_t run = 32, together = 32;
+  const index_t end = first + count;
+  for (; first < end && first % run != 0; ++first) *to++ = static_cast<To>(w(first));
+  while (end - first >= run) {
+    const index_t runs = (end - first) / run < together ? (end - first) / run : together;
+    float scales[together];
+    for (index_t i = 0, before = -1; i < runs; ++i) {
+      const index_t block = (first + i * run) >> w.shift;
+      scales[i] = block == before ? scales[i - 1] : w.scale(block);
+      before = block;
+    }
+    look_up(w.codes + first / 2, runs * run, w.values, scales, run, to);
+    first += runs * run, to += runs * run;
+  }
+  for (; first < end; ++first) *to++ = static_cast<To>(w(first));
+}
+
+/// How products read 4-bit weights.
+inline const RunDecoder& nf4_decoder() {
+  static const RunDecoder decoder{
+      [](const void* w, index_t first, index_t count, float* to) {
+        decode_run(*static_cast<const PackedView*>(w), first, count, to, cpu::kernels().look_up);
+      },
+      [](const void* w, index_t first, index_t count, bfloat16* to) {
+        decode_run(*static_cast<const PackedView*>(w), first, count, to, cpu::kernels().look_up_bfloat16);
+      }};
+  return decoder;
+}
 
 /// Row ids[i] of a table of (rows, columns).    y: (count, columns)
 template <Real T>

@@ -7,11 +7,11 @@
 ///
 ///   const NF4Tensor w(tensor, {.blocksize = 64, .double_quant = true});
 ///   const auto y = low_rank_linear(x, w, a, b, s);   // frozen by its type: there is no gradient of w to ask for
-/// It is a weight format by one function, decode(w). Products with it decode a piece at a time where the backend works
-/// on pieces side by side; nothing of the decoded size is kept, on a tape or elsewhere.
+/// Products read it as it is stored; nothing of the decoded size is kept, on a tape or elsewhere.
 /// Dettmers, Pagnoni, Holtzman and Zettlemoyer, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <string>
@@ -75,7 +75,7 @@ class NF4Tensor {
                     ops::EncodeNF4Body<U>{parts_.codes.data(), absmax.data(), w.data(), count, options.blocksize},
                     options.blocksize * 2);
     parts_.scales = options.double_quant ? nest(absmax) : BlockScales<B>(absmax);
-    make_pairs();
+    make_view();
   }
 
   /// From parts, of a file for one.
@@ -90,7 +90,7 @@ class NF4Tensor {
                        " bytes of codes and " + std::to_string(blocks) + " scales; found " +
                        std::to_string(parts_.codes.count()) + " and " + std::to_string(parts_.scales.count()));
     }
-    make_pairs();
+    make_view();
   }
 
   /// The same values under a type that knows more or fewer extents, or decodes to another type.
@@ -98,18 +98,17 @@ class NF4Tensor {
   template <ShapeLike Other, Real U>
     requires(std::is_constructible_v<S, const Other&> && !(std::is_same_v<S, Other> && std::is_same_v<T, U>))
   explicit(!std::is_convertible_v<Other, S> || !std::is_same_v<T, U>) NF4Tensor(const NF4Tensor<Other, B, U>& other)
-      : shape_(S(other.shape())), parts_(other.parts()), pairs_(other.pairs()) {}
+      : shape_(S(other.shape())), parts_(other.parts()), view_(other.view()) {}
 
   const S& shape() const { return shape_; }
   index_t extent(int axis) const { return shape_[axis < 0 ? rank + axis : axis]; }
   index_t count() const { return shape_.count(); }
-  const B& device() const { return pairs_.device(); }
-  explicit operator bool() const { return static_cast<bool>(pairs_); }
+  const B& device() const { return parts_.codes.device(); }
+  explicit operator bool() const { return static_cast<bool>(parts_.codes); }
   /// The memory of the codes, by which handles of one weight are known.
   const std::shared_ptr<std::uint8_t>& share() const { return parts_.codes.share(); }
 
   const PackedParts<B>& parts() const { return parts_; }
-  const Vector<float, B>& pairs() const { return pairs_; }
   NF4Options options() const { return {parts_.blocksize, parts_.scales.nested()}; }
 
   /// Bytes on the device.
@@ -118,21 +117,7 @@ class NF4Tensor {
     return parts_.codes.count() + (s.nested() ? s.codes().count() + 4 * s.nested_absmax().count() : 4 * s.count());
   }
 
-  ops::PackedView view() const {
-    return {parts_.codes.data(), pairs_.data(), parts_.scales.view(),
-            std::countr_zero(static_cast<std::uint64_t>(parts_.blocksize))};
-  }
-
-  /// Decodes rows by columns, from (row, column) on, of the tensor seen as a matrix of its last extent.
-  /// \param to  (rows, columns)
-  template <Stored To>
-  void decode_block(index_t row, index_t rows, index_t column, index_t columns, To* to) const {
-    const index_t in = extent(-1), run = ops::DecodeRunBody<To>::run;
-    const bool flat = columns == in;  // whole rows are one run
-    const index_t width = flat ? rows * columns : columns, runs = (width + run - 1) / run;
-    device().for_each(runs * (flat ? 1 : rows), ops::DecodeRunBody<To>{to, view(), row * in + column, in, width, runs},
-                      run);
-  }
+  const ops::PackedView& view() const { return view_; }
 
  private:
   static void expect_blocksize(index_t blocksize) {
@@ -141,18 +126,15 @@ class NF4Tensor {
                         std::to_string(blocksize));
   }
 
-  void make_pairs() {
-    std::vector<float> pairs(512);
-    for (std::size_t byte = 0; byte < 256; ++byte) {
-      pairs[2 * byte] = parts_.values[byte / 16];
-      pairs[2 * byte + 1] = parts_.values[byte % 16];
-    }
-    pairs_ = from_host(Shape<dyn>(512), pairs, parts_.codes.device());
+  void make_view() {
+    view_.codes = parts_.codes.data(), view_.scale = parts_.scales.view();
+    view_.shift = std::countr_zero(static_cast<std::uint64_t>(parts_.blocksize));
+    std::copy_n(parts_.values.begin(), 16, view_.values);
   }
 
   [[no_unique_address]] S shape_{};
   PackedParts<B> parts_;
-  Vector<float, B> pairs_;  // (512), for both halves of a byte at once
+  ops::PackedView view_{};
 };
 
 template <Scalar U, ShapeLike S, Backend B>
@@ -170,13 +152,22 @@ struct IsNF4Tensor<NF4Tensor<S, B, T>> : std::true_type {};
 template <class W>
 concept NF4TensorLike = detail::IsNF4Tensor<std::remove_cvref_t<W>>::value;
 
+/// How a product reads it, transposed if asked.
+template <ShapeLike S, Backend B, Real T>
+Operand operand(const NF4Tensor<S, B, T>& w, bool transposed) {
+  return {&w.view(), w.extent(-1), transposed, Storage::coded, &ops::nf4_decoder()};
+}
+
 /// The values in another type: the float product, rounded to nearest even where To is narrower.
 template <Stored To, ShapeLike S, Backend B, Real T>
 Tensor<To, S, B> decode_as(const NF4Tensor<S, B, T>& w) {
   if (!w) return Tensor<To, S, B>(w.shape(), w.device(), nullptr);
   Tensor<To, S, B> y(w.shape(), w.device());
-  const index_t columns = S::rank == 0 ? 1 : w.extent(-1);
-  if (w.count() > 0) w.decode_block(0, w.count() / columns, 0, columns, y.data());
+  if constexpr (requires { y.device().decode(ops::nf4_decoder(), &w.view(), y.count(), y.data()); }) {
+    y.device().decode(ops::nf4_decoder(), &w.view(), y.count(), y.data());
+  } else {
+    y.device().for_each(y.count(), ops::DecodeBody<To>{y.data(), w.view()});
+  }
   return y;
 }
 

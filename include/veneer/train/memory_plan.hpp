@@ -7,7 +7,7 @@
 ///   gradients    4 bytes a parameter that trains
 ///   optimizer    8 bytes a parameter that trains, AdamW's two moments; AdaLoRA's two averages as much again
 ///   activations  what the forward pass keeps for the backward pass
-///   scratch      the rest: results on their way, weights widened for one product, packed operands, ends of pages
+///   scratch      the rest: results on their way, packed operands, ends of pages
 ///   training = weights + adapters + gradients + optimizer + activations + scratch - reused
 ///   peak = max(training, loading)
 /// `reused` is above 0 where gradients grow in the memory that activations leave. There is no formula behind it: two
@@ -34,6 +34,7 @@ struct MemoryPlanOptions {
   std::optional<LoraConfig> adapter{};   // none: every weight trains
   std::optional<NF4Options> quantise{};  // of the linear layers, as they are read
   bool checkpointing = false;
+  Storage activations = Storage::float32;
   index_t batch = 1, length = 512;  // sequences of a micro-batch, and tokens of each
   index_t micro_batches = 1;
   int threads = 0;                           // 0: one a core
@@ -158,6 +159,7 @@ MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& optio
   if (options.files != nullptr && config.tie_word_embeddings && detail::head_differs(*options.files))
     model.separate_head();
   model.checkpointing = options.checkpointing;
+  model.activations = options.activations;
   const index_t largest = detail::fill_for_plan(model, options);
   plan.loading = static_cast<index_t>(meter.resident()) + largest;
   plan.weights = used();

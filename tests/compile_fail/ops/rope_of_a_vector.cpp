@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::rope(x, cosines, sines): all three must be matrices, a row a token
+// expect: veneer::rope(x, cosines, sines): all three must be matrices, one row per token
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/rope.hpp"
 

@@ -1,77 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// gemm on the CPU: C is cut into tiles by its shape alone, and each tile is one single-threaded product over all of k
-/// by `tile_product` of kernel.hpp, the one place to refine.
+/// multiply(product) on the CPU: C is cut into tiles by its extents alone, so its bits do not depend on the number of
+/// threads. A is packed once and shared by the tiles, B by each tile as it goes; sums of all terms are kept in one tile
+/// of float (double), and C is written once.
 ///
-/// Tiles of (m, n, k), decided by extents and never by the number of threads, so the bits do not depend on it:
-///   general          128..512 rows by up to 512 columns
-///   skinny (n <= 64, or m <= 64: the products of an adapter)   the short side whole, the long side in strips
+///   few rows (a decoding step)      dot products of rows as they are stored: nothing is packed, B is read once
+///   skinny (n <= 64, or m <= 64)    the short side whole, the long side in strips
+///   general                         up to 512 by 512
 #pragma once
 
 #include <algorithm>
 
-#include "veneer/backend/concept.hpp"
-#include "veneer/backend/cpu/kernel.hpp"
-#include "veneer/backend/cpu/pool.hpp"
+#include "veneer/backend/cpu/few_rows.hpp"
 
 namespace veneer::cpu {
 
-/// Rows and columns of a tile of C.
-struct TileShape {
-  index_t rows = 1;
-  index_t columns = 1;
+/// The whole product by the tiles of `cut`.
+template <Stored E>
+void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut) {
+  const index_t across = (p.n + cut.tile.columns - 1) / cut.tile.columns;
+  for (index_t first = 0; first < p.m; first += cut.together) {
+    const index_t rows = std::min(cut.together, p.m - first);
+    const auto shared = allocate<std::uint8_t>(cut.shared_bytes(p));
+    E* packed = cut.shares_a ? reinterpret_cast<E*>(shared.get()) : nullptr;
+    if (packed != nullptr) pack_shared(kernels, p, cut, first, rows, packed);
+    const index_t down = (rows + cut.tile.rows - 1) / cut.tile.rows;
+    Pool::instance().run(down * across, [&](index_t task) {
+      const index_t row = task % down * cut.tile.rows;  // neighbours share the columns, that is the weight
+      const index_t column = task / down * cut.tile.columns;
+      Tile<E>(kernels, p, cut, packed, first, rows, first + row, std::min(cut.tile.rows, rows - row), column,
+              std::min(cut.tile.columns, p.n - column))
+          .run();
+    });
+  }
+}
+
+/// Rows [first, first + rows) of every op(A), block of steps by block of steps.
+template <Stored E>
+void pack_shared(const Kernels& kernels, const Product& p, const Cut<E>& cut, index_t first, index_t rows, E* to) {
+  const index_t height = 4 * cut.panel.rows, pieces = (rows + height - 1) / height;
+  Pool::instance().run(pieces, [&](index_t piece) {
+    const auto room = allocate<E>(Packer<E>::room(cut.panel));
+    const Packer<E> packer(kernels, cut.panel, room.get());
+    const index_t row = piece * height, count = std::min(height, rows - row);
+    E* block = to;
+    for (int t = 0; t < p.count; ++t) {
+      const Term& term = p.terms[t];
+      for (index_t step = 0; step < term.k; step += cut.panel.depth) {
+        const index_t steps = std::min(cut.panel.depth, term.k - step);
+        if (term.scale != 0.0) {
+          packer.pack_a(term.a, first + row, count, step, steps, block + cut.packed_a(row, steps));
+        }
+        block += cut.packed_a(rows, steps);
+      }
+    }
+  });
+}
+
+/// Calls f with a null pointer to the type that p is multiplied in here.
+template <class F>
+void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
+  if (p.arithmetic == Storage::float64) {
+    f(static_cast<const double*>(nullptr));
+  } else if (p.arithmetic == Storage::bfloat16 && k.bfloat16_pairs.run != nullptr) {
+    f(static_cast<const bfloat16*>(nullptr));
+  } else {
+    f(static_cast<const float*>(nullptr));
+  }
+}
+
+inline void multiply(const Product& p) {
+  if (p.m == 0 || p.n == 0) return;
+  const Kernels& k = kernels();
+  with_arithmetic(k, p, [&]<class E>(const E*) {
+    if (FewRows<compute_t<E>>::suits(p, panel_of<E>(k).few)) {
+      FewRows<compute_t<E>>(k, p).run();
+    } else {
+      multiply_tiles(k, p, Cut<E>(k, p));
+    }
+  });
+}
+
+/// Tasks that run side by side, and the bytes that each takes.
+struct Demand {
+  index_t tasks = 0, bytes = 0;
 };
 
-/// The number of pieces of about `target` that `extent` is cut into, and the size of each, a multiple of 16.
-constexpr index_t even_cut(index_t extent, index_t target) {
-  const index_t pieces = extent <= target ? 1 : (extent + target - 1) / target;
-  const index_t size = (extent + pieces - 1) / pieces;
-  return (size + 15) / 16 * 16;
-}
-
-/// Eight tiles or more when there is enough work for them, long enough that packing an operand is paid for.
-constexpr TileShape tile_shape(index_t m, index_t n, index_t k) {
-  constexpr index_t short_side = 64;
-  const auto strip = [k](index_t extent, index_t other) {
-    const index_t worth = (index_t{1} << 18) / (other * k + 1) + 1;  // 2^18 multiplications are worth a task
-    return even_cut(extent, std::clamp(worth, index_t{64}, std::max(index_t{64}, extent / 8)));
-  };
-  if (n <= short_side) return {strip(m, n), n};
-  if (m <= short_side) return {m, strip(n, m)};
-  if (m * n * k <= (index_t{1} << 21)) return {even_cut(m, 128), n};
-  return {even_cut(m, m >= 2048 ? 512 : 256), even_cut(n, n >= 2048 ? 512 : 256)};
-}
-
-/// The product of number i of a batch.
-template <Real T>
-Gemm<T> element(Gemm<T> p, index_t i) {
-  p.a += i * p.stride_a;
-  p.b += i * p.stride_b;
-  p.c += i * p.stride_c;
-  return p;
-}
-
-/// The whole product, or every product of the batch, over the pool.
-template <Real T>
-void multiply(const Gemm<T>& p) {
-  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
-  const TileShape shape = tile_shape(p.m, p.n, p.k);
-  const index_t down = (p.m + shape.rows - 1) / shape.rows;
-  const index_t across = (p.n + shape.columns - 1) / shape.columns;
-  const index_t work = p.m * p.n * (p.k + 1);
-  const index_t together = std::max<index_t>(1, (index_t{1} << 17) / (work + 1));  // small products share a task
-  if (down * across == 1 && together > 1) {
-    Pool::instance().run((p.batch + together - 1) / together, [&](index_t task) {
-      const index_t end = std::min(p.batch, (task + 1) * together);
-      for (index_t i = task * together; i < end; ++i) tile_product(element(p, i), 0, p.m, 0, p.n);
-    });
-    return;
-  }
-  Pool::instance().run(p.batch * down * across, [&](index_t task) {
-    const index_t row = task % down * shape.rows;  // neighbours share the columns, that is the weight
-    const index_t column = task / down % across * shape.columns;
-    tile_product(element(p, task / (down * across)), row, std::min(shape.rows, p.m - row), column,
-                 std::min(shape.columns, p.n - column));
+/// Calls f(bytes for all, first tasks, tasks after them) with what multiply(p) takes.
+template <class F>
+void measure(const Product& p, const F& f) {
+  if (p.m == 0 || p.n == 0) return;
+  const Kernels& k = kernels();
+  with_arithmetic(k, p, [&]<class E>(const E*) {
+    using Few = FewRows<compute_t<E>>;
+    if (Few::suits(p, panel_of<E>(k).few)) {
+      constexpr auto size = static_cast<index_t>(sizeof(compute_t<E>));
+      f(Few::left_values(p) * size, Demand{}, Demand{Few::tasks(p), Few::room(p) * size});
+      return;
+    }
+    const Cut<E> cut(k, p);
+    const index_t packs = cut.shares_a ? (cut.together + 4 * cut.panel.rows - 1) / (4 * cut.panel.rows) : 0;
+    const index_t down = (cut.together + cut.tile.rows - 1) / cut.tile.rows;
+    f(cut.shared_bytes(p), Demand{packs, Packer<E>::room(cut.panel) * static_cast<index_t>(sizeof(E))},
+      Demand{down * ((p.n + cut.tile.columns - 1) / cut.tile.columns), cut.tile_bytes()});
   });
 }
 

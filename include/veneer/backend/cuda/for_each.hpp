@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file for_each.hpp
-/// body(i) for i in [0, count), a thread an index or two: cub::DeviceFor.
+/// body(i) for i in [0, count): cub::DeviceFor. body(r, c) over two extents: a grid of blocks that are as wide as a
+/// row, up to 256 threads, so that neighbouring threads have neighbouring columns and narrow rows leave few idle.
 #pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
 
 #include <cub/device/device_for.cuh>
 
@@ -14,6 +19,29 @@ template <class Body>
 void for_each(const Context& context, index_t count, const Body& body) {
   const DeviceScope scope(context.device());
   check(cub::DeviceFor::Bulk(count, body, context.stream()), "for_each");
+}
+
+template <class Body>
+__global__ void for_each_kernel(index_t rows, index_t columns, Body body) {
+  const index_t down = static_cast<index_t>(gridDim.y) * blockDim.y;
+  const index_t across = static_cast<index_t>(gridDim.x) * blockDim.x;
+  for (index_t r = static_cast<index_t>(blockIdx.y) * blockDim.y + threadIdx.y; r < rows; r += down) {
+    for (index_t c = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; c < columns; c += across) body(r, c);
+  }
+}
+
+/// Both extents are at least 1.
+template <class Body>
+void for_each(const Context& context, index_t rows, index_t columns, const Body& body) {
+  constexpr index_t threads = 256, most_blocks = 65535;  // of the second axis of a grid
+  const DeviceScope scope(context.device());
+  const index_t width = std::min(threads, static_cast<index_t>(std::bit_ceil(static_cast<std::uint64_t>(columns))));
+  const index_t height = threads / width;
+  const dim3 block(static_cast<unsigned>(width), static_cast<unsigned>(height));
+  const dim3 grid(static_cast<unsigned>(std::min(most_blocks, (columns + width - 1) / width)),
+                  static_cast<unsigned>(std::min(most_blocks, (rows + height - 1) / height)));
+  for_each_kernel<<<grid, block, 0, context.stream()>>>(rows, columns, body);
+  check(cudaGetLastError(), "for_each");
 }
 
 }  // namespace veneer::gpu

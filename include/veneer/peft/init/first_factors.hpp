@@ -100,7 +100,7 @@ void put_back(W& weight, const TakenOut<T, B>& taken, double scaling) {
 template <class W>
 bool packed(const W& weight) {
   if (!present(weight)) return false;
-  return with_weight(weight, [](const auto& w) { return NF4TensorLike<decltype(w)>; });
+  return with_stored(weight, [](const auto& w) { return NF4TensorLike<decltype(w)>; });
 }
 
 /// Calls f(low_rank) for an adapter that has A and B, or for the direction of DoRA.

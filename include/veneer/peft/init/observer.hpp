@@ -14,7 +14,7 @@ struct InputObserver {
   std::function<void(const Matrix<T, B>&)> seen{};  // x: (tokens, in)
 
   auto operator()(const auto& w, const auto& x) const {
-    if (seen) seen(Matrix<T, B>(value_of(x)));
+    if (seen) seen(Matrix<T, B>(convert<T>(value_of(x))));
     return linear(x, w);
   }
   auto merged(const auto& w) const { return copy(decode(value_of(w))); }

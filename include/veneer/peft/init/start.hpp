@@ -45,7 +45,7 @@ template <class W, class T = compute_t<typename W::scalar>, class B = typename W
 FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const AdaptedModule& module, RandomStream source,
                               const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
-  const B device = [&] { return with_weight(weight, [](const auto& w) { return value_of(w).device(); }); }();
+  const B device = [&] { return with_stored(weight, [](const auto& w) { return value_of(w).device(); }); }();
   FirstFactors<T, B> first;
   if (init.kind == InitKind::orthogonal)
     return orthogonal_factors<T>(module.out, module.in, module.rank, source, device);
@@ -146,7 +146,7 @@ void check_start_weight(const W& weight, const LoraConfig& config, const Adapted
     expects(!packed(weight) || (!options.initialise && config.loftq_config->loftq_iter == 1),
             where + "quantises the base itself, and this weight is held in 4 bits already: load the base in 16 or 32");
   }
-  with_weight(weight, [&](const auto& w) {
+  with_stored(weight, [&](const auto& w) {
     expects(static_cast<bool>(value_of(w)), where +
                                                 "starts from values, and the model has shapes only: load its "
                                                 "weights first");

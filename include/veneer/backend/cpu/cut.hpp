@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file cut.hpp
+/// Cut: how a product is cut into tiles, and what these take: of extents and the instruction set alone, so the bits do
+/// not depend on the number of threads, and a planner may ask for it without computing.
+///
+///   skinny (n <= 64, or m <= 64)    the short side whole, the long side in strips
+///   general                         up to 512 by 512
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "veneer/backend/cpu/pack.hpp"
+
+namespace veneer::cpu {
+
+/// Rows and columns of a tile of C.
+struct TileShape {
+  index_t rows = 1, columns = 1;
+};
+
+/// About `target` of `extent`, all pieces alike, in multiples of `unit`.
+constexpr index_t even_cut(index_t extent, index_t target, index_t unit) {
+  const index_t pieces = extent <= target ? 1 : (extent + target - 1) / target;
+  const index_t size = (extent + pieces - 1) / pieces;
+  return (size + unit - 1) / unit * unit;
+}
+
+/// Eight tiles or more when there is enough work for them, long enough that packing an operand is paid for.
+constexpr TileShape tile_shape(index_t m, index_t n, index_t k, index_t unit_rows, index_t unit_columns) {
+  constexpr index_t short_side = 64;
+  const auto strip = [k](index_t extent, index_t other, index_t unit) {
+    const index_t worth = (index_t{1} << 18) / (other * k + 1) + 1;  // 2^18 multiplications are worth a task
+    return even_cut(extent, std::clamp(worth, index_t{64}, std::max(index_t{64}, extent / 8)), unit);
+  };
+  if (n <= short_side) return {strip(m, n, unit_rows), n};
+  if (m <= short_side) return {m, strip(n, m, unit_columns)};
+  if (m * n * k <= (index_t{1} << 21)) return {even_cut(m, 128, unit_rows), n};
+  return {even_cut(m, 512, unit_rows), even_cut(n, n >= 2048 ? 512 : 256, unit_columns)};
+}
+
+template <Stored E>
+const Panel<E>& panel_of(const Kernels& k) {
+  if constexpr (std::is_same_v<E, float>) return k.float32;
+  if constexpr (std::is_same_v<E, double>) return k.float64;
+  if constexpr (std::is_same_v<E, bfloat16>) return k.bfloat16_pairs;
+}
+
+/// How one product is cut, and what it takes: of extents and the instruction set alone, so that a planner asks it too.
+template <Stored E>
+struct Cut {
+  using C = compute_t<E>;
+
+  Cut(const Kernels& kernels, const Product& p) : panel(panel_of<E>(kernels)) {
+    for (int t = 0; t < p.count; ++t) {
+      if (p.terms[t].scale == 0.0) continue;
+      steps += p.terms[t].k, deepest = std::max(deepest, p.terms[t].k);
+      passes += (p.terms[t].k + panel.depth - 1) / panel.depth;
+    }
+    tile = tile_shape(p.m, p.n, steps, panel.rows, panel.columns);
+    constexpr index_t shared_values = index_t{1} << 24;
+    const index_t across = (p.n + tile.columns - 1) / tile.columns;
+    shares_a = across > 1 && passes > 0;
+    together = !shares_a ? p.m : std::max<index_t>(1, shared_values / (steps + 1) / tile.rows) * tile.rows;
+    together = std::min(together, p.m);
+  }
+
+  index_t rows_padded(index_t rows) const { return (rows + panel.rows - 1) / panel.rows * panel.rows; }
+  /// Values of the packed rows of A of one block of steps.
+  index_t packed_a(index_t rows, index_t block_steps) const {
+    return rows_padded(rows) * (panel.chunk == panel.depth ? panel.depth : panel.padded(block_steps));
+  }
+  index_t packed_a_whole(index_t rows, index_t k) const {
+    const index_t full = k / panel.depth, rest = k % panel.depth;
+    return full * packed_a(rows, panel.depth) + (rest > 0 ? packed_a(rows, rest) : 0);
+  }
+  index_t shared_bytes(const Product& p) const {
+    index_t values = 0;
+    for (int t = 0; t < p.count; ++t) values += packed_a_whole(together, p.terms[t].k);
+    return shares_a ? values * static_cast<index_t>(sizeof(E)) : 0;
+  }
+  index_t own_a() const { return shares_a ? 0 : packed_a(tile.rows, std::min(panel.depth, deepest)); }
+  index_t slab() const { return panel.columns * panel.padded(std::min(panel.depth, deepest)); }
+  index_t sums() const {
+    if (passes <= 1) return panel.rows * panel.columns;
+    return rows_padded(tile.rows) * ((tile.columns + panel.columns - 1) / panel.columns * panel.columns);
+  }
+  index_t tile_bytes() const {
+    if (passes == 0) return 0;
+    return sums() * static_cast<index_t>(sizeof(C)) +
+           (slab() + own_a() + Packer<E>::room(panel)) * static_cast<index_t>(sizeof(E));
+  }
+
+  const Panel<E>& panel;
+  index_t steps = 0, deepest = 0, passes = 0;
+  TileShape tile;
+  bool shares_a = false;
+  index_t together = 0;  // rows of A that are packed at a time
+};
+
+}  // namespace veneer::cpu

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file tile.hpp
+/// Tile: one tile of C on one thread. Sums of all terms are kept in float (double), and C is written once.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+
+#include "veneer/backend/cpu/cut.hpp"
+#include "veneer/backend/cpu/memory.hpp"
+
+namespace veneer::cpu {
+
+/// A result larger than a cache close to the processor is written past it.
+inline bool passes_caches(const Kernels& k, const Product& p) {
+  return k.narrow_past != nullptr && p.stored == Storage::bfloat16 && p.m * p.n >= (index_t{1} << 20);
+}
+
+/// Calls f with C at (row, column), as it is stored.
+template <class F>
+void with_result(const Product& p, index_t row, index_t column, const F& f) {
+  const index_t at = row * p.ldc + column;
+  switch (p.stored) {
+    case Storage::float64: return f(static_cast<double*>(p.c) + at);
+    case Storage::float32: return f(static_cast<float*>(p.c) + at);
+    case Storage::float16: return f(static_cast<half*>(p.c) + at);
+    default: return f(static_cast<bfloat16*>(p.c) + at);
+  }
+}
+
+/// What sums begin with: beta C, or zeros, where C is not read.
+template <Real T>
+void load_sums(const Product& p, T* sums, index_t row, index_t column, index_t count) {
+  if (p.beta == 0.0) {
+    std::fill_n(sums, count, T(0));
+    return;
+  }
+  with_result(p, row, column, [&]<class U>(const U* c) {
+    for (index_t j = 0; j < count; ++j)
+      sums[j] = static_cast<T>(p.beta) * static_cast<T>(static_cast<compute_t<U>>(c[j]));
+  });
+}
+
+/// Finished sums as C is stored, rounded once.
+template <Real T, Stored U>
+void store_run(const Kernels&, const Product&, const T* sums, index_t count, U* c) {
+  for (index_t j = 0; j < count; ++j) c[j] = static_cast<U>(static_cast<compute_t<U>>(sums[j]));
+}
+inline void store_run(const Kernels& k, const Product& p, const float* sums, index_t count, bfloat16* c) {
+  passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
+}
+
+/// Writes finished sums to C.
+template <Real T>
+void store_sums(const Kernels& k, const Product& p, const T* sums, index_t row, index_t column, index_t count) {
+  with_result(p, row, column, [&](auto* c) { store_run(k, p, sums, count, c); });
+}
+
+/// One tile of C.
+template <Stored E>
+class Tile {
+ public:
+  using C = compute_t<E>;
+
+  /// \param shared  the rows of A from `first_row` on, packed, or null
+  Tile(const Kernels& kernels, const Product& p, const Cut<E>& cut, const E* shared, index_t first_row,
+       index_t shared_rows, index_t row, index_t rows, index_t column, index_t columns)
+      : k_(kernels),
+        p_(p),
+        cut_(cut),
+        shared_(shared),
+        shared_row_(row - first_row),
+        shared_rows_(shared_rows),
+        row_(row),
+        rows_(rows),
+        column_(column),
+        columns_(columns),
+        memory_(allocate<std::uint8_t>(cut.tile_bytes())) {
+    sums_ = reinterpret_cast<C*>(memory_.get());
+    slab_ = reinterpret_cast<E*>(sums_ + cut.sums());
+    own_a_ = slab_ + cut.slab();
+    room_ = own_a_ + cut.own_a();
+  }
+
+  void run() const {
+    if (cut_.passes == 0) return clear();
+    const Packer<E> packer(k_, cut_.panel, room_);
+    if (cut_.panel.enter != nullptr) cut_.panel.enter();
+    index_t pass = 0;
+    const E* shared = shared_;
+    for (int t = 0; t < p_.count; ++t) {
+      const Term& term = p_.terms[t];
+      for (index_t step = 0; step < term.k; step += cut_.panel.depth) {
+        const index_t steps = std::min(cut_.panel.depth, term.k - step);
+        if (term.scale != 0.0) {
+          block_of_steps(packer, term, step, steps, shared, pass == 0, pass + 1 == cut_.passes);
+          ++pass;
+        }
+        if (shared != nullptr) shared += cut_.packed_a(shared_rows_, steps);
+      }
+    }
+    if (cut_.panel.leave != nullptr) cut_.panel.leave();
+    if (passes_caches(k_, p_)) k_.fence();
+  }
+
+ private:
+  /// Without a step, C is beta C.
+  void clear() const {
+    C sums[64];
+    for (index_t i = 0; i < rows_; ++i) {
+      for (index_t j = 0; j < columns_; j += 64) {
+        const index_t count = std::min<index_t>(64, columns_ - j);
+        load_sums(p_, sums, row_ + i, column_ + j, count);
+        store_sums(k_, p_, sums, row_ + i, column_ + j, count);
+      }
+    }
+  }
+
+  void block_of_steps(const Packer<E>& packer, const Term& term, index_t step, index_t steps, const E* shared,
+                      bool first, bool last) const {
+    const index_t strip_values = cut_.packed_a(cut_.panel.rows, steps);
+    const E* a = own_a_;
+    if (shared != nullptr) {
+      a = shared + shared_row_ / cut_.panel.rows * strip_values;
+    } else {
+      packer.pack_a(term.a, row_, rows_, step, steps, own_a_);
+    }
+    const index_t width = cut_.panel.columns;
+    for (index_t across = 0; across < columns_; across += width) {
+      const index_t columns = std::min(width, columns_ - across);
+      Block<E> block;
+      block.steps = cut_.panel.padded(steps), block.columns = columns;
+      block.scale = static_cast<C>(term.scale), block.add = !first || p_.beta != 0.0;
+      place_b(packer, term, step, steps, across, columns, block);
+      for (index_t strip = 0; strip < rows_; strip += cut_.panel.rows) {
+        block.a = a + strip / cut_.panel.rows * strip_values;
+        block.rows = std::min(cut_.panel.rows, rows_ - strip);
+        place_sums(strip, across, block);
+        if (first && block.add) begin(block, strip, across);
+        fetch_b(term, step, steps, across + width, strip);
+        cut_.panel.run(block);
+        if (last) finish(block, strip, across);
+      }
+    }
+  }
+
+  /// B is packed, except where a few rows read whole panels of it once: those are read in place.
+  void place_b(const Packer<E>& packer, const Term& term, index_t step, index_t steps, index_t across, index_t columns,
+               Block<E>& block) const {
+    const bool in_place = cut_.panel.group == 1 && !term.b.transposed && term.b.storage == storage_of<E> &&
+                          columns == cut_.panel.columns && rows_ <= 4 * cut_.panel.rows;
+    if (in_place) {
+      block.b = static_cast<const E*>(term.b.data) + step * term.b.stride + column_ + across;
+      block.b_step = term.b.stride;
+    } else {
+      packer.pack_b(term.b, column_ + across, columns, step, steps, slab_);
+      block.b = slab_, block.b_step = cut_.panel.columns;
+    }
+  }
+
+  /// Asks for the part of the next slab of B that falls to this strip: memory is read while the kernel computes.
+  void fetch_b(const Term& term, index_t step, index_t steps, index_t across, index_t strip) const {
+    if (across >= columns_) {  // the first slab of the next block of steps
+      across = 0, step += steps, steps = std::min(cut_.panel.depth, term.k - step);
+      if (steps <= 0) return;
+    }
+    const index_t columns = std::min(cut_.panel.columns, columns_ - across);
+    const index_t number = strip / cut_.panel.rows, pieces = cut_.rows_padded(rows_) / cut_.panel.rows;
+    if (term.b.transposed) {
+      fetch(term.b, column_ + across, columns, step, steps, number, pieces);
+    } else {
+      fetch(term.b, step, steps, column_ + across, columns, number, pieces);
+    }
+  }
+
+  /// The sums of a block lie together: rows a power of two apart would share few places of the caches.
+  void place_sums(index_t strip, index_t across, Block<E>& block) const {
+    const index_t values = cut_.panel.rows * cut_.panel.columns, strips = cut_.rows_padded(rows_) / cut_.panel.rows;
+    const index_t number = across / cut_.panel.columns * strips + strip / cut_.panel.rows;
+    block.c = cut_.passes == 1 ? sums_ : sums_ + number * values;
+    block.c_stride = cut_.panel.columns;
+  }
+
+  /// C is the first term of the sum.
+  void begin(const Block<E>& block, index_t strip, index_t across) const {
+    for (index_t i = 0; i < block.rows; ++i) {
+      load_sums(p_, block.c + i * block.c_stride, row_ + strip + i, column_ + across, block.columns);
+    }
+  }
+
+  void finish(const Block<E>& block, index_t strip, index_t across) const {
+    for (index_t i = 0; i < block.rows; ++i) {
+      store_sums(k_, p_, block.c + i * block.c_stride, row_ + strip + i, column_ + across, block.columns);
+    }
+  }
+
+  const Kernels& k_;
+  const Product& p_;
+  const Cut<E>& cut_;
+  const E* shared_;
+  index_t shared_row_, shared_rows_, row_, rows_, column_, columns_;
+  std::shared_ptr<std::uint8_t> memory_;
+  C* sums_;
+  E *slab_, *own_a_, *room_;
+};
+
+}  // namespace veneer::cpu

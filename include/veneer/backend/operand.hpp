@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file operand.hpp
+/// Product: C = beta C + sum of terms scale op(A) op(B), over matrices that say how they are stored.
+///
+/// A backend that has the refinement `multiply(product)` reads each operand as it is stored and rounds C once: a 16-bit
+/// or a 4-bit weight is never written out in another type, and y = x wᵀ + s z bᵀ is one product of two terms.
+#pragma once
+
+#include <cstdint>
+
+#include "veneer/backend/concept.hpp"
+
+namespace veneer {
+
+/// What the elements of an operand are stored as; `coded`: as a format that decodes them has it.
+enum class Storage : std::uint8_t { float32, float64, bfloat16, float16, coded };
+
+template <Stored T>
+inline constexpr Storage storage_of = std::same_as<T, float>      ? Storage::float32
+                                      : std::same_as<T, double>   ? Storage::float64
+                                      : std::same_as<T, bfloat16> ? Storage::bfloat16
+                                                                  : Storage::float16;
+
+/// How a format reads elements [first, first + count) of the flattened matrix `weight`.
+struct RunDecoder {
+  void (*to_float)(const void* weight, index_t first, index_t count, float* to) = nullptr;
+  void (*to_bfloat16)(const void* weight, index_t first, index_t count, bfloat16* to) = nullptr;
+};
+
+/// A matrix as it is stored, row by row.
+struct Operand {
+  const void* data = nullptr;
+  index_t stride = 0;  // of two rows, in elements
+  bool transposed = false;
+  Storage storage = Storage::float32;
+  const RunDecoder* decoder = nullptr;  // of coded storage
+};
+
+/// Bytes of an element, or 0 where a format decides.
+constexpr index_t bytes_of(Storage storage) {
+  switch (storage) {
+    case Storage::float64: return 8;
+    case Storage::float32: return 4;
+    case Storage::coded: return 0;
+    default: return 2;
+  }
+}
+
+template <Stored T>
+Operand operand(const T* data, index_t stride, bool transposed = false) {
+  return {data, stride, transposed, storage_of<T>, nullptr};
+}
+
+/// scale op(A) op(B)    op(A): (m, k)   op(B): (k, n)
+struct Term {
+  Operand a, b;
+  index_t k = 0;
+  double scale = 1.0;
+};
+
+struct Product {
+  /// What is multiplied: float64, float32, or bfloat16. Other operands are converted to it first; sums are float, or
+  /// double for float64.
+  Storage arithmetic = Storage::float32;
+  index_t m = 0, n = 0;
+  Term terms[2]{};
+  int count = 1;  // of terms
+  double beta = 0.0;
+  void* c = nullptr;  // (m, n), not read with beta = 0; overlaps no operand
+  index_t ldc = 0;
+  Storage stored = Storage::float32;  // of C
+};
+
+/// The arithmetic of activations that are stored as T. float16 has more bits than bfloat16 keeps.
+template <Stored T>
+inline constexpr Storage arithmetic_of = std::same_as<T, half> ? Storage::float32 : storage_of<T>;
+
+template <Stored In, Stored Out>
+Product product_of(const Gemm<In, Out>& g) {
+  Product p{.arithmetic = arithmetic_of<In>, .m = g.m, .n = g.n};
+  p.terms[0] = {operand(g.a, g.lda, g.transpose_a), operand(g.b, g.ldb, g.transpose_b), g.k,
+                static_cast<double>(g.alpha)};
+  p.beta = static_cast<double>(g.beta), p.c = g.c, p.ldc = g.ldc, p.stored = storage_of<Out>;
+  return p;
+}
+
+}  // namespace veneer

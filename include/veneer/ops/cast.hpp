@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file cast.hpp
+/// cast<To>(x): x in another storage, rounded to nearest even where that is narrower.
+///
+///   y = round(x)   dx = round(dy), in the storage of x
+#pragma once
+
+#include "veneer/autograd/apply.hpp"
+#include "veneer/tensor/factory.hpp"
+
+namespace veneer {
+
+namespace ops {
+
+template <Stored To>
+struct Cast {
+  auto forward(const auto& x) const { return convert<To>(x); }
+  template <TensorLike X>
+  auto pullback(Wrt<0>, const auto& dy, const auto&, const X&) const {
+    return convert<typename X::scalar>(dy);
+  }
+  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+};
+
+}  // namespace ops
+
+/// x as it is where it is stored so already.
+template <Stored To, ValueLike X>
+auto cast(const X& x) {
+  if constexpr (std::same_as<To, typename X::scalar>) {
+    return x;
+  } else {
+    return apply(ops::Cast<To>{}, x);
+  }
+}
+
+}  // namespace veneer
