@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::linear(x, w): x must hold the element type that w is decoded to
+// expect: veneer::linear(x, w): x and w must both be double, or neither
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/linear.hpp"
 

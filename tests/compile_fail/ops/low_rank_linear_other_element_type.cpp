@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::low_rank_linear(x, w, a, b): x, a and b must hold the element type that w is decoded to
+// expect: veneer::low_rank_linear(x, w, a, b): x, w, a and b must all be double, or none
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/linear.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: x must hold the element type that w is decoded to
+// expect: x and w must both be double, or neither
 #include "veneer/backend/cpu.hpp"
 #include "veneer/quant/nf4_tensor.hpp"
 
