@@ -5,10 +5,8 @@
 
 using namespace veneer;
 
-template <class T>
-using M = Matrix<T, Cpu>;
-
-auto product(const M<float>& x, const M<half>& w, const M<half>& a, const M<float>& b) {
+auto product(const Matrix<float, Cpu>& x, const Matrix<float, Cpu>& w, const Matrix<double, Cpu>& a,
+             const Matrix<float, Cpu>& b) {
 #ifdef VENEER_MUST_FAIL
   return low_rank_linear(x, w, a, b, 1.0);
 #else
