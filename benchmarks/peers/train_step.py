@@ -4,7 +4,8 @@
 
     python3 benchmarks/peers/train_step.py build/release/benchmarks/peer_train_step
 
-Both: LoRA on every linear layer, AdamW, clipping at 1, the same lines in the same order, the same number of threads. PyTorch is eager; its rows are padded on the right to the longest, as transformers' collators
+Both: LoRA on every linear layer, AdamW, clipping at 1, the same lines in the same order, the same number of
+threads. PyTorch is eager; its rows are padded on the right to the longest, as transformers' collators
 pad them. veneer packs its sequences. A step is forward, backward, clipping and the optimiser; reading and tokenising
 come before it on both sides. One side runs while the other waits. Prints medians and their ratio; prints "skipped: ..."
 and exits with 0 where torch, peft or transformers can't be imported.

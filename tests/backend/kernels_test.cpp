@@ -46,7 +46,7 @@ class Run {
   std::vector<T> values_;
 };
 
-const cpu::Kernels& plain() { return cpu::generic::kernels(); }
+const cpu::Kernels& plain() { return cpu::generic::table; }
 
 /// Calls f(kernels) with the tables other than the generic one.
 template <class F>

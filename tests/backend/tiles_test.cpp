@@ -29,7 +29,7 @@ using cpu::amx::chunk;
 /// The generic kernels with the block of AMX over tiles in memory.
 const cpu::Kernels& plain_tiles() {
   static const cpu::Kernels table = [] {
-    cpu::Kernels k = cpu::generic::kernels();
+    cpu::Kernels k = cpu::generic::table;
     k.name = "plain tiles";
     k.bfloat16_pairs = {cpu::amx::block_rows,
                         cpu::amx::block_columns,

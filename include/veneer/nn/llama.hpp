@@ -52,7 +52,7 @@ struct Llama {
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
   Head lm_head;  // its weight is empty when the head is tied
-  /// What lies between layers; bfloat16 where Format::narrows. Sums, statistics and losses stay T.
+  /// The storage of activations between layers; bfloat16 where Format::narrows. Sums, statistics and losses stay T.
   Storage activations = std::same_as<T, double> ? Storage::float64 : Storage::float32;
   bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding

@@ -236,8 +236,8 @@ class WeightSlot {
     });
   }
 
-  /// Calls f with the weight that counts: the trainable copy where there is one, else what is stored as one type, a
-  /// vector in the compute type. The result must not depend on which.
+  /// Calls f with the active weight: the trainable copy if there is one, else what is stored, a matrix as a
+  /// StoredWeight and a vector in the compute type. The result must not depend on which.
   /// \throws ArgumentError when the slot is empty
   template <class F>
   auto select(const F& f) const {

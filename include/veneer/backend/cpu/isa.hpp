@@ -81,14 +81,14 @@ inline const auto& instruction_sets() {
 #if defined(__x86_64__)
   static const std::array<InstructionSet, 5> sets = [] {
     const detail::Features has;
-    return std::array<InstructionSet, 5>{{{&generic::kernels(), true},
-                                          {&avx2::kernels(), has.avx2},
-                                          {&avx512::kernels(), has.avx512},
-                                          {&avx512bf16::kernels(), has.avx512bf16, has.amd},
-                                          {&amx::kernels(), has.amx}}};
+    return std::array<InstructionSet, 5>{{{&generic::table, true},
+                                          {&avx2::table, has.avx2},
+                                          {&avx512::table, has.avx512},
+                                          {&avx512bf16::table, has.avx512bf16, has.amd},
+                                          {&amx::table, has.amx}}};
   }();
 #else
-  static const std::array<InstructionSet, 1> sets{{{&generic::kernels(), true}}};
+  static const std::array<InstructionSet, 1> sets{{{&generic::table, true}}};
 #endif
   return sets;
 }

@@ -118,7 +118,7 @@ class Packer {
   static constexpr bool pairs = std::is_same_v<E, bfloat16>;
   static constexpr index_t group = pairs ? 2 : 1;
 
-  /// Where step p of row r of a strip lies.
+  /// The position of step p of row r in a strip.
   index_t place(index_t r, index_t p) const {
     return p / panel_.chunk * panel_.chunk * panel_.rows + r * panel_.chunk + p % panel_.chunk;
   }

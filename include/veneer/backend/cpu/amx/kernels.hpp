@@ -58,10 +58,7 @@ constexpr Kernels make_kernels() {
   return k;
 }
 
-inline const Kernels& kernels() {
-  static constexpr Kernels table = make_kernels();
-  return table;
-}
+inline constexpr Kernels table = make_kernels();
 
 }  // namespace veneer::cpu::amx
 

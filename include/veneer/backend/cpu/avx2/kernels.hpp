@@ -24,10 +24,7 @@ inline constexpr index_t panel_depth = 256;
 
 #include "veneer/backend/cpu/vector_kernels.inl"
 
-inline const Kernels& kernels() {
-  static constexpr Kernels table = vector_kernels("avx2");
-  return table;
-}
+inline constexpr Kernels table = vector_kernels("avx2");
 
 }  // namespace veneer::cpu::avx2
 

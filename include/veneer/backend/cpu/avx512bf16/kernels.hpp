@@ -76,10 +76,7 @@ constexpr Kernels make_kernels() {
   return k;
 }
 
-inline const Kernels& kernels() {
-  static constexpr Kernels table = make_kernels();
-  return table;
-}
+inline constexpr Kernels table = make_kernels();
 
 }  // namespace veneer::cpu::avx512bf16
 

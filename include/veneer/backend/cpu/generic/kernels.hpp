@@ -16,9 +16,6 @@ inline constexpr index_t panel_depth = 256;
 
 #include "veneer/backend/cpu/vector_kernels.inl"
 
-inline const Kernels& kernels() {
-  static constexpr Kernels table = vector_kernels("generic");
-  return table;
-}
+inline constexpr Kernels table = vector_kernels("generic");
 
 }  // namespace veneer::cpu::generic
