@@ -235,38 +235,88 @@ TEST_CASE("look_up and look_up_bfloat16 scale the values of codes, in blocks of 
 
 namespace {
 
-/// The largest error of dot products of every shape that callers ask for, as a fraction of k roundings; infinity where
-/// more is written than the sums.
-template <Real T>
-double dots_error(void (*dots)(const cpu::Dots<T>&)) {
+/// How far C is from the dot products of rows, as a fraction of 2 k roundings; infinity where a sum is farther off, or
+/// where more is written than the sums.
+/// \param b  element p of row j of B
+template <Real T, class B>
+double dots_error(index_t rows, index_t columns, index_t steps, Run<T>& a, index_t a_stride, const B& b, Run<T>& c) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  double largest = 0.0;
+  const Run<T> kept(rows * columns, 0);
+  for (index_t i = 0; i < rows; ++i) {
+    for (index_t j = 0; j < columns; ++j) {
+      double sum = 0.0, magnitude = 0.0;
+      for (index_t p = 0; p < steps; ++p) {
+        const double product = static_cast<double>(a[i * a_stride + p]) * b(j, p);
+        sum += product, magnitude += std::abs(product);
+      }
+      const double bound = 2.0 * static_cast<double>(steps + 2) * std::numeric_limits<T>::epsilon() / 2.0 * magnitude;
+      const double difference = std::abs(static_cast<double>(c[columns * i + j]) - sum);
+      if (!(difference <= bound)) return infinity;
+      if (difference > 0.0) largest = std::max(largest, difference / bound);
+      std::memset(&c[columns * i + j], 0x5a, sizeof(T));
+    }
+  }
+  return c.same(kept) ? largest : infinity;
+}
+
+/// The largest error of dot products of every shape that callers ask for, see above.
+template <Real T, class W>
+double dots_error(void (*dots)(const cpu::Dots<T, W>&)) {
   double largest = 0.0;
   for (index_t rows = 1; rows <= 13; ++rows) {
-    for (index_t columns = 1; columns <= 4; ++columns) {
+    for (index_t columns = 1; columns <= 3; ++columns) {
       for (index_t steps = 0; steps <= longest; ++steps) {
         const index_t a_stride = steps + 1, b_stride = steps + 3;
-        Run<T> a(rows * a_stride, steps % 7), b(columns * b_stride, steps % 3), c(4 * rows, 0), kept(4 * rows, 0);
+        Run<T> a(rows * a_stride, steps % 7), c(columns * rows, 0);
+        Run<W> b(columns * b_stride, steps % 3);
         for (index_t i = 0; i < rows * a_stride; ++i)
           a[i] = static_cast<T>(normal_value(static_cast<std::uint64_t>(i)));
         for (index_t i = 0; i < columns * b_stride; ++i) {
-          b[i] = static_cast<T>(normal_value(static_cast<std::uint64_t>(9000 + i)));
+          b[i] = W(static_cast<T>(normal_value(static_cast<std::uint64_t>(9000 + i))));
         }
-        dots({steps, a.data(), a_stride, rows, b.data(), b_stride, columns, c.data(), 4});
-        for (index_t i = 0; i < rows; ++i) {
-          for (index_t j = 0; j < columns; ++j) {
-            double sum = 0.0, magnitude = 0.0;
-            for (index_t p = 0; p < steps; ++p) {
-              const double product =
-                  static_cast<double>(a[i * a_stride + p]) * static_cast<double>(b[j * b_stride + p]);
-              sum += product, magnitude += std::abs(product);
-            }
-            const double bound = 2.0 * static_cast<double>(steps) * std::numeric_limits<T>::epsilon() / 2.0 * magnitude;
-            const double difference = std::abs(static_cast<double>(c[4 * i + j]) - sum);
-            if (!(difference <= bound)) return std::numeric_limits<double>::infinity();
-            if (difference > 0.0) largest = std::max(largest, difference / bound);
-            c[4 * i + j] = kept[4 * i + j];
+        dots({steps, a.data(), a_stride, rows, b.data(), b_stride, columns, c.data(), columns});
+        const auto element = [&](index_t j, index_t p) {
+          return static_cast<double>(static_cast<T>(b[j * b_stride + p]));
+        };
+        largest = std::max(largest, dots_error(rows, columns, steps, a, a_stride, element, c));
+      }
+    }
+  }
+  return largest;
+}
+
+/// The same for rows of codes, which may begin anywhere in a block.
+double code_dots_error(const cpu::Kernels& kernels) {
+  double largest = 0.0;
+  std::vector<float> values(16), scales(64);
+  for (std::size_t i = 0; i < 16; ++i) values[i] = static_cast<float>(normal_value(i));
+  for (std::size_t i = 0; i < 64; ++i) scales[i] = static_cast<float>(normal_value(100 + i));
+  for (index_t rows = 1; rows <= 9; ++rows) {
+    for (const index_t steps : {0, 32, 64, 96, 160, 256}) {
+      for (const int shift : {5, 6, 7, 12}) {
+        for (const index_t first : {0, 32, 64, 96}) {
+          constexpr index_t columns = 3;
+          const index_t stride = steps + 32 * (rows % 2);
+          Run<float> a(rows * steps, 0), arranged(rows * steps, 1), c(columns * rows, 0);
+          Run<std::uint8_t> codes((first + columns * stride + steps) / 2, rows);
+          for (index_t i = 0; i < rows * steps; ++i) {
+            a[i] = static_cast<float>(normal_value(static_cast<std::uint64_t>(i)));
           }
+          for (index_t i = 0; i < (first + columns * stride + steps) / 2; ++i) {
+            codes[i] = static_cast<std::uint8_t>(i * 37 + rows);
+          }
+          kernels.arrange(a.data(), rows * steps, arranged.data());
+          kernels.dots_codes({steps, arranged.data(), rows, codes.data(), values.data(), scales.data(), shift, first,
+                              stride, columns, c.data(), columns});
+          const auto element = [&](index_t j, index_t p) {
+            const index_t e = first + j * stride + p;
+            const auto code = static_cast<std::size_t>(e % 2 == 0 ? codes[e / 2] >> 4 : codes[e / 2] & 15);
+            return static_cast<double>(values[code]) *
+                   static_cast<double>(scales[static_cast<std::size_t>(e >> shift)]);
+          };
+          largest = std::max(largest, dots_error(rows, columns, steps, a, steps, element, c));
         }
-        if (!c.same(kept)) return std::numeric_limits<double>::infinity();
       }
     }
   }
@@ -275,11 +325,29 @@ double dots_error(void (*dots)(const cpu::Dots<T>&)) {
 
 }  // namespace
 
-TEST_CASE("dots are dot products of rows") {
+TEST_CASE("dots are dot products of rows, as they are stored") {
   testing::with_each_set([&](const cpu::Kernels& kernels) {
     CAPTURE(kernels.name);
     CHECK(dots_error(kernels.dots) <= 1.0);
     CHECK(dots_error(kernels.dots64) <= 1.0);
+    CHECK(dots_error(kernels.dots_bfloat16) <= 1.0);
+    if (kernels.dots_codes != nullptr) CHECK(code_dots_error(kernels) <= 1.0);
+  });
+}
+
+TEST_CASE("a dot product has the same bits whatever other rows there are") {
+  constexpr index_t rows = 7, steps = 67;
+  Run<float> a(rows * steps, 0), all(rows, 0), one(1, 0);
+  Run<bfloat16> b(steps, 0);
+  for (index_t i = 0; i < rows * steps; ++i) a[i] = static_cast<float>(normal_value(static_cast<std::uint64_t>(i)));
+  for (index_t i = 0; i < steps; ++i) b[i] = bfloat16(a[i]);
+  testing::with_each_set([&](const cpu::Kernels& kernels) {
+    CAPTURE(kernels.name);
+    kernels.dots_bfloat16({steps, a.data(), steps, rows, b.data(), steps, 1, all.data(), 1});
+    for (index_t i = 0; i < rows; ++i) {
+      kernels.dots_bfloat16({steps, a.data() + i * steps, steps, 1, b.data(), steps, 1, one.data(), 1});
+      CHECK(one[0] == all[i]);
+    }
   });
 }
 

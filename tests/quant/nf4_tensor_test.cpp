@@ -138,7 +138,14 @@ TEMPLATE_LIST_TEST_CASE("products with a 4-bit weight are those with its dense v
         return std::vector<Matrix<float, TestType>>{y.value(), z.value(), x.gradient(), a.gradient(), b.gradient()};
       };
       const auto found = run(w.packed), expected = run(w.dense);
-      for (std::size_t i = 0; i < found.size(); ++i) CHECK(testing::same_bits(found[i], expected[i]));
+      const bool few = tokens <= 16;  // then codes may be multiplied before their scale
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        if (few) {
+          CHECK(testing::largest_difference(found[i], expected[i]) <= 1e-6 * testing::largest(expected[i]));
+        } else {
+          CHECK(testing::same_bits(found[i], expected[i]));
+        }
+      }
     }
   }
 }

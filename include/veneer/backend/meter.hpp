@@ -58,7 +58,7 @@ class MemoryMeter {
     }
     Block block = free.back();
     free.pop_back();
-    const std::size_t touched = std::max(block.touched, pages_of(bytes));
+    const std::size_t touched = std::max(block.touched, pages_of(bytes, size.bytes));
     resident_ += touched - block.touched;
     peak_ = std::max(peak_, resident_);
     used_ += bytes;
@@ -88,10 +88,10 @@ class MemoryMeter {
   int copies() const { return copies_; }
 
  private:
-  static std::size_t pages_of(std::size_t bytes) {
-    // From 128 KiB on malloc maps pages for each block; smaller ones share them.
-    const std::size_t page = bytes >= cpu::huge_page ? cpu::huge_page : bytes >= 131072 ? 4096 : 64;
-    return (bytes + page - 1) / page * page;
+  /// Blocks that are smaller than a huge page share huge pages.
+  static std::size_t pages_of(std::size_t asked, std::size_t taken) {
+    if (taken < cpu::chunk_block) return (asked + 63) / 64 * 64;
+    return taken < cpu::huge_page ? taken : (asked + cpu::huge_page - 1) / cpu::huge_page * cpu::huge_page;
   }
 
   std::size_t used_ = 0, resident_ = 0, peak_ = 0, reserved_ = 0;
@@ -147,9 +147,9 @@ struct Meter {
   /// What Cpu takes: rows of A packed for all, and on each thread what a tile takes.
   void multiply(const Product& p) const {
     cpu::measure(p, [&](index_t shared, const cpu::Demand& first, const cpu::Demand& then) {
-      const auto block = allocate<std::uint8_t>(shared);
+      const auto block = shared > 0 ? allocate<std::uint8_t>(shared) : nullptr;
       for (const cpu::Demand& demand : {first, then}) {
-        if (demand.tasks == 0) continue;
+        if (demand.tasks == 0 || demand.bytes == 0) continue;
         MemoryMeter::instance().side_by_side(demand.tasks, [&] { allocate<std::uint8_t>(demand.bytes); });
       }
     });

@@ -21,10 +21,25 @@ inline constexpr Storage storage_of = std::same_as<T, float>      ? Storage::flo
                                       : std::same_as<T, bfloat16> ? Storage::bfloat16
                                                                   : Storage::float16;
 
+/// Few rows against rows of a coded weight: c[i, j] = sum over p of a[i, p] weight[first + j stride + p].
+struct CodedDots {
+  index_t steps = 0;
+  const float* a = nullptr;  // (rows, steps)
+  index_t rows = 0;
+  index_t first = 0, stride = 0, columns = 0;
+  float* c = nullptr;  // (rows, columns)
+  float* room = nullptr;
+
+  /// Floats that `room` holds.
+  static index_t room_of(index_t rows, index_t steps) { return rows * steps + steps / 32 + 2; }
+};
+
 /// How a format reads elements [first, first + count) of the flattened matrix `weight`.
 struct RunDecoder {
   void (*to_float)(const void* weight, index_t first, index_t count, float* to) = nullptr;
   void (*to_bfloat16)(const void* weight, index_t first, index_t count, bfloat16* to) = nullptr;
+  /// Reads codes in place. Returns false, and does nothing, where decoding rows first is as good; may be null.
+  bool (*dots)(const void* weight, const CodedDots&) = nullptr;
 };
 
 /// A matrix as it is stored, row by row.

@@ -112,6 +112,28 @@ void decode_run(const PackedView& w, index_t first, index_t count, To* to, const
   for (; first < end; ++first) *to++ = static_cast<To>(w(first));
 }
 
+/// Few rows against codes as they are stored: a sum over each block, times its scale.
+inline bool nf4_dots(const PackedView& w, const CodedDots& d) {
+  const cpu::Kernels& kernels = cpu::kernels();
+  if (kernels.dots_codes == nullptr || d.steps % 32 != 0 || d.first % 32 != 0 || d.stride % 32 != 0) return false;
+  kernels.arrange(d.a, d.rows * d.steps, d.room);
+  cpu::CodeDots dots{d.steps, d.room, d.rows, w.codes, w.values, w.scale.plain, w.shift};
+  dots.first = d.first, dots.stride = d.stride, dots.columns = d.columns, dots.c = d.c, dots.c_stride = d.columns;
+  if (w.scale.codes == nullptr) {
+    kernels.dots_codes(dots);
+    return true;
+  }
+  float* const scales = d.room + d.rows * d.steps;  // of one row at a time
+  dots.columns = 1;
+  for (index_t j = 0, first = d.first; j < d.columns; ++j, first += d.stride, ++dots.c) {
+    const index_t block = first >> w.shift, last = (first + d.steps - 1) >> w.shift;
+    for (index_t b = block; b <= last; ++b) scales[b - block] = w.scale(b);
+    dots.codes = w.codes + (block << w.shift) / 2, dots.first = first - (block << w.shift), dots.scales = scales;
+    kernels.dots_codes(dots);
+  }
+  return true;
+}
+
 /// How products read 4-bit weights.
 inline const RunDecoder& nf4_decoder() {
   static const RunDecoder decoder{
@@ -120,7 +142,8 @@ inline const RunDecoder& nf4_decoder() {
       },
       [](const void* w, index_t first, index_t count, bfloat16* to) {
         decode_run(*static_cast<const PackedView*>(w), first, count, to, cpu::kernels().look_up_bfloat16);
-      }};
+      },
+      [](const void* w, const CodedDots& dots) { return nf4_dots(*static_cast<const PackedView*>(w), dots); }};
   return decoder;
 }
 

@@ -14,11 +14,26 @@
 
 namespace veneer::cpu {
 
+/// Uninitialised values: a few on the stack, more of them in the arena.
+template <Real T>
+class Scratch {
+ public:
+  static constexpr index_t on_stack = 4096;
+  explicit Scratch(index_t count) : far_(count > on_stack ? allocate<T>(count) : nullptr) {}
+  T* get() { return far_ ? far_.get() : near_; }
+  /// What the arena gives for so many.
+  static index_t taken(index_t count) { return count > on_stack ? count : 0; }
+
+ private:
+  std::shared_ptr<T> far_;
+  alignas(64) T near_[std::size_t{on_stack}];
+};
+
 /// Few rows of A against rows of B, by dot products in float, or double.
 template <Real T>
 class FewRows {
  public:
-  FewRows(const Kernels& kernels, const Product& p) : k_(kernels), p_(p), left_(allocate<T>(left_values(p))) {
+  FewRows(const Kernels& kernels, const Product& p) : k_(kernels), p_(p), left_(left_values(p)) {
     T* to = left_.get();
     for (int t = 0; t < p.count; ++t) {
       const Term& term = p.terms[t];
@@ -40,9 +55,13 @@ class FewRows {
 
   static index_t columns_of_task(const Product& p) {
     const index_t worth = (index_t{1} << 18) / (p.m * p.terms[0].k + 1) + 4;
-    return std::min<index_t>(worth, 64) / 4 * 4;
+    return std::min(worth, std::max(index_t{64}, p.n / 8)) / 4 * 4;
   }
   static index_t tasks(const Product& p) { return (p.n + columns_of_task(p) - 1) / columns_of_task(p); }
+  /// Bytes of the arena for A, and for each task.
+  static index_t shared_bytes(const Product& p) { return Scratch<T>::taken(left_values(p)) * size; }
+  static index_t task_bytes(const Product& p) { return Scratch<T>::taken(room(p)) * size; }
+
   static index_t left_values(const Product& p) {
     index_t steps = 0;
     for (int t = 0; t < p.count; ++t) steps += p.terms[t].k;
@@ -51,55 +70,63 @@ class FewRows {
   static index_t room(const Product& p) {
     index_t deepest = 0;
     for (int t = 0; t < p.count; ++t) deepest = std::max(deepest, p.terms[t].k);
-    return 4 * deepest + 8 * p.m;
+    return 2 * p.m * columns_of_task(p) + CodedDots::room_of(p.m, deepest);
   }
 
-  void run() const {
+  void run() {
     const index_t width = columns_of_task(p_);
-    Pool::instance().run(tasks(p_), [&](index_t task) {
-      const auto room = allocate<T>(this->room(p_));
-      const index_t end = std::min(p_.n, (task + 1) * width);
-      for (index_t column = task * width; column < end; column += 4) {
-        four_columns(column, std::min<index_t>(4, end - column), room.get());
-      }
+    const T* left = left_.get();
+    Pool::instance().run(tasks(p_), [&, left](index_t task) {
+      Scratch<T> room(this->room(p_));
+      columns(left, task * width, std::min(width, p_.n - task * width), room.get());
     });
   }
 
  private:
-  void four_columns(index_t column, index_t columns, T* room) const {
-    T *found = room, *sums = room + 4 * p_.m, *decoded = room + 8 * p_.m;
-    for (index_t i = 0; i < p_.m; ++i) load_sums(p_, sums + 4 * i, i, column, columns);
-    const T* left = left_.get();
+  static constexpr auto size = static_cast<index_t>(sizeof(T));
+
+  void columns(const T* left, index_t first, index_t count, T* room) const {
+    T *sums = room, *found = sums + p_.m * count, *rest = found + p_.m * count;
+    for (index_t i = 0; i < p_.m; ++i) load_sums(p_, sums + i * count, i, first, count);
     for (int t = 0; t < p_.count; left += p_.m * p_.terms[t].k, ++t) {
       const Term& term = p_.terms[t];
       if (term.scale == 0.0) continue;
-      Dots<T> dots{.steps = term.k, .a = left, .a_stride = term.k, .rows = p_.m};
-      dots.columns = columns, dots.c = found, dots.c_stride = 4;
-      place_rows(term, column, columns, decoded, dots);
-      if constexpr (std::is_same_v<T, float>) {
-        k_.dots(dots);
-      } else {
-        k_.dots64(dots);
-      }
-      for (index_t i = 0; i < 4 * p_.m; ++i) {
-        if (i % 4 < columns) sums[i] += static_cast<T>(term.scale) * found[i];
-      }
+      dots(term.b, {term.k, left, term.k, p_.m, nullptr, term.b.stride, count, found, count}, first, rest);
+      for (index_t i = 0; i < p_.m * count; ++i) sums[i] += static_cast<T>(term.scale) * found[i];
     }
-    for (index_t i = 0; i < p_.m; ++i) store_sums(k_, p_, sums + 4 * i, i, column, columns);
+    for (index_t i = 0; i < p_.m; ++i) store_sums(k_, p_, sums + i * count, i, first, count);
   }
 
-  void place_rows(const Term& term, index_t column, index_t columns, T* room, Dots<T>& dots) const {
-    if (term.b.storage == storage_of<T>) {
-      dots.b = static_cast<const T*>(term.b.data) + column * term.b.stride, dots.b_stride = term.b.stride;
-      return;
+  /// \param dots  all but where B is: rows `first` and on of b
+  void dots(const Operand& b, Dots<T> dots, index_t first, T* room) const {
+    if (b.storage == storage_of<T>) {
+      dots.b = static_cast<const T*>(b.data) + first * b.stride;
+      return run(dots);
     }
-    for (index_t j = 0; j < columns; ++j) read_row<T>(k_, term.b, column + j, 0, term.k, room + j * term.k);
-    dots.b = room, dots.b_stride = term.k;
+    if constexpr (std::is_same_v<T, float>) {
+      if (b.storage == Storage::bfloat16) {
+        const auto* rows = static_cast<const bfloat16*>(b.data) + first * b.stride;
+        return k_.dots_bfloat16(
+            {dots.steps, dots.a, dots.a_stride, dots.rows, rows, b.stride, dots.columns, dots.c, dots.c_stride});
+      }
+      if (b.storage == Storage::coded && b.decoder->dots != nullptr &&
+          b.decoder->dots(b.data,
+                          {dots.steps, dots.a, dots.rows, first * b.stride, b.stride, dots.columns, dots.c, room})) {
+        return;
+      }
+    }
+    dots.columns = 1;
+    for (index_t j = 0; j < dots.c_stride; ++j, ++dots.c) {
+      dots.b = read_row<T>(k_, b, first + j, 0, dots.steps, room);
+      run(dots);
+    }
   }
+  void run(const Dots<float>& dots) const { k_.dots(dots); }
+  void run(const Dots<double>& dots) const { k_.dots64(dots); }
 
   const Kernels& k_;
   const Product& p_;
-  std::shared_ptr<T> left_;
+  Scratch<T> left_;
 };
 
 }  // namespace veneer::cpu

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "veneer/backend/concept.hpp"
 
@@ -46,15 +47,30 @@ struct Panel {
   index_t padded(index_t steps) const { return (steps + multiple - 1) / multiple * multiple; }
 };
 
-/// C[i, j] = sum over p of A[i, p] B[j, p] for up to 4 rows of B.
-template <Real T>
+/// C[i, j] = sum over p of A[i, p] B[j, p], B as it is stored. The order of a sum depends on the steps alone.
+template <Real T, Stored W = T>
 struct Dots {
   index_t steps = 0;
   const T* a = nullptr;
   index_t a_stride = 0, rows = 0;
-  const T* b = nullptr;
+  const W* b = nullptr;
   index_t b_stride = 0, columns = 0;
   T* c = nullptr;
+  index_t c_stride = 0;
+};
+
+/// C[i, j] = sum over p of A[i, p] values[code e] scales[e / block], e = first + j stride + p: rows of 4-bit codes.
+/// steps, first, stride and block: multiples of 32
+struct CodeDots {
+  index_t steps = 0;
+  const float* a = nullptr;  // (rows, steps), as `arrange` leaves it
+  index_t rows = 0;
+  const std::uint8_t* codes = nullptr;  // two a byte, the first in the high half
+  const float* values = nullptr;        // (16)
+  const float* scales = nullptr;
+  int shift = 6;  // log2 of block
+  index_t first = 0, stride = 0, columns = 0;
+  float* c = nullptr;
   index_t c_stride = 0;
 };
 
@@ -65,6 +81,10 @@ struct Kernels {
   Panel<bfloat16> bfloat16_pairs;  // run is null where bfloat16 is not multiplied faster than float
   void (*dots)(const Dots<float>&) = nullptr;
   void (*dots64)(const Dots<double>&) = nullptr;
+  void (*dots_bfloat16)(const Dots<float, bfloat16>&) = nullptr;
+  /// Null where decoding a row first is as fast.
+  void (*dots_codes)(const CodeDots&) = nullptr;
+  void (*arrange)(const float* from, index_t count, float* to) = nullptr;  // count: a multiple of 16
   // Runs of `count` values in another type.
   void (*widen)(const bfloat16* from, index_t count, float* to) = nullptr;
   void (*widen_half)(const half* from, index_t count, float* to) = nullptr;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file memory.hpp
 /// A caching arena: freed blocks are kept by size class and handed out again, so a training step after the first asks
-/// the
-/// system for nothing. A page fault costs more than the arithmetic on the page.
+/// the system for nothing. A page fault costs more than the arithmetic on the page.
 ///
 /// Size classes: multiples of 64 bytes up to 4 KiB, then four steps an octave (at most 25 % larger than asked). Blocks
-/// from 2 MiB are
-/// aligned to 2 MiB and advised to live on huge pages.
+/// from 64 KiB on are cut from chunks of address space that are advised to use huge pages: reading a weight on pages of
+/// 4 KiB spends more time on translating addresses than on the memory itself.
 #pragma once
 
 #include <array>
@@ -37,8 +36,9 @@ struct MemoryUse {
   std::size_t requests = 0;
 };
 
-/// Blocks from this size on are made of whole pages of it.
 inline constexpr std::size_t huge_page = std::size_t{1} << 21;
+/// Blocks from this size on are cut from chunks.
+inline constexpr std::size_t chunk_block = std::size_t{1} << 16;
 
 /// What a block of a size counts as.
 struct SizeClass {
@@ -63,6 +63,47 @@ struct SizeClass {
   }
 };
 
+/// Address space that blocks are cut from, in order, and never returned to: the memory behind it is.
+class Chunks {
+ public:
+  /// \returns null when the system gives no more
+  void* cut(std::size_t bytes) {
+    const std::size_t unit = bytes < huge_page ? std::size_t{4096} : huge_page;
+    std::uintptr_t begin = (next_ + unit - 1) / unit * unit;
+    if (begin + bytes > end_) {
+      const std::size_t whole = (bytes + huge_page - 1) / huge_page * huge_page;
+      if (!map(whole < usual ? usual : whole) && !map(whole)) return nullptr;
+      begin = next_;
+    }
+    next_ = begin + bytes;
+    return reinterpret_cast<void*>(begin);
+  }
+
+ private:
+  static constexpr std::size_t usual = 16 * huge_page;
+
+  bool map(std::size_t bytes) {
+    const std::size_t room = bytes + huge_page;  // so that it holds an aligned part of this size
+    void* const found = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) return false;
+    ::madvise(found, room, MADV_HUGEPAGE);
+    next_ = (reinterpret_cast<std::uintptr_t>(found) + huge_page - 1) / huge_page * huge_page;
+    end_ = next_ + bytes;
+    return true;
+  }
+
+  std::uintptr_t next_ = 0, end_ = 0;
+};
+
+}  // namespace veneer::cpu
+
+extern "C" {  // of the address sanitizer, null without it
+__attribute__((weak)) void __asan_poison_memory_region(const volatile void* begin, std::size_t bytes);
+__attribute__((weak)) void __asan_unpoison_memory_region(const volatile void* begin, std::size_t bytes);
+}
+
+namespace veneer::cpu {
+
 class Memory {
  public:
   /// The arena of the process. It is never destroyed: a tensor of static storage may outlive everything else.
@@ -75,7 +116,7 @@ class Memory {
   /// \throws MemoryError with bytes asked and in use
   void* take(std::size_t bytes) {
     const SizeClass size(bytes);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(locked(), std::adopt_lock);
     std::vector<void*>& free = free_[size.index];
     if (free.empty()) {
       free.push_back(request(size));
@@ -84,13 +125,15 @@ class Memory {
     free.pop_back();
     use_.used += size.bytes;
     if (use_.used > use_.peak) use_.peak = use_.used;
+    if (__asan_unpoison_memory_region != nullptr) __asan_unpoison_memory_region(block, bytes);
     if (poison_.load(std::memory_order_relaxed)) std::memset(block, 0xff, bytes);  // NaN in every float type
     return block;
   }
 
   void give_back(void* block, std::size_t bytes) noexcept {
     const SizeClass size(bytes);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(locked(), std::adopt_lock);
+    if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(block, size.bytes);
     free_[size.index].push_back(block);  // never grows past what was taken, see request()
     use_.used -= size.bytes;
   }
@@ -115,11 +158,20 @@ class Memory {
   }
 
  private:
+  /// The mutex, locked. It is held for nanoseconds, so a thread looks a while before it sleeps.
+  std::mutex& locked() {
+    for (int look = 0; look < 200; ++look) {
+      if (mutex_.try_lock()) return mutex_;
+    }
+    mutex_.lock();
+    return mutex_;
+  }
+
   void* request(const SizeClass& size) {
-    void* block = from_system(size.bytes);
+    void* block = from_system(size);
     if (block == nullptr) {
       release_cached();
-      block = from_system(size.bytes);
+      block = from_system(size);
     }
     if (block == nullptr) {
       throw MemoryError("veneer::cpu::Memory: the system gave no " + std::to_string(size.bytes) + " bytes (" +
@@ -128,26 +180,34 @@ class Memory {
     }
     ++use_.requests;
     use_.reserved += size.bytes;
+    if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(block, size.bytes);
     std::vector<void*>& free = free_[size.index];
     ++total_[size.index];
     if (free.capacity() < total_[size.index] + 1) free.reserve(2 * total_[size.index] + 8);  // give_back cannot fail
     return block;
   }
 
-  static void* from_system(std::size_t bytes) {
-    if (bytes < huge_page) return std::aligned_alloc(64, bytes);
-    const std::size_t whole = (bytes + huge_page - 1) / huge_page * huge_page;
-    void* block = std::aligned_alloc(huge_page, whole);
-    if (block != nullptr) ::madvise(block, whole, MADV_HUGEPAGE);
+  void* from_system(const SizeClass& size) {
+    if (size.bytes < chunk_block) return std::aligned_alloc(64, size.bytes);
+    std::vector<void*>& returned = returned_[size.index];
+    if (returned.empty()) return chunks_.cut(size.bytes);
+    void* block = returned.back();
+    returned.pop_back();
     return block;
   }
 
   void release_cached() {
     for (std::size_t index = 0; index < free_.size(); ++index) {
+      const std::size_t bytes = class_bytes(index);
       for (void* block : free_[index]) {
-        std::free(block);
+        if (bytes < chunk_block) {
+          std::free(block);
+        } else {
+          ::madvise(block, bytes, MADV_DONTNEED);
+          returned_[index].push_back(block);
+        }
         --total_[index];
-        use_.reserved -= class_bytes(index);
+        use_.reserved -= bytes;
       }
       free_[index].clear();
     }
@@ -160,7 +220,8 @@ class Memory {
   }
 
   mutable std::mutex mutex_;
-  std::array<std::vector<void*>, SizeClass::count> free_;
+  std::array<std::vector<void*>, SizeClass::count> free_, returned_;  // returned: address space without memory
+  Chunks chunks_;
   std::array<std::size_t, SizeClass::count> total_{};
   MemoryUse use_;
   std::atomic<bool> poison_{false};

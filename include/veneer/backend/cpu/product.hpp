@@ -21,7 +21,7 @@ void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut)
   const index_t across = (p.n + cut.tile.columns - 1) / cut.tile.columns;
   for (index_t first = 0; first < p.m; first += cut.together) {
     const index_t rows = std::min(cut.together, p.m - first);
-    const auto shared = allocate<std::uint8_t>(cut.shared_bytes(p));
+    const auto shared = cut.shares_a ? allocate<std::uint8_t>(cut.shared_bytes(p)) : nullptr;
     E* packed = cut.shares_a ? reinterpret_cast<E*>(shared.get()) : nullptr;
     if (packed != nullptr) pack_shared(kernels, p, cut, first, rows, packed);
     const index_t down = (rows + cut.tile.rows - 1) / cut.tile.rows;
@@ -94,8 +94,7 @@ void measure(const Product& p, const F& f) {
   with_arithmetic(k, p, [&]<class E>(const E*) {
     using Few = FewRows<compute_t<E>>;
     if (Few::suits(p, panel_of<E>(k).few)) {
-      constexpr auto size = static_cast<index_t>(sizeof(compute_t<E>));
-      f(Few::left_values(p) * size, Demand{}, Demand{Few::tasks(p), Few::room(p) * size});
+      f(Few::shared_bytes(p), Demand{}, Demand{Few::tasks(p), Few::task_bytes(p)});
       return;
     }
     const Cut<E> cut(k, p);

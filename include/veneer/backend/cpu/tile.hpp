@@ -76,7 +76,7 @@ class Tile {
         rows_(rows),
         column_(column),
         columns_(columns),
-        memory_(allocate<std::uint8_t>(cut.tile_bytes())) {
+        memory_(cut.passes > 0 ? allocate<std::uint8_t>(cut.tile_bytes()) : nullptr) {
     sums_ = reinterpret_cast<C*>(memory_.get());
     slab_ = reinterpret_cast<E*>(sums_ + cut.sums());
     own_a_ = slab_ + cut.slab();

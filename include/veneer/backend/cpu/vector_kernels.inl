@@ -57,57 +57,84 @@ inline void panel(const Block<T>& block) {
   }
 }
 
-/// R rows of A against N rows of B; a sum runs in as many lanes as a vector has, folded in order at the end.
-template <class T, int R, int N>
-inline void dot_block(const Dots<T>& dots, index_t row) {
-  typedef typename VectorOf<T>::type V;
-  typedef typename VectorOf<T>::unaligned U;
-  constexpr int lanes = VectorOf<T>::lanes;
-  const T* a = dots.a + row * dots.a_stride;
-  V sum[std::size_t{R}][std::size_t{N}];
-#pragma GCC unroll 4
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) sum[i][j] = V{};
-  }
-  index_t p = 0;
-  for (; p + lanes <= dots.steps; p += lanes) {
-    V down[std::size_t{R}];
-#pragma GCC unroll 4
-    for (int i = 0; i < R; ++i) down[i] = *reinterpret_cast<const U*>(a + i * dots.a_stride + p);
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) {
-      const V across = *reinterpret_cast<const U*>(dots.b + j * dots.b_stride + p);
-#pragma GCC unroll 4
-      for (int i = 0; i < R; ++i) sum[i][j] += down[i] * across;
-    }
-  }
-  for (int i = 0; i < R; ++i) {
-    for (int j = 0; j < N; ++j) {
-      T total = 0;
-      for (int lane = 0; lane < lanes; ++lane) total += sum[i][j][lane];
-      for (index_t q = p; q < dots.steps; ++q) total += a[i * dots.a_stride + q] * dots.b[j * dots.b_stride + q];
-      dots.c[(row + i) * dots.c_stride + j] = total;
-    }
-  }
-}
-
-template <class T, int R>
-inline void dot_rows(const Dots<T>& dots, index_t row) {
-  switch (dots.columns) {
-    case 1: dot_block<T, R, 1>(dots, row); break;
-    case 2: dot_block<T, R, 2>(dots, row); break;
-    case 3: dot_block<T, R, 3>(dots, row); break;
-    default: dot_block<T, R, 4>(dots, row);
-  }
-}
-
+/// A vector of stored values, in the type of the sums.
 template <class T>
-inline void dots_of(const Dots<T>& dots) {
-  index_t row = 0;
-  for (; row + 3 <= dots.rows; row += 3) dot_rows<T, 3>(dots, row);
-  if (dots.rows - row == 2) dot_rows<T, 2>(dots, row);
-  if (dots.rows - row == 1) dot_rows<T, 1>(dots, row);
+inline typename VectorOf<T>::type load(const T* from) {
+  return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(from);
+}
+template <class T>
+inline typename VectorOf<T>::type load(const bfloat16* from) {
+  typedef std::uint16_t Stored16 __attribute__((vector_size(vector_bytes / 2), aligned(2), may_alias));
+  typedef std::uint32_t Bits __attribute__((vector_size(vector_bytes)));
+  return (typename VectorOf<T>::type)(__builtin_convertvector(*reinterpret_cast<const Stored16*>(from), Bits) << 16);
+}
+
+/// The sum of the lanes: halves are added, then their halves.
+template <class T, int Bytes>
+inline T sum_of_lanes(const void* vector) {
+  typedef T Half __attribute__((vector_size(Bytes / 2)));
+  Half low, high;
+  std::memcpy(&low, vector, Bytes / 2);
+  std::memcpy(&high, static_cast<const char*>(vector) + Bytes / 2, Bytes / 2);
+  low += high;
+  if constexpr (Bytes / 2 == sizeof(T)) {
+    return low[0];
+  } else {
+    return sum_of_lanes<T, Bytes / 2>(&low);
+  }
+}
+template <class T>
+inline T sum_of_lanes(const typename VectorOf<T>::type& vector) {
+  return sum_of_lanes<T, vector_bytes>(&vector);
+}
+
+/// R rows of A against one row of B: two vectors of sums each.
+template <class T, class W, int R>
+inline void dot_block(const Dots<T, W>& dots, index_t row, index_t column) {
+  typedef typename VectorOf<T>::type V;
+  constexpr index_t lanes = VectorOf<T>::lanes, bytes = 2 * lanes * static_cast<index_t>(sizeof(W)), ahead = 4096;
+  const T* a = dots.a + row * dots.a_stride;
+  const W* b = dots.b + column * dots.b_stride;
+  V low[std::size_t{R}], high[std::size_t{R}];
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) low[i] = V{}, high[i] = V{};
+  index_t p = 0;
+  for (; p + 2 * lanes <= dots.steps; p += 2 * lanes) {
+#pragma GCC unroll 2
+    for (index_t line = 0; line < bytes; line += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(b + p) + ahead + line, 0, 2);
+    }
+    const V first = load<T>(b + p), second = load<T>(b + p + lanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) {
+      low[i] += load<T>(a + i * dots.a_stride + p) * first;
+      high[i] += load<T>(a + i * dots.a_stride + p + lanes) * second;
+    }
+  }
+  if (p + lanes <= dots.steps) {
+    const V first = load<T>(b + p);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) low[i] += load<T>(a + i * dots.a_stride + p) * first;
+    p += lanes;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) {
+    const V sum = low[i] + high[i];
+    T total = sum_of_lanes<T>(sum);
+    for (index_t q = p; q < dots.steps; ++q) total += a[i * dots.a_stride + q] * static_cast<T>(b[q]);
+    dots.c[(row + i) * dots.c_stride + column] = total;
+  }
+}
+
+template <class T, class W>
+inline void dots_of(const Dots<T, W>& dots) {
+  for (index_t column = 0; column < dots.columns; ++column) {
+    index_t row = 0;
+    for (; row + 4 <= dots.rows; row += 4) dot_block<T, W, 4>(dots, row, column);
+    if (dots.rows - row == 3) dot_block<T, W, 3>(dots, row, column);
+    if (dots.rows - row == 2) dot_block<T, W, 2>(dots, row, column);
+    if (dots.rows - row == 1) dot_block<T, W, 1>(dots, row, column);
+  }
 }
 
 inline void widen(const bfloat16* __restrict from, index_t count, float* __restrict to) {
@@ -171,7 +198,7 @@ constexpr Kernels vector_kernels(const char* name) {
   k.name = name;
   k.float32 = {panel_rows, 2 * VectorOf<float>::lanes, panel_depth, 1, panel_depth, 1, 12, panel<float>};
   k.float64 = {panel_rows, 2 * VectorOf<double>::lanes, panel_depth, 1, panel_depth, 1, 12, panel<double>};
-  k.dots = dots_of<float>, k.dots64 = dots_of<double>;
+  k.dots = dots_of<float, float>, k.dots64 = dots_of<double, double>, k.dots_bfloat16 = dots_of<float, bfloat16>;
   k.widen = widen, k.widen_half = widen_half, k.narrow = narrow;
   k.transpose = transpose, k.interleave = interleave, k.weave = weave;
   k.look_up = look_up, k.look_up_bfloat16 = look_up_bfloat16;

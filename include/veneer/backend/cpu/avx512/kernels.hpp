@@ -184,8 +184,73 @@ inline void look_up_fast(const std::uint8_t* codes, index_t count, const float* 
   }
 }
 
+/// The order in which code_dot() finds the values of 16 codes: those of the first half in even lanes.
+inline void arrange(const float* from, index_t count, float* to) {
+  for (index_t i = 0; i < count; i += 16) {
+    for (index_t j = 0; j < 8; ++j) to[i + 2 * j] = from[i + j], to[i + 2 * j + 1] = from[i + 8 + j];
+  }
+}
+
+/// Adds 16 N steps of one block to the sums of R rows of A, from element e of the codes. Eight bytes are in each pair
+/// of lanes: the even lane shifts one of the first eight codes down, the odd one of the others, and the look-up ignores
+/// what is above.
+template <int R, int N>
+inline void code_run(const CodeDots& dots, const float* a, index_t e, __m512 values, __m512* total) {
+  const __m512i shifts = _mm512_set_epi32(24, 24, 28, 28, 16, 16, 20, 20, 8, 8, 12, 12, 0, 0, 4, 4);
+  const std::uint8_t* codes = dots.codes + e / 2;
+  __m512 part[std::size_t{R}];
+#pragma GCC unroll 4
+  for (int step = 0; step < N; ++step) {
+    long long bytes;
+    std::memcpy(&bytes, codes + 8 * step, 8);
+    const __m512 value = _mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_set1_epi64(bytes), shifts), values);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) {
+      const __m512 x = _mm512_loadu_ps(a + i * dots.steps + 16 * step);
+      part[i] = step == 0 ? _mm512_mul_ps(value, x) : _mm512_fmadd_ps(value, x, part[i]);
+    }
+  }
+  const __m512 scale = _mm512_set1_ps(dots.scales[e >> dots.shift]);
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) total[i] = _mm512_fmadd_ps(part[i], scale, total[i]);
+}
+
+/// R rows of A against the row of codes from element e on, in runs of 64 that begin at multiples of 64.
+template <int R>
+inline void code_dot(const CodeDots& dots, index_t row, index_t e, float* c, __m512 values) {
+  const float* a = dots.a + row * dots.steps;
+  const index_t end = e + dots.steps;
+  __m512 total[std::size_t{R}];
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) total[i] = _mm512_setzero_ps();
+  if (dots.shift > 5) {
+    if (e % 64 != 0 && e < end) code_run<R, 2>(dots, a, e, values, total), e += 32, a += 32;
+    for (; e + 64 <= end; e += 64, a += 64) {
+      __builtin_prefetch(dots.codes + e / 2 + 2048, 0, 2);
+      code_run<R, 4>(dots, a, e, values, total);
+    }
+  }
+  for (; e < end; e += 32, a += 32) code_run<R, 2>(dots, a, e, values, total);
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i) c[(row + i) * dots.c_stride] = _mm512_reduce_add_ps(total[i]);
+}
+
+inline void dots_codes(const CodeDots& dots) {
+  const __m512 values = _mm512_loadu_ps(dots.values);
+  index_t e = dots.first;
+  for (index_t column = 0; column < dots.columns; ++column, e += dots.stride) {
+    float* c = dots.c + column;
+    index_t row = 0;
+    for (; row + 4 <= dots.rows; row += 4) code_dot<4>(dots, row, e, c, values);
+    if (dots.rows - row == 3) code_dot<3>(dots, row, e, c, values);
+    if (dots.rows - row == 2) code_dot<2>(dots, row, e, c, values);
+    if (dots.rows - row == 1) code_dot<1>(dots, row, e, c, values);
+  }
+}
+
 constexpr Kernels make_kernels() {
   Kernels k = vector_kernels("avx512");
+  k.dots_codes = dots_codes, k.arrange = arrange;
   k.widen = widen_fast, k.widen_half = widen_half_fast, k.narrow = narrow_fast;
   k.narrow_past = narrow_past, k.fence = fence;
   k.transpose = transpose_fast, k.interleave = interleave_fast, k.weave = weave_fast;
