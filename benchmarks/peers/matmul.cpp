@@ -36,6 +36,7 @@ double peak(const cpu::Panel<E>& panel) {
   auto a = zeros<E>(Shape<dyn>(panel.rows * steps), Cpu{}), b = zeros<E>(Shape<dyn>(panel.columns * steps), Cpu{});
   auto c = zeros<compute_t<E>>(Shape<dyn>(panel.rows * panel.columns), Cpu{});
   cpu::Block<E> block{.steps = steps, .a = a.data(), .b = b.data(), .b_step = panel.columns};
+  block.a_row = panel.chunk, block.a_chunk = panel.rows * panel.chunk;
   block.c = c.data(), block.c_stride = panel.columns, block.rows = panel.rows, block.columns = panel.columns;
   if (panel.enter != nullptr) panel.enter();
   const double found = gigaflops(2.0 * static_cast<double>(times * panel.rows * panel.columns * steps), [&] {

@@ -38,7 +38,10 @@ const cpu::Kernels& plain_tiles() {
                         cpu::amx::depth,
                         cpu::amx::chunk,
                         0,
-                        plain::tile_block<cpu::amx::PlainTiles>};
+                        plain::tile_block<cpu::amx::PlainTiles>,
+                        nullptr,
+                        nullptr,
+                        true};
     return k;
   }();
   return table;

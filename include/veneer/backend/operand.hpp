@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "veneer/backend/concept.hpp"
 
@@ -83,8 +84,20 @@ struct Product {
   double beta = 0.0;
   void* c = nullptr;  // (m, n), not read with beta = 0; overlaps no operand
   index_t ldc = 0;
+  bool transposed = false;            // C is stored as (n, m)
   Storage stored = Storage::float32;  // of C
 };
+
+/// The same values as op(B)ᵀ op(A)ᵀ.
+inline Product transpose(Product p) {
+  std::swap(p.m, p.n);
+  p.transposed = !p.transposed;
+  for (Term& term : p.terms) {
+    std::swap(term.a, term.b);
+    term.a.transposed = !term.a.transposed, term.b.transposed = !term.b.transposed;
+  }
+  return p;
+}
 
 /// The arithmetic of activations that are stored as T. float16 has more bits than bfloat16 keeps.
 template <Stored T>

@@ -62,10 +62,10 @@ struct LowRankLinear {
 
   template <TensorLike X>
   auto forward(const X& x, const auto& w, const auto& a, const auto& b) const {
-    auto z = empty<typename X::scalar, 0, 0>(x, a);  // (tokens, rank)
-    product<false, true>(z, x, a);
+    auto z = empty<typename X::scalar, 0, 0>(x, a);  // s x aᵀ: (tokens, rank)
+    product<false, true>(z, x, a, scale);
     auto y = empty<typename X::scalar, 0, 0>(x, w);  // (tokens, out)
-    sum_of_products(y, 0.0, term<false, true>(x, w), term<false, true>(z, b, scale));
+    sum_of_products(y, 0.0, term<false, true>(x, w), term<false, true>(z, b));
     return Forward{y, z};
   }
 
@@ -95,7 +95,7 @@ struct LowRankLinear {
     }
     if (wanted[3]) {
       db = empty<typename C::scalar, 1, 1>(dy, z);
-      product<true, false>(db, dy, z, scale);
+      product<true, false>(db, dy, z);
     }
     return std::tuple{dx, dw, da, db};
   }

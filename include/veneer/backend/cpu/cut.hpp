@@ -30,8 +30,8 @@ constexpr index_t even_cut(index_t extent, index_t target, index_t unit) {
 constexpr TileShape tile_shape(index_t m, index_t n, index_t k, index_t unit_rows, index_t unit_columns) {
   constexpr index_t short_side = 64;
   const auto strip = [k](index_t extent, index_t other, index_t unit) {
-    const index_t worth = (index_t{1} << 18) / (other * k + 1) + 1;  // 2^18 multiplications are worth a task
-    return even_cut(extent, std::clamp(worth, index_t{64}, std::max(index_t{64}, extent / 8)), unit);
+    const index_t worth = (index_t{1} << 20) / (other * k + 1) + 1;  // 2^20 multiplications are worth a task
+    return even_cut(extent, std::clamp(worth, index_t{128}, std::max(index_t{128}, extent / 8)), unit);
   };
   if (n <= short_side) return {strip(m, n, unit_rows), n};
   if (m <= short_side) return {m, strip(n, m, unit_columns)};

@@ -55,7 +55,7 @@ class FewRows {
 
   static index_t columns_of_task(const Product& p) {
     const index_t worth = (index_t{1} << 18) / (p.m * p.terms[0].k + 1) + 4;
-    return std::min(worth, std::max(index_t{64}, p.n / 8)) / 4 * 4;
+    return std::min(worth, std::max(index_t{64}, p.n / 4)) / 4 * 4;
   }
   static index_t tasks(const Product& p) { return (p.n + columns_of_task(p) - 1) / columns_of_task(p); }
   /// Bytes of the arena for A, and for each task.

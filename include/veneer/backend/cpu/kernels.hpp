@@ -21,6 +21,7 @@ template <Stored E>
 struct Block {
   index_t steps = 0;
   const E* a = nullptr;
+  index_t a_row = 0, a_chunk = 0;  // of two rows and two chunks of A, where a panel reads it in place
   const E* b = nullptr;
   index_t b_step = 0;  // of two steps of B: more than the columns of a panel where float is read in place
   compute_t<E>* c = nullptr;
@@ -43,6 +44,7 @@ struct Panel {
   void (*run)(const Block<E>&) = nullptr;
   void (*enter)() = nullptr;  // before the blocks of a task, and after them; may be null
   void (*leave)() = nullptr;
+  bool in_place = false;  // full strips of A may be read as they are stored, in whole chunks
 
   index_t padded(index_t steps) const { return (steps + multiple - 1) / multiple * multiple; }
 };

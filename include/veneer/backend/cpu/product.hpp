@@ -69,7 +69,14 @@ void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
   }
 }
 
-inline void multiply(const Product& p) {
+/// Narrow products that would read a long A across its rows, as gradients of factors do, read it as B instead.
+inline Product oriented(const Product& p) {
+  constexpr index_t narrow = 64;
+  return p.terms[0].a.transposed && p.n <= narrow && p.m > narrow ? transpose(p) : p;
+}
+
+inline void multiply(const Product& asked) {
+  const Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
   with_arithmetic(k, p, [&]<class E>(const E*) {
@@ -88,7 +95,8 @@ struct Demand {
 
 /// Calls f(bytes for all, first tasks, tasks after them) with what multiply(p) takes.
 template <class F>
-void measure(const Product& p, const F& f) {
+void measure(const Product& asked, const F& f) {
+  const Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
   with_arithmetic(k, p, [&]<class E>(const E*) {

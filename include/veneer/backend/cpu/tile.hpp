@@ -17,15 +17,15 @@ inline bool passes_caches(const Kernels& k, const Product& p) {
   return k.narrow_past != nullptr && p.stored == Storage::bfloat16 && p.m * p.n >= (index_t{1} << 20);
 }
 
-/// Calls f with C at (row, column), as it is stored.
+/// Calls f with C at (row, column), as it is stored, and the distance of two columns.
 template <class F>
 void with_result(const Product& p, index_t row, index_t column, const F& f) {
-  const index_t at = row * p.ldc + column;
+  const index_t at = p.transposed ? column * p.ldc + row : row * p.ldc + column, step = p.transposed ? p.ldc : 1;
   switch (p.stored) {
-    case Storage::float64: return f(static_cast<double*>(p.c) + at);
-    case Storage::float32: return f(static_cast<float*>(p.c) + at);
-    case Storage::float16: return f(static_cast<half*>(p.c) + at);
-    default: return f(static_cast<bfloat16*>(p.c) + at);
+    case Storage::float64: return f(static_cast<double*>(p.c) + at, step);
+    case Storage::float32: return f(static_cast<float*>(p.c) + at, step);
+    case Storage::float16: return f(static_cast<half*>(p.c) + at, step);
+    default: return f(static_cast<bfloat16*>(p.c) + at, step);
   }
 }
 
@@ -36,25 +36,25 @@ void load_sums(const Product& p, T* sums, index_t row, index_t column, index_t c
     std::fill_n(sums, count, T(0));
     return;
   }
-  with_result(p, row, column, [&]<class U>(const U* c) {
+  with_result(p, row, column, [&]<class U>(const U* c, index_t step) {
     for (index_t j = 0; j < count; ++j)
-      sums[j] = static_cast<T>(p.beta) * static_cast<T>(static_cast<compute_t<U>>(c[j]));
+      sums[j] = static_cast<T>(p.beta) * static_cast<T>(static_cast<compute_t<U>>(c[j * step]));
   });
 }
 
-/// Finished sums as C is stored, rounded once.
-template <Real T, Stored U>
-void store_run(const Kernels&, const Product&, const T* sums, index_t count, U* c) {
-  for (index_t j = 0; j < count; ++j) c[j] = static_cast<U>(static_cast<compute_t<U>>(sums[j]));
-}
-inline void store_run(const Kernels& k, const Product& p, const float* sums, index_t count, bfloat16* c) {
-  passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
-}
-
-/// Writes finished sums to C.
+/// Writes finished sums to C, rounded once.
 template <Real T>
 void store_sums(const Kernels& k, const Product& p, const T* sums, index_t row, index_t column, index_t count) {
-  with_result(p, row, column, [&](auto* c) { store_run(k, p, sums, count, c); });
+  with_result(p, row, column, [&]<class U>(U* c, index_t step) {
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<U, bfloat16>) {
+      if (step == 1) return passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
+    }
+    if (step == 1) {
+      for (index_t j = 0; j < count; ++j) c[j] = static_cast<U>(static_cast<compute_t<U>>(sums[j]));
+    } else {
+      for (index_t j = 0; j < count; ++j) c[j * step] = static_cast<U>(static_cast<compute_t<U>>(sums[j]));
+    }
+  });
 }
 
 /// One tile of C.
@@ -121,10 +121,13 @@ class Tile {
                       bool first, bool last) const {
     const index_t strip_values = cut_.packed_a(cut_.panel.rows, steps);
     const E* a = own_a_;
+    index_t stored = 0;  // rows of A that are read as they are stored
     if (shared != nullptr) {
       a = shared + shared_row_ / cut_.panel.rows * strip_values;
     } else {
-      packer.pack_a(term.a, row_, rows_, step, steps, own_a_);
+      stored = rows_in_place(term.a, steps);
+      packer.pack_a(term.a, row_ + stored, rows_ - stored, step, steps,
+                    own_a_ + stored / cut_.panel.rows * strip_values);
     }
     const index_t width = cut_.panel.columns;
     for (index_t across = 0; across < columns_; across += width) {
@@ -135,6 +138,11 @@ class Tile {
       place_b(packer, term, step, steps, across, columns, block);
       for (index_t strip = 0; strip < rows_; strip += cut_.panel.rows) {
         block.a = a + strip / cut_.panel.rows * strip_values;
+        block.a_row = cut_.panel.chunk, block.a_chunk = cut_.panel.rows * cut_.panel.chunk;
+        if (strip < stored) {
+          block.a = static_cast<const E*>(term.a.data) + (row_ + strip) * term.a.stride + step;
+          block.a_row = term.a.stride, block.a_chunk = cut_.panel.chunk;
+        }
         block.rows = std::min(cut_.panel.rows, rows_ - strip);
         place_sums(strip, across, block);
         if (first && block.add) begin(block, strip, across);
@@ -143,6 +151,12 @@ class Tile {
         if (last) finish(block, strip, across);
       }
     }
+  }
+
+  index_t rows_in_place(const Operand& a, index_t steps) const {
+    const bool fits =
+        cut_.panel.in_place && !a.transposed && a.storage == storage_of<E> && columns_ <= cut_.panel.columns;
+    return fits && steps % cut_.panel.chunk == 0 ? rows_ / cut_.panel.rows * cut_.panel.rows : 0;
   }
 
   /// B is packed, except where a few rows read whole panels of it once: those are read in place.

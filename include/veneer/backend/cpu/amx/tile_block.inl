@@ -4,10 +4,11 @@
 /// Tiles 0 to 3: C, 4 and 5: A, 6 and 7: B. Halves of the block that hold nothing are left out.
 template <class Tiles, bool Low, bool Right>
 inline void tile_steps(const Block<bfloat16>& block) {
-  constexpr index_t bytes_a = 64, bytes_b = 4 * block_columns;
+  constexpr index_t bytes_b = 4 * block_columns;
+  const index_t bytes_a = 2 * block.a_row;
   const bfloat16* a = block.a;
   const bfloat16* b = block.b;
-  for (index_t p = 0; p < block.steps; p += chunk, a += block_rows * chunk, b += block_columns * chunk) {
+  for (index_t p = 0; p < block.steps; p += chunk, a += block.a_chunk, b += block_columns * chunk) {
     Tiles::template load<4>(a, bytes_a);
     Tiles::template load<6>(b, bytes_b);
     Tiles::template multiply<0, 4, 6>();
@@ -16,7 +17,7 @@ inline void tile_steps(const Block<bfloat16>& block) {
       Tiles::template multiply<1, 4, 7>();
     }
     if constexpr (Low) {
-      Tiles::template load<5>(a + 16 * chunk, bytes_a);
+      Tiles::template load<5>(a + 16 * block.a_row, bytes_a);
       Tiles::template multiply<2, 5, 6>();
       if constexpr (Right) Tiles::template multiply<3, 5, 7>();
     }
