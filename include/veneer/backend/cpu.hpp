@@ -59,6 +59,27 @@ struct Cpu {
     });
   }
 
+  /// Refinement: out[c] = sum over r of value(r, c), for c in [0, columns).
+  template <class Value, Real C>
+  void sum_columns(index_t rows, index_t columns, const Value& value, C* out) const {
+    const auto sum = [&value, rows, columns, out](index_t begin, index_t end) {
+      constexpr index_t width = sum_width;
+      const Value own = value;
+      for (index_t first = begin * width; first < std::min<index_t>(columns, end * width); first += width) {
+        const index_t count = std::min<index_t>(width, columns - first);
+        C sums[std::size_t{width}] = {};
+        for (index_t r = 0; r < rows; ++r) {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC ivdep
+#endif
+          for (index_t c = 0; c < count; ++c) sums[c] += static_cast<C>(own(r, first + c));
+        }
+        std::copy_n(sums, count, out + first);
+      }
+    };
+    in_pieces((columns + sum_width - 1) / sum_width, rows * sum_width, sum);
+  }
+
   template <Stored In, Stored Out>
   void gemm(const Gemm<In, Out>& problem) const {
     cpu::Pool::instance().run(problem.batch, [&](index_t i) {
@@ -104,6 +125,7 @@ struct Cpu {
  private:
   static constexpr index_t task_work = 16384;
   static constexpr int lanes = 16;
+  static constexpr index_t sum_width = 128;  // columns that are summed together
 
   /// A loop over a range, without its type: the pool is compiled once for all of them, and each loop once.
   struct Pieces {

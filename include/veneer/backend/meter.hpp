@@ -139,6 +139,9 @@ struct Meter {
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t, index_t, const Load&, typename Monoid::value_type*) const {}
 
+  template <class Value, Real C>
+  void sum_columns(index_t, index_t, const Value&, C*) const {}
+
   template <Stored In, Stored Out>
   void gemm(const Gemm<In, Out>& g) const {
     if (g.batch > 0) multiply(product_of(g));

@@ -28,10 +28,6 @@ struct GainValue {
   }
 };
 
-/// x[i] * y[i], in the compute type.
-template <Stored T>
-using ProductValue = BinaryValue<Multiply<compute_t<T>>, T>;
-
 template <bool ByRow>
 struct Gain {
   template <TensorLike X, TensorLike G>
@@ -53,19 +49,15 @@ struct Gain {
   auto pullback(Wrt<1>, const Dy& dy, const auto&, const X& x, const G& g) const {
     using T = typename Dy::scalar;
     using C = compute_t<T>;
+    using S = typename G::shape_type;
+    const index_t columns = dy.extent(-1), rows = Dy::rank == 1 ? 1 : dy.extent(0);
+    const ProductLoad<T> product{dy.data(), x.data(), columns};
     if constexpr (ByRow) {
-      Tensor<C, typename G::shape_type, typename G::backend> dg(g.shape(), g.device());
-      dy.device().reduce_rows(Sum<C>{}, dy.extent(0), dy.extent(1), ProductLoad<T>{dy.data(), x.data(), dy.extent(1)},
-                              dg.data());
+      Tensor<C, S, typename G::backend> dg(g.shape(), g.device());
+      dy.device().reduce_rows(Sum<C>{}, rows, columns, product, dg.data());
       return dg;
     } else {
-      Tensor<C, typename Dy::shape_type, typename Dy::backend> products(dy.shape(), dy.device());
-      map(products, ProductValue<T>{{}, dy.data(), x.data()});
-      if constexpr (X::rank == 1) {
-        return products.reshape(g.shape());
-      } else {
-        return column_sums(products).reshape(g.shape());
-      }
+      return column_sums<C>(g.shape(), g.device(), rows, product);
     }
   }
 

@@ -203,21 +203,34 @@ struct AddRowValue {
   }
 };
 
-/// The sum over the rows of a matrix, in its compute type, as a matmul with ones: that reads columns fastest.
+/// sums[c] = sum over r of value(r, c), for r in [0, rows); added up by the backend, or as a matmul with ones, which
+/// reads columns fastest.
+template <Real C, ShapeLike S, Backend B, class Value>
+Tensor<C, S, B> column_sums(S shape, const B& device, index_t rows, const Value& value) {
+  Tensor<C, S, B> sums(shape, device);
+  const index_t columns = sums.count();
+  if constexpr (requires { device.sum_columns(rows, columns, value, sums.data()); }) {
+    device.sum_columns(rows, columns, value, sums.data());
+  } else {
+    Matrix<C, B> terms(Shape<dyn, dyn>(rows, columns), device);
+    map_rows(terms, value);
+    const auto ones = full<C>(Shape<dyn>(rows), C(1), device);
+    Gemm<C> product{.m = 1, .n = columns, .k = rows};
+    product.a = ones.data(), product.lda = rows;
+    product.b = terms.data(), product.ldb = columns;
+    product.c = sums.data(), product.ldc = columns;
+    gemm(device, product);
+  }
+  return sums;
+}
+
+/// The sum over the rows of a matrix, in its compute type.
 template <TensorLike X>
 auto column_sums(const X& x) {
   using T = typename X::scalar;
-  using C = compute_t<T>;
   using S = Shape<extent_of<typename X::shape_type, 1>>;
-  const auto ones = full<T>(Shape<dyn>(x.extent(0)), static_cast<T>(1.0f), x.device());
-  Tensor<C, S, typename X::backend> sums(shape_of<S>(x.extent(1)), x.device());
-  const index_t columns = x.extent(1);
-  Gemm<T, C> product{.m = 1, .n = columns, .k = x.extent(0)};
-  product.a = ones.data(), product.lda = x.extent(0);
-  product.b = x.data(), product.ldb = columns;
-  product.c = sums.data(), product.ldc = columns;
-  gemm(x.device(), product);
-  return sums;
+  return column_sums<compute_t<T>>(shape_of<S>(x.extent(1)), x.device(), x.extent(0),
+                                   RowsLoad<T>{x.data(), x.extent(1)});
 }
 
 /// y[r, c] = x[r, c] + row[c].

@@ -140,9 +140,8 @@ struct RmsNorm {
   auto pullback(Wrt<1>, const auto& dy, const auto& inverse, const X& x, const auto& w) const {
     using T = typename X::scalar;
     const index_t columns = w.extent(0);
-    auto terms = grouped<compute_t<T>>(x, columns);
-    map_rows(terms, NormWeightTerm<T>{dy.data(), x.data(), inverse.data(), columns});
-    return column_sums(terms);
+    return column_sums<compute_t<T>>(w.shape(), x.device(), x.count() / columns,
+                                     NormWeightTerm<T>{dy.data(), x.data(), inverse.data(), columns});
   }
 
   static constexpr Reads reads(const Wanted<2>& wanted) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "veneer/backend/cpu/few_rows.hpp"
+#include "veneer/backend/cpu/split.hpp"
 
 namespace veneer::cpu {
 
@@ -79,6 +80,12 @@ inline void multiply(const Product& asked) {
   const Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
+  if (SplitProduct::suits(k, p)) {
+    const SplitProduct split(p);
+    const Product inner = split.inner();
+    multiply_tiles(k, inner, Cut<bfloat16>(k, inner));
+    return split.finish(k);
+  }
   with_arithmetic(k, p, [&]<class E>(const E*) {
     if (FewRows<compute_t<E>>::suits(p, panel_of<E>(k).few)) {
       FewRows<compute_t<E>>(k, p).run();
@@ -99,6 +106,11 @@ void measure(const Product& asked, const F& f) {
   const Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
+  if (SplitProduct::suits(k, p)) {
+    measure(SplitProduct::inner(p, nullptr, nullptr),
+            [&](index_t, const Demand& first, const Demand& then) { f(SplitProduct::bytes(p), first, then); });
+    return;
+  }
   with_arithmetic(k, p, [&]<class E>(const E*) {
     using Few = FewRows<compute_t<E>>;
     if (Few::suits(p, panel_of<E>(k).few)) {

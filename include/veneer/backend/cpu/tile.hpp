@@ -155,7 +155,7 @@ class Tile {
 
   index_t rows_in_place(const Operand& a, index_t steps) const {
     const bool fits =
-        cut_.panel.in_place && !a.transposed && a.storage == storage_of<E> && columns_ <= cut_.panel.columns;
+        cut_.panel.in_place && !a.transposed && a.storage == storage_of<E> && columns_ <= 2 * cut_.panel.columns;
     return fits && steps % cut_.panel.chunk == 0 ? rows_ / cut_.panel.rows * cut_.panel.rows : 0;
   }
 
