@@ -19,7 +19,7 @@ struct MemoryRequest {
   std::optional<LoraConfig> adapter;   // none: every weight trains
   std::optional<NF4Options> quantise;  // of the linear layers
   bool checkpointing = false;
-  std::string dtype = "float32";  // of activations
+  std::string dtype = "auto";  // of activations
   index_t batch = 8, seq = 512, grad_accum = 1;
   int threads = 0;
 };

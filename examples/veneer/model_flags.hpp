@@ -37,7 +37,7 @@ struct ModelFlags {
   std::string model;
   std::vector<std::string> adapters;
   int threads = 0;  // 0: one a core
-  std::string dtype = "float32", device = "cpu";
+  std::string dtype = "auto", device = "cpu";
   QuantFlags quant;
 
   void add_to(CLI::App& command, bool adapter_needed = false);

@@ -40,7 +40,7 @@ struct TrainSettings {
   double eval_split = 0;
   index_t eval_every = 0, save_every = 0;
   bool checkpointing = false;
-  std::string dtype = "float32", device = "cpu";
+  std::string dtype = "auto", device = "cpu";
   QuantFlags quant;
   int threads = 0;
   bool dry_run = false, json = false, quiet = false;

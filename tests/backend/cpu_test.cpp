@@ -93,6 +93,27 @@ TEST_CASE("results have the same bits at any number of threads") {
   }
 }
 
+namespace {
+struct Grid {
+  index_t columns;
+  VENEER_HD float operator()(index_t r, index_t c) const { return static_cast<float>((r * columns + c) % 17) - 5.0f; }
+};
+}  // namespace
+
+TEST_CASE("sums of columns are the sums of their values, whatever the extents") {
+  for (const index_t rows : {0, 1, 3, 300}) {
+    for (const index_t columns : {1, 127, 128, 129, 1000}) {
+      std::vector<float> found(static_cast<std::size_t>(columns), -1.0f), expected(found.size(), 0.0f);
+      Cpu{}.sum_columns(rows, columns, Grid{columns}, found.data());
+      for (index_t r = 0; r < rows; ++r) {
+        for (index_t c = 0; c < columns; ++c) expected[static_cast<std::size_t>(c)] += Grid{columns}(r, c);
+      }
+      CAPTURE(rows, columns);
+      CHECK(found == expected);  // whole numbers: exact in any order
+    }
+  }
+}
+
 TEST_CASE("there is always one thread") {
   const ThreadsRestored restored;
   Cpu::set_threads(0);

@@ -87,10 +87,12 @@ TEST_CASE("a product is the sum of its terms, in every storage and at every tail
 
 TEST_CASE("large products are cut into tiles that meet") {
   // Around the edges of a tile and of a block of steps; one C large enough to be written past the caches.
-  constexpr Form forms[] = {{false, true, 97, 8, 520},    {false, true, 8, 257, 140}, {true, false, 40, 260, 513},
-                            {false, false, 150, 330, 60}, {true, true, 530, 270, 33}, {false, true, 65, 65, 1030},
-                            {false, false, 12, 129, 300}, {false, true, 13, 515, 64}, {true, false, 129, 64, 257},
-                            {false, true, 1030, 1026, 3}};
+  constexpr Form forms[] = {
+      {false, true, 97, 8, 520},    {false, true, 8, 257, 140},        {true, false, 40, 260, 513},
+      {false, false, 150, 330, 60}, {true, true, 530, 270, 33},        {false, true, 65, 65, 1030},
+      {false, false, 12, 129, 300}, {false, true, 13, 515, 64},        {true, false, 129, 64, 257},
+      {false, true, 1030, 1026, 3}, {false, true, 300, 16, 520},       {false, false, 260, 21, 256, 0.75, -0.5},
+      {true, false, 300, 7, 90},    {true, true, 65, 64, 40, 1.0, 1.0}};
   for (const Mix& mix : testing::mixes) {
     for (Form form : forms) {
       if (form.m > 1000 && mix.c != Storage::bfloat16) continue;
@@ -126,6 +128,25 @@ TEST_CASE("a product has the same bits at 1, 2, 3 and 4 threads") {
       });
     }
   }
+}
+
+TEST_CASE("a product of bfloat16 and a few floats keeps what is not finite") {
+  SumOfProducts problem(testing::mixes[12], {false, true, 300, 5, 256});
+  problem.b().set(0, 3, std::numeric_limits<double>::infinity());
+  problem.b().set(1, 3, std::numeric_limits<double>::quiet_NaN());
+  problem.b().set(2, 3, 3.4028234e38);
+  problem.a().set(0, 3, 1.0), problem.a().set(1, 3, 0.0);
+  testing::with_each_set([&](const cpu::Kernels& kernels) {
+    StoredMatrix found = problem.c;
+    cpu::multiply(problem.into(found));
+    found.refresh();
+    CAPTURE(kernels.name);
+    CHECK(found.at(0, 0) == std::numeric_limits<double>::infinity());
+    CHECK(std::isnan(found.at(1, 0)));
+    CHECK(std::isnan(found.at(0, 1)));
+    CHECK(found.at(0, 2) > 3e38);
+    CHECK(std::isfinite(found.at(1, 4)));
+  });
 }
 
 TEST_CASE("A that is packed part by part gives the bits of A packed at once") {

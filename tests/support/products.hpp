@@ -176,7 +176,8 @@ inline constexpr Mix mixes[] = {{Storage::float32, Storage::float32, Storage::fl
                                 {Storage::bfloat16, Storage::float32, Storage::bfloat16, Storage::float32},
                                 {Storage::float32, Storage::float16, Storage::float16, Storage::float16},
                                 {Storage::bfloat16, Storage::float64, Storage::float16, Storage::float64},
-                                {Storage::float64, Storage::bfloat16, Storage::coded, Storage::float64}};
+                                {Storage::float64, Storage::bfloat16, Storage::coded, Storage::float64},
+                                {Storage::float32, Storage::bfloat16, Storage::float32, Storage::float32}};
 
 inline std::string text_of(const Mix& mix) {
   return std::string(name_of(mix.a)) + " x " + name_of(mix.b) + " -> " + name_of(mix.c) + " in " +

@@ -103,14 +103,11 @@ struct Demand {
 /// Calls f(bytes for all, first tasks, tasks after them) with what multiply(p) takes.
 template <class F>
 void measure(const Product& asked, const F& f) {
-  const Product p = oriented(asked);
+  Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
-  if (SplitProduct::suits(k, p)) {
-    measure(SplitProduct::inner(p, nullptr, nullptr),
-            [&](index_t, const Demand& first, const Demand& then) { f(SplitProduct::bytes(p), first, then); });
-    return;
-  }
+  const index_t split = SplitProduct::suits(k, p) ? SplitProduct::bytes(p) : 0;
+  if (split > 0) p = SplitProduct::inner(p, nullptr, nullptr);
   with_arithmetic(k, p, [&]<class E>(const E*) {
     using Few = FewRows<compute_t<E>>;
     if (Few::suits(p, panel_of<E>(k).few)) {
@@ -120,7 +117,7 @@ void measure(const Product& asked, const F& f) {
     const Cut<E> cut(k, p);
     const index_t packs = cut.shares_a ? (cut.together + 4 * cut.panel.rows - 1) / (4 * cut.panel.rows) : 0;
     const index_t down = (cut.together + cut.tile.rows - 1) / cut.tile.rows;
-    f(cut.shared_bytes(p), Demand{packs, Packer<E>::room(cut.panel) * static_cast<index_t>(sizeof(E))},
+    f(split + cut.shared_bytes(p), Demand{packs, Packer<E>::room(cut.panel) * static_cast<index_t>(sizeof(E))},
       Demand{down * ((p.n + cut.tile.columns - 1) / cut.tile.columns), cut.tile_bytes()});
   });
 }

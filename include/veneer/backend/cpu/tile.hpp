@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <type_traits>
 
@@ -48,6 +49,10 @@ void store_sums(const Kernels& k, const Product& p, const T* sums, index_t row, 
   with_result(p, row, column, [&]<class U>(U* c, index_t step) {
     if constexpr (std::is_same_v<T, float> && std::is_same_v<U, bfloat16>) {
       if (step == 1) return passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
+    }
+    if constexpr (std::is_same_v<T, U>) {
+      if (step == 1 && count > 0) std::memcpy(c, sums, static_cast<std::size_t>(count) * sizeof(T));
+      if (step == 1) return;
     }
     if (step == 1) {
       for (index_t j = 0; j < count; ++j) c[j] = static_cast<U>(static_cast<compute_t<U>>(sums[j]));
@@ -144,11 +149,12 @@ class Tile {
           block.a_row = term.a.stride, block.a_chunk = cut_.panel.chunk;
         }
         block.rows = std::min(cut_.panel.rows, rows_ - strip);
-        place_sums(strip, across, block);
-        if (first && block.add) begin(block, strip, across);
+        const bool direct = in_result(strip, across, block);
+        if (!direct) place_sums(strip, across, block);
+        if (first && block.add && !direct) begin(block, strip, across);
         fetch_b(term, step, steps, across + width, strip);
         cut_.panel.run(block);
-        if (last) finish(block, strip, across);
+        if (last && !direct) finish(block, strip, across);
       }
     }
   }
@@ -186,6 +192,14 @@ class Tile {
     } else {
       fetch(term.b, step, steps, column_ + across, columns, number, pieces);
     }
+  }
+
+  /// Whether the sums of a full block are those of C, and then where.
+  bool in_result(index_t strip, index_t across, Block<E>& block) const {
+    const bool alike = p_.stored == storage_of<C> && !p_.transposed && (p_.beta == 0.0 || p_.beta == 1.0);
+    if (!alike || cut_.passes > 1 || block.rows < cut_.panel.rows || block.columns < cut_.panel.columns) return false;
+    block.c = static_cast<C*>(p_.c) + (row_ + strip) * p_.ldc + column_ + across, block.c_stride = p_.ldc;
+    return true;
   }
 
   /// The sums of a block lie together: rows a power of two apart would share few places of the caches.
