@@ -115,6 +115,7 @@
 #include "veneer/quant/codebook.hpp"            // IWYU pragma: export
 #include "veneer/quant/nf4_kernels.hpp"         // IWYU pragma: export
 #include "veneer/quant/nf4_tensor.hpp"          // IWYU pragma: export
+#include "veneer/quant/quantized_tensor.hpp"    // IWYU pragma: export
 #include "veneer/tensor/factory.hpp"            // IWYU pragma: export
 #include "veneer/tensor/print.hpp"              // IWYU pragma: export
 #include "veneer/tensor/tensor.hpp"             // IWYU pragma: export

@@ -50,7 +50,7 @@ index_t reserved_by_training(const LlamaConfig& config, const MemoryPlanOptions&
     const auto values = zeros<bfloat16>(weight.shape(), Cpu{});
     if constexpr (detail::HoldsPacked<W>) {
       if (options.quantise && linear.contains(name)) {
-        weight = W(detail::quantise_weight<float>(name, values, *options.quantise));
+        weight = detail::quantise_weight<W>(name, values, *options.quantise);
         return;
       }
     }
