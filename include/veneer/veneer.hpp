@@ -113,6 +113,7 @@
 #include "veneer/peft/vera.hpp"                 // IWYU pragma: export
 #include "veneer/quant/block_scales.hpp"        // IWYU pragma: export
 #include "veneer/quant/codebook.hpp"            // IWYU pragma: export
+#include "veneer/quant/int8_tensor.hpp"         // IWYU pragma: export
 #include "veneer/quant/nf4_kernels.hpp"         // IWYU pragma: export
 #include "veneer/quant/nf4_tensor.hpp"          // IWYU pragma: export
 #include "veneer/quant/quantized_tensor.hpp"    // IWYU pragma: export

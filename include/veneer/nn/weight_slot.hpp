@@ -16,12 +16,13 @@
 #include "veneer/autograd/tape.hpp"
 #include "veneer/core/error.hpp"
 #include "veneer/ops/low_rank_norm.hpp"
+#include "veneer/quant/int8_tensor.hpp"
 #include "veneer/quant/nf4_tensor.hpp"
 
 namespace veneer {
 
 /// The formats that a matrix of a model may be quantised in, by their options. A further format is one name more here.
-using QuantizeOptions = std::variant<NF4Options>;
+using QuantizeOptions = std::variant<NF4Options, Int8Options>;
 
 namespace detail {
 
