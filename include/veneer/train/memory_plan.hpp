@@ -165,8 +165,7 @@ MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& optio
   const std::vector<Batch> batches(static_cast<std::size_t>(options.micro_batches), detail::planned_batch(options));
   {
     Tape tape;
-    const auto ids = from_host(Shape<dyn>(batches[0].tokens()), batches[0].ids, model.device);
-    const auto loss = model.loss(tape.input(ids), batches[0].layout(), batches[0].targets, 1.0);
+    const auto loss = detail::loss_of(model, tape, batches[0], 1.0);
     plan.activations = used();
   }
   const index_t idle = used();  // adapters may keep something of a pass: DoRA its norms
