@@ -25,9 +25,9 @@ bool has_weights(const std::filesystem::path& folder) {
                              std::filesystem::exists(folder / "model.safetensors.index.json", error));
 }
 
-const char* storage_of(const LlamaConfig& config, const MemoryRequest& request) {
+std::string storage_of(const LlamaConfig& config, const MemoryRequest& request) {
   if (!request.adapter) return "float32, since they train";
-  if (request.quantise) return "linear layers in 4 bits";
+  if (request.quantise) return std::string("linear layers in ") + format_name(*request.quantise);
   if (has_weights(request.model)) return "in the types of their files";
   const bool narrow = config.dtype == "bfloat16" || config.dtype == "float16";
   return narrow ? "in 16 bits" : "float32";

@@ -9,15 +9,15 @@
 
 #include "veneer/io/json.hpp"
 #include "veneer/nn/llama_config.hpp"
+#include "veneer/nn/weight_slot.hpp"
 #include "veneer/peft/config.hpp"
-#include "veneer/quant/nf4_tensor.hpp"
 
 namespace veneer::program {
 
 struct MemoryRequest {
-  std::filesystem::path model;         // whose files say how weights are stored; empty or without files: config.json
-  std::optional<LoraConfig> adapter;   // none: every weight trains
-  std::optional<NF4Options> quantise;  // of the linear layers
+  std::filesystem::path model;        // whose files say how weights are stored; empty or without files: config.json
+  std::optional<LoraConfig> adapter;  // none: every weight trains
+  std::optional<QuantizeOptions> quantise;  // of the linear layers
   bool checkpointing = false;
   std::string dtype = "auto";  // of activations
   index_t batch = 8, seq = 512, grad_accum = 1;

@@ -42,7 +42,7 @@ void warn_of_errors(const std::vector<MergedWeight>& weights) {
   if (packed == 0) return;
   char text[256];
   std::snprintf(text, sizeof text,
-                "warning: %s went back to 4 bits, at a loss of up to %.4f of its size (root mean square, the second "
+                "warning: %s quantised again, at a loss of up to %.4f of its size (root mean square, the second "
                 "number): --dequantize writes the sums in 16 bits",
                 counted(packed, "weight").c_str(), worst);
   note(text);
@@ -100,12 +100,12 @@ void add_merge(CLI::App& app, Run& run) {
   command->add_option("--out", flags->out, "folder to write")->required();
   command
       ->add_option("--max-error", flags->options.max_error,
-                   "largest relative error of a weight that goes back to 4 bits; more is refused")
+                   "largest relative error of a weight that is quantised again; more is refused")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       ->add_option("--dequantize", flags->dequantize,
-                   "write weights in 4 bits as bfloat16 (the default), float16 or float32")
+                   "write quantised weights as bfloat16 (the default), float16 or float32")
       ->expected(0, 1)
       ->default_str("bfloat16")
       ->check(CLI::IsMember({"bfloat16", "float16", "float32"}));

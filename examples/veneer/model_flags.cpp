@@ -12,16 +12,22 @@
 namespace veneer::program {
 
 void QuantFlags::add_to(CLI::App& command) {
-  command.add_option("--quant", quant, "storage of linear layers: none (as in the files), or nf4")
-      ->check(CLI::IsMember({"none", "nf4"}))
+  std::vector<std::string> names{"none"};
+  for (const QuantizeOptions& format : quantized_formats()) names.emplace_back(format_name(format));
+  command
+      .add_option("--quant", quant, "storage of linear layers: none (as in the files), or quantised as they are read")
+      ->check(CLI::IsMember(names))
       ->capture_default_str();
   command.add_flag("--double-quant", double_quant, "with --quant nf4: 8-bit scales");
 }
 
-std::optional<NF4Options> QuantFlags::options() const {
-  expects(quant == "nf4" || !double_quant, "--double-quant: is for --quant nf4, which was not given");
-  if (quant != "nf4") return std::nullopt;
-  return NF4Options{.double_quant = double_quant};
+std::optional<QuantizeOptions> QuantFlags::options() const {
+  expects(quant == NF4Options::name || !double_quant, "--double-quant: is for --quant nf4, which was not given");
+  if (quant == NF4Options::name) return NF4Options{.double_quant = double_quant};
+  for (const QuantizeOptions& format : quantized_formats()) {
+    if (quant == format_name(format)) return format;
+  }
+  return std::nullopt;
 }
 
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {

@@ -13,12 +13,12 @@
 #include <CLI/CLI.hpp>
 
 #include "veneer/nn/llama_config.hpp"
-#include "veneer/quant/nf4_tensor.hpp"
+#include "veneer/nn/weight_slot.hpp"
 #include "veneer/text/tokenizer.hpp"
 
 namespace veneer::program {
 
-/// --quant and --double-quant: linear layers in 4 bits as they are read.
+/// --quant and --double-quant: linear layers quantised as they are read.
 struct QuantFlags {
   std::string quant = "none";
   bool double_quant = false;
@@ -26,7 +26,7 @@ struct QuantFlags {
   void add_to(CLI::App& command);
   /// What to quantise with, or nothing.
   /// \throws ArgumentError for --double-quant without --quant nf4
-  std::optional<NF4Options> options() const;
+  std::optional<QuantizeOptions> options() const;
 };
 
 /// --dtype, for activations.

@@ -72,8 +72,9 @@ int run_plan(const PlanFlags& flags) {
   const LlamaConfigFile file = read_llama_config(path);
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   const bool full = flags.adapter.method == "full";
-  const std::optional<NF4Options> quantise = flags.quant.options();
-  expects(!quantise || !full, "--quant nf4: a weight in 4 bits does not train; choose another --method than full");
+  const std::optional<QuantizeOptions> quantise = flags.quant.options();
+  expects(!quantise || !full,
+          "--quant " + flags.quant.quant + ": a quantised weight does not train; choose another --method than full");
   AdapterFlags named = flags.adapter;
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));

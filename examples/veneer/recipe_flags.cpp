@@ -8,6 +8,8 @@
 
 #include "veneer/io/file.hpp"
 
+#include "command.hpp"
+
 namespace veneer::program {
 
 namespace {

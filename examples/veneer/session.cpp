@@ -30,7 +30,7 @@ void warn(const LoadedAdapter& loaded) {
 }
 
 AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile& file, const std::string& dtype,
-                     const std::optional<NF4Options>& quantise) {
+                     const std::optional<QuantizeOptions>& quantise) {
   for (const std::string& warning : file.warnings) note("warning: " + warning);
   AnyLlama<> model(file.config);
   model.activations = activation_storage(dtype, file.config);
@@ -41,7 +41,7 @@ AnyLlama<> read_base(const std::filesystem::path& folder, const LlamaConfigFile&
 
 }  // namespace
 
-Session::Session(const ModelFlags& flags, const std::optional<NF4Options>& quantise)
+Session::Session(const ModelFlags& flags, const std::optional<QuantizeOptions>& quantise)
     : parts_(std::make_unique<Parts>()) {
   flags.apply();
   parts_->folder = flags.model;
@@ -124,7 +124,7 @@ std::vector<QuantisedWeight> Session::quantise_errors() const {
   std::vector<QuantisedWeight> errors;
   detail::visit_base(parts_->model, [&](const std::string& name, const auto& weight) {
     if constexpr (WeightSlotLike<decltype(weight)>) {
-      if (weight.packed() == nullptr || detail::find_quant_state(files, name)) return;
+      if (!weight.quantised() || detail::find_quant_state(files, name)) return;
       const auto before = detail::read_widened<float>(files.at(name), weight.shape(), parts_->model.device);
       const double size = detail::distance_norm(before, decltype(before){});
       errors.push_back({name, size > 0 ? detail::distance_norm(before, weight.dense_copy()) / size : 0.0});

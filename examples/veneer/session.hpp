@@ -56,7 +56,7 @@ class Session {
   /// \throws ArgumentError, FormatError, IoError
   explicit Session(const ModelFlags& flags) : Session(flags, flags.quant.options()) {}
   /// Linear layers become 4-bit ones of these options as they are read.
-  Session(const ModelFlags& flags, const std::optional<NF4Options>& quantise);
+  Session(const ModelFlags& flags, const std::optional<QuantizeOptions>& quantise);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

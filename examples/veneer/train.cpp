@@ -273,7 +273,7 @@ class TrainRun {
       return;
     }
     LoadLlamaOptions reading;
-    const std::optional<NF4Options> quantise = settings_.quant.options();
+    const std::optional<QuantizeOptions> quantise = settings_.quant.options();
     if (!starts_from_loftq()) reading.quantise = quantise;
     warn_of(read_llama_weights(model_, ShardedCheckpoint(settings_.model), reading));
     if (grown_) resize_vocabulary(model_, grown_->rows);
@@ -295,12 +295,12 @@ class TrainRun {
     return read_adapter_config(folder / "adapter_config.json").config.init_lora_weights == "loftq";
   }
 
-  /// Puts the linear layers that LoftQ left into 4 bits too.
-  void quantise_rest(const NF4Options& options) {
+  /// Quantises the linear layers that LoftQ left too.
+  void quantise_rest(const QuantizeOptions& options) {
     detail::visit_adaptable(model_, [&](const std::string&, auto& layer, const auto&, ModuleKind kind) {
       using Slot = std::remove_cvref_t<decltype(layer.weight)>;
       if (kind != ModuleKind::linear || detail::packed(layer.weight) || layer.weight.trainable()) return;
-      layer.weight = Slot(NF4Tensor<typename Slot::shape_type, Cpu>(layer.weight.dense_copy(), options));
+      layer.weight = quantised<Slot>(layer.weight.dense_copy(), options);
     });
   }
 

@@ -123,12 +123,17 @@ void TrainSettings::settle(const CLI::App& command) {
   given_ = given_flags(command);
   if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of one
   if (!resume.empty()) return;
-  if (adapter.empty() && adapter_flags.init == "loftq") quant.quant = "nf4";  // it is what LoftQ is for
+  if (adapter.empty() && adapter_flags.init == "loftq") {
+    expects(quant.quant == "none" || quant.quant == NF4Options::name,
+            "--quant " + quant.quant + " --init loftq: LoftQ corrects what nf4 loses");
+    quant.quant = NF4Options::name;
+  }
   if (adapter.empty() && quant.options() && adapter_flags.init.starts_with("pissa"))
-    throw ArgumentError("--quant nf4 --init " + adapter_flags.init +
-                        ": PiSSA starts from weights of 16 or 32 bits; for a base in 4 bits there are loftq and olora");
+    throw ArgumentError("--quant " + quant.quant + " --init " + adapter_flags.init +
+                        ": PiSSA starts from weights of 16 or 32 bits; for a quantised base there are loftq and olora");
   if (quant.options() && full())
-    throw ArgumentError("--quant nf4: a weight in 4 bits does not train; choose another --method than full");
+    throw ArgumentError("--quant " + quant.quant +
+                        ": a quantised weight does not train; choose another --method than full");
   if (lora_plus_ratio > 0 && !given("--weight-decay")) weight_decay = 0;  // as in PEFT
   if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {

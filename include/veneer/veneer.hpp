@@ -113,8 +113,10 @@
 #include "veneer/peft/vera.hpp"                 // IWYU pragma: export
 #include "veneer/quant/block_scales.hpp"        // IWYU pragma: export
 #include "veneer/quant/codebook.hpp"            // IWYU pragma: export
+#include "veneer/quant/int8_tensor.hpp"         // IWYU pragma: export
 #include "veneer/quant/nf4_kernels.hpp"         // IWYU pragma: export
 #include "veneer/quant/nf4_tensor.hpp"          // IWYU pragma: export
+#include "veneer/quant/quantized_tensor.hpp"    // IWYU pragma: export
 #include "veneer/tensor/factory.hpp"            // IWYU pragma: export
 #include "veneer/tensor/print.hpp"              // IWYU pragma: export
 #include "veneer/tensor/tensor.hpp"             // IWYU pragma: export

@@ -300,4 +300,32 @@ TEMPLATE_LIST_TEST_CASE("a parameter put on a tape gets its gradient from there"
   CHECK_FALSE(Parameter<double, Shape<3>, TestType>());
 }
 
+TEMPLATE_LIST_TEST_CASE("a variable that outlives its tape keeps its value and its gradient, and is refused elsewhere",
+                        "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto values = three<TestType>(1, 2, 3);
+  const auto [x, loss] = [&] {
+    Tape tape;
+    const auto leaf = tape.variable(values);
+    const auto sum = inner(leaf, leaf);
+    backward(sum);
+    return std::pair{leaf, sum};
+  }();
+  CHECK(to_host(x.value()) == Doubles{1, 2, 3});
+  CHECK(to_host(x.gradient()) == Doubles{2, 4, 6});
+  CHECK_THROWS_AS(x.tape(), ArgumentError);
+  CHECK_THROWS_AS(add(x, x), ArgumentError);
+  CHECK_THROWS_WITH(backward(loss), Catch::Contains("tape"));
+  Tape other;
+  CHECK_THROWS_AS(add(x, other.input(values)), ArgumentError);
+}
+
+TEST_CASE("a tape that is moved takes its variables along") {
+  const auto moved = [](Tape from) { return from.handle(); };
+  const std::shared_ptr<Tape*> handle = moved(Tape::forgetful({1, 2}, 1));
+  CHECK(*handle == nullptr);
+  Tape tape = Tape::replaying({1, 2}, 0);
+  CHECK(*tape.handle() == &tape);
+}
+
 }  // namespace tape_test

@@ -98,17 +98,12 @@ TEST_CASE("widen gives the same bits for every bfloat16") {
   });
 }
 
-TEST_CASE("widen_half gives the same bits for every half, but may quiet a signalling NaN") {
+TEST_CASE("widen_half gives the same bits for every half, a NaN made quiet") {
   const std::vector<std::uint32_t> expected = widened<half>(plain().widen_half);
+  for (const std::uint32_t bits : expected) REQUIRE(((bits & 0x7fffffffu) <= 0x7f800000u || (bits & 0x400000u) != 0));
   with_each_other_set([&](const cpu::Kernels& kernels) {
-    const std::vector<std::uint32_t> found = widened<half>(kernels.widen_half);
-    index_t same = 0;
-    for (std::size_t i = 0; i < 65536; ++i) {
-      const bool nan = (expected[i] & 0x7fffffffu) > 0x7f800000u;
-      same += (nan ? expected[i] | 0x400000u : expected[i]) == (nan ? found[i] | 0x400000u : found[i]);
-    }
     CAPTURE(kernels.name);
-    CHECK(same == 65536);
+    CHECK(widened<half>(kernels.widen_half) == expected);
   });
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/core/random.hpp"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <set>
@@ -84,6 +86,43 @@ TEST_CASE("normal numbers have the moments of a normal distribution") {
   CHECK(std::abs(m.variance - 1) < 6 * std::sqrt(2.0) * root);
   CHECK(std::abs(m.skew) < 6 * std::sqrt(15.0) * root);
   CHECK(std::abs(m.kurtosis - 3) < 6 * std::sqrt(96.0) * root);
+}
+
+TEST_CASE("the logarithm and the cosine of normal numbers are right to two units in the last place") {
+  constexpr long double turn = 6.283185307179586476925286766559005768L / 4294967296.0L;
+  const auto units = [](double found, long double exact) {
+    return std::abs(static_cast<double>((static_cast<long double>(found) - exact) / exact)) * 0x1p52;
+  };
+  double worst_log = 0.0, worst_cosine = 0.0;
+  const auto check = [&](std::uint32_t w) {
+    const double u = (static_cast<double>(w) + 1.0) * 0x1p-32;
+    if (u < 1.0) worst_log = std::max(worst_log, units(detail::portable_log(u), std::log(static_cast<long double>(u))));
+    // cos t = sin(t + turn / 4): near a zero of the cosine the argument of the sine is small, and exact
+    const auto past =
+        static_cast<std::int32_t>(w - 0x40000000u);  // from the zero at a quarter of a turn, minus half a turn
+    const bool near = past < 0x20000000 && past >= -0x20000000;
+    const long double exact = near ? -std::sin(turn * past) : std::cos(turn * w);
+    if (w % 0x40000000u != 0 && (near || std::abs(exact) > 0.5L))
+      worst_cosine = std::max(worst_cosine, units(detail::portable_cosine(w), exact));
+  };
+  for (std::uint64_t i = 0; i < 100000; ++i) check(Philox::at({4, 4}, i).word[0]);
+  for (std::uint32_t i = 0; i < 1000; ++i)
+    check(i), check(0x40000000u + i), check(0x3fffffffu - i), check(0xffffffffu - i);
+  CHECK(worst_log <= 2.0);
+  CHECK(worst_cosine <= 2.0);
+  CHECK(detail::portable_log(1.0) == 0.0);
+  CHECK(detail::portable_cosine(0) == 1.0);
+  CHECK(detail::portable_cosine(0x40000000u) == 0.0);
+  CHECK(detail::portable_cosine(0x80000000u) == -1.0);
+}
+
+TEST_CASE("normal numbers have the same bits by every compiler, for every processor") {
+  const double known[] = {0x1.043b9fc4470a2p+0, 0x1.51b0100bfaba5p-1, -0x1.ef6357fa63319p-2, -0x1.bb23ad1f7444dp-1};
+  for (std::uint64_t i = 0; i < 4; ++i) CHECK(normal_at({42, 8}, i) == known[i]);
+  std::uint64_t hash = 14695981039346656037ull;  // FNV-1a
+  for (std::uint64_t i = 0; i < 100000; ++i)
+    hash = (hash ^ std::bit_cast<std::uint64_t>(normal_at({1, 2}, i))) * 1099511628211ull;
+  CHECK(hash == 0xe2d1d755ac58c4aaull);
 }
 
 TEST_CASE("streams, seeds and elements give different numbers, the same ones the same") {

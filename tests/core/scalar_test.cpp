@@ -32,8 +32,8 @@ struct Layout {
   }
 
   /// The pattern next to `x`, ties to the even one: IEEE 754, section 4.3.1.
-  std::uint16_t nearest(float x) const {
-    const double magnitude = std::fabs(static_cast<double>(x));
+  std::uint16_t nearest(double x) const {
+    const double magnitude = std::fabs(x);
     const unsigned sign = std::signbit(x) ? 0x8000u : 0u;
     int low = 0, high = infinity();  // value(low) <= magnitude < value(high)
     if (magnitude >= value(high)) return static_cast<std::uint16_t>(sign | static_cast<unsigned>(high));
@@ -80,13 +80,30 @@ int patterns_that_fail(Layout layout) {
   return wrong;
 }
 
+/// The same for doubles. Those next to a middle are rounded to it where they become floats on the way.
+template <class T>
+int roundings_of_double_that_fail(Layout layout) {
+  int wrong = 0;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (int magnitude = 0; magnitude < layout.infinity(); ++magnitude) {
+    const double low = layout.value(magnitude), high = layout.value(magnitude + 1);
+    for (const double centre : {low, (low + high) / 2}) {
+      for (const double x : {centre, std::nextafter(centre, infinity), std::nextafter(centre, -infinity)}) {
+        wrong += T(x).bits != layout.nearest(x);
+        wrong += T(-x).bits != layout.nearest(-x);
+      }
+    }
+  }
+  return wrong;
+}
+
 /// Between all neighbours: the middle, the floats beside it, and the floats beside the ends.
 template <class T>
 int roundings_that_fail(Layout layout) {
   int wrong = 0;
   const auto check = [&](float x) {
-    wrong += T(x).bits != layout.nearest(x);
-    wrong += T(-x).bits != layout.nearest(-x);
+    wrong += T(x).bits != layout.nearest(static_cast<double>(x));
+    wrong += T(-x).bits != layout.nearest(static_cast<double>(-x));
   };
   constexpr float infinity = std::numeric_limits<float>::infinity();
   for (int magnitude = 0; magnitude < layout.infinity(); ++magnitude) {
@@ -113,6 +130,21 @@ TEST_CASE("narrowing rounds to nearest, ties to even, across every step of the f
   CHECK(roundings_that_fail<half>(half_layout) == 0);
 }
 
+TEST_CASE("narrowing a double rounds once, across every step of the format") {
+  CHECK(roundings_of_double_that_fail<bfloat16>(bfloat16_layout) == 0);
+  CHECK(roundings_of_double_that_fail<half>(half_layout) == 0);
+  CHECK(bfloat16(1.0 + 0x1p-8 + 0x1p-40).bits == 0x3f81);  // as a float it is a tie, which goes to the even 0x3f80
+  CHECK(bfloat16(-std::numeric_limits<double>::infinity()).bits == 0xff80);
+  CHECK(half(std::numeric_limits<double>::max()).bits == 0x7c00);
+  CHECK(half(std::numeric_limits<double>::denorm_min()).bits == 0);
+  CHECK(std::isnan(static_cast<float>(half(std::numeric_limits<double>::quiet_NaN()))));
+}
+
+TEST_CASE("widening a half makes a NaN quiet, widening a bfloat16 keeps every bit") {
+  CHECK(std::bit_cast<std::uint32_t>(static_cast<float>(from_pattern<half>(0xfc01))) == 0xffc02000u);
+  CHECK(std::bit_cast<std::uint32_t>(static_cast<float>(from_pattern<bfloat16>(0xff81))) == 0xff810000u);
+}
+
 TEST_CASE("narrowing agrees with exact rounding on floats of every size") {
   int wrong = 0;
   std::uint32_t bits = 0;
@@ -120,8 +152,8 @@ TEST_CASE("narrowing agrees with exact rounding on floats of every size") {
     bits += 0x9E3779B9u;  // walks all exponents and fractions
     const float x = std::bit_cast<float>(bits);
     if (std::isnan(x)) continue;
-    wrong += bfloat16(x).bits != bfloat16_layout.nearest(x);
-    wrong += half(x).bits != half_layout.nearest(x);
+    wrong += bfloat16(x).bits != bfloat16_layout.nearest(static_cast<double>(x));
+    wrong += half(x).bits != half_layout.nearest(static_cast<double>(x));
   }
   CHECK(wrong == 0);
 }

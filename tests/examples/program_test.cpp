@@ -508,7 +508,7 @@ TEST_CASE("program: a model is put into 4 bits, and an adapter merged there says
   CHECK_FALSE(fs::exists(at("refused")));
   const Result lossy = merged("lossy", {});
   CHECK(lossy.code == 0);
-  CHECK_THAT(lossy.err, Catch::Contains("14 weights went back to 4 bits, at a loss of up to 0.09"));
+  CHECK_THAT(lossy.err, Catch::Contains("14 weights quantised again, at a loss of up to 0.09"));
   CHECK(relative_distance(logits({"--model", at("lossy")}), floats(recorded.at("logits_requantised_merge"))) < 0.02);
   const std::vector<float> adapted = logits({"--model", packed, "--adapter", adapter});
   CHECK(merged("dense", {"--dequantize"}).code == 0);

@@ -150,4 +150,41 @@ TEMPLATE_LIST_TEST_CASE("a slot of matrices holds 4-bit weights too, trains thei
   CHECK(testing::same_bits(decode(*stored), decode(Packed(v, {.blocksize = 32, .double_quant = true}))));
 }
 
+TEMPLATE_LIST_TEST_CASE("a slot of matrices holds every quantised format: what computes with it sees its dense values",
+                        "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  using Slot = WeightSlot<float, Shape<dyn, dyn>, TestType>;
+  const auto w = testing::random_matrix<float, TestType>(30, 50, 1),
+             v = testing::random_matrix<float, TestType>(30, 50, 2),
+             x = testing::random_matrix<float, TestType>(20, 50, 3),
+             a = testing::random_matrix<float, TestType>(2, 50, 4),
+             b = testing::random_matrix<float, TestType>(30, 2, 5);
+  const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{29, 0, 3});
+  for (const QuantizeOptions& options : quantized_formats()) {
+    INFO(format_name(options));
+    Slot slot = quantised<Slot>(w, options);
+    CHECK(slot.quantised());
+    const auto dense = slot.dense_copy();
+    CHECK(testing::largest_difference(dense, w) < 0.6);  // half the widest gap of NF4, times the largest value
+    const auto results = [&](const auto& weight) {
+      return std::vector<Matrix<float, TestType>>{
+          linear(x, weight), low_rank_linear(x, weight, a, b, 0.5), embedding(ids, weight),
+          low_rank_norms<false>(weight, ops::squared_norms<false>(weight), a, b, 0.5).reshape(Shape<dyn, dyn>(30, 1))};
+    };
+    const auto expected = results(dense);
+    slot.select([&](const auto& weight) {
+      if constexpr (!ParameterLike<decltype(weight)>) {
+        const auto found = results(weight);
+        for (std::size_t i = 0; i < found.size(); ++i) CHECK(testing::same_bits(found[i], expected[i]));
+      }
+      return 0;
+    });
+    slot.widen();
+    CHECK(slot.quantised());
+    CHECK(testing::same_bits(slot.with_values(v).dense_copy(), quantised<Slot>(v, options).dense_copy()));
+    slot.train();
+    CHECK(testing::same_bits(slot.parameter().value(), dense));
+  }
+}
+
 }  // namespace weight_slot_test

@@ -97,6 +97,21 @@ TEMPLATE_LIST_TEST_CASE("what stands in an ignored row does not matter, NaN neit
   CHECK(found.gradient == std::vector<float>{0.5f, -0.5f, 0, 0});
 }
 
+TEMPLATE_LIST_TEST_CASE("labels of the host give what those of the device give, and are refused alike", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto x = testing::random_matrix<float, TestType>(4, 5, 1);
+  const std::vector<std::int32_t> labels{2, ignored_label, 0, 4};
+  CHECK(item(cross_entropy(x, labels)) == item(cross_entropy(x, labels_of<TestType>(labels))));
+  CHECK(item(cross_entropy_sum(x, labels, 0.5)) == item(cross_entropy_sum(x, labels_of<TestType>(labels), 0.5)));
+  Tape tape;
+  const auto on_host = tape.variable(x), on_device = tape.variable(x);
+  backward(add(cross_entropy(on_host, labels), cross_entropy(on_device, labels_of<TestType>(labels))));
+  CHECK(testing::same_bits(on_host.gradient(), on_device.gradient()));
+  CHECK_THROWS_AS(cross_entropy(x, std::vector<std::int32_t>{0}), ShapeError);
+  CHECK_THROWS_AS(cross_entropy_sum(x, std::vector<std::int32_t>{0, 5, 0, 0}), ArgumentError);
+}
+
 TEMPLATE_LIST_TEST_CASE("labels that do not fit are refused", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_matrix<float, TestType>(2, 4, 1);

@@ -158,6 +158,33 @@ TEMPLATE_LIST_TEST_CASE("16-bit weights count as their widened values, forward a
   for (std::size_t i = 0; i < 4; ++i) CHECK(testing::same_bits(found[i], expected[i]));
 }
 
+TEMPLATE_LIST_TEST_CASE(
+    "the gradient of a float factor next to 16-bit activations is a float sum, rounded nowhere else", "",
+    testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const Adapted<float, TestType> p(5, 12, 7, 3);
+  constexpr double scale = 0.5;  // exact in any storage, wherever it is multiplied
+  const auto check = [&]<class U>(U) {
+    const auto x = convert<U>(p.x), w = convert<U>(p.w),
+               c = convert<U>(testing::random_matrix<float, TestType>(5, 7, 40));
+    const auto a = convert<float>(convert<U>(p.a)), b = convert<float>(convert<U>(p.b));
+    Parameter down(a), up(b);
+    Tape tape;
+    backward(inner(low_rank_linear(tape.input(x), w, down, up, scale), c));
+    static_assert(std::is_same_v<typename std::remove_cvref_t<decltype(up.gradient())>::scalar, float>);
+    // db = s cᵀ z with z = x aᵀ, and da = dzᵀ x with dz = s c b: z and dz are stored in 16 bits
+    const auto z = convert<double>(linear(x, convert<U>(a))), dy = convert<double>(c), wide_x = convert<double>(x);
+    Matrix<double, TestType> db(Shape<dyn, dyn>(7, 3), x.device()), dz(Shape<dyn, dyn>(5, 3), x.device()),
+        da(Shape<dyn, dyn>(3, 12), x.device());
+    ops::product<true, false>(db, dy, z, scale);
+    ops::product<false, false>(dz, dy, convert<double>(b), scale);
+    ops::product<true, false>(da, convert<double>(convert<U>(convert<float>(dz))), wide_x);
+    CHECK(testing::largest_difference(convert<double>(up.gradient()), db) <= 1e-5 * testing::largest(db));
+    CHECK(testing::largest_difference(convert<double>(down.gradient()), da) <= 1e-5 * testing::largest(da));
+  };
+  check(bfloat16{}), check(veneer::half{});
+}
+
 TEST_CASE("no buffer of a frozen weight's size is made in the backward pass") {
   constexpr index_t out = 256, in = 256;
   cpu::Memory& memory = cpu::Memory::instance();

@@ -175,10 +175,9 @@ class Registry {
     registry.picks();
     registry.puts();
     registry.attentions();
-    if constexpr (Real<T>) {  // last: a registry of 16-bit storage ends before them
-      registry.products();
-      registry.orthogonality();
-    }
+    registry.products();
+    if constexpr (Real<T>)
+      registry.orthogonality();  // of factors, which are float; last: other registries end before it
     return std::move(registry.cases_);
   }
 
@@ -262,13 +261,18 @@ class Registry {
         return given.examine([](const auto& x, const auto& w) { return linear(x, w); }, given.matrix(p.tokens, p.in),
                              given.matrix(p.out, p.in, 100));
       });
-      enter("LowRankLinear", text(p.tokens, p.in, p.out, p.rank), [p](const Given& given) {
-        const auto f = [](const auto& x, const auto& w, const auto& a, const auto& b) {
-          return low_rank_linear(x, w, a, b, 0.7);
-        };
-        return given.examine(f, given.matrix(p.tokens, p.in), given.matrix(p.out, p.in, 100),
-                             given.matrix(p.rank, p.in, 200), given.matrix(p.out, p.rank, 300));
-      });
+      const auto low_rank = [](const auto& x, const auto& w, const auto& a, const auto& b) {
+        return low_rank_linear(x, w, a, b, 0.7);
+      };
+      // z = x aᵀ is rounded before it is multiplied by b, and so is dz = dy b before it is multiplied by a and x: one
+      // rounding per rank, weighted by the other factor. What is left is the rounding of the result itself.
+      enter(
+          "LowRankLinear", text(p.tokens, p.in, p.out, p.rank),
+          [p, low_rank](const Given& given) {
+            return given.examine(low_rank, given.matrix(p.tokens, p.in), given.matrix(p.out, p.in, 100),
+                                 given.plain_matrix(p.rank, p.in, 200), given.plain_matrix(p.out, p.rank, 300));
+          },
+          3.0, 3.0);
     }
   }
 

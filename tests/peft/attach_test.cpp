@@ -62,7 +62,46 @@ struct Bare {
   static constexpr auto fields = std::tuple{field("up", &Bare::up)};
 };
 
+/// A device among several.
+struct NumberedCpu : Cpu {
+  int number = 0;
+};
+static_assert(Backend<NumberedCpu>);
+
+struct OnOneDevice {
+  using Slot = AdapterSlot<LowRankAdapter<NumberedCpu>, DoraAdapter<NumberedCpu>, VeraAdapter<NumberedCpu>>;
+  Linear<Tensor<float, Shape<dyn, dyn>, NumberedCpu>, Slot> fixed;
+  Linear<WeightSlot<float, Shape<dyn, dyn>, NumberedCpu>, Slot> stored;
+  static constexpr auto fields = std::tuple{field("fixed", &OnOneDevice::fixed), field("stored", &OnOneDevice::stored)};
+};
+
 }  // namespace
+
+TEST_CASE("an adapter is made on the device of its weight") {
+  const NumberedCpu device{{}, 3};
+  OnOneDevice model;
+  model.fixed.weight = normal<float>(Shape<dyn, dyn>(6, 4), {1, 1}, 1.0, device);
+  model.stored.weight = convert<bfloat16>(normal<float>(Shape<dyn, dyn>(6, 4), {1, 2}, 1.0, device));
+  CHECK(DoraAdapter<NumberedCpu>(model.fixed.weight, {}, {}, 2).direction.down.device().number == 3);
+  std::vector<LoraConfig> configs(3, lora(2, {"fixed", "stored"}));
+  configs[1].use_dora = true;
+  configs[2].method = Vera{.r = 2};
+  for (const LoraConfig& config : configs) {
+    for (const bool initialise : {true, false}) {
+      attach(model, config, {.initialise = initialise});
+      int found = 0;
+      visit(model, [&](const std::string& name, const auto& part) {
+        if constexpr (ParameterLike<decltype(part)>) {
+          if (part.slot() == nullptr) return;
+          INFO(name);
+          CHECK(part.device().number == 3);
+          ++found;
+        }
+      });
+      CHECK(found >= 4);
+    }
+  }
+}
 
 TEST_CASE("Parameter counts of real models, without allocating them") {
   const std::size_t before = cpu::Memory::instance().use().used;

@@ -165,6 +165,8 @@ struct PackedPair {
   static constexpr auto fields = std::tuple{field("up", &PackedPair::up), field("down", &PackedPair::down)};
 };
 
+using Packed = NF4Tensor<Shape<dyn, dyn>, Cpu>;
+
 PackedPair packed_pair(const NF4Options& options = {}) {
   PackedPair model;
   model.up.weight = NF4Tensor(normal<float>(Shape<dyn, dyn>(30, 50), {60, 1}, 1.0, Cpu{}), options);
@@ -184,9 +186,10 @@ TEST_CASE("a merge into 4 bits keeps block size and nesting, and reports the err
     const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
     auto done = merge(model, {.keep = true});
     REQUIRE(done.weights.size() == 1);
-    REQUIRE(model.up.weight.packed() != nullptr);
-    CHECK(model.up.weight.packed()->options().blocksize == options.blocksize);
-    CHECK(model.up.weight.packed()->options().double_quant == options.double_quant);
+    const auto* packed = std::get_if<Packed>(&model.up.weight.stored());
+    REQUIRE(packed != nullptr);
+    CHECK(packed->options().blocksize == options.blocksize);
+    CHECK(packed->options().double_quant == options.double_quant);
     const auto after = values_of(model.up);
     double error = 0.0, size = 0.0;
     for (std::size_t i = 0; i < after.size(); ++i) {
@@ -215,8 +218,8 @@ TEST_CASE("a merge that makes weights dense rounds the sums once, and leaves not
     const auto done = merge(model, {.max_error = 0.0, .dequantize = type});
     REQUIRE(done.weights.size() == 2);
     CHECK_FALSE((done.weights[0].packed || done.weights[1].packed));
-    CHECK(model.up.weight.packed() == nullptr);
-    CHECK(model.down.weight.packed() == nullptr);
+    CHECK_FALSE(model.up.weight.quantised());
+    CHECK_FALSE(model.down.weight.quantised());
     const auto rounded = [type](float x) {
       if (type == QuantizedFrom::float16) return static_cast<float>(half(x));
       return type == QuantizedFrom::bfloat16 ? static_cast<float>(bfloat16(x)) : x;
@@ -227,14 +230,35 @@ TEST_CASE("a merge that makes weights dense rounds the sums once, and leaves not
   }
 }
 
+TEST_CASE("a merge into 8 bits keeps the format, and loses a tenth of what one into 4 bits does") {
+  auto model = packed_pair();
+  const auto dense = model.up.weight.dense_copy();
+  model.up.weight = Int8Tensor(dense, {.blocksize = 128});
+  const auto before = values_of(model.up), change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+  auto done = merge(model, {.keep = true});
+  REQUIRE(done.weights.size() == 1);
+  CHECK(done.weights[0].packed);
+  CHECK(done.weights[0].relative_error < 0.02);
+  const auto* coded = std::get_if<Int8Tensor<Shape<dyn, dyn>, Cpu>>(&model.up.weight.stored());
+  REQUIRE(coded != nullptr);
+  CHECK(coded->options().blocksize == 128);
+  std::vector<float> sum(before);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += change[i];
+  const Int8Tensor expected(from_host(Shape<dyn, dyn>(30, 50), sum, Cpu{}), {.blocksize = 128});
+  CHECK(same_bits(values_of(model.up), to_host(decode(expected))));
+  unmerge(model, done);
+  CHECK(same_bits(values_of(model.up), before));
+}
+
 TEST_CASE("a weight in FP4 is not written: its merge is refused unless it is to be dense") {
   auto model = packed_pair();
-  PackedParts<Cpu> parts = model.up.weight.packed()->parts();
+  PackedParts<Cpu> parts = std::get<Packed>(model.up.weight.stored()).parts();
   parts.book = CodeBook::fp4;
   parts.values.assign(fp4_values.begin(), fp4_values.end());
-  model.up.weight = NF4Tensor<Shape<dyn, dyn>, Cpu>(Shape<dyn, dyn>(30, 50), parts);
+  model.up.weight = Packed(Shape<dyn, dyn>(30, 50), parts);
   CHECK_THROWS_AS(merge(model), ArgumentError);
-  CHECK_THROWS_WITH(merge(model), Catch::Contains("up.weight is in FP4") && Catch::Contains("dequantize"));
+  CHECK_THROWS_WITH(merge(model),
+                    Catch::Contains("up.weight") && Catch::Contains("FP4") && Catch::Contains("dequantize"));
   CHECK_NOTHROW(merge(model, {.dequantize = QuantizedFrom::bfloat16}));
 }
 

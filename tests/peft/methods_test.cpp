@@ -97,6 +97,7 @@ TEMPLATE_LIST_TEST_CASE("merging changes no result, for any method over any kind
     });
   };
   check(w), check(convert<bfloat16>(w)), check(NF4Tensor(w)), check(NF4Tensor(w, {.double_quant = true}));
+  check(Int8Tensor(w));
 }
 
 TEMPLATE_LIST_TEST_CASE("an adapter over 4 bits is the adapter over their dense values, and so are its gradients", "",

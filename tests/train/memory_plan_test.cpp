@@ -50,7 +50,7 @@ index_t reserved_by_training(const LlamaConfig& config, const MemoryPlanOptions&
     const auto values = zeros<bfloat16>(weight.shape(), Cpu{});
     if constexpr (detail::HoldsPacked<W>) {
       if (options.quantise && linear.contains(name)) {
-        weight = W(detail::quantise_weight<float>(name, values, *options.quantise));
+        weight = detail::quantise_weight<W>(name, values, *options.quantise);
         return;
       }
     }
@@ -75,11 +75,12 @@ TEST_CASE("the arena takes what a plan says, to the byte on one thread") {
   const LlamaConfig config = config_of(64, 2);
   const BudgetSchedule budget{.target_r = 4, .init_r = 6, .tinit = 1, .tfinal = 1, .total_step = 9};
   for (const bool checkpointing : {false, true}) {
-    for (const int method : {0, 1, 2, 3, 4, 5}) {
+    for (const int method : {0, 1, 2, 3, 4, 5, 6}) {
       MemoryPlanOptions options{
           .checkpointing = checkpointing, .batch = 2, .length = 40, .micro_batches = 2, .threads = 1};
       if (method == 1) options.quantise = NF4Options{.double_quant = true};
-      if (method == 0 || method == 1 || method == 2) options.adapter = adapter(method == 2);
+      if (method == 6) options.quantise = Int8Options{};
+      if (method == 0 || method == 1 || method == 2 || method == 6) options.adapter = adapter(method == 2);
       if (method == 3) options.adapter = adapter(false, AdaLora{budget});
       if (method == 4) options.adapter = adapter(false, Vera{.r = 16});
       CAPTURE(checkpointing, method);

@@ -7,8 +7,8 @@
 ///   Variable    a value recorded on a Tape      made by tape.input(x), or by an op with a Variable among its operands
 ///
 /// A tape lives on the stack of its user for one step. backward(loss) replays it in reverse and frees as it goes. It
-/// knows
-/// no op. An op that nobody downstream of a parameter needs is never recorded: tape.input(x) wants no gradient.
+/// contains no op. What no parameter needs is never recorded: tape.input(x) wants no gradient. A Variable may outlive
+/// its tape: its value and its gradient stay, and computing with it, or calling backward, throws an ArgumentError.
 /// Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
 #pragma once
 
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/core/error.hpp"
 #include "veneer/core/random.hpp"
 #include "veneer/tensor/factory.hpp"
 #include "veneer/tensor/tensor.hpp"
@@ -63,6 +64,12 @@ class Tape {
   explicit Tape(RandomStream randomness = {}) : randomness_(randomness) {}
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
+  ~Tape() {
+    if (handle_) *handle_ = nullptr;
+  }
+
+  /// Where this tape is; holds a null pointer once it is destroyed.
+  const std::shared_ptr<Tape*>& handle() const { return handle_; }
 
   /// A tape that marks values as variables, so that what is active in training is active, but remembers nothing.
   static Tape forgetful(RandomStream randomness, std::uint64_t drawn) {
@@ -130,8 +137,16 @@ class Tape {
     void replay() override { pullback(); }
   };
 
-  Tape(Tape&&) = default;
+  Tape(Tape&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)),
+        entries_(std::move(other.entries_)),
+        randomness_(other.randomness_),
+        drawn_(other.drawn_),
+        recording_(other.recording_) {
+    *handle_ = this;
+  }
 
+  std::shared_ptr<Tape*> handle_ = std::make_shared<Tape*>(this);
   std::vector<std::unique_ptr<Entry>> entries_;
   RandomStream randomness_;
   std::uint64_t drawn_ = 0;
@@ -149,21 +164,28 @@ class Variable {
   using slot_type = GradientSlot<gradient_t<T>, S::rank, B>;
 
   Variable(value_type value, Tape& tape, bool wanted)
-      : value_(std::move(value)), tape_(&tape), slot_(wanted ? std::make_shared<slot_type>() : nullptr) {}
+      : value_(std::move(value)), tape_(tape.handle()), slot_(wanted ? std::make_shared<slot_type>() : nullptr) {}
   Variable(value_type value, Tape& tape, std::shared_ptr<slot_type> slot)
-      : value_(std::move(value)), tape_(&tape), slot_(std::move(slot)) {}
+      : value_(std::move(value)), tape_(tape.handle()), slot_(std::move(slot)) {}
 
   /// The same variable under a type that knows more or fewer extents.
   template <ShapeLike Other>
     requires(std::is_constructible_v<value_type, const Tensor<T, Other, B>&> && !std::is_same_v<S, Other>)
   explicit(!std::is_convertible_v<Other, S>) Variable(const Variable<T, Other, B>& other)
-      : value_(other.value()), tape_(&other.tape()), slot_(other.slot()) {}
+      : value_(other.value()), tape_(other.tape().handle()), slot_(other.slot()) {}
 
   const value_type& value() const { return value_; }
   const S& shape() const { return value_.shape(); }
   index_t extent(int axis) const { return value_.extent(axis); }
   const B& device() const { return value_.device(); }
-  Tape& tape() const { return *tape_; }
+  /// \throws ArgumentError when the tape was destroyed
+  Tape& tape() const {
+    expects(
+        *tape_ != nullptr,
+        "veneer::Variable: the tape that it was recorded on was destroyed; a step's values are used before its tape "
+        "goes out of scope");
+    return **tape_;
+  }
 
   /// Whether a gradient with respect to this value is wanted by anything before it.
   bool wanted() const { return slot_ != nullptr; }
@@ -176,7 +198,7 @@ class Variable {
 
  private:
   value_type value_;
-  Tape* tape_;
+  std::shared_ptr<Tape*> tape_;
   std::shared_ptr<slot_type> slot_;
 };
 
@@ -264,7 +286,7 @@ const auto& value_of(const X& x) {
 /// Fills the gradients of all parameters and variables that `loss` depends on, then forgets the history.
 /// \param loss  one value, recorded on a tape
 /// \param scale the derivative to start from: 1, or the share of this loss in a sum
-/// \throws ShapeError when the loss holds more than one value
+/// \throws ShapeError when the loss holds more than one value; ArgumentError when its tape was destroyed
 template <Real T, ShapeLike S, Backend B>
 void backward(const Variable<T, S, B>& loss, std::type_identity_t<T> scale = T(1)) {
   if (loss.value().count() != 1) {

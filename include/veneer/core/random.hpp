@@ -4,6 +4,9 @@
 /// any
 /// thread count, in any order.
 ///
+/// Values are made of operations that IEEE 754 rounds once: sums, quotients, square roots, std::fma, and products that
+/// are added to nothing. Every compiler, library and processor gives the same bits, unless told to reorder arithmetic.
+///
 /// Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011, table 2 and section 3.
 ///   counter: 128 bits (element, stream)   key: 64 bits (seed)   result: four 32-bit words
 #pragma once
@@ -51,12 +54,53 @@ VENEER_HD inline float uniform_at(RandomStream source, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * 5.9604644775390625e-8f;  // 2^-24
 }
 
+namespace detail {
+
+/// c[0] + c[1] x + c[2] x^2 ..., by Horner's rule with one rounding per step.
+VENEER_HD inline double polynomial(double x, double last) {
+  (void)x;
+  return last;
+}
+template <class... More>
+VENEER_HD double polynomial(double x, double first, More... more) {
+  return std::fma(polynomial(x, more...), x, first);
+}
+
+/// The logarithm of u, to 2 units in the last place.
+/// \param u  in (0, 1], with at most 33 significant bits
+VENEER_HD inline double portable_log(double u) {
+  double exponent = 0.0;
+  for (; u < 0.7071067811865476; u *= 2.0) exponent -= 1.0;
+  // log u = 2 artanh s = 2 s (1 + s^2 / 3 + s^4 / 5 + ...), |s| <= 0.1716
+  const double s = (u - 1.0) / (u + 1.0), twice = 2.0 * s;
+  const double rest = polynomial(s * s, 0.0, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15, 1.0 / 17,
+                                 1.0 / 19, 1.0 / 21);
+  return std::fma(exponent, 0.6931471805599453, std::fma(twice, rest, twice));
+}
+
+/// cos(2 pi w / 2^32), to 2 units in the last place: the nearest quarter turn, and a series for what is left of it.
+VENEER_HD inline double portable_cosine(std::uint32_t w) {
+  const std::uint32_t quarter = (w + 0x20000000u) >> 30;  // modulo 4
+  const double x = static_cast<double>(static_cast<std::int32_t>(w - (quarter << 30))) * 1.4629180792671596e-9;
+  const double xx = x * x;
+  if (quarter % 2 == 0) {
+    const double cosine = polynomial(xx, 1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800,
+                                     1.0 / 479001600, -1.0 / 87178291200, 1.0 / 20922789888000);
+    return quarter == 0 ? cosine : -cosine;
+  }
+  const double rest = polynomial(xx, 0.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
+                                 1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000);
+  const double sine = std::fma(x, rest, x);
+  return quarter == 1 ? -sine : sine;
+}
+
+}  // namespace detail
+
 /// Element `i` of a stream, standard normal, by Box and Muller on 32 + 32 bits in double precision.
 VENEER_HD inline double normal_at(RandomStream source, std::uint64_t i) {
   const Philox block = Philox::at(source, i);
   const double u = (static_cast<double>(block.word[0]) + 1.0) * 2.3283064365386963e-10;  // (0, 1]
-  const double v = static_cast<double>(block.word[1]) * 2.3283064365386963e-10;
-  return std::sqrt(-2.0 * std::log(u)) * std::cos(6.283185307179586 * v);
+  return std::sqrt(-2.0 * detail::portable_log(u)) * detail::portable_cosine(block.word[1]);
 }
 
 /// Draws numbers one after the other on the host: shuffles, sampling. State is plain data.

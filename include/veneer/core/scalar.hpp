@@ -4,9 +4,9 @@
 ///
 /// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and
 /// 10.
-/// Both are storage: they convert to float exactly and from float with round-to-nearest-even; arithmetic is done in
-/// float.
-/// double exists for finite differences.
+/// Both are storage: they convert to float exactly, and from float and double with one rounding, to nearest even;
+/// arithmetic is done in float. double exists for finite differences. A NaN stays one, with its sign. Narrowing makes
+/// it quiet, and so does widening a half, as the instructions of processors do; widening a bfloat16 keeps every bit.
 #pragma once
 
 #include <bit>
@@ -33,6 +33,16 @@ VENEER_HD inline std::uint32_t bits_of_float(float value) {
   return std::bit_cast<std::uint32_t>(value);
 #endif
 }
+
+/// A double as a float that any narrower type rounds as it would the double: towards 0, with the last bit set where
+/// that is not exact (rounding to odd). Rounding to the nearest float first would round twice.
+VENEER_HD inline float float_to_odd(double value) {
+  const float nearest = static_cast<float>(value);
+  const double back = static_cast<double>(nearest);
+  if (back == value || value != value) return nearest;
+  const bool beyond = value < 0.0 ? back < value : back > value;
+  return float_from_bits((bits_of_float(nearest) - (beyond ? 1u : 0u)) | 1u);
+}
 }  // namespace detail
 
 /// Two bytes that hold the upper half of a binary32.
@@ -46,6 +56,8 @@ struct bfloat16 {
     const std::uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
     bits = static_cast<std::uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);  // a NaN stays one
   }
+  template <std::same_as<double> Double>
+  VENEER_HD explicit bfloat16(Double value) : bfloat16(detail::float_to_odd(value)) {}
   VENEER_HD operator float() const { return detail::float_from_bits(static_cast<std::uint32_t>(bits) << 16); }
 };
 
@@ -68,11 +80,15 @@ struct half {
     out = magnitude > 0x7f800000u ? nan : out;
     bits = static_cast<std::uint16_t>(sign | out);
   }
+  template <std::same_as<double> Double>
+  VENEER_HD explicit half(Double value) : half(detail::float_to_odd(value)) {}
   VENEER_HD operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7fffu) << 13;
     const float scaled = detail::float_from_bits(magnitude) * 5.192296858534828e33f;  // 2^112, exact; no branch
-    const std::uint32_t top = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;            // infinity, NaN
+    const std::uint32_t top = magnitude > 0x0f800000u    ? 0x7fc00000u                // NaN
+                              : magnitude == 0x0f800000u ? 0x7f800000u                // infinity
+                                                         : 0u;
     return detail::float_from_bits(sign | detail::bits_of_float(scaled) | top);
   }
 };

@@ -4,7 +4,8 @@
 ///
 ///   base_model.model.<module>.lora_A.weight, .lora_B.weight, .lora_B.bias     LoRA on a linear module
 ///   base_model.model.<module>.lora_embedding_A, .lora_embedding_B             LoRA on an embedding
-///   base_model.model.<module>.<field>                                         of other methods: the adapter's fields
+///   base_model.model.<module>.<field>                                         of other methods: the adapter's fields,
+///                                                                             trained and frozen ones
 ///   base_model.<name>                                                         what all modules of a method share
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
@@ -51,8 +52,7 @@ concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
   adapter.trim();
 };
 
-/// Calls f(key, part) for every tensor that belongs into the file of this adapter and trains, or trained. `part` is a
-/// Parameter or a tensor.
+/// Calls f(key, part) for every tensor in the file of this adapter: a Parameter, or a Tensor where it is frozen.
 template <class M, class F>
 void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   const auto adapted = [&](const std::string& name) {
@@ -75,6 +75,10 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
         walk(name, part.adapter, [&](const std::string& key, auto& inner) {
           if constexpr (ParameterLike<decltype(inner)>) {
             if (inner.slot()) f(adapter_prefix + key, inner);
+          } else if constexpr (TensorLike<decltype(inner)>) {
+            static_assert(Real<typename std::remove_cvref_t<decltype(inner)>::scalar>,
+                          "veneer::save_adapter: a frozen tensor among the fields of an adapter must hold real values");
+            if (inner.count() > 0) f(adapter_prefix + key, inner);
           }
         });
       }
@@ -166,6 +170,34 @@ inline void refuse_changed_base(const LoraConfig& config, const std::string& whe
                     "path_initial_model_for_weight_conversion makes an adapter for the base as it was");
 }
 
+/// The tensors of a file by key; what is there twice is complained of.
+inline AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complaints) {
+  AdapterEntries entries;
+  for (const std::string& name : file.names()) {
+    if (!entries.emplace(without_adapter_name(name), &file.at(name)).second)
+      complaints.add(name + ": is there twice, with an adapter's name in its key and without");
+  }
+  return entries;
+}
+
+/// Fills the adapters in the slots of a model: every tensor of theirs must be among the entries, and every entry one of
+/// theirs.
+template <class Model>
+void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries, Complaints& complaints) {
+  visit_adapter_tensors(model, plan, [&](const std::string& key, auto& part) {
+    using Part = std::remove_cvref_t<decltype(part)>;
+    const auto at = entries.find(key);
+    if (at == entries.end()) {
+      complaints.add(key + ": missing; expected shape " + shape_text(extents_of(part.shape())));
+      return;
+    }
+    const auto values = checked_values<typename Part::scalar>(*at->second, extents_of(part.shape()), complaints);
+    entries.erase(at);
+    if (values) part = Part(from_host(part.shape(), *values, part.device()));
+  });
+  for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
+}
+
 /// Whether the weights of a model are there, and not their shapes alone.
 template <class Model>
 bool has_values(Model& model) {
@@ -186,51 +218,54 @@ bool has_values(Model& model) {
 ///         asks for what is not supported. The model is then to be thrown away.
 template <class Model>
 LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
-  using T = typename Model::T;
   detail::check_folder(folder);
   LoadedAdapter loaded{read_adapter_config(folder / "adapter_config.json"), {}, {}};
   LoraConfig& config = loaded.file.config;
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   const SafetensorsFile file(folder / "adapter_model.safetensors");
-  detail::AdapterEntries entries;
   detail::Complaints complaints;
-  for (const std::string& name : file.names()) {
-    const TensorEntry& entry = file.at(name);
-    const std::string key = detail::without_adapter_name(name);
-    if (!entries.emplace(key, &entry).second)
-      complaints.add(name + ": is there twice, with an adapter's name in its key and without");
-    loaded.dtypes[key] = entry.dtype;
-  }
+  detail::AdapterEntries entries = detail::adapter_entries(file, complaints);
+  for (const auto& [key, entry] : entries) loaded.dtypes[key] = entry->dtype;
   try {
-    if (config.target_modules.kind == ModuleChoice::Kind::none)
-      config.target_modules = default_target_modules(model.config.model_type, config.method);
-    loaded.vocabulary_keys = detail::take_vocabulary(model, config, entries, complaints);
+    if (config.target_modules.kind == ModuleChoice::Kind::none) {
+      if constexpr (detail::HasHead<Model>)
+        config.target_modules = default_target_modules(model.config.model_type, config.method);
+    }
+    if constexpr (detail::HasHead<Model>)
+      loaded.vocabulary_keys = detail::take_vocabulary(model, config, entries, complaints);
     const bool change = initialization_named(config.init_lora_weights).changes_base() && detail::has_values(model);
     loaded.plan = attach(model, config, {.strict = false, .initialise = false, .change_base = change});
   } catch (const ArgumentError& error) {
     throw FormatError((folder / "adapter_config.json").string() + ": " + error.what());
   }
   for (const std::string& warning : loaded.plan.warnings) loaded.file.warnings.push_back(warning);
-  if (const auto ends = detail::adapted_ends(model, config, loaded.plan); ends[1].borrowed)
-    detail::take_copy(entries, ends[1].key + detail::delta_end, ends[0].key + detail::delta_end, loaded.vocabulary_keys,
-                      complaints);
-  detail::visit_adapter_tensors(model, loaded.plan, [&](const std::string& key, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    const auto at = entries.find(key);
-    if (at == entries.end()) {
-      complaints.add(key + ": missing; expected shape " + shape_text(detail::extents_of(part.shape())));
-      return;
-    }
-    const auto values = detail::checked_values<T>(*at->second, detail::extents_of(part.shape()), complaints);
-    entries.erase(at);
-    if (values) part = Part(from_host(part.shape(), *values, model.device));
-  });
-  for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
+  if constexpr (detail::HasHead<Model>) {
+    if (const auto ends = detail::adapted_ends(model, config, loaded.plan); ends[1].borrowed)
+      detail::take_copy(entries, ends[1].key + detail::delta_end, ends[0].key + detail::delta_end,
+                        loaded.vocabulary_keys, complaints);
+  }
+  detail::fill_adapter(model, loaded.plan, entries, complaints);
   complaints.raise((folder / "adapter_model.safetensors").string(),
                    "Check that r, rank_pattern, target_modules, use_dora, bias and modules_to_save in "
                    "adapter_config.json are those of this file, and that the base model is the right one." +
                        detail::prefix_hint(file));
   return loaded;
+}
+
+/// Reads the tensors of a folder into the adapters that a model has already: adapters that its type fixes, or those of
+/// a method that `attach` does not make.
+/// \param plan  the plan that they were saved with
+/// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; the model is then to be
+///         thrown away
+template <class Model>
+void load_adapter_tensors(Model& model, const std::filesystem::path& folder, const AdapterPlan& plan) {
+  detail::check_folder(folder);
+  const SafetensorsFile file(folder / "adapter_model.safetensors");
+  detail::Complaints complaints;
+  detail::AdapterEntries entries = detail::adapter_entries(file, complaints);
+  detail::fill_adapter(model, plan, entries, complaints);
+  complaints.raise((folder / "adapter_model.safetensors").string(),
+                   "Check that the adapters of the model have the shapes and the fields of this file.");
 }
 
 /// Reads an adapter that write_adapter converted, as it was in memory before: A, B, and what they started from, which
@@ -272,18 +307,20 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
     tensors.push_back(detail::host_tensor_as(key, values, known(key) ? like->dtypes.at(key) : Dtype::f32));
   };
   detail::visit_adapter_tensors(written, plan, [&](const std::string& key, auto& part) { add(key, value_of(part)); });
-  std::set<std::string> keys;  // after a conversion the base is as it was, and the reader has it
-  if (like != nullptr) {
-    keys = like->vocabulary_keys;
-  } else if (!convert) {
-    keys = detail::vocabulary_keys(written, settings, plan, false);
-  }
-  detail::visit_vocabulary_tensors(written, settings, plan, keys, [&](const std::string& key, const auto& part) {
-    with_stored(part, [&](const auto& w) {
-      if (known(key) || ParameterLike<decltype(w)>) return add(key, decode(value_of(w)));
-      tensors.push_back(detail::host_tensor(key, value_of(w)));
+  if constexpr (detail::HasHead<Model>) {
+    std::set<std::string> keys;  // after a conversion the base is as it was, and the reader has it
+    if (like != nullptr) {
+      keys = like->vocabulary_keys;
+    } else if (!convert) {
+      keys = detail::vocabulary_keys(written, settings, plan, false);
+    }
+    detail::visit_vocabulary_tensors(written, settings, plan, keys, [&](const std::string& key, const auto& part) {
+      with_stored(part, [&](const auto& w) {
+        if (known(key) || ParameterLike<decltype(w)>) return add(key, decode(value_of(w)));
+        tensors.push_back(detail::host_tensor(key, value_of(w)));
+      });
     });
-  });
+  }
   write_atomically(folder / "adapter_config.json",
                    adapter_config_json(settings, like == nullptr ? nullptr : &like->file.raw));
   write_safetensors(folder / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});

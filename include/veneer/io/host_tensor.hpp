@@ -59,9 +59,9 @@ HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
   return out;
 }
 
-/// The values of a 4-bit weight: one tensor that any reader knows.
-template <ShapeLike S, Backend B, Real T>
-HostTensor host_tensor(std::string name, const NF4Tensor<S, B, T>& w) {
+/// The values of a quantised weight: one tensor that any reader knows.
+template <QuantizedTensorLike W>
+HostTensor host_tensor(std::string name, const W& w) {
   return host_tensor(std::move(name), decode(w));
 }
 
@@ -73,9 +73,9 @@ HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtyp
   return host_tensor(std::move(name), convert<float>(x));
 }
 
-/// The tensors of one weight, under its name.
-template <Scalar U, ShapeLike S, Backend B>
-void append_tensors(std::vector<HostTensor>& out, const std::string& name, const Tensor<U, S, B>& x) {
+/// The tensors of one weight, under its name: that of a format that files do not have is written dense.
+template <class W>
+void append_tensors(std::vector<HostTensor>& out, const std::string& name, const W& x) {
   out.push_back(host_tensor(name, x));
 }
 template <ShapeLike S, Backend B, Real T>

@@ -4,8 +4,8 @@
 /// save_llama is the way
 /// back.
 ///
-/// Weights stay in the type that the file has (F32, BF16, F16, 4 bits by bitsandbytes; F64 rounds to F32), or become
-/// 4-bit ones as they are read. Every tensor of the model must be in the files, with its shape, and every tensor of the
+/// Weights stay in the type that the file has (F32, BF16, F16, 4 bits by bitsandbytes; F64 rounds to F32), or are
+/// quantised as they are read. Every tensor of the model must be in the files, with its shape, and every tensor of the
 /// files in the model: one error lists all that is missing, extra or misshapen. Nothing is allocated before all shapes
 /// have been compared.
 #pragma once
@@ -34,7 +34,7 @@ namespace veneer {
 struct LoadLlamaOptions {
   /// Quantises the weights of linear layers one by one as they are read. Embeddings, norms, biases and the head stay as
   /// they are, and so does what the files hold in 4 bits.
-  std::optional<NF4Options> quantise{};
+  std::optional<QuantizeOptions> quantise{};
 };
 
 /// A Llama whose sizes, storage and adapters are decided at run time.
@@ -101,31 +101,37 @@ Tensor<U, S, B> view_stored(const TensorEntry& entry, S shape, const B& device) 
   return read_stored<U>(entry, shape, device);
 }
 
-/// A weight in 4 bits.
+/// A slot that holds a weight of a file quantised.
 /// \throws FormatError when a value is not finite
-template <Real T, Scalar U, ShapeLike S, Backend B>
-NF4Tensor<S, B, T> quantise_weight(const std::string& name, const Tensor<U, S, B>& w, const NF4Options& options) {
-  const NF4Tensor<S, B, T> plain(w, {.blocksize = options.blocksize});
-  const std::vector<float> largest = to_host(plain.parts().scales.absmax());
-  const bool finite = std::all_of(largest.begin(), largest.end(), [](float value) { return std::isfinite(value); });
-  expects<FormatError>(
-      finite, "tensor \"" + printable(name) + "\": holds a value that is not finite, and no 4-bit code for it");
-  if (!options.double_quant) return plain;
-  PackedParts<B> parts = plain.parts();
-  parts.scales = nest(parts.scales.absmax());
-  return NF4Tensor<S, B, T>(w.shape(), std::move(parts));
+template <WeightSlotLike W, TensorLike X>
+W quantise_weight(const std::string& name, const X& w, const QuantizeOptions& options) {
+  const auto expect = [&](bool finite) {
+    expects<FormatError>(finite,
+                         "tensor \"" + printable(name) + "\": holds a value that is not finite, and no code for it");
+  };
+  try {
+    W slot = quantised<W>(w, options);
+    expect(slot.select_stored([](const auto& stored) {
+      if constexpr (QuantizedTensorLike<decltype(stored)>) return stored.finite();
+      return true;
+    }));
+    return slot;
+  } catch (const ArgumentError&) {  // of the options, or of a format that refuses such values itself
+    const auto values = to_host(convert<float>(w));
+    expect(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }));
+    throw;
+  }
 }
 
-/// Whether a weight may be in 4 bits.
+/// Whether a weight may be quantised.
 template <class W>
 concept HoldsPacked = WeightSlotLike<W> && W::shape_type::rank == 2;
 
 template <HoldsPacked W, Backend B>
-void read_quantised(W& weight, const TensorEntry& entry, const B& device, const NF4Options& options) {
-  using T = typename W::scalar;
+void read_quantised(W& weight, const TensorEntry& entry, const B& device, const QuantizeOptions& options) {
   const auto shape = weight.shape();
   const auto quantise = [&]<class U>(U) {
-    weight = W(quantise_weight<T>(entry.name, view_stored<U>(entry, shape, device), options));
+    weight = quantise_weight<W>(entry.name, view_stored<U>(entry, shape, device), options);
   };
   if (entry.dtype == Dtype::bf16) {
     quantise(bfloat16{});
@@ -134,14 +140,14 @@ void read_quantised(W& weight, const TensorEntry& entry, const B& device, const 
   } else if (entry.dtype == Dtype::f32) {
     quantise(float{});
   } else {
-    weight = W(quantise_weight<T>(entry.name, read_widened<float>(entry, shape, device), options));
+    weight = quantise_weight<W>(entry.name, read_widened<float>(entry, shape, device), options);
   }
 }
 
-/// One weight, however it is stored; in 4 bits where it is or shall be.
+/// One weight, however it is stored; quantised where it is or shall be.
 template <class W, Backend B>
 void read_any_weight(W& weight, const std::string& name, const ShardedCheckpoint& checkpoint, const B& device,
-                     const std::optional<NF4Options>& quantise) {
+                     const std::optional<QuantizeOptions>& quantise) {
   const TensorEntry& entry = checkpoint.at(name);
   if constexpr (HoldsPacked<W>) {
     using S = typename W::shape_type;

@@ -159,8 +159,8 @@ struct GenerationRound {
 /// The logits of what comes next in each active sequence; (active, vocabulary), row by row.
 template <class Model, class Cache>
 std::vector<float> next_logits(const Model& model, Cache& cache, const GenerationRound& round) {
+  model.check_ids(round.ids);  // on the host, before they are copied
   const auto ids = from_host(Shape<dyn>(static_cast<index_t>(round.ids.size())), round.ids, model.device);
-  model.check_ids(ids);
   const auto h = model.hidden(ids, cached_context(model, cache, round.fed));
   const auto rows = from_host(Shape<dyn>(static_cast<index_t>(round.last.size())), round.last, model.device);
   const auto logits = to_host(model.head(gather_rows(h, rows)));

@@ -119,25 +119,38 @@ struct Llama {
   }
 
   /// \throws ArgumentError when an id is outside the vocabulary
-  template <ValueLike Ids>
-  void check_ids(const Ids& ids) const {
-    static_assert(std::same_as<typename Ids::scalar, std::int32_t>,
-                  "veneer::Llama(ids): ids must be a vector of int32");
-    for (const std::int32_t id : to_host(value_of(ids))) {
+  void check_ids(const std::vector<std::int32_t>& ids) const {
+    for (const std::int32_t id : ids) {
       if (id < 0 || id >= config.vocab_size) {
         throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) +
                             "); one is " + std::to_string(id));
       }
     }
   }
+  /// The same, read back from where they are.
+  template <ValueLike Ids>
+  void check_ids(const Ids& ids) const {
+    static_assert(std::same_as<typename Ids::scalar, std::int32_t>,
+                  "veneer::Llama(ids): ids must be a vector of int32");
+    check_ids(to_host(value_of(ids)));
+  }
+  /// Ids on the device, checked on the host before they are copied.
+  /// \throws ArgumentError when an id is outside the vocabulary
+  Vector<std::int32_t, B> checked_ids(const std::vector<std::int32_t>& ids) const {
+    check_ids(ids);
+    return from_host(Shape<dyn>(static_cast<index_t>(ids.size())), ids, device);
+  }
 
   /// Token ids to logits.    ids: (tokens) of int32, each in [0, vocabulary)   result: (tokens, vocabulary)
+  /// Ids of a tensor are read back to be checked; those of a std::vector are checked before they are copied.
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
   auto operator()(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
     check_ids(ids);
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
+    return logits(ids, std::move(layout));
+  }
+  auto operator()(const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout) const {
+    return logits(checked_ids(ids), std::move(layout));
   }
 
   /// scale * sum of -log p(target) over rows that have one. Logits of other rows are never computed.
@@ -146,19 +159,16 @@ struct Llama {
   auto loss(const Ids& ids, std::shared_ptr<const AttentionLayout> layout, const std::vector<std::int32_t>& targets,
             double scale) const {
     check_ids(ids);
-    if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
-                       " tokens and " + std::to_string(targets.size()) + " targets");
-    }
-    std::vector<std::int32_t> rows, labels;
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      if (targets[i] == ignored_label) continue;
-      rows.push_back(static_cast<std::int32_t>(i));
-      labels.push_back(targets[i]);
-    }
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids),
-                          [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
+    return loss_over(ids, std::move(layout), targets, scale);
+  }
+  auto loss(const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout,
+            const std::vector<std::int32_t>& targets, double scale) const {
+    return loss_over(checked_ids(ids), std::move(layout), targets, scale);
+  }
+  /// The same on a tape.
+  auto loss(Tape& tape, const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout,
+            const std::vector<std::int32_t>& targets, double scale) const {
+    return loss_over(tape.input(checked_ids(ids)), std::move(layout), targets, scale);
   }
 
   /// For attach: which linear layer gives the logits, and what shape a tied one has.
@@ -180,6 +190,30 @@ struct Llama {
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
 
  private:
+  template <ValueLike Ids>
+  auto logits(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
+    const auto shared = context(std::move(layout), ids.extent(0));
+    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
+  }
+
+  template <ValueLike Ids>
+  auto loss_over(const Ids& ids, std::shared_ptr<const AttentionLayout> layout,
+                 const std::vector<std::int32_t>& targets, double scale) const {
+    if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
+      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+                       " tokens and " + std::to_string(targets.size()) + " targets");
+    }
+    std::vector<std::int32_t> rows, labels;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (targets[i] == ignored_label) continue;
+      rows.push_back(static_cast<std::int32_t>(i));
+      labels.push_back(targets[i]);
+    }
+    const auto shared = context(std::move(layout), ids.extent(0));
+    return in_activations(embedded(ids),
+                          [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
+  }
+
   template <ValueLike Ids>
   auto embedded(const Ids& ids) const {
     const auto h = model.embed_tokens(without_padding_gradient(ids));
@@ -315,10 +349,10 @@ struct Llama {
   auto piece_loss(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
                   index_t begin, index_t end, double scale) const {
     const auto part = [&](const std::vector<std::int32_t>& all) {
-      return from_host(Shape<dyn>(end - begin), std::vector<std::int32_t>(all.begin() + begin, all.begin() + end),
-                       device);
+      return std::vector<std::int32_t>(all.begin() + begin, all.begin() + end);
     };
-    return cross_entropy_sum(head(gather_rows(h, part(rows))), part(labels), scale);
+    const auto picked = from_host(Shape<dyn>(end - begin), part(rows), device);
+    return cross_entropy_sum(head(gather_rows(h, picked)), part(labels), scale);
   }
 
   template <class H>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file weight_slot.hpp
 /// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, a
-/// matrix in 4 bits, or nothing (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
+/// quantised matrix, or nothing (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
 ///
 /// What is stored is one type to the ops, StoredWeight, whatever its format: products read it as it is. Where a program
 /// fixes its storage, a layer takes a Tensor instead.
@@ -11,49 +11,66 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "veneer/autograd/tape.hpp"
 #include "veneer/core/error.hpp"
+#include "veneer/ops/low_rank_norm.hpp"
+#include "veneer/quant/int8_tensor.hpp"
 #include "veneer/quant/nf4_tensor.hpp"
 
 namespace veneer {
 
+/// The formats that a matrix of a model may be quantised in, by their options. A further format is one name more here.
+using QuantizeOptions = std::variant<NF4Options, Int8Options>;
+
 namespace detail {
-template <class T, class S, class B, bool Matrix = S::rank == 2>
-struct StoredKinds {
-  using type = std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>>;
+
+template <class T, class S, class B, class Quantised>
+struct StoredKinds;
+template <class T, class S, class B, class... Options>
+struct StoredKinds<T, S, B, std::variant<Options...>> {
+  using type = std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>,
+                            typename Options::template tensor<S, B, T>...>;
 };
+template <class S, class B, class... Options>
+struct StoredKinds<double, S, B, std::variant<Options...>> {
+  using type = std::variant<std::monostate, Tensor<double, S, B>, typename Options::template tensor<S, B, double>...>;
+};
+
+/// A weight of an n-dimensional shape: a matrix may be quantised.
 template <class T, class S, class B>
-struct StoredKinds<T, S, B, true> {
-  using type =
-      std::variant<std::monostate, Tensor<T, S, B>, Tensor<bfloat16, S, B>, Tensor<half, S, B>, NF4Tensor<S, B, T>>;
-};
-template <class S, class B>
-struct StoredKinds<double, S, B, false> {
-  using type = std::variant<std::monostate, Tensor<double, S, B>>;
-};
-template <class S, class B>
-struct StoredKinds<double, S, B, true> {
-  using type = std::variant<std::monostate, Tensor<double, S, B>, NF4Tensor<S, B, double>>;
-};
+using stored_kinds_t =
+    typename StoredKinds<T, S, B, std::conditional_t<S::rank == 2, QuantizeOptions, std::variant<>>>::type;
+
 }  // namespace detail
 
 namespace ops {
 
-/// The elements of a matrix of any storage by their flat index.
-struct StoredElements {
-  Storage storage = Storage::float32;
-  const void* data = nullptr;
-  PackedView packed{};
-  VENEER_HD double operator()(index_t i) const {
-    switch (storage) {
-      case Storage::float64: return static_cast<const double*>(data)[i];
-      case Storage::float32: return static_cast<double>(static_cast<const float*>(data)[i]);
-      case Storage::bfloat16: return static_cast<double>(static_cast<float>(static_cast<const bfloat16*>(data)[i]));
-      case Storage::float16: return static_cast<double>(static_cast<float>(static_cast<const half*>(data)[i]));
-      default: return static_cast<double>(packed(i));
-    }
+/// The elements of a weight in one of several storages by their flat index.
+template <class... Views>
+struct OneOfElements : Views... {
+  int which = -1;
+
+  template <class View>
+  void set(const View& view) {
+    int at = 0;
+    ((std::is_same_v<Views, View> ? void(which = at) : void(), ++at), ...);
+    static_cast<View&>(*this) = view;
   }
+  VENEER_HD double operator()(index_t i) const {
+    double value = 0.0;
+    int at = 0;
+    ((which == at++ ? void(value = static_cast<double>(static_cast<const Views&>(*this)(i))) : void()), ...);
+    return value;
+  }
+};
+
+template <class Kinds>
+struct ElementsOf;
+template <class... W>
+struct ElementsOf<std::variant<std::monostate, W...>> {
+  using type = OneOfElements<std::remove_cvref_t<decltype(elements(std::declval<const W&>()))>...>;
 };
 
 }  // namespace ops
@@ -65,7 +82,7 @@ class StoredWeight {
   using scalar = T;
   using shape_type = S;
   using backend = B;
-  using storage_type = typename detail::StoredKinds<T, S, B>::type;
+  using storage_type = detail::stored_kinds_t<T, S, B>;
 
   StoredWeight() = default;
   template <class W>
@@ -98,14 +115,11 @@ class StoredWeight {
   std::shared_ptr<const void> share() const {
     return visit([](const auto& w) { return std::shared_ptr<const void>(w.share()); });
   }
-  ops::StoredElements view() const {
-    return visit([](const auto& w) {
-      if constexpr (NF4TensorLike<decltype(w)>) {
-        return ops::StoredElements{Storage::coded, nullptr, w.view()};
-      } else {
-        return ops::StoredElements{storage_of<typename std::remove_cvref_t<decltype(w)>::scalar>, w.data(), {}};
-      }
-    });
+  /// The elements by their flat index, device code.
+  auto view() const {
+    typename ops::ElementsOf<storage_type>::type out;
+    visit([&](const auto& w) { return out.set(ops::elements(w)); });
+    return out;
   }
 
  private:
@@ -137,12 +151,12 @@ auto gather_rows(const StoredWeight<T, S, B>& w, const I& ids) {
   return w.visit([&](const auto& stored) { return embedding(ids, stored); });
 }
 
-/// A frozen weight of these values in the storage of `like`, rounded once. In 4 bits that is far from exact.
+/// A frozen weight of these values in the storage of `like`, rounded once. Quantised that is far from exact.
 template <class W, class X>
 W stored_as(const W& like, const X& values) {
   if constexpr (requires { like.with_values(values); }) {
     return like.with_values(values);  // a slot
-  } else if constexpr (NF4TensorLike<W>) {
+  } else if constexpr (QuantizedTensorLike<W>) {
     return W(values, like.options());
   } else {
     return convert<typename W::scalar>(values);
@@ -164,11 +178,12 @@ class WeightSlot {
     static_assert(Stored<U> && std::is_same_v<compute_t<U>, T>,
                   "veneer::WeightSlot: a slot of float holds float, bfloat16 or half; a slot of double holds double");
   }
-  /// Holds a frozen weight in 4 bits.
-  template <ShapeLike Other, Real U>
-  WeightSlot(NF4Tensor<Other, B, U> weight) : stored_(NF4Tensor<S, B, T>(weight)) {
+  /// Holds a frozen weight of a format of QuantizeOptions.
+  template <template <ShapeLike, Backend, Real> class Format, ShapeLike Other, Real U>
+    requires QuantizedTensorLike<Format<Other, B, U>>
+  WeightSlot(Format<Other, B, U> weight) : stored_(Format<S, B, T>(weight)) {
     static_assert(S::rank == 2 && std::is_same_v<U, T>,
-                  "veneer::WeightSlot: a slot holds an NF4Tensor that is a matrix and decodes to the slot's own type");
+                  "veneer::WeightSlot: a slot holds a quantised matrix that decodes to the slot's own type");
   }
 
   /// Whether there is a weight.
@@ -190,22 +205,21 @@ class WeightSlot {
     if (trained_ && stored_.empty()) stored_ = StoredWeight<T, S, B>(trained_->value());
     trained_.reset();
   }
-  /// Stores the weight in the compute type from now on, which keeps every value, also below a trainable copy. A weight
-  /// in 4 bits stays as it is.
+  /// Stores the weight in the compute type from now on, which keeps every value, also below a trainable copy. A
+  /// quantised weight stays as it is.
   void widen() {
     WeightSlot base = *this;
     base.freeze();
-    if (base && packed() == nullptr) stored_ = StoredWeight<T, S, B>(base.dense_copy());
+    if (base && !quantised()) stored_ = StoredWeight<T, S, B>(base.dense_copy());
   }
   Parameter<T, S, B>& parameter() { return *trained_; }
   const Parameter<T, S, B>& parameter() const { return *trained_; }
 
   const stored_type& stored() const { return stored_.storage(); }
   stored_type& stored() { return stored_.storage(); }
-  /// The weight in 4 bits that is stored, or nothing.
-  const NF4Tensor<S, B, T>* packed() const {
-    if constexpr (S::rank == 2) return std::get_if<NF4Tensor<S, B, T>>(&stored());
-    return nullptr;
+  /// Whether what is stored is quantised.
+  bool quantised() const {
+    return std::visit([](const auto& w) { return QuantizedTensorLike<decltype(w)>; }, stored());
   }
 
   /// See stored_as. An empty slot takes the values as they are.
@@ -248,7 +262,7 @@ class WeightSlot {
       return f(decode(stored_));
     }
   }
-  /// The same with what is stored as its own type, Tensor or NF4Tensor.
+  /// The same with what is stored as its own type, a Tensor or a quantised one.
   template <class F>
   auto select_stored(const F& f) const {
     if (trained_) return f(*trained_);
@@ -279,6 +293,30 @@ struct IsWeightSlot<WeightSlot<T, S, B>> : std::true_type {};
 
 template <class W>
 concept WeightSlotLike = detail::IsWeightSlot<std::remove_cvref_t<W>>::value;
+
+/// The formats that there are, with the options that each has by default.
+inline std::vector<QuantizeOptions> quantized_formats() {
+  return []<class... Options>(std::type_identity<std::variant<Options...>>) {
+    return std::vector<QuantizeOptions>{Options{}...};
+  }(std::type_identity<QuantizeOptions>{});
+}
+
+/// "nf4", as programs name it.
+inline const char* format_name(const QuantizeOptions& options) {
+  return std::visit([](const auto& of_format) { return of_format.name; }, options);
+}
+
+/// A slot that holds these values quantised.
+template <WeightSlotLike W, TensorLike X>
+W quantised(const X& values, const QuantizeOptions& options) {
+  return std::visit(
+      [&]<class Options>(const Options& of_format) {
+        using Format =
+            typename Options::template tensor<typename W::shape_type, typename W::backend, typename W::scalar>;
+        return W(Format(values, of_format));
+      },
+      options);
+}
 
 /// Calls f with the weight itself, whether it is a slot or not.
 template <class W, class F>

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "veneer/core/label.hpp"
 #include "veneer/ops/reduce.hpp"
@@ -88,19 +89,19 @@ struct CrossEntropy {
   static constexpr Reads reads(const Wanted<2>&) { return Reads::everything(); }
 };
 
-/// \throws ShapeError or ArgumentError when labels do not fit the logits; returns how many rows count
-template <ValueLike X, ValueLike L>
-index_t counted_rows(const char* call, const X& logits, const L& labels) {
-  static_assert(std::same_as<typename L::scalar, std::int32_t> && L::shape_type::rank == 1,
-                "veneer::cross_entropy(logits, labels): labels must be a vector of int32");
+/// Returns how many labels are not ignored.
+/// \throws ShapeError, ArgumentError when labels do not fit the logits
+template <ValueLike X>
+index_t counted_rows(const char* call, const X& logits, const std::vector<std::int32_t>& labels) {
   static_assert(X::shape_type::rank == 2,
                 "veneer::cross_entropy(logits, labels): logits must be a matrix (rows, classes)");
-  if (logits.extent(0) != labels.extent(0)) {
-    throw ShapeError(std::string("veneer::") + call + ": one label a row; there are " +
-                     std::to_string(logits.extent(0)) + " rows and " + std::to_string(labels.extent(0)) + " labels");
+  const auto rows = static_cast<index_t>(labels.size());
+  if (logits.extent(0) != rows) {
+    throw ShapeError(std::string("veneer::") + call + ": one label per row; there are " +
+                     std::to_string(logits.extent(0)) + " rows and " + std::to_string(rows) + " labels");
   }
   index_t counted = 0;
-  for (const std::int32_t label : to_host(value_of(labels))) {
+  for (const std::int32_t label : labels) {
     if (label == ignored_label) continue;
     if (label < 0 || label >= logits.extent(1)) {
       throw ArgumentError(std::string("veneer::") + call + ": a label must lie in [0, " +
@@ -111,22 +112,44 @@ index_t counted_rows(const char* call, const X& logits, const L& labels) {
   return counted;
 }
 
-}  // namespace ops
-
-/// The mean over the rows that count.
-/// \throws ShapeError, ArgumentError when labels do not fit
-template <ValueLike X, ValueLike L>
-auto cross_entropy(const X& logits, const L& labels) {
-  const index_t counted = ops::counted_rows("cross_entropy(logits, labels)", logits, labels);
-  return apply(ops::CrossEntropy{counted == 0 ? 0.0 : 1.0 / static_cast<double>(counted)}, logits, labels);
+/// Labels on the device, copied there unless they are there already.
+template <Backend B>
+Vector<std::int32_t, B> labels_on(const B& device, const std::vector<std::int32_t>& labels) {
+  return from_host(Shape<dyn>(static_cast<index_t>(labels.size())), labels, device);
+}
+template <Backend B, ValueLike L>
+const L& labels_on(const B&, const L& labels) {
+  return labels;
 }
 
-/// The sum over the rows that count, times `scale`: for a mean that runs over several batches together.
+/// Labels on the host, read back where they are on a device.
+inline const std::vector<std::int32_t>& labels_on_host(const std::vector<std::int32_t>& labels) { return labels; }
+template <ValueLike L>
+std::vector<std::int32_t> labels_on_host(const L& labels) {
+  static_assert(std::same_as<typename L::scalar, std::int32_t> && L::shape_type::rank == 1,
+                "veneer::cross_entropy(logits, labels): labels must be a vector of int32");
+  return to_host(value_of(labels));
+}
+
+}  // namespace ops
+
+/// The mean over the rows whose label is not ignored.
+/// \param labels  a std::vector, which is checked on the host and then copied, or a tensor, which is read back for that
 /// \throws ShapeError, ArgumentError when labels do not fit
-template <ValueLike X, ValueLike L>
+template <ValueLike X, class L>
+auto cross_entropy(const X& logits, const L& labels) {
+  const index_t counted = ops::counted_rows("cross_entropy(logits, labels)", logits, ops::labels_on_host(labels));
+  const double scale = counted == 0 ? 0.0 : 1.0 / static_cast<double>(counted);
+  return apply(ops::CrossEntropy{scale}, logits, ops::labels_on(logits.device(), labels));
+}
+
+/// The sum over the rows whose label is not ignored, times `scale`: for a mean over several batches together.
+/// \param labels  as in cross_entropy
+/// \throws ShapeError, ArgumentError when labels do not fit
+template <ValueLike X, class L>
 auto cross_entropy_sum(const X& logits, const L& labels, double scale = 1.0) {
-  ops::counted_rows("cross_entropy_sum(logits, labels)", logits, labels);
-  return apply(ops::CrossEntropy{scale}, logits, labels);
+  ops::counted_rows("cross_entropy_sum(logits, labels)", logits, ops::labels_on_host(labels));
+  return apply(ops::CrossEntropy{scale}, logits, ops::labels_on(logits.device(), labels));
 }
 
 }  // namespace veneer

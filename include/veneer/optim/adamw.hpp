@@ -80,7 +80,9 @@ struct MultiplyBody {
 
 class AdamW {
  public:
-  /// \param model  any module; its parameters must stay where they are (copies of handles are kept)
+  /// Keeps handles on the parameters that the model has now. Adapters come first: one that is made or assigned
+  /// afterwards is not trained, and no error says so.
+  /// \param model  any module
   /// \param group  what differs for a parameter, by name and rank; the default treats all alike
   /// \throws ArgumentError when the model has nothing to train, or its AdaLoRA schedule can't be kept
   template <class M>

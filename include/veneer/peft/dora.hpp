@@ -127,11 +127,10 @@ class DoraAdapter {
   DoraAdapter(const W& w, Direction start) : direction(std::move(start)) {
     magnitude.reset(w, direction);
   }
-  /// For a weight of (out, in), as PEFT starts it.
+  /// For a weight of (out, in), on its device, as PEFT starts it.
   template <Weight W>
-  explicit DoraAdapter(const W& w, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank,
-                       B device = {})
-      : DoraAdapter(w, Direction(w.shape(), options, source, rank, device)) {}
+  explicit DoraAdapter(const W& w, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank)
+      : DoraAdapter(w, Direction(w.shape(), options, source, rank, value_of(w).device())) {}
 
   index_t rank() const { return direction.rank(); }
 

@@ -45,6 +45,18 @@ using layer_scalar = compute_t<typename std::remove_cvref_t<decltype(std::declva
 template <class Layer>
 using layer_backend = typename std::remove_cvref_t<decltype(std::declval<Layer&>().weight)>::backend;
 
+/// Where the weight of a layer is: its adapter is made there.
+template <class Layer>
+auto device_of(const Layer& layer) {
+  using B = layer_backend<Layer>;
+  if constexpr (WeightSlotLike<decltype(layer.weight)>) {
+    if (!present(layer.weight)) return B{};  // a tied head, before it has a weight of its own
+    return with_stored(layer.weight, [](const auto& w) -> B { return value_of(w).device(); });
+  } else {
+    return B(value_of(layer.weight).device());
+  }
+}
+
 template <class Slot, class A>
 concept SlotTakes = std::is_assignable_v<Slot&, A>;
 
@@ -99,7 +111,7 @@ void fill_slot(Layer& layer, const LoraConfig& config, const AdaptedModule& modu
   index_t out = module.out, in = module.in;
   for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
   AdapterSite<T, B, LoraConfig> site{
-      config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, B{}};
+      config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, device_of(layer)};
   FirstFactors<T, B> first;
   if constexpr (!EmbeddingSlot<Slot>) {
     if (starts_apart(config, options.start())) {

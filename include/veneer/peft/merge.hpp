@@ -6,9 +6,9 @@
 /// Rounding is to the storage type of w, which is kept; float weights are not rounded. Weights and biases that were
 /// trained themselves take the place of the stored ones. Hu et al., arXiv:2106.09685, section 4.1.
 ///
-/// In 4 bits rounding is far from exact: w is decoded to the type that it was quantised from, as PEFT does, and the sum
-/// is quantised again with the block size and the nesting of w. Each weight's error is reported, more than `max_error`
-/// is refused, and `dequantize` keeps the sums in 16 or 32 bits instead.
+/// A quantised w is decoded to the type that it was quantised from, as PEFT does, and the sum is quantised again with
+/// the options of w, which is far from exact. Each weight's error is reported, more than `max_error` is refused, and
+/// `dequantize` keeps the sums in 16 or 32 bits instead.
 ///
 /// A tied model has one weight at both ends. Merging an adapter of the embedding moves the head too, as in PEFT: the
 /// merged model then computes another function than the adapted one. A head that has an adapter of its own, or that
@@ -40,8 +40,8 @@ enum class Rounding {
 struct MergeOptions {
   Rounding rounding = Rounding::once;
   bool keep = false;        // keep the weights as they were, in memory, for unmerge
-  double max_error = 0.15;  // largest relative_error of a weight in 4 bits; normal values have 0.09 in blocks of 64
-  std::optional<QuantizedFrom> dequantize{};  // weights in 4 bits become dense ones of this type, adapted or not
+  double max_error = 0.15;  // largest relative_error of a quantised weight; normal values have 0.09 in NF4
+  std::optional<QuantizedFrom> dequantize{};  // quantised weights become dense ones of this type, adapted or not
 };
 
 /// One weight or bias that merging replaced.
@@ -50,13 +50,13 @@ struct MergedWeight {
   double largest_change = 0.0;    // of an element, as it is stored
   double largest_rounding = 0.0;  // distance of an element from the sum that was to be stored
   double relative_error = 0.0;    // || stored - sum || / || sum ||
-  bool packed = false;            // in 4 bits
+  bool packed = false;            // quantised
   double change_norm = 0.0;       // || sum - before ||
   double lost_norm = 0.0;         // || stored - sum ||: what rounding to the storage type lost of the change
 };
 
 /// How much of the change of all dense weights together rounding lost: || stored - sum || / || sum - before ||. 0 where
-/// nothing was rounded. Weights in 4 bits, which have a relative_error each, are left out.
+/// nothing was rounded. Quantised weights, which have a relative_error each, are left out.
 inline double lost_fraction(const std::vector<MergedWeight>& weights) {
   double lost = 0.0, change = 0.0;
   for (const MergedWeight& weight : weights) {
@@ -141,14 +141,14 @@ auto dense_values(const W& weight) {
   });
 }
 
-/// What a change is added to: the dense values; of 4 bits in the type that they were quantised from, where they go back
-/// to 4 bits.
+/// What a change is added to: the dense values; of a quantised weight that is quantised again, in the type that it was
+/// quantised from.
 template <class W>
 decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
-  if constexpr (NF4TensorLike<W>) {
+  if constexpr (QuantizedTensorLike<W>) {
     using T = typename W::scalar;
-    if (stays_packed && w.parts().from == QuantizedFrom::bfloat16) return convert<T>(decode_as<bfloat16>(w));
-    if (stays_packed && w.parts().from == QuantizedFrom::float16) return convert<T>(decode_as<half>(w));
+    if (stays_packed && w.from() == QuantizedFrom::bfloat16) return convert<T>(decode_as<bfloat16>(w));
+    if (stays_packed && w.from() == QuantizedFrom::float16) return convert<T>(decode_as<half>(w));
     return decode(w);
   } else {
     return decode(value_of(w));
@@ -166,7 +166,7 @@ auto folded_values(const A& adapter, const W& weight, const MergeOptions& option
       using Stored = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
       const auto change = adapter.delta();
       return Sum(add(base, options.rounding == Rounding::twice ? decode(convert<Stored>(change)) : change));
-    } else if constexpr (NF4TensorLike<decltype(w)>) {
+    } else if constexpr (QuantizedTensorLike<decltype(w)>) {
       return Sum(adapter.merged(base));
     } else {
       return Sum(adapter.merged(w));
@@ -209,15 +209,14 @@ struct FoldingPass {
   template <class W, class X>
   W rounded(const std::string& name, const W& weight, const X& sum) const {
     if constexpr (WeightSlotLike<W>) {
-      if (const auto* packed = weight.packed()) {
-        if (options.dequantize) return dense_weight<W>(sum, *options.dequantize);
-        expects(packed->parts().book == CodeBook::nf4,
-                "veneer::merge(model): " + name +
-                    " is in FP4, which is read and not written: set dequantize, or merge into the base in 16 or 32 "
-                    "bits. The model is unchanged");
-      }
+      if (weight.quantised() && options.dequantize) return dense_weight<W>(sum, *options.dequantize);
     }
-    return stored_as(weight, sum);
+    try {
+      return stored_as(weight, sum);
+    } catch (const ArgumentError& error) {
+      throw ArgumentError("veneer::merge(model): " + name + " can't be quantised again (" + error.what() +
+                          "): set dequantize, or merge into the base in 16 or 32 bits. The model is unchanged");
+    }
   }
 
   template <class W, class X>
@@ -237,7 +236,7 @@ struct FoldingPass {
     merged.lost_norm = distance_norm(stored, sum);
     merged.change_norm = distance_norm(X(sum), X(old));
     merged.relative_error = size > 0.0 ? merged.lost_norm / size : 0.0;
-    if constexpr (WeightSlotLike<W>) merged.packed = fresh.packed() != nullptr;
+    if constexpr (WeightSlotLike<W>) merged.packed = fresh.quantised();
     return merged;
   }
 
@@ -293,11 +292,11 @@ struct FoldingPass {
   template <class W>
   void settle(const std::string& name, W& weight) {
     if constexpr (WeightSlotLike<W>) {
-      if (weight.trainable() || (options.dequantize && weight.packed())) put(name, weight, weight.dense_copy());
+      if (weight.trainable() || (options.dequantize && weight.quantised())) put(name, weight, weight.dense_copy());
     }
   }
 
-  /// \throws ArgumentError when a weight in 4 bits would lose more than it may
+  /// \throws ArgumentError when a quantised weight would lose more than it may
   void expect_small_errors() const {
     const MergedWeight* worst = nullptr;
     int count = 0;
@@ -309,8 +308,7 @@ struct FoldingPass {
     if (worst == nullptr) return;
     throw ArgumentError("veneer::merge(model): " + worst->name + " would lose " +
                         std::to_string(worst->relative_error) +
-                        " of its size (root mean square) by going back to 4 "
-                        "bits" +
+                        " of its size (root mean square) by being quantised again" +
                         (count > 1 ? ", and " + std::to_string(count - 1) + " more weights too much" : "") +
                         "; max_error allows " + std::to_string(options.max_error) +
                         ": merge into the base in 16 or 32 bits, set dequantize to keep the sums dense, or allow "
@@ -339,7 +337,7 @@ struct FoldingPass {
 /// finite. An optimiser made before holds on to the old values.
 /// \returns one entry a weight or bias that changed; none when there was nothing to merge
 /// \throws DivergedError when a merged value is not finite; ArgumentError when lora_B has a bias and its layer none, or
-///         when a weight in 4 bits would lose more than max_error; the model is then unchanged
+///         when a quantised weight would lose more than max_error; the model is then unchanged
 template <class M>
 Merge<M> merge(M& model, const MergeOptions& options = {}) {
   Merge<M> done;

@@ -5,8 +5,9 @@
 ///   peft_type, name     what adapter_config.json and people call it
 ///   shares              keys of LoRA's settings that its file has too, or all of them
 ///   settings            its own keys, as fields
-///   linear<B, T>        the adapter of a linear module
-///   make_linear(site, w)
+///   linear<B, T>        the adapter of a linear module. Its `fields` name what is in the file: Parameters, which
+///                       train, and Tensors, which are frozen
+///   make_linear(site, w)  makes one, of site.parameter(...) and site.frozen(...)
 /// and where there is something to say
 ///   describe(m, match)  fills in rank, alpha and scaling of a module
 ///   check(config)       refuses settings that do not go together
@@ -49,6 +50,12 @@ struct AdapterSite {
   Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
     return parameter(
         of, [&] { return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device); });
+  }
+  /// A frozen tensor of the values that `first()` gives, random ones say. Without values it is for a reader to fill: a
+  /// frozen tensor that an adapter computes with must be among its fields, or it is lost when the adapter is saved.
+  template <ShapeLike S, class F>
+  Tensor<T, S, B> frozen(S of, const F& first) const {
+    return parameter(of, first).value();
   }
   /// What the modules of one adapter share, made for the first of them.
   template <class Shared, class... Arguments>

@@ -61,11 +61,8 @@ const void* place_of(const W& weight) {
   if constexpr (WeightSlotLike<W>) {
     return std::visit(
         [](const auto& stored) -> const void* {
-          using Stored = std::remove_cvref_t<decltype(stored)>;
-          if constexpr (NF4TensorLike<Stored>) {
-            return stored.parts().codes.data();
-          } else if constexpr (TensorLike<Stored>) {
-            return stored.data();
+          if constexpr (requires { stored.share(); }) {
+            return stored.share().get();
           } else {
             return nullptr;
           }

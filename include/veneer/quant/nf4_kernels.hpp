@@ -83,13 +83,6 @@ struct PackedView {
   }
 };
 
-template <Stored To>
-struct DecodeBody {
-  To* y;
-  PackedView w;
-  VENEER_HD void operator()(index_t i) const { y[i] = static_cast<To>(w(i)); }
-};
-
 /// Elements [first, first + count) on the host: whole runs of 32, which lie in one block, by the kernels of the
 /// processor.
 /// \param look_up  of cpu::Kernels, for this type
@@ -146,18 +139,5 @@ inline const RunDecoder& nf4_decoder() {
       [](const void* w, const CodedDots& dots) { return nf4_dots(*static_cast<const PackedView*>(w), dots); }};
   return decoder;
 }
-
-/// Row ids[i] of a table of (rows, columns).    y: (count, columns)
-template <Real T>
-struct DecodeRowsBody {
-  T* y;
-  PackedView w;
-  const std::int32_t* ids;
-  index_t columns;
-  VENEER_HD void operator()(index_t i) const {
-    const index_t from = static_cast<index_t>(ids[i]) * columns;
-    for (index_t c = 0; c < columns; ++c) y[i * columns + c] = static_cast<T>(w(from + c));
-  }
-};
 
 }  // namespace veneer::ops

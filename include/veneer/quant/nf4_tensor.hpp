@@ -13,25 +13,30 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "veneer/ops/gather.hpp"
-#include "veneer/ops/linear.hpp"
 #include "veneer/quant/nf4_kernels.hpp"
+#include "veneer/quant/quantized_tensor.hpp"
 
 namespace veneer {
+
+template <ShapeLike S, Backend B, Real T>
+class NF4Tensor;
 
 struct NF4Options {
   index_t blocksize = 64;     // values that share a scale: a power of two from 32 to 4096
   bool double_quant = false;  // 8-bit codes in place of float scales
-};
+  CodeBook book = CodeBook::nf4;
 
-/// The element type of the weight before it was quantised: a note for other readers, nothing here depends on it.
-enum class QuantizedFrom { float32, float16, bfloat16 };
+  static constexpr const char* name = "nf4";
+  template <ShapeLike S, Backend B, Real T>
+  using tensor = NF4Tensor<S, B, T>;
+};
 
 /// What a 4-bit weight is made of.
 template <Backend B>
@@ -57,18 +62,17 @@ class NF4Tensor {
   NF4Tensor() = default;
 
   /// Quantises. float, half and bfloat16 as bitsandbytes does; double is rounded to float first.
-  /// \throws ArgumentError when the block size is none of 32, 64, ..., 4096; with double_quant, when a value is not
-  ///         finite
+  /// \throws ArgumentError when the block size is none of 32, 64, ..., 4096; for FP4, which is read and not written;
+  ///         with double_quant, when a value is not finite
   template <Scalar U, ShapeLike Other>
   explicit NF4Tensor(const Tensor<U, Other, B>& w, const NF4Options& options = {}) : shape_(w.shape()) {
     static_assert(Stored<U>, "veneer::NF4Tensor(w): w must hold float, half, bfloat16 or double");
     expect_blocksize(options.blocksize);
+    expects(options.book == CodeBook::nf4, "veneer::NF4Tensor(w): FP4 is read and not written");
     const B& device = w.device();
-    const index_t count = w.count(), blocks = (count + options.blocksize - 1) / options.blocksize;
+    const index_t count = w.count(), blocks = blocks_of(count, options);
     parts_.blocksize = options.blocksize;
-    parts_.from = std::is_same_v<U, half>       ? QuantizedFrom::float16
-                  : std::is_same_v<U, bfloat16> ? QuantizedFrom::bfloat16
-                                                : QuantizedFrom::float32;
+    parts_.from = quantized_from<U>;
     parts_.codes = Vector<std::uint8_t, B>(Shape<dyn>((count + 1) / 2), device);
     Vector<float, B> absmax(Shape<dyn>(blocks), device);
     device.for_each(blocks,
@@ -76,6 +80,22 @@ class NF4Tensor {
                     options.blocksize * 2);
     parts_.scales = options.double_quant ? nest(absmax) : BlockScales<B>(absmax);
     make_view();
+  }
+
+  /// Memory of that size, uninitialised.
+  static NF4Tensor uninitialized(const S& shape, const NF4Options& options, const B& device) {
+    const index_t count = shape.count(), blocks = blocks_of(count, options);
+    PackedParts<B> parts;
+    parts.blocksize = options.blocksize;
+    parts.codes = Vector<std::uint8_t, B>(Shape<dyn>((count + 1) / 2), device);
+    if (options.double_quant) {
+      const Shape<dyn> nested((blocks + nested_blocksize - 1) / nested_blocksize);
+      parts.scales = BlockScales<B>(Vector<std::uint8_t, B>(Shape<dyn>(blocks), device),
+                                    Vector<float, B>(nested, device), Vector<float, B>(Shape<dyn>(256), device), 0.0f);
+    } else {
+      parts.scales = BlockScales<B>(Vector<float, B>(Shape<dyn>(blocks), device));
+    }
+    return NF4Tensor(shape, std::move(parts));
   }
 
   /// From parts, of a file for one.
@@ -109,7 +129,14 @@ class NF4Tensor {
   const std::shared_ptr<std::uint8_t>& share() const { return parts_.codes.share(); }
 
   const PackedParts<B>& parts() const { return parts_; }
-  NF4Options options() const { return {parts_.blocksize, parts_.scales.nested()}; }
+  NF4Options options() const { return {parts_.blocksize, parts_.scales.nested(), parts_.book}; }
+  QuantizedFrom from() const { return parts_.from; }
+  /// Whether every value is: those with nested scales always are.
+  bool finite() const {
+    if (parts_.scales.nested()) return true;
+    const std::vector<float> largest = to_host(parts_.scales.absmax());
+    return std::all_of(largest.begin(), largest.end(), [](float value) { return std::isfinite(value); });
+  }
 
   /// Bytes on the device.
   index_t bytes() const {
@@ -118,8 +145,13 @@ class NF4Tensor {
   }
 
   const ops::PackedView& view() const { return view_; }
+  static const RunDecoder& decoder() { return ops::nf4_decoder(); }
 
  private:
+  static index_t blocks_of(index_t count, const NF4Options& options) {
+    return (count + options.blocksize - 1) / options.blocksize;
+  }
+
   static void expect_blocksize(index_t blocksize) {
     if (blocksize >= 32 && blocksize <= 4096 && std::has_single_bit(static_cast<std::uint64_t>(blocksize))) return;
     throw ArgumentError("veneer::NF4Tensor: the block size must be a power of two from 32 to 4096; it is " +
@@ -151,55 +183,5 @@ struct IsNF4Tensor<NF4Tensor<S, B, T>> : std::true_type {};
 
 template <class W>
 concept NF4TensorLike = detail::IsNF4Tensor<std::remove_cvref_t<W>>::value;
-
-/// How a product reads it, transposed if asked.
-template <ShapeLike S, Backend B, Real T>
-Operand operand(const NF4Tensor<S, B, T>& w, bool transposed) {
-  return {&w.view(), w.extent(-1), transposed, Storage::coded, &ops::nf4_decoder()};
-}
-
-/// The values in another type: the float product, rounded to nearest even where To is narrower.
-template <Stored To, ShapeLike S, Backend B, Real T>
-Tensor<To, S, B> decode_as(const NF4Tensor<S, B, T>& w) {
-  if (!w) return Tensor<To, S, B>(w.shape(), w.device(), nullptr);
-  Tensor<To, S, B> y(w.shape(), w.device());
-  if constexpr (requires { y.device().decode(ops::nf4_decoder(), &w.view(), y.count(), y.data()); }) {
-    y.device().decode(ops::nf4_decoder(), &w.view(), y.count(), y.data());
-  } else {
-    y.device().for_each(y.count(), ops::DecodeBody<To>{y.data(), w.view()});
-  }
-  return y;
-}
-
-/// The dense form, of the same shape.
-template <ShapeLike S, Backend B, Real T>
-Tensor<T, S, B> decode(const NF4Tensor<S, B, T>& w) {
-  return decode_as<T>(w);
-}
-
-namespace ops {
-
-/// Rows of a 4-bit table; it is frozen, so there is no way back.
-struct DecodeRows {
-  template <NF4TensorLike W, TensorLike I>
-  auto forward(const W& w, const I& ids) const {
-    using T = typename W::scalar;
-    using S = Shape<extent_of<typename I::shape_type, 0>, extent_of<typename W::shape_type, 1>>;
-    Tensor<T, S, typename W::backend> y(shape_of<S>(ids.extent(0), w.extent(1)), w.device());
-    y.device().for_each(ids.extent(0), DecodeRowsBody<T>{y.data(), w.view(), ids.data(), w.extent(1)}, w.extent(1));
-    return y;
-  }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
-};
-
-}  // namespace ops
-
-/// Rows of a 4-bit table by number.    w: (rows, columns)   ids: (count), each in [0, rows)   result: (count, columns)
-template <ShapeLike S, Backend B, Real T, ValueLike I>
-auto gather_rows(const NF4Tensor<S, B, T>& w, const I& ids) {
-  static_assert(S::rank == 2 && I::shape_type::rank == 1 && std::is_same_v<typename I::scalar, std::int32_t>,
-                "veneer::gather: picks from a matrix by a vector of int32 numbers");
-  return apply(ops::DecodeRows{}, w, ids);
-}
 
 }  // namespace veneer

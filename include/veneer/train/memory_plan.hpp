@@ -31,8 +31,8 @@
 namespace veneer {
 
 struct MemoryPlanOptions {
-  std::optional<LoraConfig> adapter{};   // none: every weight trains
-  std::optional<NF4Options> quantise{};  // of the linear layers, as they are read
+  std::optional<LoraConfig> adapter{};        // none: every weight trains
+  std::optional<QuantizeOptions> quantise{};  // of the linear layers, as they are read
   bool checkpointing = false;
   Storage activations = Storage::float32;
   index_t batch = 1, length = 512;  // sequences of a micro-batch, and tokens of each
@@ -55,7 +55,7 @@ namespace detail {
 /// How a reader would hold one weight.
 struct PlannedStorage {
   Dtype dtype = Dtype::f32;  // of the file
-  std::optional<NF4Options> packed{};
+  std::optional<QuantizeOptions> packed{};
 };
 
 inline PlannedStorage planned_storage(const std::string& name, bool linear, const std::string& dtype,
@@ -72,23 +72,6 @@ inline PlannedStorage planned_storage(const std::string& name, bool linear, cons
   return storage;
 }
 
-/// A 4-bit weight of that shape, of no values: walks no block on the host, as quantising does.
-template <Real T, ShapeLike S, Backend B>
-NF4Tensor<S, B, T> packed_for_plan(const S& shape, const NF4Options& options, const B& device) {
-  const index_t count = shape.count(), blocks = (count + options.blocksize - 1) / options.blocksize;
-  PackedParts<B> parts;
-  parts.blocksize = options.blocksize;
-  parts.codes = Vector<std::uint8_t, B>(Shape<dyn>((count + 1) / 2), device);
-  if (options.double_quant) {
-    const Shape<dyn> nested((blocks + nested_blocksize - 1) / nested_blocksize);
-    parts.scales = BlockScales<B>(Vector<std::uint8_t, B>(Shape<dyn>(blocks), device), Vector<float, B>(nested, device),
-                                  Vector<float, B>(Shape<dyn>(256), device), 0.0f);
-  } else {
-    parts.scales = BlockScales<B>(Vector<float, B>(Shape<dyn>(blocks), device));
-  }
-  return NF4Tensor<S, B, T>(shape, std::move(parts));
-}
-
 /// Gives every weight of an outline the storage that a reader would give it.
 /// \returns bytes of the largest tensor of the files
 template <class Model>
@@ -102,7 +85,13 @@ index_t fill_for_plan(Model& model, const MemoryPlanOptions& options) {
       using Dense = Tensor<U, typename W::shape_type, typename W::backend>;
       if constexpr (HoldsPacked<W>) {
         if (storage.packed) {
-          weight = W(packed_for_plan<typename W::scalar>(weight.shape(), *storage.packed, model.device));
+          weight = std::visit(
+              [&]<class Options>(const Options& of_format) {
+                using S = typename W::shape_type;
+                using Format = typename Options::template tensor<S, typename W::backend, typename W::scalar>;
+                return W(Format::uninitialized(weight.shape(), of_format, model.device));
+              },
+              *storage.packed);
           return;
         }
       }
@@ -176,8 +165,7 @@ MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& optio
   const std::vector<Batch> batches(static_cast<std::size_t>(options.micro_batches), detail::planned_batch(options));
   {
     Tape tape;
-    const auto ids = from_host(Shape<dyn>(batches[0].tokens()), batches[0].ids, model.device);
-    const auto loss = model.loss(tape.input(ids), batches[0].layout(), batches[0].targets, 1.0);
+    const auto loss = detail::loss_of(model, tape, batches[0], 1.0);
     plan.activations = used();
   }
   const index_t idle = used();  // adapters may keep something of a pass: DoRA its norms

@@ -28,6 +28,25 @@ struct TrainerOptions {
   std::uint64_t seed = 0;          // of dropout
 };
 
+namespace detail {
+
+/// A model whose loss takes ids of the host, which are checked there before they are copied.
+template <class Model>
+concept TakesHostIds = requires(const Model& model, const Batch& batch) { model.checked_ids(batch.ids); };
+
+/// The loss of a batch on a tape.
+template <class Model>
+auto loss_of(const Model& model, Tape& tape, const Batch& batch, double scale) {
+  if constexpr (TakesHostIds<Model>) {
+    return model.loss(tape, batch.ids, batch.layout(), batch.targets, scale);
+  } else {
+    const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
+    return model.loss(tape.input(ids), batch.layout(), batch.targets, scale);
+  }
+}
+
+}  // namespace detail
+
 /// What one step did.
 struct StepReport {
   index_t step = 0;  // from 1
@@ -65,8 +84,7 @@ class Trainer {
       if (batch.counted == 0) continue;
       const auto number = static_cast<std::uint64_t>(optimizer_.steps()) * micro_batches.size() + i;
       Tape tape(RandomStream{options_.seed, number});
-      const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model_.device);
-      const auto loss = model_.loss(tape.input(ids), batch.layout(), batch.targets, scale);
+      const auto loss = detail::loss_of(model_, tape, batch, scale);
       report.loss += static_cast<double>(item(loss.value()));
       backward(loss);
     }
@@ -97,8 +115,12 @@ class Trainer {
 template <class Model>
 double evaluate_loss(const Model& model, const Batch& batch) {
   if (batch.counted == 0) return 0.0;
-  const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
-  return static_cast<double>(item(model.loss(ids, batch.layout(), batch.targets, 1.0)));
+  if constexpr (detail::TakesHostIds<Model>) {
+    return static_cast<double>(item(model.loss(batch.ids, batch.layout(), batch.targets, 1.0)));
+  } else {
+    const auto ids = from_host(Shape<dyn>(batch.tokens()), batch.ids, model.device);
+    return static_cast<double>(item(model.loss(ids, batch.layout(), batch.targets, 1.0)));
+  }
 }
 
 /// Mean -log p over the targets of a data set, some of its rows at a time; 0 where nothing counts.

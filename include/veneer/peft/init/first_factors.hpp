@@ -96,11 +96,11 @@ void put_back(W& weight, const TakenOut<T, B>& taken, double scaling) {
   }
 }
 
-/// Whether a weight is held in 4 bits.
+/// Whether a weight is held quantised.
 template <class W>
 bool packed(const W& weight) {
   if (!present(weight)) return false;
-  return with_stored(weight, [](const auto& w) { return NF4TensorLike<decltype(w)>; });
+  return with_stored(weight, [](const auto& w) { return QuantizedTensorLike<decltype(w)>; });
 }
 
 /// Calls f(low_rank) for an adapter that has A and B, or for the direction of DoRA.

@@ -45,7 +45,7 @@ template <class W, class T = compute_t<typename W::scalar>, class B = typename W
 FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const AdaptedModule& module, RandomStream source,
                               const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
-  const B device = [&] { return with_stored(weight, [](const auto& w) { return value_of(w).device(); }); }();
+  const B device = with_stored(weight, [](const auto& w) -> B { return value_of(w).device(); });
   FirstFactors<T, B> first;
   if (init.kind == InitKind::orthogonal)
     return orthogonal_factors<T>(module.out, module.in, module.rank, source, device);
@@ -140,11 +140,11 @@ void check_start_weight(const W& weight, const LoraConfig& config, const Adapted
       "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights + "\" ";
   if (!init.changes_base() || !present(weight)) return;
   expects(init.kind != InitKind::pissa || !packed(weight),
-          where + "needs a weight of 16 or 32 bits, and this one is held in 4: load the base without quantising it");
+          where + "needs a weight of 16 or 32 bits, and this one is quantised: load the base without quantising it");
   if (init.kind == InitKind::loftq) {
     expects(WeightSlotLike<W>, where + "puts the weight into 4 bits, and this layer's cannot be: give it a WeightSlot");
     expects(!packed(weight) || (!options.initialise && config.loftq_config->loftq_iter == 1),
-            where + "quantises the base itself, and this weight is held in 4 bits already: load the base in 16 or 32");
+            where + "quantises the base itself, and this weight is quantised already: load the base in 16 or 32 bits");
   }
   with_stored(weight, [&](const auto& w) {
     expects(static_cast<bool>(value_of(w)), where +
