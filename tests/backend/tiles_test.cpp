@@ -41,7 +41,8 @@ const cpu::Kernels& plain_tiles() {
                         plain::tile_block<cpu::amx::PlainTiles>,
                         nullptr,
                         nullptr,
-                        true};
+                        true,
+                        16};
     return k;
   }();
   return table;

@@ -45,6 +45,7 @@ struct Panel {
   void (*enter)() = nullptr;  // before the blocks of a task, and after them; may be null
   void (*leave)() = nullptr;
   bool in_place = false;  // full strips of A may be read as they are stored, in whole chunks
+  index_t slabs = 1;      // panels of B that are packed together, so that rows of B are read in longer runs
 
   index_t padded(index_t steps) const { return (steps + multiple - 1) / multiple * multiple; }
 };

@@ -84,7 +84,7 @@ class Tile {
         memory_(cut.passes > 0 ? allocate<std::uint8_t>(cut.tile_bytes()) : nullptr) {
     sums_ = reinterpret_cast<C*>(memory_.get());
     slab_ = reinterpret_cast<E*>(sums_ + cut.sums());
-    own_a_ = slab_ + cut.slab();
+    own_a_ = slab_ + cut.slabs();
     room_ = own_a_ + cut.own_a();
   }
 
@@ -134,29 +134,50 @@ class Tile {
       packer.pack_a(term.a, row_ + stored, rows_ - stored, step, steps,
                     own_a_ + stored / cut_.panel.rows * strip_values);
     }
-    const index_t width = cut_.panel.columns;
-    for (index_t across = 0; across < columns_; across += width) {
-      const index_t columns = std::min(width, columns_ - across);
-      Block<E> block;
-      block.steps = cut_.panel.padded(steps), block.columns = columns;
-      block.scale = static_cast<C>(term.scale), block.add = !first || p_.beta != 0.0;
-      place_b(packer, term, step, steps, across, columns, block);
-      for (index_t strip = 0; strip < rows_; strip += cut_.panel.rows) {
-        block.a = a + strip / cut_.panel.rows * strip_values;
-        block.a_row = cut_.panel.chunk, block.a_chunk = cut_.panel.rows * cut_.panel.chunk;
-        if (strip < stored) {
-          block.a = static_cast<const E*>(term.a.data) + (row_ + strip) * term.a.stride + step;
-          block.a_row = term.a.stride, block.a_chunk = cut_.panel.chunk;
+    const index_t width = cut_.panel.columns, group = cut_.panel.slabs * width;
+    for (index_t begin = 0; begin < columns_; begin += group) {
+      const index_t end = std::min(columns_, begin + group);
+      const bool b_in_place = reads_b_in_place(term.b, end - begin);
+      if (!b_in_place) pack_slabs(packer, term.b, step, steps, begin, end);
+      const index_t strips = cut_.rows_padded(rows_) / cut_.panel.rows;
+      index_t number = 0;
+      const index_t pieces = strips * ((end - begin + width - 1) / width);
+      for (index_t pair = 0; pair < strips; pair += 2) {  // two strips of A stay in the first cache
+        for (index_t across = begin; across < end; across += width) {
+          for (index_t strip = pair; strip < std::min(pair + 2, strips); ++strip) {
+            fetch_b(term, step, steps, begin + group, number++, pieces);
+            Block<E> block;
+            block.steps = cut_.panel.padded(steps), block.scale = static_cast<C>(term.scale);
+            block.add = !first || p_.beta != 0.0;
+            place_a(term.a, step, strip, strip * cut_.panel.rows < stored, a + strip * strip_values, block);
+            block.columns = std::min(width, columns_ - across);
+            block.b = slab_ + (across - begin) / width * cut_.slab(), block.b_step = width;
+            if (b_in_place) {
+              block.b = static_cast<const E*>(term.b.data) + step * term.b.stride + column_ + across;
+              block.b_step = term.b.stride;
+            }
+            run_block(block, strip * cut_.panel.rows, across, first, last);
+          }
         }
-        block.rows = std::min(cut_.panel.rows, rows_ - strip);
-        const bool direct = in_result(strip, across, block);
-        if (!direct) place_sums(strip, across, block);
-        if (first && block.add && !direct) begin(block, strip, across);
-        fetch_b(term, step, steps, across + width, strip);
-        cut_.panel.run(block);
-        if (last && !direct) finish(block, strip, across);
       }
     }
+  }
+
+  void run_block(Block<E>& block, index_t row, index_t across, bool first, bool last) const {
+    const bool direct = in_result(row, across, block);
+    if (!direct) place_sums(row, across, block);
+    if (first && block.add && !direct) begin(block, row, across);
+    cut_.panel.run(block);
+    if (last && !direct) finish(block, row, across);
+  }
+
+  /// \param packed  the strip, where it is not read as it is stored
+  void place_a(const Operand& a, index_t step, index_t strip, bool stored, const E* packed, Block<E>& block) const {
+    block.rows = std::min(cut_.panel.rows, rows_ - strip * cut_.panel.rows);
+    block.a = packed, block.a_row = cut_.panel.chunk, block.a_chunk = cut_.panel.rows * cut_.panel.chunk;
+    if (!stored) return;
+    block.a = static_cast<const E*>(a.data) + (row_ + strip * cut_.panel.rows) * a.stride + step;
+    block.a_row = a.stride, block.a_chunk = cut_.panel.chunk;
   }
 
   index_t rows_in_place(const Operand& a, index_t steps) const {
@@ -165,28 +186,32 @@ class Tile {
     return fits && steps % cut_.panel.chunk == 0 ? rows_ / cut_.panel.rows * cut_.panel.rows : 0;
   }
 
-  /// B is packed, except where a few rows read whole panels of it once: those are read in place.
-  void place_b(const Packer<E>& packer, const Term& term, index_t step, index_t steps, index_t across, index_t columns,
-               Block<E>& block) const {
-    const bool in_place = cut_.panel.group == 1 && !term.b.transposed && term.b.storage == storage_of<E> &&
-                          columns == cut_.panel.columns && rows_ <= 4 * cut_.panel.rows;
-    if (in_place) {
-      block.b = static_cast<const E*>(term.b.data) + step * term.b.stride + column_ + across;
-      block.b_step = term.b.stride;
-    } else {
-      packer.pack_b(term.b, column_ + across, columns, step, steps, slab_);
-      block.b = slab_, block.b_step = cut_.panel.columns;
+  /// A few rows read whole panels of B once: as they are stored.
+  bool reads_b_in_place(const Operand& b, index_t columns) const {
+    return cut_.panel.group == 1 && !b.transposed && b.storage == storage_of<E> && columns == cut_.panel.columns &&
+           rows_ <= 4 * cut_.panel.rows;
+  }
+
+  /// Columns [begin, end) of the tile, a few steps of all of them at a time where a row of B has all.
+  void pack_slabs(const Packer<E>& packer, const Operand& b, index_t step, index_t steps, index_t begin,
+                  index_t end) const {
+    const index_t width = cut_.panel.columns;
+    const index_t at_once = b.transposed || end - begin <= width ? steps : cut_.panel.multiple;
+    for (index_t p = 0; p < steps; p += at_once) {
+      E* to = slab_ + p * width;
+      for (index_t across = begin; across < end; across += width, to += cut_.slab()) {
+        packer.pack_b(b, column_ + across, std::min(width, end - across), step + p, std::min(at_once, steps - p), to);
+      }
     }
   }
 
-  /// Asks for the part of the next slab of B that falls to this strip: memory is read while the kernel computes.
-  void fetch_b(const Term& term, index_t step, index_t steps, index_t across, index_t strip) const {
-    if (across >= columns_) {  // the first slab of the next block of steps
+  /// Asks for one of the pieces of the next slabs of B: memory is read while the kernel computes.
+  void fetch_b(const Term& term, index_t step, index_t steps, index_t across, index_t number, index_t pieces) const {
+    if (across >= columns_) {  // the first slabs of the next block of steps
       across = 0, step += steps, steps = std::min(cut_.panel.depth, term.k - step);
       if (steps <= 0) return;
     }
-    const index_t columns = std::min(cut_.panel.columns, columns_ - across);
-    const index_t number = strip / cut_.panel.rows, pieces = cut_.rows_padded(rows_) / cut_.panel.rows;
+    const index_t columns = std::min(cut_.panel.slabs * cut_.panel.columns, columns_ - across);
     if (term.b.transposed) {
       fetch(term.b, column_ + across, columns, step, steps, number, pieces);
     } else {

@@ -55,7 +55,7 @@ constexpr Kernels make_kernels() {
   Kernels k = avx512::make_kernels();
   k.name = "amx";
   k.bfloat16_pairs = {block_rows, block_columns, chunk, 2, depth, chunk, 4, tile_block<HardwareTiles>,
-                      enter,      leave,         true};
+                      enter,      leave,         true,  16};
   return k;
 }
 
