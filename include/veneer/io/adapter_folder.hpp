@@ -61,7 +61,7 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   };
   const auto walked = [&](const std::string& name) { return adapted(name) || find_tokens(plan, name) != nullptr; };
   std::set<std::string> shared;
-  visit(model, [&](const std::string& name, auto& part) {
+  visit(model, [&](const std::string& name, WeightedModule auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if (walked(name)) {
@@ -72,21 +72,18 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
             });
           }
         });
-        walk(name, part.adapter, [&](const std::string& key, auto& inner) {
-          if constexpr (ParameterLike<decltype(inner)>) {
-            if (inner.slot()) f(adapter_prefix + key, inner);
-          }
-        });
+        const auto take = [&](const std::string& key, ParameterLike auto& parameter) {
+          if (parameter.slot()) f(adapter_prefix + key, parameter);
+        };
+        visit(part.adapter, take, name);
       }
     }
-    if constexpr (WeightedModule<Part>) {
-      if constexpr (WeightSlotLike<decltype(part.weight)>) {
-        if (part.weight.trainable()) f(adapter_prefix + name + ".weight", part.weight.parameter());
-      }
-      if constexpr (requires { part.bias.trainable(); }) {
-        if (part.bias.trainable())
-          f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
-      }
+    if constexpr (WeightSlotLike<decltype(part.weight)>) {
+      if (part.weight.trainable()) f(adapter_prefix + name + ".weight", part.weight.parameter());
+    }
+    if constexpr (requires { part.bias.trainable(); }) {
+      if (part.bias.trainable())
+        f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
     }
   });
 }
@@ -141,16 +138,13 @@ inline void check_folder(const std::filesystem::path& folder) {
 /// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
 template <class M>
 void record_masks(M& model, LoraConfig& config) {
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (AdaptableModule<Part>) {
-      look_at_adapter(part, [&](auto& adapter) {
-        if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
-          adapter.record(name, config);
-          adapter.trim();
-        }
-      });
-    }
+  visit(model, [&](const std::string& name, AdaptableModule auto& part) {
+    look_at_adapter(part, [&](auto& adapter) {
+      if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
+        adapter.record(name, config);
+        adapter.trim();
+      }
+    });
   });
 }
 

@@ -58,6 +58,16 @@ struct Llama {
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
   index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
 
+  // What is computed from x, and recorded where x is.
+  template <class X, class U, class S>
+  using Result = std::conditional_t<VariableLike<X>, Variable<U, S, B>, Tensor<U, S, B>>;
+  template <class X>
+  using Hidden = Result<X, T, Shape<extent_of<typename X::shape_type, 0>, E.hidden>>;
+  template <class X, class U = T>
+  using Logits = Result<X, U, Shape<extent_of<typename X::shape_type, 0>, E.vocabulary>>;
+  template <class X>
+  using Loss = Result<X, T, Shape<1>>;
+
   Llama() = default;
 
   /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills
@@ -102,21 +112,16 @@ struct Llama {
 
   /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
   template <ValueLike Ids>
-  auto hidden(const Ids& ids, const Context<T, B>& context) const {
-    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
-  }
+  Hidden<Ids> hidden(const Ids& ids, const Context<T, B>& context) const;
 
   template <ValueLike Ids>
-  auto hidden(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
+  Hidden<Ids> hidden(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
     return hidden(ids, context(std::move(layout), ids.extent(0)));
   }
 
   /// Logits of some hidden rows; a tied head uses the embedding's weight.
   template <ValueLike H>
-  auto head(const H& h) const {
-    const auto logits = present(lm_head.weight) ? lm_head(h) : lm_head.with(model.embed_tokens.weight, h);
-    return config.logits_divisor == 1 ? logits : scale(logits, 1 / config.logits_divisor);
-  }
+  Logits<H, typename H::scalar> head(const H& h) const;
 
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
@@ -134,32 +139,13 @@ struct Llama {
   /// Token ids to logits.    ids: (tokens) of int32, each in [0, vocabulary)   result: (tokens, vocabulary)
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
-  auto operator()(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
-    check_ids(ids);
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
-  }
+  Logits<Ids> operator()(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const;
 
   /// scale * sum of -log p(target) over rows that have one. Logits of other rows are never computed.
   /// \param targets a row each: the id that follows it, or ignored_label
   template <ValueLike Ids>
-  auto loss(const Ids& ids, std::shared_ptr<const AttentionLayout> layout, const std::vector<std::int32_t>& targets,
-            double scale) const {
-    check_ids(ids);
-    if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
-                       " tokens and " + std::to_string(targets.size()) + " targets");
-    }
-    std::vector<std::int32_t> rows, labels;
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      if (targets[i] == ignored_label) continue;
-      rows.push_back(static_cast<std::int32_t>(i));
-      labels.push_back(targets[i]);
-    }
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids),
-                          [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
-  }
+  Loss<Ids> loss(const Ids& ids, std::shared_ptr<const AttentionLayout> layout,
+                 const std::vector<std::int32_t>& targets, double scale) const;
 
   /// For attach: which linear layer gives the logits, and what shape a tied one has.
   const Head& output_head() const { return lm_head; }
@@ -330,5 +316,51 @@ struct Llama {
     return checkpoint(run, h);
   }
 };
+
+// Outside of the class: an inline function is compiled wherever it is used, also where veneer::compiled has it.
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::hidden(const Ids& ids, const Context<T, B>& context) const
+    -> Hidden<Ids> {
+  return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike H>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::head(const H& h) const -> Logits<H, typename H::scalar> {
+  const auto logits = present(lm_head.weight) ? lm_head(h) : lm_head.with(model.embed_tokens.weight, h);
+  return config.logits_divisor == 1 ? logits : scale(logits, 1 / config.logits_divisor);
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::operator()(const Ids& ids,
+                                                                std::shared_ptr<const AttentionLayout> layout) const
+    -> Logits<Ids> {
+  check_ids(ids);
+  const auto shared = context(std::move(layout), ids.extent(0));
+  return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::loss(const Ids& ids, std::shared_ptr<const AttentionLayout> layout,
+                                                          const std::vector<std::int32_t>& targets, double scale) const
+    -> Loss<Ids> {
+  check_ids(ids);
+  if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
+    throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+                     " tokens and " + std::to_string(targets.size()) + " targets");
+  }
+  std::vector<std::int32_t> rows, labels;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] == ignored_label) continue;
+    rows.push_back(static_cast<std::int32_t>(i));
+    labels.push_back(targets[i]);
+  }
+  const auto shared = context(std::move(layout), ids.extent(0));
+  return in_activations(embedded(ids), [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
+}
 
 }  // namespace veneer
