@@ -69,7 +69,9 @@ void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
   }
 }
 
-inline void multiply(const Product& p) {
+/// A template as instruction_sets is.
+template <class = void>
+void multiply(const Product& p) {
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
   with_arithmetic(k, p, [&]<class E>(const E*) {
