@@ -28,6 +28,7 @@ function(veneer_add_compiled name library header)
 endfunction()
 
 veneer_add_compiled(compiled_cpu veneer::veneer compiled/cpu.hpp cpu)
+veneer_light(veneer_compiled_cpu)
 if(TARGET veneer::io)
   veneer_add_compiled(compiled veneer::io compiled.hpp llama adapters)
   target_link_libraries(veneer_compiled PUBLIC veneer_compiled_cpu)

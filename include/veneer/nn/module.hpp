@@ -148,7 +148,7 @@ void call_with_part(const void* f, const std::string& name, const void* part) {
 template <bool Constant, class F, class M>
 constexpr PartVisitor::Row part_row() {
   using Part = std::conditional_t<Constant, const M, M>;
-  if constexpr (std::is_invocable_v<const F&, const std::string&, Part&>) {
+  if constexpr (requires(const F& f, const std::string& name, Part& part) { f(name, part); }) {
     return {&part_key<M>, &call_with_part<F, Part>};
   } else {
     return {};
