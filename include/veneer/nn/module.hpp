@@ -51,8 +51,8 @@ struct IsVector : std::false_type {};
 template <class X>
 struct IsVector<std::vector<X>> : std::true_type {};
 
-/// Something that holds one of several things, or none: `look(f)` calls f with what it holds, and the tuple `held_types`
-/// lists what it may hold.
+/// Something that holds one of several things, or none: `look(f)` calls f with what it holds, and the tuple
+/// `held_types` lists what it may hold.
 template <class X>
 concept SlotLike = requires { typename std::remove_cvref_t<X>::held_types; };
 
@@ -181,8 +181,9 @@ void walk(const std::string& name, M& member, const PartVisitor& f) {
     } else if constexpr (SlotLike<M>) {
       member.look([&](auto& held) { walk(name, held, f); });
     } else {
-      static_assert(!requires { member.look([](auto&) {}); },
-                    "veneer::visit(model): a slot with `look` lacks `held_types`, the tuple of what it may hold");
+      static_assert(
+          !requires { member.look([](auto&) {}); },
+          "veneer::visit(model): a slot with `look` lacks `held_types`, the tuple of what it may hold");
     }
   }
 }
