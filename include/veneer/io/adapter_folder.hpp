@@ -61,7 +61,7 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   };
   const auto walked = [&](const std::string& name) { return adapted(name) || find_tokens(plan, name) != nullptr; };
   std::set<std::string> shared;
-  visit(model, [&](const std::string& name, auto& part) {
+  visit(model, [&](const std::string& name, WeightedModule auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if (walked(name)) {
@@ -72,25 +72,26 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
             });
           }
         });
-        walk(name, part.adapter, [&](const std::string& key, auto& inner) {
-          if constexpr (ParameterLike<decltype(inner)>) {
+        const auto take = [&]<class Inner>(const std::string& key, Inner& inner)
+          requires(ParameterLike<Inner> || TensorLike<Inner>)
+        {
+          if constexpr (ParameterLike<Inner>) {
             if (inner.slot()) f(adapter_prefix + key, inner);
-          } else if constexpr (TensorLike<decltype(inner)>) {
-            static_assert(Real<typename std::remove_cvref_t<decltype(inner)>::scalar>,
+          } else {
+            static_assert(Real<typename std::remove_cvref_t<Inner>::scalar>,
                           "veneer::save_adapter: a frozen tensor among the fields of an adapter must hold real values");
             if (inner.count() > 0) f(adapter_prefix + key, inner);
           }
-        });
+        };
+        visit(part.adapter, take, name);
       }
     }
-    if constexpr (WeightedModule<Part>) {
-      if constexpr (WeightSlotLike<decltype(part.weight)>) {
-        if (part.weight.trainable()) f(adapter_prefix + name + ".weight", part.weight.parameter());
-      }
-      if constexpr (requires { part.bias.trainable(); }) {
-        if (part.bias.trainable())
-          f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
-      }
+    if constexpr (WeightSlotLike<decltype(part.weight)>) {
+      if (part.weight.trainable()) f(adapter_prefix + name + ".weight", part.weight.parameter());
+    }
+    if constexpr (requires { part.bias.trainable(); }) {
+      if (part.bias.trainable())
+        f(adapter_prefix + name + (adapted(name) ? ".base_layer.bias" : ".bias"), part.bias.parameter());
     }
   });
 }
@@ -145,16 +146,13 @@ inline void check_folder(const std::filesystem::path& folder) {
 /// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
 template <class M>
 void record_masks(M& model, LoraConfig& config) {
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (AdaptableModule<Part>) {
-      look_at_adapter(part, [&](auto& adapter) {
-        if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
-          adapter.record(name, config);
-          adapter.trim();
-        }
-      });
-    }
+  visit(model, [&](const std::string& name, AdaptableModule auto& part) {
+    look_at_adapter(part, [&](auto& adapter) {
+      if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
+        adapter.record(name, config);
+        adapter.trim();
+      }
+    });
   });
 }
 

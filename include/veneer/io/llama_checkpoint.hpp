@@ -185,20 +185,17 @@ class Complaints {
 /// Calls f(name, weight) for every weight and bias of the base that is there, trained or not.
 template <class M, class F>
 void visit_base(M& model, const F& f) {
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (WeightedModule<Part>) {
-      const auto one = [&](const char* leaf, auto& weight) {
-        using W = std::remove_cvref_t<decltype(weight)>;
-        if constexpr (WeightSlotLike<W>) {
-          if (present(weight)) f(name + leaf, weight);
-        } else if constexpr (TensorLike<W>) {
-          if (weight.count() > 0) f(name + leaf, weight);
-        }
-      };
-      one(".weight", part.weight);
-      if constexpr (requires { part.bias; }) one(".bias", part.bias);
-    }
+  visit(model, [&](const std::string& name, WeightedModule auto& part) {
+    const auto one = [&](const char* leaf, auto& weight) {
+      using W = std::remove_cvref_t<decltype(weight)>;
+      if constexpr (WeightSlotLike<W>) {
+        if (present(weight)) f(name + leaf, weight);
+      } else if constexpr (TensorLike<W>) {
+        if (weight.count() > 0) f(name + leaf, weight);
+      }
+    };
+    one(".weight", part.weight);
+    if constexpr (requires { part.bias; }) one(".bias", part.bias);
   });
 }
 

@@ -58,6 +58,18 @@ struct Llama {
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
   index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
 
+  using Layout = std::shared_ptr<const AttentionLayout>;
+
+  // What is computed from x, and recorded where x is.
+  template <class X, class U, class S>
+  using Result = std::conditional_t<VariableLike<X>, Variable<U, S, B>, Tensor<U, S, B>>;
+  template <class X>
+  using Hidden = Result<X, T, Shape<extent_of<typename X::shape_type, 0>, E.hidden>>;
+  template <class X, class U = T>
+  using Logits = Result<X, U, Shape<extent_of<typename X::shape_type, 0>, E.vocabulary>>;
+  template <class X>
+  using Loss = Result<X, T, Shape<1>>;
+
   Llama() = default;
 
   /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills
@@ -86,7 +98,7 @@ struct Llama {
   bool computes_in_bfloat16() const { return Format::narrows && activations == Storage::bfloat16; }
 
   /// Angles of the positions that a layout gives to the rows of q.
-  Context<T, B> context(std::shared_ptr<const AttentionLayout> layout, index_t tokens) const {
+  Context<T, B> context(Layout layout, index_t tokens) const {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens), 0);
     for (const Span& span : layout->spans) {
       for (index_t i = 0; i < span.queries; ++i) {
@@ -102,21 +114,16 @@ struct Llama {
 
   /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
   template <ValueLike Ids>
-  auto hidden(const Ids& ids, const Context<T, B>& context) const {
-    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
-  }
+  Hidden<Ids> hidden(const Ids& ids, const Context<T, B>& context) const;
 
   template <ValueLike Ids>
-  auto hidden(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
+  Hidden<Ids> hidden(const Ids& ids, Layout layout) const {
     return hidden(ids, context(std::move(layout), ids.extent(0)));
   }
 
   /// Logits of some hidden rows; a tied head uses the embedding's weight.
   template <ValueLike H>
-  auto head(const H& h) const {
-    const auto logits = present(lm_head.weight) ? lm_head(h) : lm_head.with(model.embed_tokens.weight, h);
-    return config.logits_divisor == 1 ? logits : scale(logits, 1 / config.logits_divisor);
-  }
+  Logits<H, typename H::scalar> head(const H& h) const;
 
   /// \throws ArgumentError when an id is outside the vocabulary
   void check_ids(const std::vector<std::int32_t>& ids) const {
@@ -145,29 +152,28 @@ struct Llama {
   /// Ids of a tensor are read back to be checked; those of a std::vector are checked before they are copied.
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
-  auto operator()(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
+  Logits<Ids> operator()(const Ids& ids, Layout layout) const {
     check_ids(ids);
     return logits(ids, std::move(layout));
   }
-  auto operator()(const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout) const {
+  Logits<Vector<std::int32_t, B>> operator()(const std::vector<std::int32_t>& ids, Layout layout) const {
     return logits(checked_ids(ids), std::move(layout));
   }
 
   /// scale * sum of -log p(target) over rows that have one. Logits of other rows are never computed.
   /// \param targets a row each: the id that follows it, or ignored_label
   template <ValueLike Ids>
-  auto loss(const Ids& ids, std::shared_ptr<const AttentionLayout> layout, const std::vector<std::int32_t>& targets,
-            double scale) const {
+  Loss<Ids> loss(const Ids& ids, Layout layout, const std::vector<std::int32_t>& targets, double scale) const {
     check_ids(ids);
     return loss_over(ids, std::move(layout), targets, scale);
   }
-  auto loss(const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout,
-            const std::vector<std::int32_t>& targets, double scale) const {
+  Loss<Vector<std::int32_t, B>> loss(const std::vector<std::int32_t>& ids, Layout layout,
+                                     const std::vector<std::int32_t>& targets, double scale) const {
     return loss_over(checked_ids(ids), std::move(layout), targets, scale);
   }
   /// The same on a tape.
-  auto loss(Tape& tape, const std::vector<std::int32_t>& ids, std::shared_ptr<const AttentionLayout> layout,
-            const std::vector<std::int32_t>& targets, double scale) const {
+  Loss<Variable<std::int32_t, Shape<dyn>, B>> loss(Tape& tape, const std::vector<std::int32_t>& ids, Layout layout,
+                                                   const std::vector<std::int32_t>& targets, double scale) const {
     return loss_over(tape.input(checked_ids(ids)), std::move(layout), targets, scale);
   }
 
@@ -191,28 +197,9 @@ struct Llama {
 
  private:
   template <ValueLike Ids>
-  auto logits(const Ids& ids, std::shared_ptr<const AttentionLayout> layout) const {
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
-  }
-
+  Logits<Ids> logits(const Ids& ids, Layout layout) const;
   template <ValueLike Ids>
-  auto loss_over(const Ids& ids, std::shared_ptr<const AttentionLayout> layout,
-                 const std::vector<std::int32_t>& targets, double scale) const {
-    if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-      throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
-                       " tokens and " + std::to_string(targets.size()) + " targets");
-    }
-    std::vector<std::int32_t> rows, labels;
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      if (targets[i] == ignored_label) continue;
-      rows.push_back(static_cast<std::int32_t>(i));
-      labels.push_back(targets[i]);
-    }
-    const auto shared = context(std::move(layout), ids.extent(0));
-    return in_activations(embedded(ids),
-                          [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
-  }
+  Loss<Ids> loss_over(const Ids& ids, Layout layout, const std::vector<std::int32_t>& targets, double scale) const;
 
   template <ValueLike Ids>
   auto embedded(const Ids& ids) const {
@@ -364,5 +351,47 @@ struct Llama {
     return checkpoint(run, h);
   }
 };
+
+// Outside of the class: an inline function is compiled wherever it is used, also where veneer::compiled has it.
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::hidden(const Ids& ids, const Context<T, B>& context) const
+    -> Hidden<Ids> {
+  return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike H>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::head(const H& h) const -> Logits<H, typename H::scalar> {
+  const auto logits = present(lm_head.weight) ? lm_head(h) : lm_head.with(model.embed_tokens.weight, h);
+  return config.logits_divisor == 1 ? logits : scale(logits, 1 / config.logits_divisor);
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::logits(const Ids& ids, Layout layout) const -> Logits<Ids> {
+  const auto shared = context(std::move(layout), ids.extent(0));
+  return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(head(layers(h, shared))); });
+}
+
+template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
+template <ValueLike Ids>
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::loss_over(const Ids& ids, Layout layout,
+                                                               const std::vector<std::int32_t>& targets,
+                                                               double scale) const -> Loss<Ids> {
+  if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
+    throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+                     " tokens and " + std::to_string(targets.size()) + " targets");
+  }
+  std::vector<std::int32_t> rows, labels;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] == ignored_label) continue;
+    rows.push_back(static_cast<std::int32_t>(i));
+    labels.push_back(targets[i]);
+  }
+  const auto shared = context(std::move(layout), ids.extent(0));
+  return in_activations(embedded(ids), [&](const auto& h) { return loss_of(layers(h, shared), rows, labels, scale); });
+}
 
 }  // namespace veneer

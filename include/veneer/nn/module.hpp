@@ -12,6 +12,7 @@
 /// layer with a member `absent` that is true is skipped: model families differ in which layers they have.
 #pragma once
 
+#include <array>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -50,9 +51,10 @@ struct IsVector : std::false_type {};
 template <class X>
 struct IsVector<std::vector<X>> : std::true_type {};
 
-/// Something that holds one of several things, or none: it calls f with what it holds.
+/// Something that holds one of several things, or none: `look(f)` calls f with what it holds, and the tuple
+/// `held_types` lists what it may hold.
 template <class X>
-concept SlotLike = requires(X& slot) { slot.look([](auto&) {}); };
+concept SlotLike = requires { typename std::remove_cvref_t<X>::held_types; };
 
 /// Whether a layer is one that this model does not have.
 template <class M>
@@ -61,48 +63,150 @@ bool absent(const M& member) {
   return false;
 }
 
-template <class M, class F>
-void walk(const std::string& name, M& member, const F& f);
+/// The types of the parts directly in M.
+template <class M>
+struct DirectParts {
+  using type = std::tuple<>;
+};
+template <class Fields>
+struct MembersOf;
+template <class... Owner, class... Member>
+struct MembersOf<const std::tuple<Field<Owner, Member>...>> {
+  using type = std::tuple<Member...>;
+};
+template <Module M>
+struct DirectParts<M> {
+  using type = typename MembersOf<decltype(M::fields)>::type;
+};
+template <SlotLike M>
+struct DirectParts<M> {
+  using type = typename M::held_types;
+};
 
-template <class M, class F, std::size_t... I>
-void walk_fields(const std::string& name, M& root, const F& f, std::index_sequence<I...>) {
+/// A set of types, and the set with M and all of its parts.
+template <class... P>
+struct PartTypes {};
+template <class Set, class M>
+struct WithParts;
+template <class Set, class Tuple>
+struct WithAll;
+template <class Set>
+struct WithAll<Set, std::tuple<>> {
+  using type = Set;
+};
+template <class Set, class M, class... Rest>
+struct WithAll<Set, std::tuple<M, Rest...>> {
+  using type = typename WithAll<typename WithParts<Set, M>::type, std::tuple<Rest...>>::type;
+};
+template <class... P, class M>
+  requires(std::is_same_v<P, M> || ...)
+struct WithParts<PartTypes<P...>, M> {
+  using type = PartTypes<P...>;
+};
+template <class... P, class M>
+  requires(!(std::is_same_v<P, M> || ...))
+struct WithParts<PartTypes<P...>, M> {
+  using type = typename WithAll<PartTypes<P..., M>, typename DirectParts<M>::type>::type;
+};
+template <class... P, class X>
+struct WithParts<PartTypes<P...>, std::vector<X>> : WithParts<PartTypes<P...>, X> {};
+
+/// Its address stands for a type of parts.
+template <class M>
+inline char part_key = 0;
+
+/// A function f(name, part) without its type. The walk through a model is compiled once for every function, and f once
+/// for each type of parts that it takes.
+class PartVisitor {
+ public:
+  struct Row {
+    const void* key = nullptr;
+    void (*call)(const void* f, const std::string& name, const void* part) = nullptr;
+  };
+
+  template <class F, std::size_t N>
+  PartVisitor(const F& f, const std::array<Row, N>& rows) : f_(&f), rows_(rows.data()), count_(N) {}
+
+  void operator()(const void* key, const std::string& name, const void* part) const {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (rows_[i].key == key) return rows_[i].call(f_, name, part);
+    }
+  }
+
+ private:
+  const void* f_;
+  const Row* rows_;
+  std::size_t count_;
+};
+
+template <class F, class M>
+void call_with_part(const void* f, const std::string& name, const void* part) {
+  (*static_cast<const F*>(f))(name, *static_cast<M*>(const_cast<void*>(part)));
+}
+
+/// \tparam Constant  whether the model is
+template <bool Constant, class F, class M>
+constexpr PartVisitor::Row part_row() {
+  using Part = std::conditional_t<Constant, const M, M>;
+  if constexpr (requires(const F& f, const std::string& name, Part& part) { f(name, part); }) {
+    return {&part_key<M>, &call_with_part<F, Part>};
+  } else {
+    return {};
+  }
+}
+template <bool Constant, class F, class... P>
+constexpr std::array<PartVisitor::Row, sizeof...(P)> part_rows(PartTypes<P...>) {
+  return {part_row<Constant, F, P>()...};
+}
+
+template <class M>
+void walk(const std::string& name, M& member, const PartVisitor& f);
+
+template <class M, std::size_t... I>
+void walk_fields(const std::string& name, M& root, const PartVisitor& f, std::index_sequence<I...>) {
   (walk(join(name, std::get<I>(std::remove_const_t<M>::fields).name),
         root.*(std::get<I>(std::remove_const_t<M>::fields).member), f),
    ...);
 }
 
-template <class M, class F>
-void walk(const std::string& name, M& member, const F& f) {
+template <class M>
+void walk(const std::string& name, M& member, const PartVisitor& f) {
   if constexpr (IsVector<std::remove_const_t<M>>::value) {
     for (std::size_t i = 0; i < member.size(); ++i) walk(join(name, std::to_string(i)), member[i], f);
   } else if (!absent(member)) {
-    f(name, member);
+    f(&part_key<std::remove_const_t<M>>, name, &member);
     if constexpr (Module<M>) {
       using Fields = std::remove_cvref_t<decltype(std::remove_const_t<M>::fields)>;
       walk_fields(name, member, f, std::make_index_sequence<std::tuple_size_v<Fields>>{});
     } else if constexpr (SlotLike<M>) {
       member.look([&](auto& held) { walk(name, held, f); });
+    } else {
+      static_assert(
+          !requires { member.look([](auto&) {}); },
+          "veneer::visit(model): a slot with `look` lacks `held_types`, the tuple of what it may hold");
     }
   }
 }
 
 }  // namespace detail
 
-/// Calls f(name, part) for the module itself, for every module inside it, and for every leaf, owners first.
+/// Calls f(name, part) for the module itself, for every module inside it, and for every leaf, owners first. Parts of
+/// types that f does not take are left out.
 template <class M, class F>
 void visit(M& root, const F& f, const std::string& prefix = "") {
-  static_assert(Module<M> || detail::IsVector<std::remove_const_t<M>>::value || detail::SlotLike<M> || ValueLike<M>,
+  using Model = std::remove_const_t<M>;
+  static_assert(Module<M> || detail::IsVector<Model>::value || detail::SlotLike<M> || ValueLike<M>,
                 "veneer::visit(model): the model is a struct without `fields`, so nothing in it would be found");
-  detail::walk(prefix, root, f);
+  using Parts = typename detail::WithParts<detail::PartTypes<>, Model>::type;
+  static constexpr auto rows = detail::part_rows<std::is_const_v<M>, F>(Parts{});
+  detail::walk(prefix, root, detail::PartVisitor(f, rows));
 }
 
 /// Calls f(name, parameter) for every Parameter that holds a value.
 template <class M, class F>
 void visit_parameters(M& root, const F& f) {
-  visit(root, [&](const std::string& name, auto& part) {
-    if constexpr (ParameterLike<decltype(part)>) {
-      if (part) f(name, part);
-    }
+  visit(root, [&](const std::string& name, ParameterLike auto& parameter) {
+    if (parameter) f(name, parameter);
   });
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -170,6 +171,7 @@ class WeightSlot {
   using shape_type = S;
   using backend = B;
   using stored_type = typename StoredWeight<T, S, B>::storage_type;
+  using held_types = std::tuple<Parameter<T, S, B>>;
 
   WeightSlot() = default;
   /// Holds a frozen weight of any storage that the slot knows.

@@ -93,7 +93,9 @@ class RankAllocator {
   /// \throws ArgumentError when their schedule can't be kept, or differs, or when an adapter was masked before
   template <class M>
   explicit RankAllocator(M& model) {
-    visit(model, [&](const std::string& name, auto& part) { find(name, part); });
+    visit(model, [&]<Backend B, Real T>(const std::string& name, AdaLoraAdapter<B, T>& adapter) {
+      entries_.push_back(std::make_unique<EntryOf<B, T>>(name, adapter));
+    });
     if (empty()) return;
     schedule_ = entries_[0]->schedule();
     schedule_.check();
@@ -159,13 +161,6 @@ class RankAllocator {
   template <class B, class T>
   struct EntryOf;
 
-  template <class Part>
-  void find(const std::string&, Part&) {}
-  template <Backend B, Real T>
-  void find(const std::string& name, AdaLoraAdapter<B, T>& adapter) {
-    entries_.push_back(std::make_unique<EntryOf<B, T>>(name, adapter));
-  }
-
   /// Masks what has a score up to that of the last one to go; ties go with it.
   void mask(index_t budget) {
     std::vector<std::vector<double>> scores;
@@ -196,9 +191,7 @@ double add_orthogonality(M& model) {
   index_t matrices = 0;
   double sum = 0.0, weight = 0.0;
   const auto each = [&](const auto& f) {
-    visit(model, [&](const std::string&, auto& part) {
-      if constexpr (AdaLoraLike<std::remove_cvref_t<decltype(part)>>) f(part);
-    });
+    visit(model, [&](const std::string&, AdaLoraLike auto& adapter) { f(adapter); });
   };
   each([&](auto& adapter) { matrices += 2, weight = adapter.schedule.orth_reg_weight; });
   if (matrices == 0 || weight == 0.0) return 0.0;

@@ -39,22 +39,19 @@ concept HasHead = requires(M& model) {
 /// Calls f(name, layer, shape, kind) for every layer with an adapter slot. A tied head has the shape of the embedding.
 template <class M, class F>
 void visit_adaptable(M& model, const F& f) {
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (AdaptableModule<Part>) {
-      if constexpr (FillableSlot<decltype(part.adapter)>) {
-        constexpr bool table = EmbeddingSlot<decltype(part.adapter)>;
-        ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
-        Shape<dyn, dyn> shape(0, 0);
-        if constexpr (HasHead<M>) {
-          if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head()))
-            kind = ModuleKind::output_head;
-          shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
-        } else {
-          shape = Shape<dyn, dyn>(part.weight.shape());
-        }
-        f(name, part, shape, kind);
+  visit(model, [&](const std::string& name, AdaptableModule auto& part) {
+    if constexpr (FillableSlot<decltype(part.adapter)>) {
+      constexpr bool table = EmbeddingSlot<decltype(part.adapter)>;
+      ModuleKind kind = table ? ModuleKind::embedding : ModuleKind::linear;
+      Shape<dyn, dyn> shape(0, 0);
+      if constexpr (HasHead<M>) {
+        if (static_cast<const void*>(&part) == static_cast<const void*>(&model.output_head()))
+          kind = ModuleKind::output_head;
+        shape = present(part.weight) ? Shape<dyn, dyn>(part.weight.shape()) : Shape<dyn, dyn>(model.tied_shape());
+      } else {
+        shape = Shape<dyn, dyn>(part.weight.shape());
       }
+      f(name, part, shape, kind);
     }
   });
 }
@@ -63,13 +60,10 @@ void visit_adaptable(M& model, const F& f) {
 template <class M>
 index_t base_count(M& model) {
   index_t count = 0;
-  visit(model, [&](const std::string&, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (WeightedModule<Part>) {
-      if (present(part.weight)) count += part.weight.shape().count();
-      if constexpr (requires { part.bias.shape(); }) {
-        if (present(part.bias)) count += part.bias.shape().count();
-      }
+  visit(model, [&](const std::string&, WeightedModule auto& part) {
+    if (present(part.weight)) count += part.weight.shape().count();
+    if constexpr (requires { part.bias.shape(); }) {
+      if (present(part.bias)) count += part.bias.shape().count();
     }
   });
   return count;

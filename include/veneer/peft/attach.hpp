@@ -125,10 +125,9 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
     entry.parameters = detail::adapter_parameters(trial.adapter);
     plan.modules.push_back(std::move(entry));
   });
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (Module<Part>) all.push_back(name);
-    if constexpr (detail::WeightedModule<Part>) {
+  visit(model, [&](const std::string& name, Module auto& part) {
+    all.push_back(name);
+    if constexpr (detail::WeightedModule<std::remove_cvref_t<decltype(part)>>) {
       const bool saved = detail::saved_in_full(matcher, name);
       if (saved) {
         const bool tied = !present(part.weight);
@@ -187,17 +186,14 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
       if (adapted || rows || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
     });
   }
-  visit(model, [&](const std::string& name, auto& part) {
-    using Part = std::remove_cvref_t<decltype(part)>;
-    if constexpr (detail::WeightedModule<Part>) {
-      if constexpr (WeightSlotLike<decltype(part.weight)>) {
-        part.weight.freeze();
-        if (trains(name + ".weight")) part.weight.train();
-      }
-      if constexpr (requires { part.bias.train(); }) {
-        part.bias.freeze();
-        if (trains(name + ".bias")) part.bias.train();
-      }
+  visit(model, [&](const std::string& name, detail::WeightedModule auto& part) {
+    if constexpr (WeightSlotLike<decltype(part.weight)>) {
+      part.weight.freeze();
+      if (trains(name + ".weight")) part.weight.train();
+    }
+    if constexpr (requires { part.bias.train(); }) {
+      part.bias.freeze();
+      if (trains(name + ".bias")) part.bias.train();
     }
   });
   std::shared_ptr<void> common;
@@ -219,12 +215,10 @@ template <class M>
 AdapterPlan train_everything(M& model) {
   AdapterPlan plan;
   plan.base_parameters = detail::base_count(model);
-  visit(model, [&](const std::string& name, auto& part) {
-    if constexpr (WeightSlotLike<decltype(part)>) {
-      if (!present(part)) return;
-      plan.trained.push_back({name, part.shape().count(), false});
-      part.train(true);
-    }
+  visit(model, [&](const std::string& name, WeightSlotLike auto& slot) {
+    if (!present(slot)) return;
+    plan.trained.push_back({name, slot.shape().count(), false});
+    slot.train(true);
   });
   return plan;
 }
@@ -238,9 +232,7 @@ void detach(M& model) {
     detail::put_base_back(layer);
     layer.adapter.clear();
   });
-  visit(model, [](const std::string&, auto& part) {
-    if constexpr (WeightSlotLike<decltype(part)>) part.freeze();
-  });
+  visit(model, [](const std::string&, WeightSlotLike auto& slot) { slot.freeze(); });
 }
 
 }  // namespace veneer

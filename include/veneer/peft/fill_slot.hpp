@@ -90,8 +90,8 @@ void fill_with(const Method& method, Layer& layer, const Site& site) {
 template <class Slot>
 index_t adapter_parameters(const Slot& slot) {
   index_t count = 0;
-  walk(std::string(), slot, [&](const std::string&, const auto& part) {
-    if constexpr (ParameterLike<decltype(part)>) count += part.slot() ? part.count() : 0;
+  visit(slot, [&](const std::string&, const ParameterLike auto& parameter) {
+    count += parameter.slot() ? parameter.count() : 0;
   });
   return count;
 }

@@ -324,9 +324,7 @@ struct FoldingPass {
       });
       if (own) model.untie();
     }
-    visit(model, [&](const std::string& name, auto& part) {
-      if constexpr (WeightedModule<std::remove_cvref_t<decltype(part)>>) fold(name, part);
-    });
+    visit(model, [&](const std::string& name, WeightedModule auto& part) { fold(name, part); });
   }
 };
 

@@ -277,11 +277,8 @@ class NamedAdapters {
 
   /// What trained becomes a weight like the others.
   static void freeze_values(Model& model) {
-    visit(model, [](const std::string&, auto& part) {
-      using Part = std::remove_cvref_t<decltype(part)>;
-      if constexpr (WeightSlotLike<Part>) {
-        if (part.trainable()) part = Part(part.parameter().value());
-      }
+    visit(model, [](const std::string&, WeightSlotLike auto& slot) {
+      if (slot.trainable()) slot = std::remove_cvref_t<decltype(slot)>(slot.parameter().value());
     });
   }
 

@@ -27,6 +27,7 @@ template <Backend B, Real T>
 class TokenRows {
  public:
   using Rows = Parameter<T, Shape<dyn, dyn>, B>;
+  using held_types = std::tuple<Rows>;
 
   TokenRows() = default;
   /// \param rows (count, features); without values for a reader to fill

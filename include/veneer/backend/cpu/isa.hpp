@@ -76,19 +76,26 @@ struct Features {
 #endif
 }  // namespace detail
 
-/// From the lowest to the best.
-inline const auto& instruction_sets() {
 #if defined(__x86_64__)
-  static const std::array<InstructionSet, 5> sets = [] {
+using InstructionSets = std::array<InstructionSet, 5>;
+#else
+using InstructionSets = std::array<InstructionSet, 1>;
+#endif
+
+/// From the lowest to the best. A template, so that the kernels are compiled once where veneer::compiled has it.
+template <class = void>
+const InstructionSets& instruction_sets() {
+#if defined(__x86_64__)
+  static const InstructionSets sets = [] {
     const detail::Features has;
-    return std::array<InstructionSet, 5>{{{&generic::table, true},
-                                          {&avx2::table, has.avx2},
-                                          {&avx512::table, has.avx512},
-                                          {&avx512bf16::table, has.avx512bf16, has.amd},
-                                          {&amx::table, has.amx}}};
+    return InstructionSets{{{&generic::table, true},
+                            {&avx2::table, has.avx2},
+                            {&avx512::table, has.avx512},
+                            {&avx512bf16::table, has.avx512bf16, has.amd},
+                            {&amx::table, has.amx}}};
   }();
 #else
-  static const std::array<InstructionSet, 1> sets{{{&generic::table, true}}};
+  static const InstructionSets sets{{{&generic::table, true}}};
 #endif
   return sets;
 }

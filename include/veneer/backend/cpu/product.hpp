@@ -76,7 +76,9 @@ inline Product oriented(const Product& p) {
   return p.terms[0].a.transposed && p.n <= narrow && p.m > narrow ? transpose(p) : p;
 }
 
-inline void multiply(const Product& asked) {
+/// A template as instruction_sets is.
+template <class = void>
+void multiply(const Product& asked) {
   const Product p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
