@@ -101,19 +101,11 @@ class FewRows {
   void dots(const Operand& b, Dots<T> dots, index_t first, T* room) const {
     if (b.storage == storage_of<T>) {
       dots.b = static_cast<const T*>(b.data) + first * b.stride;
-      return run(dots);
+      run(dots);
+      return;
     }
     if constexpr (std::is_same_v<T, float>) {
-      if (b.storage == Storage::bfloat16) {
-        const auto* rows = static_cast<const bfloat16*>(b.data) + first * b.stride;
-        return k_.dots_bfloat16(
-            {dots.steps, dots.a, dots.a_stride, dots.rows, rows, b.stride, dots.columns, dots.c, dots.c_stride});
-      }
-      if (b.storage == Storage::coded && b.decoder->dots != nullptr &&
-          b.decoder->dots(b.data,
-                          {dots.steps, dots.a, dots.rows, first * b.stride, b.stride, dots.columns, dots.c, room})) {
-        return;
-      }
+      if (as_stored(b, dots, first, room)) return;
     }
     dots.columns = 1;
     for (index_t j = 0; j < dots.c_stride; ++j, ++dots.c) {
@@ -121,6 +113,25 @@ class FewRows {
       run(dots);
     }
   }
+
+  /// Without decoding rows first, where there is a kernel for that. Returns whether it did.
+  bool as_stored(const Operand& b, const Dots<float>& d, index_t first, float* room) const {
+    if (b.storage == Storage::bfloat16) {
+      Dots<float, bfloat16> stored;
+      stored.steps = d.steps, stored.a = d.a, stored.a_stride = d.a_stride, stored.rows = d.rows;
+      stored.b = static_cast<const bfloat16*>(b.data) + first * b.stride, stored.b_stride = b.stride;
+      stored.columns = d.columns, stored.c = d.c, stored.c_stride = d.c_stride;
+      k_.dots_bfloat16(stored);
+      return true;
+    }
+    if (b.storage != Storage::coded || b.decoder->dots == nullptr) return false;
+    CodedDots coded;
+    coded.steps = d.steps, coded.a = d.a, coded.rows = d.rows;
+    coded.first = first * b.stride, coded.stride = b.stride, coded.columns = d.columns;
+    coded.c = d.c, coded.room = room;
+    return b.decoder->dots(b.data, coded);
+  }
+
   void run(const Dots<float>& dots) const { k_.dots(dots); }
   void run(const Dots<double>& dots) const { k_.dots64(dots); }
 
