@@ -4,8 +4,8 @@
 ///
 ///   frozen|lora|dora WIDTH TOKENS RANK float32|bfloat16|nf4
 ///   x, y: (tokens, width)   w: (width, width)   factors of rank RANK, float; nf4: x and y in bfloat16
-/// As in the middle of a model: x is a variable, its gradient is computed, and so are those of the factors. Factors count
-/// as changed before each run, as after a step of an optimizer. The milliseconds of one run are written.
+/// As in the middle of a model: x is a variable, its gradient is computed, and so are those of the factors. Factors
+/// count as changed before each run, as after a step of an optimizer. The milliseconds of one run are written.
 #include <chrono>
 #include <cstdlib>
 #include <exception>
