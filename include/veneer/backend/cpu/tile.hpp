@@ -145,7 +145,7 @@ class Tile {
       for (index_t pair = 0; pair < strips; pair += 2) {  // two strips of A stay in the first cache
         for (index_t across = begin; across < end; across += width) {
           for (index_t strip = pair; strip < std::min(pair + 2, strips); ++strip) {
-            fetch_b(term, step, steps, begin + group, number++, pieces);
+            fetch_b(term, step, steps, begin + group, number, pieces);
             Block<E> block;
             block.steps = cut_.panel.padded(steps), block.scale = static_cast<C>(term.scale);
             block.add = !first || p_.beta != 0.0;
@@ -156,16 +156,16 @@ class Tile {
               block.b = static_cast<const E*>(term.b.data) + step * term.b.stride + column_ + across;
               block.b_step = term.b.stride;
             }
-            run_block(block, strip * cut_.panel.rows, across, first, last);
+            run_block(block, strip * cut_.panel.rows, across, begin / width * strips + number++, first, last);
           }
         }
       }
     }
   }
 
-  void run_block(Block<E>& block, index_t row, index_t across, bool first, bool last) const {
+  void run_block(Block<E>& block, index_t row, index_t across, index_t number, bool first, bool last) const {
     const bool direct = in_result(row, across, block);
-    if (!direct) place_sums(row, across, block);
+    if (!direct) place_sums(number, block);
     if (first && block.add && !direct) begin(block, row, across);
     cut_.panel.run(block);
     if (last && !direct) finish(block, row, across);
@@ -228,10 +228,8 @@ class Tile {
   }
 
   /// The sums of a block lie together: rows a power of two apart would share few places of the caches.
-  void place_sums(index_t strip, index_t across, Block<E>& block) const {
-    const index_t values = cut_.panel.rows * cut_.panel.columns, strips = cut_.rows_padded(rows_) / cut_.panel.rows;
-    const index_t number = across / cut_.panel.columns * strips + strip / cut_.panel.rows;
-    block.c = cut_.passes == 1 ? sums_ : sums_ + number * values;
+  void place_sums(index_t number, Block<E>& block) const {
+    block.c = cut_.passes == 1 ? sums_ : sums_ + number * cut_.panel.rows * cut_.panel.columns;
     block.c_stride = cut_.panel.columns;
   }
 
