@@ -31,7 +31,9 @@ double milliseconds_since(Clock::time_point start) {
 class ReadSpeed {
  public:
   explicit ReadSpeed(index_t bytes)
-      : pieces_(bytes / 8 / piece), values_(cpu::allocate<float>(2 * piece * pieces_)), sums_(pieces_) {
+      : pieces_(bytes / 8 / piece),
+        values_(cpu::allocate<float>(2 * piece * pieces_)),
+        sums_(static_cast<std::size_t>(pieces_)) {
     std::fill_n(words(), piece * pieces_, 1);
   }
   double gigabytes_per_second() {

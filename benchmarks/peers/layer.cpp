@@ -28,14 +28,14 @@ Matrix<float, Cpu> random(index_t rows, index_t columns, std::uint64_t stream, d
   return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, deviation);
 }
 
-struct Setting {
+struct LayerSetting {
   std::string method, storage;
   index_t width = 0, tokens = 0, rank = 0;
 };
 
 /// A run of one layer; its operands are kept.
 template <Stored T, class W>
-std::function<void()> layer(const Setting& s, const W& w) {
+std::function<void()> layer(const LayerSetting& s, const W& w) {
   const auto x0 = convert<T>(random(s.tokens, s.width, 1, 1.0)), dy = convert<T>(random(s.tokens, s.width, 3, 1.0));
   const auto run = [=](auto&& apply, auto&&... factors) {
     (factors.slot()->version++, ...);
@@ -55,7 +55,7 @@ std::function<void()> layer(const Setting& s, const W& w) {
   };
 }
 
-std::function<void()> layer(const Setting& s) {
+std::function<void()> layer(const LayerSetting& s) {
   const auto w = random(s.width, s.width, 2, 0.01);
   if (s.storage == "float32") return layer<float>(s, w);
   if (s.storage == "bfloat16") return layer<bfloat16>(s, convert<bfloat16>(w));
@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
     Cpu::set_threads(std::atoi(argv[1]));
     std::map<std::string, std::function<void()>> layers;
     for (std::string line; std::getline(std::cin, line);) {
-      Setting s;
+      LayerSetting s;
       std::istringstream(line) >> s.method >> s.width >> s.tokens >> s.rank >> s.storage;
       auto& run = layers[line];
       if (!run) run = layer(s);
