@@ -35,7 +35,9 @@ struct LowRankFactors {
     if constexpr (ids) {
       y = Y(add(y, scale(linear(gather_columns(down, x), up), scaling)));
     } else if constexpr (TensorLike<Y>) {
-      ops::product<false, true>(y, linear(x, down), up, scaling, 1.0);
+      auto z = ops::empty<typename std::remove_cvref_t<decltype(x)>::scalar, 0, 0>(x, down);
+      ops::product<false, true>(z, x, down, scaling);  // as low_rank_linear rounds it
+      ops::product<false, true>(y, z, up, 1.0, 1.0);
     } else {
       y = Y(add(y, scale(linear(linear(x, down), up), scaling)));
     }
