@@ -114,7 +114,7 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"dance"}, "subcommand"},
       {{"plan", "--colour", "red"}, "--colour"},
       {{"plan"}, "--model"},
-      {{"plan", "--model", model, "--quant", "int8"}, "--quant"},
+      {{"plan", "--model", model, "--quant", "int3"}, "--quant"},
       {{"plan", "--model", model, "--quant", "nf4", "--method", "full"}, "full"},
       {{"plan", "--model", model, "--rank", "0"}, "--rank"},
       {{"plan", "--model", model, "--rank", "many"}, "--rank"},

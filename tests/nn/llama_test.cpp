@@ -143,20 +143,20 @@ TEST_CASE("Gradients of a two-layer Llama agree with differences: adapters, then
 TEST_CASE("Ids of the host give what ids of a tensor give, and are refused alike") {
   Slots model = adapted_model();
   const auto layout = AttentionLayout::packed({4, 5});
-  const std::vector<std::int32_t> ids = to_host(id_tensor());
-  CHECK(to_host(model(ids, layout)) == to_host(model(id_tensor(), layout)));
-  CHECK(item(model.loss(ids, layout, next_ids, 0.25)) == item(model.loss(id_tensor(), layout, next_ids, 0.25)));
+  const std::vector<std::int32_t> host_ids = to_host(id_tensor());
+  CHECK(to_host(model(host_ids, layout)) == to_host(model(id_tensor(), layout)));
+  CHECK(item(model.loss(host_ids, layout, next_ids, 0.25)) == item(model.loss(id_tensor(), layout, next_ids, 0.25)));
   std::vector<std::vector<double>> gradients[2];
   for (const bool host : {false, true}) {
     clear_gradients(model);
     Tape tape;
-    backward(host ? model.loss(tape, ids, layout, next_ids, 0.25)
+    backward(host ? model.loss(tape, host_ids, layout, next_ids, 0.25)
                   : model.loss(tape.input(id_tensor()), layout, next_ids, 0.25));
     visit_parameters(
         model, [&](const std::string&, auto& parameter) { gradients[host].push_back(to_host(parameter.gradient())); });
   }
   CHECK(gradients[0] == gradients[1]);
-  std::vector<std::int32_t> wrong(ids);
+  std::vector<std::int32_t> wrong(host_ids);
   wrong[3] = 11;
   CHECK_THROWS_AS(model(wrong, layout), ArgumentError);
   Tape tape;
