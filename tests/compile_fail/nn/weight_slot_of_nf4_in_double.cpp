@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::WeightSlot: a slot holds an NF4Tensor that is a matrix and decodes to the slot's own type
+// expect: veneer::WeightSlot: a slot holds a quantised matrix that decodes to the slot's own type
 #include "veneer/backend/cpu.hpp"
 #include "veneer/nn/weight_slot.hpp"
 
