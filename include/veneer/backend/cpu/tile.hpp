@@ -82,6 +82,7 @@ class Tile {
         column_(column),
         columns_(columns),
         memory_(cut.passes > 0 ? allocate<std::uint8_t>(cut.tile_bytes()) : nullptr) {
+    if (memory_ == nullptr) return;
     sums_ = reinterpret_cast<C*>(memory_.get());
     slab_ = reinterpret_cast<E*>(sums_ + cut.sums());
     own_a_ = slab_ + cut.slabs();
@@ -252,8 +253,8 @@ class Tile {
   const E* shared_;
   index_t shared_row_, shared_rows_, row_, rows_, column_, columns_;
   std::shared_ptr<std::uint8_t> memory_;
-  C* sums_;
-  E *slab_, *own_a_, *room_;
+  C* sums_ = nullptr;
+  E *slab_ = nullptr, *own_a_ = nullptr, *room_ = nullptr;
 };
 
 }  // namespace veneer::cpu
