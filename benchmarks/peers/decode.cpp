@@ -30,10 +30,7 @@ double milliseconds_since(Clock::time_point start) {
 /// Reads as many bytes as a token does with all threads, the best of three times.
 class ReadSpeed {
  public:
-  explicit ReadSpeed(index_t bytes)
-      : pieces_(bytes / 8 / piece),
-        values_(cpu::allocate<float>(2 * piece * pieces_)),
-        sums_(static_cast<std::size_t>(pieces_)) {
+  explicit ReadSpeed(index_t bytes) : pieces_(bytes / 8 / piece), values_(cpu::allocate<float>(2 * piece * pieces_)) {
     std::fill_n(words(), piece * pieces_, 1);
   }
   double gigabytes_per_second() {
@@ -50,7 +47,7 @@ class ReadSpeed {
   static constexpr index_t piece = index_t{1} << 15;
 
   std::uint64_t* words() const { return reinterpret_cast<std::uint64_t*>(values_.get()); }
-  void read(index_t task) {
+  void read(index_t task) const {
     const std::uint64_t* from = words() + task * piece;
     std::uint64_t sum[32] = {};
     for (index_t j = 0; j < piece; j += 32) {
@@ -59,12 +56,10 @@ class ReadSpeed {
     std::uint64_t all = 0;
     for (const std::uint64_t lane : sum) all += lane;
     expects(all == static_cast<std::uint64_t>(piece), "decode: the values read are not those written");
-    sums_[static_cast<std::size_t>(task)] = all;
   }
 
   index_t pieces_;
   std::shared_ptr<float> values_;
-  std::vector<std::uint64_t> sums_;
 };
 
 index_t bytes_of_file(const std::filesystem::path& folder, bool four_bits) {

@@ -174,7 +174,8 @@ TEST_CASE("A that is packed part by part gives the bits of A packed at once") {
 TEST_CASE("a term without steps or with scale 0 is not read, and C is beta C") {
   for (const Mix& mix : testing::mixes) {
     for (const double beta : {0.0, 1.0, 2.0}) {
-      for (const Extents& e : {Extents{7, 9, 0}, Extents{13, 140, 20}, Extents{3, 9, 70}, Extents{70, 300, 70}}) {
+      for (const Extents& e :
+           {Extents{7, 9, 0}, Extents{13, 140, 20}, Extents{3, 9, 70}, Extents{70, 300, 70}, Extents{300, 9, 300}}) {
         const SumOfProducts problem(mix, {false, true, e.m, e.n, 0, 1.0, beta, 2});
         testing::with_each_set([&](const cpu::Kernels& kernels) {
           StoredMatrix found = problem.c, expected = problem.c;

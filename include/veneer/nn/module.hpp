@@ -111,7 +111,7 @@ struct WithParts<PartTypes<P...>, M> {
 template <class... P, class X>
 struct WithParts<PartTypes<P...>, std::vector<X>> : WithParts<PartTypes<P...>, X> {};
 
-/// Its address stands for a type of parts.
+/// Identifies a type of part by its address.
 template <class M>
 inline char part_key = 0;
 

@@ -42,6 +42,23 @@ VENEER_HD inline double rounded_product(float x, float y) {
 #endif
 }
 
+/// The bits of the largest magnitude of a block: magnitudes order as their bits do, a NaN above all.
+template <Stored From>
+VENEER_HD std::uint32_t largest_magnitude(const From* x, index_t count) {
+  std::uint32_t largest = 0;
+  for (index_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = detail::bits_of_float(static_cast<float>(x[i])) & 0x7fffffffu;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+/// The number that a block is divided by: its largest magnitude, at least 1e-38.
+VENEER_HD inline float divisor_of(std::uint32_t largest) {
+  constexpr std::uint32_t smallest = 0x006ce3eeu;
+  return detail::float_from_bits(largest > smallest ? largest : smallest);
+}
+
 /// What a kernel needs of BlockScales.
 struct ScaleView {
   const float* plain;

@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/quant/block_scales.hpp"
 #include "veneer/quant/codebook.hpp"
 #include "veneer/quant/quantized_tensor.hpp"
 
@@ -57,13 +58,8 @@ struct EncodeInt8Body {
     const index_t begin = b * blocksize;
     const index_t end = begin + blocksize < count ? begin + blocksize : count;
     const bool full = end - begin == blocksize;
-    std::uint32_t largest = 0;  // magnitudes order as their bits do, a NaN above all
-    for (index_t i = begin; i < end; ++i) {
-      const std::uint32_t bits = detail::bits_of_float(static_cast<float>(x[i])) & 0x7fffffffu;
-      largest = bits > largest ? bits : largest;
-    }
-    constexpr std::uint32_t smallest = 0x006ce3eeu;  // 1e-38
-    const float bounded = detail::float_from_bits(largest > smallest ? largest : smallest);
+    const std::uint32_t largest = largest_magnitude(x + begin, end - begin);
+    const float bounded = divisor_of(largest);
     absmax[b] = full ? detail::float_from_bits(largest) : bounded;
     for (index_t i = begin; i < end; ++i) {
       const float value = static_cast<float>(x[i]);

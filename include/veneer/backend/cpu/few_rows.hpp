@@ -38,15 +38,15 @@ class FewRows {
     for (int t = 0; t < p.count; ++t) {
       const Term& term = p.terms[t];
       for (index_t i = 0; i < p.m; ++i, to += term.k) {
-        if (term.scale == 0.0) continue;
+        if (idle(term)) continue;
         const T* from = read_row<T>(k_, term.a, i, 0, term.k, to);
-        if (from != to && term.k > 0) std::memcpy(to, from, static_cast<std::size_t>(term.k) * sizeof(T));
+        if (from != to) std::memcpy(to, from, static_cast<std::size_t>(term.k) * sizeof(T));
       }
     }
   }
 
   static bool suits(const Product& p, index_t few) {
-    if (p.m > few || p.terms[0].k < 64) return false;
+    if (p.m > few) return false;
     for (int t = 0; t < p.count; ++t) {
       if (p.terms[t].a.transposed || !p.terms[t].b.transposed) return false;
     }
@@ -83,6 +83,9 @@ class FewRows {
   }
 
  private:
+  /// Whether a term adds nothing; its operands are not read then.
+  static bool idle(const Term& term) { return term.scale == 0.0 || term.k == 0; }
+
   static constexpr auto size = static_cast<index_t>(sizeof(T));
 
   void columns(const T* left, index_t first, index_t count, T* room) const {
@@ -90,7 +93,7 @@ class FewRows {
     for (index_t i = 0; i < p_.m; ++i) load_sums(p_, sums + i * count, i, first, count);
     for (int t = 0; t < p_.count; left += p_.m * p_.terms[t].k, ++t) {
       const Term& term = p_.terms[t];
-      if (term.scale == 0.0) continue;
+      if (idle(term)) continue;
       dots(term.b, {term.k, left, term.k, p_.m, nullptr, term.b.stride, count, found, count}, first, rest);
       for (index_t i = 0; i < p_.m * count; ++i) sums[i] += static_cast<T>(term.scale) * found[i];
     }

@@ -17,8 +17,8 @@ class SplitProduct {
   static bool suits(const Kernels& k, const Product& p) {
     const Term& t = p.terms[0];
     const bool stored = t.a.storage == Storage::bfloat16 && !t.a.transposed && t.b.storage == Storage::float32;
-    return k.bfloat16_pairs.in_place && p.arithmetic == Storage::float32 && p.count == 1 && stored && 3 * p.n <= 64 &&
-           p.m >= 256 && t.k >= 256;
+    return k.bfloat16_pairs.in_place && p.arithmetic == Storage::float32 && p.count == 1 && t.scale != 0.0 && stored &&
+           3 * p.n <= 64 && p.m >= 256 && t.k >= 256;
   }
 
   explicit SplitProduct(const Product& p) : p_(p), room_(allocate<std::uint8_t>(bytes(p))) {
