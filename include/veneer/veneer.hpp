@@ -62,6 +62,7 @@
 #include "veneer/nn/rms_norm.hpp"               // IWYU pragma: export
 #include "veneer/nn/weight_slot.hpp"            // IWYU pragma: export
 #include "veneer/ops/attention.hpp"             // IWYU pragma: export
+#include "veneer/ops/attention_scores.hpp"      // IWYU pragma: export
 #include "veneer/ops/cast.hpp"                  // IWYU pragma: export
 #include "veneer/ops/cross_entropy.hpp"         // IWYU pragma: export
 #include "veneer/ops/dropout.hpp"               // IWYU pragma: export

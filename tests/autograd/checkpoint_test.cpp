@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "veneer/autograd/checkpoint.hpp"
 
+#include <tuple>
 #include <vector>
 
 #include "veneer/ops/dropout.hpp"
@@ -154,6 +155,65 @@ TEMPLATE_LIST_TEST_CASE("gradients of a checkpoint add to those from elsewhere",
   const auto y = checkpoint([](const auto& v) { return scale(v, 10.0); }, x);
   backward(inner(add(y, x), add(x.value(), x.value())));  // 11 * 2 x
   CHECK(to_host(x.gradient()) == std::vector<double>{22, 44});
+}
+
+TEMPLATE_LIST_TEST_CASE("a gradient computed in the forward pass has the bits of one computed backward", "",
+                        testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  const auto start = testing::random_matrix<double, TestType>(6, 5, 1);
+  const auto c = testing::random_matrix<double, TestType>(6, 5, 2);
+  // A power of two scales without rounding.
+  const auto gradient = [&](bool in_forward, bool trains, double factor) {
+    const Parameter w(testing::random_vector<double, TestType>(5, 3));
+    Tape tape({7, 1});
+    const auto x = tape.variable(start);
+    const auto f = [&](const auto& v) {
+      return inner(dropout(silu(trains ? gain(v, w) : gain(v, w.value())), 0.3), c);
+    };
+    const auto y = dropout(x, 0.5);
+    const auto loss = in_forward ? gradient_in_forward(f, y) : f(y);
+    const auto after = dropout(x, 0.5);  // draws what it draws without
+    const double value = item(loss.value());
+    backward(scale(add(loss, inner(after, c)), factor));
+    return std::tuple{value, x.gradient(), w.gradient()};
+  };
+  for (const bool trains : {false, true}) {
+    for (const double factor : {1.0, 0.25}) {
+      CAPTURE(trains, factor);
+      const auto [value, dx, dw] = gradient(true, trains, factor);
+      const auto [expected_value, expected_dx, expected_dw] = gradient(false, trains, factor);
+      CHECK(value == expected_value);
+      CHECK(testing::same_bits(dx, expected_dx));
+      REQUIRE(static_cast<bool>(dw) == trains);
+      if (trains) CHECK(testing::same_bits(dw, expected_dw));
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a gradient in the forward pass computes once forward, once back, and keeps the gradient alone",
+                        "", testing::Backends) {
+  if (!testing::usable<TestType>()) return;
+  int forwards = 0, pullbacks = 0;
+  const auto f = [&](const auto& v) { return inner(apply(Counted{&forwards, &pullbacks}, v), v); };
+  Tape tape;
+  const auto x = tape.variable(testing::vector_of<TestType>(std::vector<double>{1, 2}));
+  const auto y = gradient_in_forward(f, x);
+  CHECK(forwards == 1);
+  CHECK(pullbacks == 1);
+  CHECK(tape.size() == 1);
+  CHECK_FALSE(x.gradient());
+  backward(scale(add(y, inner(x, x)), 0.5));
+  CHECK(to_host(x.gradient()) == std::vector<double>{2, 4});
+  CHECK(pullbacks == 1);
+
+  const auto frozen = tape.input(x.value());
+  CHECK_NOTHROW(backward(gradient_in_forward(f, frozen)));
+  static_assert(TensorLike<decltype(gradient_in_forward(f, x.value()))>);
+  const auto handed_on = tape.variable(testing::vector_of<TestType>(std::vector<double>{3}));
+  backward(gradient_in_forward([](const auto& v) { return v; }, handed_on));
+  CHECK(to_host(handed_on.gradient()) == std::vector<double>{1});
+  const auto matrix = tape.variable(testing::random_matrix<double, TestType>(2, 2, 1));
+  CHECK_THROWS_AS(gradient_in_forward([](const auto& v) { return silu(v); }, matrix), ShapeError);
 }
 
 TEST_CASE("a checkpoint keeps its input and nothing of what is computed inside") {

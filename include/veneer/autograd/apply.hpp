@@ -213,6 +213,7 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
   Variable<typename Y::scalar, typename Y::shape_type, typename Y::backend> out(y, tape, any);
   if constexpr ((Differentiable<Xs> || ...)) {
     if (any) {
+      if constexpr ((ParameterLike<Xs> || ...)) tape.note_parameters();
       const Reads reads = reads_of<n, Op>(wanted);
       auto kept = keep_if(reads.has(Reads::result()), Split<Result>::kept(result));
       auto values = std::tuple{keep_if(reads.has(Reads::operand(static_cast<int>(I))), value_of(xs))...};

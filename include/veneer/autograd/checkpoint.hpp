@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file checkpoint.hpp
-/// checkpoint(f, x): f(x) that keeps x only. What f computes inside is thrown away, and computed again in the backward
-/// pass.
+/// Two ways to run f(x) on a tape without keeping what f computes inside.
 ///
-/// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-/// f takes a variable and returns one; parameters that it uses get their gradients. Dropout inside draws the same masks
-/// both times.
+///   checkpoint(f, x)           keeps x, and computes f(x) again in the backward pass
+///   gradient_in_forward(f, x)  f(x) is one value: keeps its gradient with respect to x, computed right after it
+///
+/// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174; the second as in Hsu et al., "Liger
+/// Kernel", arXiv:2410.10989, section 3.2. f takes a variable and returns one; parameters that it uses get their
+/// gradients. Dropout inside draws the same masks both times.
 #pragma once
 
 #include <utility>
@@ -13,6 +15,37 @@
 #include "veneer/autograd/tape.hpp"
 
 namespace veneer {
+
+namespace ops {
+/// x * factor, one value.
+template <Stored T, Real C>
+struct TimesValueBody {
+  T* x;
+  const C* factor;
+  VENEER_HD void operator()(index_t i) const { x[i] = static_cast<T>(x[i] * static_cast<compute_t<T>>(*factor)); }
+};
+}  // namespace ops
+
+namespace detail {
+
+/// Records f(input) = out, to be computed again in the backward pass.
+template <class F, class X, class Out>
+void record_checkpoint(Tape& tape, F f, const X& x, const Out& out, std::uint64_t drawn) {
+  tape.record([f = std::move(f), input = x.value(), before = x.slot(), after = out.slot(),
+               randomness = tape.randomness(), drawn] {
+    if (!after->gradient) return;
+    Tape inner = Tape::replaying(randomness, drawn);
+    const auto again = before ? inner.variable(input) : inner.input(input);
+    const auto result = f(again);
+    if (!result.wanted()) return;
+    result.slot()->add(std::move(after->gradient));
+    after->gradient = {};
+    inner.replay();
+    if (before && again.gradient()) before->add(again.gradient());
+  });
+}
+
+}  // namespace detail
 
 /// On a tensor it is f(x). `f` is copied, and must stay callable until the backward pass: capture models by reference.
 template <class F, ValueLike X>
@@ -33,17 +66,43 @@ auto checkpoint(F f, const X& x) {
 
     using Y = std::remove_cvref_t<decltype(y)>;
     Variable<typename Y::scalar, typename Y::shape_type, typename Y::backend> out(y, tape, true);
-    tape.record([f = std::move(f), input = x.value(), before = x.slot(), after = out.slot(), randomness, drawn] {
-      if (!after->gradient) return;
-      Tape inner = Tape::replaying(randomness, drawn);
-      const auto again = before ? inner.variable(input) : inner.input(input);
-      const auto result = f(again);
-      if (!result.wanted()) return;
-      result.slot()->add(std::move(after->gradient));
-      after->gradient = {};
-      inner.replay();
-      if (before && again.gradient()) before->add(again.gradient());
-    });
+    detail::record_checkpoint(tape, std::move(f), x, out, drawn);
+    return out;
+  }
+}
+
+/// The gradient is that of f(x) times the one that comes back. Where f uses parameters their gradients must wait for
+/// that, and it is checkpoint(f, x).
+/// \throws ShapeError when f(x) holds more than one value
+template <class F, ValueLike X>
+auto gradient_in_forward(F f, const X& x) {
+  if constexpr (!VariableLike<X>) {
+    return f(x);
+  } else {
+    Tape& tape = x.tape();
+    if (!tape.recording()) return f(x);
+    const std::uint64_t drawn = tape.drawn();
+    Tape inner = Tape::replaying(tape.randomness(), drawn);
+    const auto again = x.wanted() ? inner.variable(x.value()) : inner.input(x.value());
+    auto result = f(again);
+    tape.skip_to(inner.drawn());
+
+    using Y = decltype(result);
+    Y out(result.value(), tape, result.wanted());
+    if (inner.uses_parameters()) {
+      detail::record_checkpoint(tape, std::move(f), x, out, drawn);
+    } else if (result.wanted()) {
+      backward(result);
+      tape.record([gradient = again.gradient(), before = x.slot(), after = out.slot()]() mutable {
+        if (!after->gradient || !gradient) return;
+        if (!gradient.unique()) gradient = copy(gradient);
+        using T = typename X::scalar;
+        using C = typename Y::scalar;
+        gradient.device().for_each(gradient.count(),
+                                   ops::TimesValueBody<T, C>{gradient.data(), after->gradient.data()});
+        before->add(std::move(gradient));
+      });
+    }
     return out;
   }
 }

@@ -106,6 +106,10 @@ class Tape {
   bool recording() const { return recording_; }
   std::size_t size() const { return entries_.size(); }
 
+  /// Whether gradients of parameters are wanted from this tape; ops say so as they record.
+  bool uses_parameters() const { return uses_parameters_; }
+  void note_parameters() { uses_parameters_ = true; }
+
   /// Remembers a pullback. For ops; see apply.
   template <class F>
   void record(F pullback) {
@@ -142,7 +146,8 @@ class Tape {
         entries_(std::move(other.entries_)),
         randomness_(other.randomness_),
         drawn_(other.drawn_),
-        recording_(other.recording_) {
+        recording_(other.recording_),
+        uses_parameters_(other.uses_parameters_) {
     *handle_ = this;
   }
 
@@ -151,6 +156,7 @@ class Tape {
   RandomStream randomness_;
   std::uint64_t drawn_ = 0;
   bool recording_ = true;
+  bool uses_parameters_ = false;
 };
 
 /// A value recorded on a tape.
@@ -250,6 +256,7 @@ class Parameter {
 /// The parameter as a variable of this tape, for an op that has no other operand on it.
 template <Real T, ShapeLike S, Backend B>
 Variable<T, S, B> on_tape(const Parameter<T, S, B>& parameter, Tape& tape) {
+  tape.note_parameters();
   return Variable<T, S, B>(parameter.value(), tape, parameter.slot());
 }
 

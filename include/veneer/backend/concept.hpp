@@ -63,7 +63,10 @@ struct Maximum {
   using value_type = T;
   VENEER_HD static T identity() { return -std::numeric_limits<T>::infinity(); }
   /// A NaN wins, on either side.
-  VENEER_HD static T combine(T a, T b) { return a < b || b != b ? b : a; }
+  VENEER_HD static T combine(T a, T b) {
+    const T larger = a < b ? b : a;
+    return b != b ? b : larger;
+  }
 };
 
 namespace archetype {

@@ -170,6 +170,9 @@ struct Cpu {
     for (T& value : lane) value = Monoid::identity();
     index_t c = 0;
     for (; c + lanes <= columns; c += lanes) {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1  // a loop is vectorised with its conditions, 16 statements are not
+#endif
       for (int j = 0; j < lanes; ++j) lane[j] = Monoid::combine(lane[j], static_cast<T>(load(row, c + j)));
     }
     for (int j = 0; c < columns; ++c, ++j) lane[j] = Monoid::combine(lane[j], static_cast<T>(load(row, c)));

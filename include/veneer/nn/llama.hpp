@@ -56,7 +56,7 @@ struct Llama {
   Storage activations = std::same_as<T, double> ? Storage::float64 : Storage::float32;
   bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
-  index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces, each twice
+  index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces
 
   using Layout = std::shared_ptr<const AttentionLayout>;
 
@@ -230,16 +230,25 @@ struct Llama {
     return model.norm(h);
   }
 
+  /// The head and the loss on `rows` of h, a piece at a time, so that all logits never exist together.
   template <ValueLike H>
   auto loss_of(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
                double scale) const {
-    const index_t count = static_cast<index_t>(rows.size());
-    const index_t piece = std::max<index_t>(1, logits_at_once / config.vocab_size);
-    if (count <= piece) return piece_loss(h, rows, labels, 0, count, scale);
-    auto total = checkpointed_piece(h, rows, labels, 0, piece, scale);
-    for (index_t begin = piece; begin < count; begin += piece) {
-      total = add(total, checkpointed_piece(h, rows, labels, begin, std::min(count, begin + piece), scale));
-    }
+    const index_t count = static_cast<index_t>(rows.size()),
+                  piece = std::max<index_t>(1, logits_at_once / config.vocab_size);
+    const auto loss = [&](index_t begin) {
+      const index_t end = std::min(count, begin + piece);
+      const auto part = [&](const std::vector<std::int32_t>& all) {
+        return std::vector<std::int32_t>(all.begin() + begin, all.begin() + end);
+      };
+      const auto of_piece = [this, targets = part(labels), scale](const auto& x) {
+        return cross_entropy_sum(this->head(x), targets, scale);
+      };
+      const auto x = gather_rows(h, from_host(Shape<dyn>(end - begin), part(rows), device));
+      return count <= piece ? of_piece(x) : gradient_in_forward(of_piece, x);
+    };
+    auto total = loss(0);
+    for (index_t begin = piece; begin < count; begin += piece) total = add(total, loss(begin));
     return total;
   }
 
@@ -330,25 +339,6 @@ struct Llama {
       if (long_sequence(rope, span.keys)) fill(span.query, span.queries, true);
     }
     return made;
-  }
-
-  template <class H>
-  auto piece_loss(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
-                  index_t begin, index_t end, double scale) const {
-    const auto part = [&](const std::vector<std::int32_t>& all) {
-      return std::vector<std::int32_t>(all.begin() + begin, all.begin() + end);
-    };
-    const auto picked = from_host(Shape<dyn>(end - begin), part(rows), device);
-    return cross_entropy_sum(head(gather_rows(h, picked)), part(labels), scale);
-  }
-
-  template <class H>
-  auto checkpointed_piece(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
-                          index_t begin, index_t end, double scale) const {
-    const auto run = [this, rows, labels, begin, end, scale](const auto& x) {
-      return this->piece_loss(x, rows, labels, begin, end, scale);
-    };
-    return checkpoint(run, h);
   }
 };
 

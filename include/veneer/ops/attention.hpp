@@ -23,161 +23,12 @@
 #include <vector>
 
 #include "veneer/autograd/apply.hpp"
-#include "veneer/core/math.hpp"
+#include "veneer/ops/attention_scores.hpp"
 #include "veneer/ops/gemm.hpp"
-#include "veneer/ops/map.hpp"
 
 namespace veneer {
 
-/// One sequence: rows [query, query + queries) of q look at rows [key, key + keys) of k and v. The queries are the last
-/// of the keys:
-/// query i stands at position keys - queries + i, sees keys up to itself, of these the first `valid` only, and with a
-/// window the last `window` only. A query that may see none (padding) takes the plain mean of all keys, as a mask of
-/// lowest
-/// finite numbers gives.
-struct Span {
-  index_t query = 0, queries = 0;
-  index_t key = 0, keys = 0;
-  index_t valid = 0;
-};
-
-/// The sequences of a batch. Rows of q in no span are not written.
-struct AttentionLayout {
-  std::vector<Span> spans;
-
-  /// Sequences of these lengths, one after the other, each seeing itself alone.
-  static std::shared_ptr<const AttentionLayout> packed(const std::vector<index_t>& lengths) {
-    auto layout = std::make_shared<AttentionLayout>();
-    index_t row = 0;
-    for (const index_t length : lengths) {
-      layout->spans.push_back({row, length, row, length, length});
-      row += length;
-    }
-    return layout;
-  }
-};
-
 namespace ops {
-
-/// Which keys a row of a block sees: [begin, end) of the block's columns; empty rows see all, evenly.
-struct Visible {
-  index_t first_position;  // of the block's row 0
-  index_t rows;            // of the block, before heads are stacked
-  index_t low;             // key of column 0
-  index_t columns, valid;
-  index_t window;  // the number of all keys where there is no limit
-
-  VENEER_HD index_t end(index_t stacked_row) const {
-    const index_t position = first_position + stacked_row % rows;
-    return (position + 1 < valid ? position + 1 : valid) - low;
-  }
-  VENEER_HD index_t begin(index_t stacked_row) const {
-    const index_t first = first_position + stacked_row % rows - window + 1 - low;
-    return first < 0 ? 0 : first;
-  }
-  VENEER_HD bool blind(index_t stacked_row) const { return begin(stacked_row) >= end(stacked_row); }
-  VENEER_HD bool sees(index_t stacked_row, index_t column) const {
-    const index_t first = begin(stacked_row), count = blind(stacked_row) ? 0 : end(stacked_row) - first;
-    return static_cast<std::uint64_t>(column - first) < static_cast<std::uint64_t>(count);  // one comparison
-  }
-};
-
-/// Rows of some heads of a (tokens, heads * d) matrix, stacked head by head: row = head * rows + i.
-template <Stored T>
-struct StackedLoad {
-  const T* x;  // at the first token and the first head
-  index_t rows, width, stride;
-  VENEER_HD compute_t<T> operator()(index_t row, index_t c) const {
-    return x[row % rows * stride + row / rows * width + c];
-  }
-};
-
-/// x[r, c] * factor[r].
-template <Real T>
-struct ScaledRows {
-  const T* x;
-  const T* factor;
-  index_t columns;
-  VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] * factor[r]; }
-};
-
-/// The inverse of StackedLoad: f(row, c) for the row of a stack, to where its token and head have their place.
-template <Stored T, class F>
-struct UnstackBody {
-  T* y;
-  F f;
-  index_t rows, width, stride;
-  VENEER_HD void operator()(index_t row, index_t c) const {
-    y[row % rows * stride + row / rows * width + c] = static_cast<T>(f(row, c));
-  }
-};
-
-/// A score, or minus infinity where it is not visible.
-template <Real T>
-struct VisibleLoad {
-  const T* scores;
-  Visible visible;
-  VENEER_HD T operator()(index_t r, index_t c) const {
-    const T score = scores[r * visible.columns + c];
-    return visible.sees(r, c) ? score : -std::numeric_limits<T>::infinity();
-  }
-};
-
-/// e^(score - top), 0 where not visible; a blind row is 1 everywhere. Here and below, a condition on the column
-/// vectorises, one on the row would not.
-template <Real T>
-struct WeightValue {
-  const T* scores;
-  const T* top;
-  Visible visible;
-  VENEER_HD T operator()(index_t r, index_t c) const {
-    const T weight = exponential(scores[r * visible.columns + c] - top[r]), other = visible.blind(r) ? T(1) : T(0);
-    return visible.sees(r, c) ? weight : other;
-  }
-};
-
-/// log of the sum of exponentials, to where (token, head) has its place. A blind row keeps the logarithm of its number
-/// of keys.
-template <Real T>
-struct LogSumStoreBody {
-  T* log_sums;  // at the first token and head
-  const T* top;
-  const T* sum;
-  Visible visible;
-  index_t heads;
-  VENEER_HD void operator()(index_t r) const {
-    const T shift = visible.blind(r) ? T(0) : top[r];
-    log_sums[r % visible.rows * heads + r / visible.rows] = shift + std::log(sum[r]);
-  }
-};
-
-/// The softmax of scores, from the kept logarithms. A blind row has scores of 0.
-template <Real T>
-struct ProbabilityValue {
-  const T* scores;
-  const T* log_sums;
-  Visible visible;
-  index_t heads;
-  VENEER_HD T operator()(index_t r, index_t c) const {
-    const T score = scores[r * visible.columns + c];
-    const T other = visible.blind(r) ? T(0) : -std::numeric_limits<T>::infinity();
-    return exponential((visible.sees(r, c) ? score : other) - log_sums[r % visible.rows * heads + r / visible.rows]);
-  }
-};
-
-/// probability * (slope - delta); 0 on a blind row, whose weights do not depend on scores.
-template <Real T>
-struct ScoreSlopeValue {
-  const T* slopes;
-  const T* probabilities;
-  const T* delta;
-  Visible visible;
-  VENEER_HD T operator()(index_t r, index_t c) const {
-    const index_t i = r * visible.columns + c, end = visible.blind(r) ? 0 : visible.columns;
-    const T slope = probabilities[i] * (slopes[i] - delta[r]);
-    return c < end ? slope : T(0);
-  }
-};
 
 /// Calls f(0) ... f(count - 1), together where the backend can.
 template <Backend B, class F>
@@ -190,16 +41,17 @@ void run_tasks(const B& device, index_t count, const F& f) {
 }
 
 struct Attention {
-  static constexpr index_t block = 64;
-
   std::shared_ptr<const AttentionLayout> layout;
   index_t heads = 1, kv_heads = 1;
   index_t window = 0;           // 0: no limit
-  std::optional<double> scale;  // of q kᵀ; none: 1 / sqrt(d)
+  std::optional<double> scale;  // of q kᵀ, positive; none: 1 / sqrt(d)
 
   double scale_of(const auto& q) const {
     return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(q.extent(1) / heads));
   }
+  /// Queries of a block: with the heads that share keys, as many rows as keep the scores in a cache.
+  index_t block() const { return std::clamp<index_t>(192 / (heads / kv_heads) / 32 * 32, 32, 128); }
+  index_t blocks(const Span& span) const { return (span.queries + block() - 1) / block(); }
 
   /// One block of queries of one sequence, for one key/value head and all query heads that share it.
   template <TensorLike X>
@@ -213,28 +65,36 @@ struct Attention {
     const Span& span;
     index_t kv_head, first, width, group, rows, stacked;
     Visible visible;
+    index_t stride;  // of two rows of scores: an odd number of cache lines
 
-    Block(const Attention& attention, const Span& s, index_t head, index_t i, index_t d)
+    /// \param number  of the block, the last one first: it sees the most keys
+    Block(const Attention& attention, const Span& s, index_t head, index_t number, index_t d)
         : op(attention),
           span(s),
           kv_head(head),
-          first(i),
+          first((attention.blocks(s) - 1 - number) * attention.block()),
           width(d),
           group(attention.heads / attention.kv_heads),
-          rows(std::min(block, s.queries - i)),
+          rows(std::min(attention.block(), s.queries - first)),
           stacked(group * rows) {
-      const index_t position = s.keys - s.queries + i, last = position + rows;  // of the first row, one past the last
-      const index_t high = std::min(last, s.valid);
+      const index_t position = s.keys - s.queries + first;  // of row 0
+      const index_t last = position + rows, high = std::min(last, s.valid);
       const index_t low = op.window == 0 ? 0 : std::max<index_t>(0, position - op.window + 1);
       const bool blind = s.valid == 0 || (op.window != 0 && last - op.window >= s.valid);
       visible = {
           position, rows, blind ? 0 : low, blind ? s.keys : high - low, s.valid, op.window == 0 ? s.keys : op.window};
+      stride = ((visible.columns + 15) / 16 | 1) * 16;
     }
 
+    bool some_blind() const { return visible.blind(rows - 1); }
     index_t query_offset() const { return ((span.query + first) * op.heads + kv_head * group) * width; }
     index_t key_offset() const { return ((span.key + visible.low) * op.kv_heads + kv_head) * width; }
     index_t row_offset() const { return (span.query + first) * op.heads + kv_head * group; }
 
+    template <Stored U>
+    Matrix<U, B> of_scores(const B& device) const {
+      return Matrix<U, B>(Shape<dyn, dyn>(stacked, stride), device);
+    }
     Narrow stack(const X& x) const {
       Narrow out(Shape<dyn, dyn>(stacked, width), x.device());
       map_rows(out, StackedLoad<T>{x.data() + query_offset(), rows, width, op.heads * width});
@@ -245,48 +105,78 @@ struct Attention {
       y.device().for_each(stacked, width,
                           UnstackBody<T, F>{y.data() + query_offset(), f, rows, width, op.heads * width});
     }
+    /// y[r, c] = f(r, c) for every score of the block.
+    template <class Y, class F>
+    void map_scores(Y& y, const F& f, index_t cost) const {
+      using Body = MapRowsBody<typename Y::scalar, F>;
+      y.device().for_each(stacked, visible.columns, Body{y.data(), f, stride}, cost);
+    }
     /// a (stacked, width) times the keys' or values' rows: (stacked, columns).
-    Plain against_rows(const Narrow& a, const X& x, double alpha) const {
-      Plain out(Shape<dyn, dyn>(stacked, visible.columns), a.device());
-      Gemm<T, C> product{
-          .transpose_b = true, .m = stacked, .n = visible.columns, .k = width, .alpha = static_cast<C>(alpha)};
+    Plain against_rows(const Narrow& a, const X& x) const {
+      auto out = of_scores<C>(a.device());
+      Gemm<T, C> product{.transpose_b = true, .m = stacked, .n = visible.columns, .k = width};
       product.a = a.data(), product.lda = width;
       product.b = x.data() + key_offset(), product.ldb = op.kv_heads * width;
-      product.c = out.data(), product.ldc = visible.columns;
+      product.c = out.data(), product.ldc = stride;
       gemm(a.device(), product);
       return out;
     }
+    /// q kᵀ, with what is not visible hidden: only the first and the last columns have some of that.
+    Plain scores(const Narrow& queries, const X& k) const {
+      auto out = against_rows(queries, k);
+      const auto hide = [&](index_t begin, index_t end) {
+        out.device().for_each(stacked, end - begin, HideBody<C>{out.data(), visible, stride, begin});
+      };
+      if (some_blind()) {
+        hide(0, visible.columns);
+      } else {
+        hide(0, visible.begin(rows - 1));
+        hide(visible.end(0), visible.columns);
+      }
+      return out;
+    }
     /// p (stacked, columns) times the keys' or values' features: (stacked, width).
-    Plain mix(const Narrow& p, const X& x, double alpha) const {
+    Plain mix(const Narrow& p, const X& x) const {
       Plain out(Shape<dyn, dyn>(stacked, width), p.device());
-      Gemm<T, C> product{.m = stacked, .n = width, .k = visible.columns, .alpha = static_cast<C>(alpha)};
-      product.a = p.data(), product.lda = visible.columns;
+      Gemm<T, C> product{.m = stacked, .n = width, .k = visible.columns};
+      product.a = p.data(), product.lda = stride;
       product.b = x.data() + key_offset(), product.ldb = op.kv_heads * width;
       product.c = out.data(), product.ldc = width;
       gemm(p.device(), product);
       return out;
     }
-    /// Adds pᵀ a to the gradient rows of keys or values.
-    template <TensorLike D>
-    void gather_into(D& dx, const Narrow& p, const Narrow& a, double alpha) const {
-      Gemm<T, C> product{
-          .transpose_a = true, .m = visible.columns, .n = width, .k = stacked, .alpha = static_cast<C>(alpha)};
-      product.a = p.data(), product.lda = visible.columns;
-      product.b = a.data(), product.ldb = width;
+    /// Adds aᵀ p to the gradient of keys or values, which is turned: (kv_heads * width, tokens).
+    void gather_into(Plain& turned, index_t row, const Narrow& a, const Narrow& p) const {
+      Gemm<T, C> product{.transpose_a = true, .m = width, .n = visible.columns, .k = stacked};
+      product.a = a.data(), product.lda = width;
+      product.b = p.data(), product.ldb = stride;
       product.beta = C(1);
-      product.c = dx.data() + key_offset(), product.ldc = op.kv_heads * width;
-      gemm(dx.device(), product);
+      product.c = turned.data() + (row + kv_head * width) * turned.extent(1) + span.key + visible.low;
+      product.ldc = turned.extent(1);
+      gemm(p.device(), product);
     }
   };
 
-  /// Calls f(block) for every block, sequences and key/value heads side by side.
+  /// Calls f(block, part) for every block, side by side but for those of one sequence, key/value head and part.
   template <TensorLike X, class F>
-  void for_blocks(const X& q, const F& f) const {
+  void for_blocks(const X& q, index_t parts, const F& f) const {
     const index_t spans = static_cast<index_t>(layout->spans.size()), width = q.extent(1) / heads;
-    run_tasks(q.device(), spans * kv_heads, [&](index_t task) {
-      const Span& span = layout->spans[static_cast<std::size_t>(task / kv_heads)];
-      for (index_t i = 0; i < span.queries; i += block) f(Block<X>(*this, span, task % kv_heads, i, width));
+    run_tasks(q.device(), spans * kv_heads * parts, [&](index_t task) {
+      const Span& span = layout->spans[static_cast<std::size_t>(task / parts / kv_heads)];
+      for (index_t i = task % parts; i < blocks(span); i += parts) {
+        f(Block<X>(*this, span, task / parts % kv_heads, i, width), task % parts);
+      }
     });
+  }
+  /// Into how many parts the blocks of a sequence and head are dealt, so that there are tasks to share out.
+  index_t parts() const {
+    const index_t tasks = static_cast<index_t>(layout->spans.size()) * kv_heads;
+    return std::min(most_blocks(), std::max<index_t>(1, 16 / std::max<index_t>(1, tasks)));
+  }
+  index_t most_blocks() const {
+    index_t most = 1;
+    for (const Span& span : layout->spans) most = std::max(most, blocks(span));
+    return most;
   }
 
   template <TensorLike X>
@@ -295,20 +185,20 @@ struct Attention {
     using C = compute_t<T>;
     X y(q.shape(), q.device());
     Matrix<C, typename X::backend> log_sums(Shape<dyn, dyn>(q.extent(0), heads), q.device());
-    const double root = scale_of(q);
-    for_blocks(q, [&](const Block<X>& part) {
+    const C root = static_cast<C>(scale_of(q));
+    for_blocks(q, most_blocks(), [&](const Block<X>& part, index_t) {
       const auto& device = q.device();
-      auto scores = part.against_rows(part.stack(q), k, root);
       Vector<C, typename X::backend> top(Shape<dyn>(part.stacked), device), sum(Shape<dyn>(part.stacked), device);
-      const index_t columns = part.visible.columns;
-      device.reduce_rows(Maximum<C>{}, part.stacked, columns, VisibleLoad<C>{scores.data(), part.visible}, top.data());
-      map_rows(scores, WeightValue<C>{scores.data(), top.data(), part.visible}, 4);
-      device.reduce_rows(Sum<C>{}, part.stacked, columns, RowsLoad<C>{scores.data(), columns}, sum.data());
+      const index_t columns = part.visible.columns, stride = part.stride;
+      const auto scores = part.scores(part.stack(q), k);
+      device.reduce_rows(Maximum<C>{}, part.stacked, columns, RowsLoad<C>{scores.data(), stride}, top.data());
+      auto weights = part.template of_scores<T>(device);
+      part.map_scores(weights, WeightValue<C>{scores.data(), top.data(), root, stride}, 4);
+      device.reduce_rows(Sum<C>{}, part.stacked, columns, RowsLoad<T>{weights.data(), stride}, sum.data());
       device.for_each(part.stacked, LogSumStoreBody<C>{log_sums.data() + part.row_offset(), top.data(), sum.data(),
-                                                       part.visible, heads});
-      map(sum, UnaryValue<Reciprocal<C>, C>{{}, sum.data()});
-      const auto mixed = part.mix(convert<T>(scores), v, 1.0);
-      part.unstack(y, ScaledRows<C>{mixed.data(), sum.data(), part.width});
+                                                       root, part.rows, heads});
+      const auto mixed = part.mix(weights, v);
+      part.unstack(y, DividedRows<C>{mixed.data(), sum.data(), part.width});
     });
     return Forward{y, std::tuple{y, log_sums}};
   }
@@ -320,28 +210,59 @@ struct Attention {
     const X& y = std::get<0>(kept);
     const auto& log_sums = std::get<1>(kept);
     X dq(q.shape(), q.device());
-    auto dk = zeros<C>(k.shape(), k.device()), dv = zeros<C>(v.shape(), v.device());  // sums over blocks and heads
     const X dz(dy);
-    const double root = scale_of(q);
-    for_blocks(q, [&](const Block<X>& part) {
+    const C root = static_cast<C>(scale_of(q));
+    GradientParts<C, typename X::backend> dk(*this, k), dv(*this, v);
+    for_blocks(q, dk.parts, [&](const Block<X>& part, index_t number) {
       const auto& device = q.device();
+      const index_t stride = part.stride;
       const auto queries = part.stack(q), slopes = part.stack(dz), outputs = part.stack(y);
-      auto weights = part.against_rows(queries, k, root);
-      map_rows(weights, ProbabilityValue<C>{weights.data(), log_sums.data() + part.row_offset(), part.visible, heads},
-               4);
+      auto probabilities = part.template of_scores<T>(device), score_slopes = part.template of_scores<T>(device);
+      auto scores = part.scores(queries, k);
+      part.map_scores(
+          probabilities,
+          ProbabilityValue<C>{scores.data(), log_sums.data() + part.row_offset(), root, stride, part.rows, heads}, 4);
+      part.gather_into(dv.sums, number * dv.rows, slopes, probabilities);
       Vector<C, typename X::backend> delta(Shape<dyn>(part.stacked), device);
       device.reduce_rows(Sum<C>{}, part.stacked, part.width, ProductLoad<T>{slopes.data(), outputs.data(), part.width},
                          delta.data());
-      part.gather_into(dv, convert<T>(weights), slopes, 1.0);
-      auto score_slopes = part.against_rows(slopes, v, 1.0);
-      map_rows(score_slopes, ScoreSlopeValue<C>{score_slopes.data(), weights.data(), delta.data(), part.visible}, 2);
-      const auto narrow = convert<T>(score_slopes);
-      part.gather_into(dk, narrow, queries, root);
-      const auto mixed = part.mix(narrow, k, root);
-      part.unstack(dq, RowsLoad<C>{mixed.data(), part.width});
+      scores = part.against_rows(slopes, v);
+      part.map_scores(score_slopes, ScoreSlopeValue<T>{scores.data(), probabilities.data(), delta.data(), stride}, 2);
+      if (part.some_blind()) {
+        device.for_each(part.stacked, part.visible.columns,
+                        BlindSlopeBody<T>{score_slopes.data(), part.visible, stride});
+      }
+      part.gather_into(dk.sums, number * dk.rows, queries, score_slopes);
+      const auto mixed = part.mix(score_slopes, k);
+      part.unstack(dq, TimesRows<C>{mixed.data(), root, part.width});
     });
-    return std::tuple{dq, dk, dv};
+    return std::tuple{dq, dk.total(root), dv.total(C(1))};
   }
+
+  /// The gradient of keys or values in parts that are summed side by side, turned: (parts * kv_heads * d, tokens).
+  /// There are enough parts to share out, whatever the number of threads.
+  template <Real C, Backend B>
+  struct GradientParts {
+    index_t parts, rows, tokens;
+    Matrix<C, B> sums;
+
+    GradientParts(const Attention& op, const auto& x)
+        : parts(op.parts()),
+          rows(x.extent(1)),
+          tokens(x.extent(0)),
+          sums(zeros<C>(Shape<dyn, dyn>(parts * rows, ((tokens + 15) / 16 | 1) * 16), x.device())) {}
+
+    /// (tokens, kv_heads * d)
+    Matrix<C, B> total(C factor) {
+      const index_t stride = sums.extent(1), count = rows * stride;
+      for (index_t i = 1; i < parts; ++i) {
+        sums.device().for_each(count, AccumulateBody<C>{sums.data(), sums.data() + i * count});
+      }
+      Matrix<C, B> out(Shape<dyn, dyn>(tokens, rows), sums.device());
+      map_rows(out, TurnedValue<C>{sums.data(), factor, stride});
+      return out;
+    }
+  };
 };
 
 }  // namespace ops
@@ -349,8 +270,8 @@ struct Attention {
 /// \param layout   the sequences; its spans must lie inside q, k and v
 /// \param heads    query heads; a multiple of kv_heads
 /// \param window   keys that a token sees, itself included; 0 for all before it
-/// \param scale    of the scores; none: 1 / sqrt(features of a head)
-/// \throws ShapeError when extents, heads or spans do not fit
+/// \param scale    of the scores, positive; none: 1 / sqrt(features of a head)
+/// \throws ShapeError when extents, heads or spans do not fit, ArgumentError when the scale is not positive
 template <ValueLike Q, ValueLike K, ValueLike V>
 auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const AttentionLayout> layout, index_t heads,
                index_t kv_heads, index_t window = 0, std::optional<double> scale = {}) {
@@ -369,6 +290,7 @@ auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const Attenti
       throw ShapeError("veneer::attention(q, k, v): a span of the layout lies outside q or k");
     }
   }
+  expects(!scale || *scale > 0.0, "veneer::attention(q, k, v): the scale of the scores must be positive");
   using B = typename std::remove_cvref_t<decltype(value_of(q))>::backend;
   using T = typename std::remove_cvref_t<decltype(value_of(q))>::scalar;
   const auto plain = [](const auto& x) {  // one instantiation for all extents

@@ -46,7 +46,7 @@ class FewRows {
   }
 
   static bool suits(const Product& p, index_t few) {
-    if (p.m > few || p.terms[0].k < 64) return false;
+    if (p.m > few) return false;
     for (int t = 0; t < p.count; ++t) {
       if (p.terms[t].a.transposed || !p.terms[t].b.transposed) return false;
     }

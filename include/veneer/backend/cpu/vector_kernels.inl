@@ -69,6 +69,14 @@ inline typename VectorOf<T>::type load(const bfloat16* from) {
   return (typename VectorOf<T>::type)(__builtin_convertvector(*reinterpret_cast<const Stored16*>(from), Bits) << 16);
 }
 
+/// The first `count` values of a vector, and zeros. A product's last steps are so computed as all others are.
+template <class T, class W>
+inline typename VectorOf<T>::type load_part(const W* from, index_t count) {
+  W values[std::size_t{VectorOf<T>::lanes}] = {};
+  std::memcpy(values, from, static_cast<std::size_t>(count) * sizeof(W));
+  return load<T>(values);
+}
+
 /// The sum of the lanes: halves are added, then their halves.
 template <class T, int Bytes>
 inline T sum_of_lanes(const void* vector) {
@@ -117,12 +125,15 @@ inline void dot_block(const Dots<T, W>& dots, index_t row, index_t column) {
     for (int i = 0; i < R; ++i) low[i] += load<T>(a + i * dots.a_stride + p) * first;
     p += lanes;
   }
+  if (p < dots.steps) {
+    const V first = load_part<T>(b + p, dots.steps - p);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) low[i] += load_part<T>(a + i * dots.a_stride + p, dots.steps - p) * first;
+  }
 #pragma GCC unroll 4
   for (int i = 0; i < R; ++i) {
     const V sum = low[i] + high[i];
-    T total = sum_of_lanes<T>(sum);
-    for (index_t q = p; q < dots.steps; ++q) total += a[i * dots.a_stride + q] * static_cast<T>(b[q]);
-    dots.c[(row + i) * dots.c_stride + column] = total;
+    dots.c[(row + i) * dots.c_stride + column] = sum_of_lanes<T>(sum);
   }
 }
 
