@@ -56,7 +56,7 @@ struct Llama {
   Storage activations = std::same_as<T, double> ? Storage::float64 : Storage::float32;
   bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
   bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
-  index_t logits_at_once = index_t{1} << 24;  // while a loss is computed: longer batches are done in pieces
+  index_t logits_at_once = index_t{1} << 25;  // while a loss is computed: longer batches are done in pieces
 
   using Layout = std::shared_ptr<const AttentionLayout>;
 
@@ -234,8 +234,11 @@ struct Llama {
   template <ValueLike H>
   auto loss_of(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
                double scale) const {
-    const index_t count = static_cast<index_t>(rows.size()),
-                  piece = std::max<index_t>(1, logits_at_once / config.vocab_size);
+    const index_t count = static_cast<index_t>(rows.size());
+    const index_t most = std::max<index_t>(1, logits_at_once / config.vocab_size);
+    const index_t pieces = (count + most - 1) / most;
+    const index_t even = pieces <= 1 ? count : (count + pieces - 1) / pieces,
+                  piece = std::min(most, (even + 31) / 32 * 32);
     const auto loss = [&](index_t begin) {
       const index_t end = std::min(count, begin + piece);
       const auto part = [&](const std::vector<std::int32_t>& all) {
