@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_step.cpp
-/// train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora]]]]: a training step for each line on
-/// stdin, for train_step.py.
+/// train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora|qlora]]]]: a training step for each line
+/// on stdin, for train_step.py. qlora is LoRA over NF4 with double quantisation.
 ///
 /// An adapter of RANK (8) and twice that as alpha on every linear layer, AdamW, clipping at 1; step i takes LINES lines
 /// of DATA (32) from line i * LINES on, and begins at the top again where too few are left. For each line read, one is
@@ -29,7 +29,7 @@ struct Setting {
   std::size_t lines = 32;
   std::string dtype = "float32";
   index_t rank = 8;
-  bool dora = false;
+  std::string method = "lora";
 };
 
 int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads, const Setting& setting) {
@@ -37,11 +37,13 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& data, 
   Cpu::set_threads(threads);
   AnyLlama<> model(read_llama_config(folder / "config.json").config);
   model.activations = activation_storage(setting.dtype, model.config);
-  read_llama_weights(model, ShardedCheckpoint(folder));
+  LoadLlamaOptions options;
+  if (setting.method == "qlora") options.quantise = NF4Options{.double_quant = true};
+  read_llama_weights(model, ShardedCheckpoint(folder), options);
   LoraConfig config;
   config.r = setting.rank;
   config.lora_alpha = 2 * static_cast<double>(setting.rank);
-  config.use_dora = setting.dora;
+  config.use_dora = setting.method == "dora";
   config.target_modules = ModuleChoice::all_linear();
   attach(model, config);
 
@@ -68,7 +70,7 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& data, 
 
 int main(int argc, char** argv) {
   if (argc < 4 || argc > 8) {
-    std::cerr << "usage: train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora]]]]\n";
+    std::cerr << "usage: train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora|qlora]]]]\n";
     return 2;
   }
   try {
@@ -76,7 +78,9 @@ int main(int argc, char** argv) {
     if (argc > 4) setting.lines = std::strtoul(argv[4], nullptr, 10);
     if (argc > 5) setting.dtype = argv[5];
     if (argc > 6) setting.rank = std::atol(argv[6]);
-    if (argc > 7) setting.dora = std::string(argv[7]) == "dora";
+    if (argc > 7) setting.method = argv[7];
+    expects(setting.method == "lora" || setting.method == "dora" || setting.method == "qlora",
+            "train_step: the method is lora, dora or qlora");
     return run(argv[1], argv[2], std::atoi(argv[3]), setting);
   } catch (const std::exception& error) {
     std::cerr << "train_step: " << error.what() << "\n";

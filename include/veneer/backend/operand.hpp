@@ -35,10 +35,17 @@ struct CodedDots {
   static index_t room_of(index_t rows, index_t steps) { return rows * steps + steps / 32 + 2; }
 };
 
+/// Asks for the cache lines of `bytes` bytes without waiting.
+inline void fetch_bytes(const void* from, index_t bytes) {
+  for (index_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(from) + at, 0, 2);
+}
+
 /// How a format reads elements [first, first + count) of the flattened matrix `weight`.
 struct RunDecoder {
   void (*to_float)(const void* weight, index_t first, index_t count, float* to) = nullptr;
   void (*to_bfloat16)(const void* weight, index_t first, index_t count, bfloat16* to) = nullptr;
+  /// Asks for the memory of elements [first, first + count) without waiting; may be null.
+  void (*fetch)(const void* weight, index_t first, index_t count) = nullptr;
   /// Reads codes in place. Returns false, and does nothing, where decoding rows first is as good; may be null.
   bool (*dots)(const void* weight, const CodedDots&) = nullptr;
 };

@@ -66,13 +66,14 @@ struct ScaleView {
   const float* nested;
   const float* map;
   index_t nested_block;
+  int nested_shift;  // log2 of nested_block, -1 where it is no power of two
   float offset;
 
   VENEER_HD float operator()(index_t block) const {
     if (codes == nullptr) return plain[block];
     // Rounded twice, to double and to float, a sum of two floats is the float that it is rounded to at once.
-    return static_cast<float>(rounded_product(map[codes[block]], nested[block / nested_block]) +
-                              static_cast<double>(offset));
+    const index_t group = nested_shift >= 0 ? block >> nested_shift : block / nested_block;
+    return static_cast<float>(rounded_product(map[codes[block]], nested[group]) + static_cast<double>(offset));
   }
 };
 
@@ -155,7 +156,9 @@ class BlockScales {
   index_t nested_block() const { return nested_block_; }
 
   ops::ScaleView view() const {
-    return {plain_.data(), codes_.data(), nested_.data(), map_.data(), nested_block_, offset_};
+    const auto size = static_cast<std::uint64_t>(nested_block_);
+    const int shift = std::has_single_bit(size) ? std::countr_zero(size) : -1;
+    return {plain_.data(), codes_.data(), nested_.data(), map_.data(), nested_block_, shift, offset_};
   }
 
   /// The block maxima that decoding uses, as floats.    (blocks)

@@ -103,7 +103,10 @@ void decode_int8_run(const void* weight, index_t first, index_t count, To* to) {
 
 /// How products read 8-bit weights.
 inline const RunDecoder& int8_decoder() {
-  static const RunDecoder decoder{decode_int8_run<float>, decode_int8_run<bfloat16>};
+  static const RunDecoder decoder{decode_int8_run<float>, decode_int8_run<bfloat16>,
+                                  [](const void* w, index_t first, index_t count) {
+                                    fetch_bytes(static_cast<const Int8View*>(w)->codes + first, count);
+                                  }};
   return decoder;
 }
 

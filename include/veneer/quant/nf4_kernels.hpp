@@ -131,6 +131,9 @@ inline const RunDecoder& nf4_decoder() {
       [](const void* w, index_t first, index_t count, bfloat16* to) {
         decode_run(*static_cast<const PackedView*>(w), first, count, to, cpu::kernels().look_up_bfloat16);
       },
+      [](const void* w, index_t first, index_t count) {
+        fetch_bytes(static_cast<const PackedView*>(w)->codes + first / 2, count / 2);
+      },
       [](const void* w, const CodedDots& dots) { return nf4_dots(*static_cast<const PackedView*>(w), dots); }};
   return decoder;
 }

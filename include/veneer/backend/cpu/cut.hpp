@@ -82,6 +82,8 @@ struct Cut {
   index_t own_a() const { return shares_a ? 0 : packed_a(tile.rows, std::min(panel.depth, deepest)); }
   index_t slab() const { return panel.columns * panel.padded(std::min(panel.depth, deepest)); }
   index_t slabs() const { return std::min(panel.slabs, (tile.columns + panel.columns - 1) / panel.columns) * slab(); }
+  /// Rows of B across all slabs, where they are stored in another type.
+  index_t decoded() const { return panel.slabs > 1 ? panel.multiple * panel.slabs * panel.columns : 0; }
   index_t sums() const {
     if (passes <= 1) return panel.rows * panel.columns;
     return rows_padded(tile.rows) * ((tile.columns + panel.columns - 1) / panel.columns * panel.columns);
@@ -89,7 +91,7 @@ struct Cut {
   index_t tile_bytes() const {
     if (passes == 0) return 0;
     return sums() * static_cast<index_t>(sizeof(C)) +
-           (slabs() + own_a() + Packer<E>::room(panel)) * static_cast<index_t>(sizeof(E));
+           (slabs() + own_a() + decoded() + Packer<E>::room(panel)) * static_cast<index_t>(sizeof(E));
   }
 
   const Panel<E>& panel;

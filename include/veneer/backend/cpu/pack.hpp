@@ -78,6 +78,15 @@ inline void fetch(const Operand& x, index_t row, index_t rows, index_t first, in
   }
 }
 
+/// The same of a coded weight, whole rows at a time.
+inline void fetch_coded(const Operand& x, index_t row, index_t rows, index_t first, index_t count, index_t piece,
+                        index_t pieces) {
+  if (x.decoder->fetch == nullptr) return;
+  for (index_t r = piece * rows / pieces; r < (piece + 1) * rows / pieces; ++r) {
+    x.decoder->fetch(x.data, (row + r) * x.stride + first, count);
+  }
+}
+
 /// Moves operands into the panels of one kernel.
 template <Stored E>
 class Packer {

@@ -86,7 +86,8 @@ class Tile {
     sums_ = reinterpret_cast<C*>(memory_.get());
     slab_ = reinterpret_cast<E*>(sums_ + cut.sums());
     own_a_ = slab_ + cut.slabs();
-    room_ = own_a_ + cut.own_a();
+    decoded_ = own_a_ + cut.own_a();
+    room_ = decoded_ + cut.decoded();
   }
 
   void run() const {
@@ -197,13 +198,32 @@ class Tile {
   void pack_slabs(const Packer<E>& packer, const Operand& b, index_t step, index_t steps, index_t begin,
                   index_t end) const {
     const index_t width = cut_.panel.columns;
-    const index_t at_once = b.transposed || end - begin <= width ? steps : cut_.panel.multiple;
-    for (index_t p = 0; p < steps; p += at_once) {
+    if (b.transposed || end - begin <= width) {
+      E* to = slab_;
+      for (index_t across = begin; across < end; across += width, to += cut_.slab()) {
+        packer.pack_b(b, column_ + across, std::min(width, end - across), step, steps, to);
+      }
+      return;
+    }
+    for (index_t p = 0; p < steps; p += cut_.panel.multiple) {
+      const index_t count = std::min(cut_.panel.multiple, steps - p);
+      const Operand rows = decoded_rows(b, step + p, count, column_ + begin, end - begin);
       E* to = slab_ + p * width;
       for (index_t across = begin; across < end; across += width, to += cut_.slab()) {
-        packer.pack_b(b, column_ + across, std::min(width, end - across), step + p, std::min(at_once, steps - p), to);
+        packer.pack_b(rows, across - begin, std::min(width, end - across), 0, count, to);
       }
     }
+  }
+
+  /// Stored rows [row, row + rows) of B, elements [first, first + count), as E: in place, or each decoded in one run.
+  Operand decoded_rows(const Operand& b, index_t row, index_t rows, index_t first, index_t count) const {
+    if (b.storage == storage_of<E>) return operand(static_cast<const E*>(b.data) + row * b.stride + first, b.stride);
+    for (index_t r = 0; r < rows; ++r) {
+      E* to = decoded_ + r * count;
+      const E* from = read_row<E>(k_, b, row + r, first, count, to);
+      if (from != to) std::copy_n(from, count, to);
+    }
+    return operand(static_cast<const E*>(decoded_), count);
   }
 
   /// Asks for one of the pieces of the next slabs of B: memory is read while the kernel computes.
@@ -213,9 +233,12 @@ class Tile {
       if (steps <= 0) return;
     }
     const index_t columns = std::min(cut_.panel.slabs * cut_.panel.columns, columns_ - across);
+    const bool coded = term.b.storage == Storage::coded;
     if (term.b.transposed) {
+      if (coded) return fetch_coded(term.b, column_ + across, columns, step, steps, number, pieces);
       fetch(term.b, column_ + across, columns, step, steps, number, pieces);
     } else {
+      if (coded) return fetch_coded(term.b, step, steps, column_ + across, columns, number, pieces);
       fetch(term.b, step, steps, column_ + across, columns, number, pieces);
     }
   }
@@ -254,7 +277,7 @@ class Tile {
   index_t shared_row_, shared_rows_, row_, rows_, column_, columns_;
   std::shared_ptr<std::uint8_t> memory_;
   C* sums_ = nullptr;
-  E *slab_ = nullptr, *own_a_ = nullptr, *room_ = nullptr;
+  E *slab_ = nullptr, *own_a_ = nullptr, *decoded_ = nullptr, *room_ = nullptr;
 };
 
 }  // namespace veneer::cpu

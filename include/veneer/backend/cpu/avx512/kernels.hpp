@@ -138,15 +138,10 @@ inline __m256i rounded(__m512 value) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(is_nan, up, nan), 16));
 }
 
-inline void store_16(float* to, __m512 values) { _mm512_storeu_ps(to, values); }
-inline void store_16(bfloat16* to, __m512 values) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded(values));
-}
-
 inline void narrow_fast(const float* from, index_t count, bfloat16* to) {
   index_t i = 0;
   for (; i + 16 <= count; i += 16) {
-    store_16(to + i, _mm512_loadu_ps(from + i));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), rounded(_mm512_loadu_ps(from + i)));
   }
   narrow(from + i, count - i, to + i);
 }
@@ -171,15 +166,29 @@ inline __m512i codes_16(const std::uint8_t* from) {
   return _mm512_and_si512(_mm512_cvtepu8_epi32(_mm_unpacklo_epi8(high, bytes)), _mm512_set1_epi32(15));
 }
 
-template <class To>
 inline void look_up_fast(const std::uint8_t* codes, index_t count, const float* values, const float* scales,
-                         index_t block, To* to) {
+                         index_t block, float* to) {
   const __m512 entries = _mm512_loadu_ps(values);
   for (index_t begin = 0; begin < count; begin += block) {
     const __m512 scale = _mm512_set1_ps(*scales++);
     const index_t end = begin + block < count ? begin + block : count;
     for (index_t i = begin; i < end; i += 16) {
-      store_16(to + i, _mm512_mul_ps(_mm512_permutexvar_ps(codes_16(codes + i / 2), entries), scale));
+      _mm512_storeu_ps(to + i, _mm512_mul_ps(_mm512_permutexvar_ps(codes_16(codes + i / 2), entries), scale));
+    }
+  }
+}
+
+/// The 16 products are rounded before the look-up, which takes 32 codes at a time and ignores all but 5 bits of each.
+inline void look_up_bfloat16_fast(const std::uint8_t* codes, index_t count, const float* values, const float* scales,
+                                  index_t block, bfloat16* to) {
+  const __m512 entries = _mm512_loadu_ps(values);
+  for (index_t begin = 0; begin < count; begin += block) {
+    const __m512i table = _mm512_broadcast_i64x4(rounded(_mm512_mul_ps(entries, _mm512_set1_ps(*scales++))));
+    const index_t end = begin + block < count ? begin + block : count;
+    for (index_t i = begin; i < end; i += 32) {
+      const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i / 2)));
+      const __m512i places = _mm512_or_si512(_mm512_srli_epi32(bytes, 4), _mm512_slli_epi32(bytes, 16));
+      _mm512_storeu_si512(to + i, _mm512_permutexvar_epi16(places, table));
     }
   }
 }
@@ -254,7 +263,7 @@ constexpr Kernels make_kernels() {
   k.widen = widen_fast, k.widen_half = widen_half_fast, k.narrow = narrow_fast;
   k.narrow_past = narrow_past, k.fence = fence;
   k.transpose = transpose_fast, k.interleave = interleave_fast, k.weave = weave_fast;
-  k.look_up = look_up_fast<float>, k.look_up_bfloat16 = look_up_fast<bfloat16>;
+  k.look_up = look_up_fast, k.look_up_bfloat16 = look_up_bfloat16_fast;
   return k;
 }
 
