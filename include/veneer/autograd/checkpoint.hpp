@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file checkpoint.hpp
-/// checkpoint(f, x): f(x) that keeps x only. What f computes inside is thrown away, and computed again in the backward
-/// pass.
+/// checkpoint(f, x): computes f(x) and keeps x only. Intermediate values of f are discarded and recomputed in
+/// the backward pass.
 ///
 /// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-/// f takes a variable and returns one; parameters that it uses get their gradients. Dropout inside draws the same masks
-/// both times.
+/// f takes a variable and returns one; parameters used in it receive their gradients. Dropout in f draws the same
+/// masks both times.
 #pragma once
 
 #include <utility>
@@ -14,7 +14,8 @@
 
 namespace veneer {
 
-/// On a tensor it is f(x). `f` is copied, and must stay callable until the backward pass: capture models by reference.
+/// Returns f(x); on a tensor nothing is recorded. `f` is copied, and must remain callable until the backward pass:
+/// capture models by reference.
 template <class F, ValueLike X>
 auto checkpoint(F f, const X& x) {
   static_assert(!ParameterLike<X>,
