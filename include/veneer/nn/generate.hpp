@@ -218,6 +218,7 @@ std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& 
 }  // namespace detail
 
 /// Generates continuations of prompts.
+/// \param prompts  token ids, at least one per prompt
 /// \returns the new tokens of each sequence
 /// \throws ArgumentError for an empty prompt or an id outside the vocabulary
 template <class Model>
