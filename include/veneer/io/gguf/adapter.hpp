@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter.hpp
-/// write_gguf_adapter(model, path, config, plan): LoRA as a GGUF file that llama.cpp adds to a base (--lora).
+/// write_gguf_adapter(model, path, config, plan): writes LoRA as a GGUF file for llama.cpp's --lora.
 ///
 ///   T.lora_a  (r, in)    T.lora_b  (out, r)    for each adapted tensor T; of the embedding, lora_a is A transposed
-/// llama.cpp multiplies with adapter.lora.alpha / r, r that of the tensors, and knows one alpha per file. Where all
-/// modules have one alpha and no rsLoRA the matrices are written as they are. Otherwise alpha is left out, which makes
-/// the factor 1, and each lora_b is multiplied with the module's own s (rsLoRA, patterns, AdaLoRA). Rows of lora_b of q
-/// and k are reordered as those of the base (veneer/io/gguf/architecture.hpp).
+/// llama.cpp multiplies by adapter.lora.alpha / r, where r is the rank of the tensors, and has one alpha per file. If
+/// all modules have the same alpha and no rsLoRA, the matrices are written unchanged. Otherwise alpha is omitted, which
+/// makes the factor 1, and each lora_b is multiplied by the scale s of its module (rsLoRA, patterns, AdaLoRA). Rows of
+/// lora_b of q and k are reordered like those of the base (veneer/io/gguf/architecture.hpp).
 /// Source: ggml-org/llama.cpp, src/llama-adapter.cpp, src/llama-adapter.h (`get_scale`).
 #pragma once
 
@@ -31,7 +31,7 @@ namespace detail {
                       (advice.empty() ? "export --to gguf writes the model with the adapter folded in" : advice));
 }
 
-/// Refuses what a LoRA file of llama.cpp cannot hold.
+/// Throws for an adapter that a LoRA file of llama.cpp cannot represent.
 inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& config, const AdapterPlan& plan) {
   const std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
   if (!std::holds_alternative<Lora>(config.method) && !std::holds_alternative<AdaLora>(config.method))
@@ -59,7 +59,7 @@ inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& confi
   }
 }
 
-/// A matrix of a LoRA file, perhaps transposed or scaled.
+/// Returns a matrix of a LoRA file, optionally transposed or scaled.
 template <Real T, Backend B>
 GgufValues gguf_factor(std::string name, const Matrix<T, B>& matrix, bool transposed, double factor, bool rotates) {
   const index_t rows = matrix.extent(0), columns = matrix.extent(1);
@@ -77,7 +77,7 @@ GgufValues gguf_factor(std::string name, const Matrix<T, B>& matrix, bool transp
   return {name, shape, [=] { return HostTensor{{name, Dtype::f32, shape, values->data()}, values}; }, rotates};
 }
 
-/// Whether one alpha says the scale of all modules.
+/// Returns whether one alpha gives the scale of all modules.
 inline bool has_one_alpha(const LoraConfig& config, const AdapterPlan& plan) {
   const double alpha = plan.modules.front().alpha;
   return std::holds_alternative<Lora>(config.method) && !config.use_rslora && alpha != 0 &&
@@ -87,15 +87,16 @@ inline bool has_one_alpha(const LoraConfig& config, const AdapterPlan& plan) {
 
 }  // namespace detail
 
-/// What was written: the modules, and whether their scales went into lora_b.
+/// A report of the written file: the modules, and whether lora_b includes their scales.
 struct GgufAdapterReport {
   std::size_t modules = 0;
   bool folded = false;
 };
 
-/// Writes the adapter of a model whose weights may be shapes alone. The model is not changed.
+/// Writes the adapter of a model, which may be shape-only. The model is not changed.
 /// \param type  F32 or F16; others lose too much in llama.cpp
-/// \throws ArgumentError before anything is written for what such a file cannot say; IoError, DiskError
+/// \throws ArgumentError, before anything is written, for an adapter that such a file cannot
+/// represent; IoError, DiskError
 template <class Model>
 GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::path& path, const LoraConfig& config,
                                      const AdapterPlan& plan, GgmlType type = GgmlType::f32) {
@@ -117,7 +118,7 @@ GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::
             "export --to gguf-adapter: llama.cpp's architecture " + architecture + " has no " + name);
     const auto term = detail::low_rank_term(layer.adapter, layer.weight,
                                             "export --to gguf-adapter: the adapter of " + name + " is not low-rank");
-    if (term.rank() == 0) return;  // llama.cpp refuses a pair of rank 0, which changes nothing
+    if (term.rank() == 0) return;  // llama.cpp refuses a pair of rank 0, which has no effect
     const std::string weight = place->name + ".weight";
     const double factor = report.folded ? term.scaling : 1.0;
     const bool rotates = place->rotates && architecture == "llama";
