@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bed.hpp
-/// The bed of all comparisons: the shipped model, its tasks, and what is measured of it. bed.cpp alone compiles the
-/// model.
+/// The bed of all comparisons: the shipped model, its tasks, and what is measured of it. bed.cpp alone
+/// compiles the model.
 ///
 ///   exact match    share of held-out lines whose greedy completion is the recorded one, byte for byte
 ///   old skills     the same, on base.test.jsonl: what the base knew before

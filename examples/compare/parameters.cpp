@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parameters.cpp
-/// compare parameters: what LoRA trains of three published models. Counted on outlines: no weights are read or
-/// allocated.
+/// compare parameters: what LoRA trains of three published models. Counted on outlines: no weights are
+/// read or allocated.
 ///
 ///   a linear module of (out, in) has rank * (out + in) parameters
 #include "command.hpp"

@@ -4,9 +4,9 @@
 ///
 ///   ids   0 <|begin_of_text|>   1 <|end_of_text|>   2..257 the bytes in GPT-2's order   258 + k the k-th merge
 ///
-/// GPT-2's order: the bytes with a visible character of their own (`!`..`~`, 0xA1..0xAC, 0xAE..0xFF), then the others.
-/// Within a piece the pair of the earliest merge is joined first, leftmost first among equals (Sennrich et al.,
-/// arXiv:1508.07909).
+/// GPT-2's order: the bytes with a visible character of their own (`!`..`~`, 0xA1..0xAC, 0xAE..0xFF), then the
+/// others. Within a piece the pair of the earliest merge is joined first, leftmost first among equals (Sennrich
+/// et al., arXiv:1508.07909).
 #pragma once
 
 #include <array>

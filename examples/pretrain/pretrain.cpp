@@ -3,9 +3,8 @@
 /// pretrain MODEL_DIR [STEPS]: trains the weights of the shipped base model, once.
 ///
 /// MODEL_DIR holds config.json and the tokenizer's files; model.safetensors (bfloat16) is written beside them.
-/// Documents come from
-/// the base mixture without end, are packed without crossing, and are scored on their completion alone. AdamW (0.9,
-/// 0.95), decay 0.1 on
+/// Documents come from the base mixture without end, are packed without crossing, and are scored on their completion
+/// alone. AdamW (0.9, 0.95), decay 0.1 on
 /// matrices, rate 3e-3 with 100 steps of warm-up, then linear to 2 %, clipped at 1.
 #include <chrono>
 #include <cmath>
