@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file main.cpp
-/// compare: methods, ranks and adapters beside each other on the shipped tasks. One file a comparison; each prints a
+/// compare: comparisons of methods, ranks and adapters on the shipped tasks. One file per comparison; each prints a
 /// table and writes a picture. Progress goes to stderr.
 #include <cstdio>
 #include <exception>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file combine.cpp
-/// veneer combine: one LoRA adapter out of several, by weights: PEFT's add_weighted_adapter.
+/// veneer combine: combines several LoRA adapters into one with weights, like PEFT's add_weighted_adapter.
 #include "veneer/peft/combine.hpp"
 
 #include <memory>

@@ -18,7 +18,7 @@ namespace veneer::program {
 
 namespace {
 
-/// "a,b" -> a, b. \throws ArgumentError when a part is empty
+/// Splits "a,b" into a, b. \throws ArgumentError when a part is empty
 std::vector<std::string> comma_list(const std::string& text, const std::string& flag) {
   std::vector<std::string> parts;
   for (std::size_t at = 0; at <= text.size();) {
@@ -30,7 +30,7 @@ std::vector<std::string> comma_list(const std::string& text, const std::string& 
   return parts;
 }
 
-/// all-linear, regex:PATTERN, or names with commas between.
+/// Parses all-linear, regex:PATTERN, or names separated by commas.
 ModuleChoice module_choice(const std::string& text, const std::string& flag) {
   constexpr std::string_view regex = "regex:";
   if (text == "all-linear") return ModuleChoice::all_linear();
@@ -41,7 +41,7 @@ ModuleChoice module_choice(const std::string& text, const std::string& flag) {
   return ModuleChoice(comma_list(text, flag));
 }
 
-/// NAME=NUMBER entries in their order; the last = counts, for a pattern may hold others.
+/// Parses NAME=NUMBER entries in their order; the last = is the separator, since a pattern may contain others.
 template <class Number>
 PatternMap<Number> pattern_map(const std::vector<std::string>& entries, const std::string& flag) {
   PatternMap<Number> map;
@@ -139,7 +139,7 @@ void AdapterFlags::add_to(CLI::App& command) {
 
 namespace {
 
-/// The settings of the method of that name.
+/// Returns the settings of the method with this name.
 AdapterMethod method_of(const AdapterFlags& flags, index_t total_steps) {
   if (flags.method == "adalora") {
     const index_t total = total_steps > 0 ? total_steps : flags.tinit + flags.tfinal + 1;

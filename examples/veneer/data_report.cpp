@@ -12,7 +12,7 @@ namespace veneer::program {
 
 namespace {
 
-/// FNV-1a of 64 bits over fields, each with its length in front, so that no two lists of fields read the same.
+/// 64-bit FNV-1a over fields, each preceded by its length, so that different lists of fields have different inputs.
 class Hash {
  public:
   void add(std::string_view field) {
@@ -34,7 +34,7 @@ class Hash {
   std::uint64_t value_ = 0xCBF29CE484222325u;
 };
 
-constexpr std::size_t listed = 5;  // places of each kind that are named
+constexpr std::size_t listed = 5;  // number of positions listed per kind
 
 std::string line(const char* name, const std::string& value) {
   char text[64];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file generate.cpp
-/// veneer generate: what a model writes behind a prompt, printed as it comes.
+/// veneer generate: prints the continuation of a prompt while it is generated.
 #include "veneer/nn/generate.hpp"
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace veneer::program {
 
 namespace {
 
-/// The prompt as examples of a data set hold it: what the tokenizer puts in front, and nothing behind.
+/// Returns the ids of the prompt as in examples of a data set: with the tokens that the tokenizer adds before,
+/// and none after.
 std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
   expects(!text.empty() || !tokenizer.prefix().empty(),
           "--prompt: is empty, and the tokenizer puts nothing in front of a text: name something to begin with");

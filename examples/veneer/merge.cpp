@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file merge.cpp
-/// veneer merge: an adapter folded into its model, as a Hugging Face folder of its own.
+/// veneer merge: merges an adapter into its model and writes a new Hugging Face folder.
 #include "veneer/peft/merge.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ struct MergeFlags {
 const std::map<std::string, QuantizedFrom> dense_types{
     {"float32", QuantizedFrom::float32}, {"float16", QuantizedFrom::float16}, {"bfloat16", QuantizedFrom::bfloat16}};
 
-/// Name, largest change, and for a weight in 4 bits its relative error.
+/// Prints name, largest change, and for a 4-bit weight the relative error.
 void print_weight(const MergedWeight& weight, std::size_t width) {
   char numbers[64];
   std::snprintf(numbers, sizeof numbers, weight.packed ? "  %-12.6g  %.4f\n" : "  %.6g\n", weight.largest_change,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plan.cpp
-/// veneer plan: what an adapter would change about a model, and the memory that training it takes. Reads config.json,
-/// and the headers of weights where they are there; allocates no weight.
+/// veneer plan: prints the modules that an adapter would change, and the memory of training it. Reads config.json, and
+/// the headers of weights if they exist; allocates no weight.
 #include <memory>
 #include <sstream>
 
@@ -28,7 +28,7 @@ struct PlanFlags {
   std::vector<std::string> given;  // flags of `train`, with their values
 };
 
-/// Every weight trains, in its own place.
+/// Returns the plan in which every weight is trained in place.
 AdapterPlan full_plan(const LlamaConfig& config) {
   AdapterPlan plan;
   plan.base_parameters = parameter_count(config);
@@ -36,7 +36,7 @@ AdapterPlan full_plan(const LlamaConfig& config) {
   return plan;
 }
 
-/// The flags that were given, but for those that name the model or are about the output.
+/// Returns the given flags, except those for the model and the output.
 std::vector<std::string> given_of(const CLI::App& command) {
   std::vector<std::string> words;
   for (const CLI::Option* option : command.get_options()) {
@@ -51,7 +51,7 @@ std::vector<std::string> given_of(const CLI::App& command) {
   return words;
 }
 
-/// Trains what was planned.
+/// Suggests the command that trains with this plan.
 void suggest_next(const PlanFlags& flags) {
   std::string model = flags.model;
   if (model.empty()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file quantize.cpp
-/// veneer quantize: a model with its linear layers in 4 bits, as a Hugging Face folder that transformers
-/// reads through bitsandbytes.
+/// veneer quantize: writes a model with 4-bit linear layers as a Hugging Face folder that transformers
+/// reads with bitsandbytes.
 #include <algorithm>
 #include <cstdio>
 #include <memory>

@@ -19,12 +19,12 @@ struct ShippedRecipe {
   std::string_view name, text;
 };
 
-/// examples/recipes/*.yaml, as they were when the program was built.
+/// The files examples/recipes/*.yaml at build time.
 constexpr std::array shipped_recipes{
 #include "shipped_recipes.inc"
 };
 
-/// The first line of a recipe says what it is for.
+/// Returns the title of a recipe, its first line.
 std::string_view title(std::string_view text) {
   const std::string_view line = text.substr(0, text.find('\n'));
   return line.substr(std::min(line.size(), line.find_first_not_of("# ")));

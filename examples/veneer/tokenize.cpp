@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenize.cpp
-/// veneer tokenize: lines of text on stdin to lists of ids on stdout, and back.
+/// veneer tokenize: converts lines of text on stdin to lists of ids on stdout, or ids to text.
 ///
 ///   Hello               -> [15496]                plain: a line is a text
 ///   "two\nlines"        -> [11545, 198, 6615]     --json: a line is a JSON string
-///   [15496]             -> "Hello"                --decode: a line is a JSON list, and a JSON string comes out
+///   [15496]             -> "Hello"                --decode: a line is a JSON list, and the output a JSON string
 #include <iostream>
 #include <limits>
 #include <memory>

@@ -19,7 +19,7 @@ namespace veneer::program {
 
 namespace {
 
-/// Calls f(key, member) for every setting that decides what is learnt: one list for JSON, YAML and back.
+/// Calls f(key, member) for every setting that affects the result: one list for reading and writing JSON and YAML.
 template <class S, class F>
 void each_setting(S& s, const F& f) {
   f("model", s.model), f("data", s.data), f("adapter", s.adapter);
@@ -121,7 +121,7 @@ void TrainSettings::settle(const CLI::App& command) {
   };
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
   given_ = given_flags(command);
-  if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of one
+  if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of the same initialisation
   if (!resume.empty()) return;
   if (adapter.empty() && adapter_flags.init == "loftq") {
     expects(quant.quant == "none" || quant.quant == NF4Options::name,
@@ -174,13 +174,13 @@ void TrainSettings::take_adapter() {
   for (const std::string& key : given_) {
     if (!saved.contains(key) || saved[key] == flags[key] || !(saved[key].is_number() || saved[key].is_boolean()))
       continue;
-    // A number that changes nothing is none of this method's.
+    // A number without effect is not a setting of this method.
     Json other = own.to_json();
     other[key] = flags[key];
     const auto text = [](const TrainSettings& s) { return adapter_config_json(s.adapter_flags.config()); };
     try {
       if (text(from_json(other, adapter)) == text(own)) saved[key] = nullptr;
-    } catch (const ArgumentError&) {  // so it does change something
+    } catch (const ArgumentError&) {  // so it has an effect
     }
   }
   refuse_conflicts(given_, flags, saved, path.string(),
@@ -196,7 +196,7 @@ void TrainSettings::refuse_conflicts_with(const TrainSettings& saved, const std:
 }
 
 void TrainSettings::check_values() const {
-  // Flags that ask for a range let what is no number through; and what is written down must be UTF-8.
+  // Range checks of flags accept NaN; and texts in files must be UTF-8.
   each_setting(*this, [](const std::string& key, const auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_floating_point_v<Value>)
@@ -241,7 +241,7 @@ TrainSettings TrainSettings::from_json(const Json& all, const std::string& where
 }
 
 std::string TrainSettings::to_yaml() const {
-  // What no flag says, or says by not being there. `shipped` decides what is printed, not what is learnt.
+  // Settings without a flag, or given by its absence. `shipped` affects the output, not the result.
   std::vector<std::string_view> unsaid{"shipped", steps > 0 ? "epochs" : "steps"};
   if (lora_plus_ratio == 0) unsaid.push_back("lora-plus-ratio");
   std::string text;

@@ -32,7 +32,7 @@ namespace veneer {
 /// order of submission.
 class Cuda {
  public:
-  /// Device 0.
+  /// Constructs a handle to device 0.
   Cuda() = default;
 
   /// \param device  index from 0 to device_count() - 1

@@ -44,7 +44,7 @@ VENEER_HD inline float exponential(float x) {
   return detail::float_from_bits(detail::bits_of_float(value) | (nan & 0x7fc00000u));
 }
 
-/// 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x).
 template <Real T>
 VENEER_HD T sigmoid(T x) {
   return T(1) / (T(1) + exponential(-x));

@@ -21,7 +21,7 @@ namespace veneer {
 
 namespace detail {
 
-/// The dtype of a T in files.
+/// Returns the dtype of a T in files.
 template <Scalar T>
 constexpr Dtype dtype_of() {
   static_assert(Stored<T> || std::same_as<T, std::uint8_t>);

@@ -26,7 +26,8 @@ namespace veneer {
 
 namespace ops {
 
-/// Computes cos and sin of position * frequency, the product rounded to T as in the reference models, times a factor.
+/// A kernel that computes cos and sin of position * frequency, the product rounded to T as in the reference models,
+/// times a factor.
 template <Real T>
 struct AngleBody {
   T* cosines;

@@ -29,7 +29,7 @@ struct Field {
   Pointer member;
 };
 
-/// One entry of `fields`.
+/// Returns one entry of `fields`.
 template <class Owner, class Member>
 constexpr Field<Owner, Member> field(const char* name, Member Owner::*member) {
   return {name, member};

@@ -18,7 +18,7 @@ struct RmsNorm {
   double offset = 0.0;  // added to the weight: 1 in Gemma
   bool absent = false;  // the model has no such norm: the input is returned
 
-  /// x: (tokens, groups * features)
+  /// Normalises x: (tokens, groups * features).
   auto operator()(const auto& x) const {
     using Y = decltype(normalised(x));
     return absent ? Y(x) : normalised(x);

@@ -11,7 +11,7 @@
 
 namespace veneer::ops {
 
-/// A kernel that copies a matrix to another type. A stride is the distance between two rows.
+/// Copies a matrix to another type. A stride is the distance between two rows.
 template <Backend B, Stored To, Stored From>
 void convert_rows(const B& device, index_t rows, index_t columns, const From* from, index_t from_stride, To* to,
                   index_t to_stride) {

@@ -58,7 +58,7 @@ struct TermOf {
   index_t inner() const { return x.shape()[TransposeX ? 0 : 1]; }
 };
 
-/// The term scale op(x) op(w).
+/// Returns the term scale op(x) op(w).
 template <bool TransposeX, bool TransposeW, class X, class W>
 TermOf<TransposeX, TransposeW, X, W> term(const X& x, const W& w, double scale = 1.0) {
   return {x, w, scale};

@@ -85,7 +85,7 @@ class ChatTemplate {
 
   const std::string& name() const { return name_; }
 
-  /// Whether the template marks replies with {% generation %}.
+  /// Returns whether the template marks replies with {% generation %}.
   bool marks_replies(const ChatVariables& variables = {}) const { return chosen(variables).jinja.has_generation(); }
 
   /// Returns whether the template uses a variable, or a key of messages, with this name, that is, contains the name.
@@ -98,9 +98,9 @@ class ChatTemplate {
   RenderedChat render(std::span<const Message> messages, const ChatTokens& tokens, bool generation_prompt,
                       const ChatVariables& variables = {}) const;
 
-  /// The text that the template writes after a reply, up to the next turn, without white space around it and without
-  /// the EOS that closes a whole conversation. A model that writes it has ended its reply. If the template writes
-  /// nothing, this is the text of EOS.
+  /// Returns the text that the template writes after a reply, up to the next turn, without white space around it and
+  /// without the EOS that closes a whole conversation. A model that writes it has ended its reply. If the template
+  /// writes nothing, this is the text of EOS.
   std::string end_of_turn(const ChatTokens& tokens) const;
 
  private:
@@ -144,7 +144,7 @@ inline Json template_message(const Message& message) {
   return made;
 }
 
-/// The variables of a template.
+/// Returns the variables of a template.
 inline Json template_variables(std::span<const Message> messages, const ChatTokens& tokens, bool generation_prompt,
                                const ChatVariables& others) {
   Json all = Json::object();

@@ -41,7 +41,7 @@ enum class DatasetReason {
   no_trained_token,  // no label to train on: dropped
 };
 
-/// The reason's name as in the list above.
+/// Returns the name of a reason, as in the list above.
 inline std::string_view to_string(DatasetReason reason) {
   switch (reason) {
     case DatasetReason::other_file: return "other_file";

@@ -101,7 +101,7 @@ class DeclaredTokenReader {
     throw FormatError(where + ": " + message);
   }
 
-  /// A token from a text, which is special then, or an object.
+  /// Reads a token from a text, which makes it special, or from an object.
   static Read token_of(const Json& value, const std::string& where) {
     Read read;
     AddedToken& token = read.token;

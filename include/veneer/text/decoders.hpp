@@ -174,7 +174,7 @@ class Fuse {
 
 class Strip {
  public:
-  /// `content` is one character.
+  /// \param content  one character
   Strip(std::string content, std::size_t start, std::size_t stop)
       : content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
 

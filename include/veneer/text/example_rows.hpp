@@ -69,7 +69,7 @@ class ExampleRows {
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  /// The segments of a row. Throws `IoError`.
+  /// Returns the segments of a row. Throws `IoError`.
   std::vector<Example> operator[](std::size_t row) const {
     expects(row < size_, "veneer::ExampleRows[row]: there is no such row");
     if (begins_.empty()) {

@@ -75,8 +75,8 @@ struct DatasetReport {
 /// A converter from records to examples.
 class ExampleMaker {
  public:
-  /// `tokenizer` may be null for data that is already tokenised. Throws `ArgumentError` if EOS is to be added and
-  /// is not known.
+  /// Constructs a converter. `tokenizer` may be null for data that is already tokenised. Throws `ArgumentError` if EOS
+  /// is to be added and is not known.
   explicit ExampleMaker(const Tokenizer* tokenizer, ExampleOptions options = {})
       : tokenizer_(tokenizer), options_(std::move(options)) {
     if (tokenizer_ == nullptr) return;

@@ -22,9 +22,9 @@ class PieceCuts {
  public:
   PieceCuts() = default;
 
-  /// `joins` are the characters that a merge joins to a following "▁". `known_space` is whether "▁" is a token;
-  /// otherwise no text can be split. `droppable` are the symbols if other characters are dropped, so that the character
-  /// before them is adjacent to a "▁".
+  /// Constructs the positions. `joins` are the characters that a merge joins to a following "▁". `known_space` is
+  /// whether "▁" is a token; otherwise no text can be split. `droppable` are the symbols if other characters are
+  /// dropped, so that the character before them is adjacent to a "▁".
   PieceCuts(std::vector<char32_t> joins, bool known_space, std::optional<BpeSymbols> droppable = std::nullopt)
       : joins_(std::move(joins)), known_space_(known_space), droppable_(std::move(droppable)) {
     std::sort(joins_.begin(), joins_.end());

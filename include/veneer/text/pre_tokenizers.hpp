@@ -108,7 +108,8 @@ using Digits = CharacterSplit<is_numeric>;
 using Punctuation = CharacterSplit<is_punctuation>;
 using WhitespaceSplit = CharacterSplit<is_white_space>;
 
-/// Runs of word characters, and runs of characters that are neither these nor white space.
+/// The pre-tokenizer Whitespace: runs of word characters, and runs of characters that are neither these
+/// nor white space.
 struct Whitespace {
   template <class Emit>
   void apply(const TextPiece& piece, const PieceContext&, std::size_t, const Emit& emit) const {

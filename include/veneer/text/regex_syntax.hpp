@@ -27,7 +27,7 @@ namespace veneer::detail {
 
 class OnigurumaTranslator : RegexClassReader {
  public:
-  /// See `RegexClassReader`.
+  /// Constructs a translator; see `RegexClassReader`.
   OnigurumaTranslator(std::string_view pattern, bool newer)
       : RegexClassReader(pattern, newer), named_groups_(has_named_groups(pattern)) {}
 

@@ -42,7 +42,7 @@ enum class TokenizerReason {
   unsupported_decoder,         //
 };
 
-/// The reason's name as in the list above.
+/// Returns the name of a reason, as in the list above.
 inline std::string_view to_string(TokenizerReason reason) {
   switch (reason) {
     case TokenizerReason::json: return "json";

@@ -8,7 +8,7 @@
 
 namespace veneer::gpu {
 
-/// Computes C = beta C, a matmul with k = 0. If beta = 0, C is not read.
+/// The kernel of C = beta C, a matmul with k = 0. If beta = 0, C is not read.
 template <Real T>
 struct ScaleResultBody {
   T* c;

@@ -20,7 +20,7 @@
 
 namespace veneer::gpu {
 
-/// Returns the value of a numbered element.
+/// The load of a numbered element.
 template <class T, class Load>
 struct NumberedLoad {
   Load load;
@@ -28,7 +28,7 @@ struct NumberedLoad {
   VENEER_HD T operator()(index_t i) const { return static_cast<T>(load(i >> shift, i & ((index_t{1} << shift) - 1))); }
 };
 
-/// Returns the number of the first element of a segment, or of the one after its last.
+/// The function from a segment to the number of its first element, or of the one after its last.
 struct SegmentBound {
   int shift;
   index_t pieces, length, columns;  // each row is `pieces` segments of `length` columns; the last one may be shorter
