@@ -237,7 +237,7 @@ std::vector<Outcome> Bed::run(const std::vector<Setting>& settings, const Scope&
       if (step < settings[turn].steps) trainings[turn]->step();
     }
     if ((step + 1) % 50 == 0 || step + 1 == steps) {
-      std::fprintf(stderr, "%zu runs side by side: step %lld of %lld\n", settings.size(),
+      std::fprintf(stderr, "%zu alternating runs: step %lld of %lld\n", settings.size(),
                    static_cast<long long>(step + 1), static_cast<long long>(steps));
     }
   }

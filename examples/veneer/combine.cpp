@@ -50,7 +50,7 @@ void add_combine(CLI::App& app, Run& run) {
   command->add_option("--rank", options.rank, "of svd and ..._svd; 0: the largest of the adapters")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--density", options.density, "share of values that ties, dare and magnitude_prune keep")
+  command->add_option("--density", options.density, "fraction of values kept by ties, dare and magnitude_prune")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--majority-sign", flags->majority_sign, "how ties elects a sign")

@@ -35,7 +35,7 @@ ModuleChoice module_choice(const std::string& text, const std::string& flag) {
   constexpr std::string_view regex = "regex:";
   if (text == "all-linear") return ModuleChoice::all_linear();
   if (text.starts_with(regex)) {
-    expects(text.size() > regex.size(), flag + ": regex: needs a regular expression behind the colon");
+    expects(text.size() > regex.size(), flag + ": regex: needs a regular expression after the colon");
     return ModuleChoice::regex(text.substr(regex.size()));
   }
   return ModuleChoice(comma_list(text, flag));
@@ -66,7 +66,7 @@ std::vector<index_t> token_ids(const std::vector<std::string>& tokens) {
     index_t id = 0;
     const auto read = std::from_chars(token.data(), token.data() + token.size(), id);
     expects(read.ec == std::errc{} && read.ptr == token.data() + token.size(),
-            "--train-tokens: \"" + token + "\" is no id; where there is a tokenizer, texts of tokens are taken too");
+            "--train-tokens: \"" + token + "\" is not an id; with a tokenizer, texts of tokens are also accepted");
     ids.push_back(id);
   }
   return ids;
@@ -111,8 +111,9 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");
   command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
   command
-      .add_option("--train-tokens", train_tokens,
-                  "tokens whose vectors train, with commas: ids, or texts of tokens; a tied head goes along")
+      .add_option(
+          "--train-tokens", train_tokens,
+          "tokens whose embeddings are trained, separated by commas: ids, or texts of tokens; includes a tied head")
       ->delimiter(',');
   command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
   command

@@ -28,8 +28,8 @@ namespace veneer::program {
 namespace {
 
 constexpr const char* help_text =
-    "/adapter NAME   go on with another adapter; without a name: lists them\n"
-    "/base           go on without an adapter\n"
+    "/adapter NAME   continue with another adapter; without a name: list them\n"
+    "/base           continue without an adapter\n"
     "/save FILE      append the conversation to FILE, a line of {\"messages\": ...}\n"
     "/reset          begin again; the system message stays\n"
     "/quit           end, as Ctrl+D does\n"
@@ -86,7 +86,7 @@ void append_line(const std::string& path, std::string line) {
   ::close(file);
   if (good) return;
   throw IoError(path + ": can't be written: " + std::strerror(number) +
-                (whole ? "" : "; a part of the line may stand at its end"));
+                (whole ? "" : "; a part of the line may have been written"));
 }
 
 class Conversation {
@@ -208,7 +208,7 @@ class Conversation {
   void warn_length() const {
     const auto length = static_cast<index_t>(prompt_size_ + made_), known = model_->config().max_position_embeddings;
     if (length <= known) return;
-    note("warning: the conversation has " + std::to_string(length) + " tokens; the model knows " +
+    note("warning: the conversation has " + std::to_string(length) + " tokens; the model supports " +
          std::to_string(known) + " positions");
   }
 
@@ -232,7 +232,7 @@ class Conversation {
       replies_ = 0;
       note("the conversation begins again");
     } else {
-      note("error: " + printable(command) + " is no command, and was not sent; /help lists them");
+      note("error: " + printable(command) + " is not a command, and was not sent; /help lists them");
     }
     return true;
   }

@@ -8,7 +8,7 @@ namespace veneer::program {
 void DataFlags::add_to(CLI::App& command) {
   command
       .add_option("--train-on", train_on,
-                  "what counts: the completion, or the assistant's replies (completion), or all")
+                  "trained tokens: the completion, or the assistant's replies (completion), or all")
       ->check(CLI::IsMember({"completion", "all"}))
       ->capture_default_str();
   command.add_option(

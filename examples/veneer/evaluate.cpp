@@ -55,7 +55,7 @@ Json evaluate_loss(const Session& session, const std::optional<Tokenizer>& token
     total.targets += some.targets;
   }
   const double loss = total.sum / static_cast<double>(total.targets);
-  expects<DivergedError>(std::isfinite(loss), flags.data + ": the loss is not a finite number: look at the weights");
+  expects<DivergedError>(std::isfinite(loss), flags.data + ": the loss is not a finite number: check the weights");
   return {{"loss", loss},
           {"perplexity", std::exp(std::min(loss, 700.0))},  // larger values fit neither double nor JSON
           {"targets", total.targets},

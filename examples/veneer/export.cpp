@@ -48,7 +48,7 @@ void warn_of_more(const AdapterChange& change) {
     if (table) more.push_back("LoRA on the embedding");
   }
   for (const std::string& part : more)
-    note("warning: the folder holds " + part + ", which some tools leave out in silence: --to merged has them");
+    note("warning: the folder holds " + part + ", which some tools silently ignore: --to merged includes them");
 }
 
 int export_merged(const ExportFlags& flags) {
@@ -107,7 +107,7 @@ int export_gguf(const ExportFlags& flags) {
 int export_gguf_lora(const ExportFlags& flags) {
   const fs::path path = gguf_path(flags);
   const auto [modules, folded] = export_gguf_adapter(flags.model, path, element_type(flags));
-  note(path.string() + ": " + counted(modules, "module") + (folded ? ", scales folded into lora_b" : "") +
+  note(path.string() + ": " + counted(modules, "module") + (folded ? ", lora_b multiplied by the scales" : "") +
        "; llama-cli -m BASE.gguf --lora " + path.string());
   return done;
 }

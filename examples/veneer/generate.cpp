@@ -23,7 +23,7 @@ namespace {
 /// and none after.
 std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& text) {
   expects(!text.empty() || !tokenizer.prefix().empty(),
-          "--prompt: is empty, and the tokenizer puts nothing in front of a text: name something to begin with");
+          "--prompt: is empty, and the tokenizer adds no token before a text: give a text to begin with");
   Record record;
   record.format = DatasetFormat::prompt_completion;
   record.prompt = text;
@@ -33,7 +33,7 @@ std::vector<std::int32_t> prompt_ids(const Tokenizer& tokenizer, const std::stri
 void warn_length(std::size_t prompt, index_t max_new_tokens, const LlamaConfig& config) {
   const index_t longest = static_cast<index_t>(prompt) + max_new_tokens;
   if (longest <= config.max_position_embeddings) return;
-  note("warning: prompt and --max-new-tokens come to " + std::to_string(longest) + " tokens; the model knows " +
+  note("warning: prompt and --max-new-tokens come to " + std::to_string(longest) + " tokens; the model supports " +
        std::to_string(config.max_position_embeddings) + " positions");
 }
 
@@ -98,7 +98,7 @@ void note_speed(std::size_t prompt, std::size_t made, double seconds) {
 
 void add_generate(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<GenerateFlags>();
-  CLI::App* command = app.add_subcommand("generate", "write on behind a prompt");
+  CLI::App* command = app.add_subcommand("generate", "print the continuation of a prompt");
   flags->model.add_to(*command);
   GenerateOptions& options = flags->options;
   command->add_option("--prompt", flags->prompt, "text to begin with; - reads it from stdin");

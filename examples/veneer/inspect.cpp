@@ -68,7 +68,7 @@ void list_tensors(const SafetensorsFile& file) {
 int inspect_tensors(const fs::path& path) {
   row("kind", "safetensors file");
   list_tensors(SafetensorsFile(path));
-  row("opens in", "safetensors readers of any language; veneer reads what stands in a model's or an adapter's folder");
+  row("opens in", "safetensors readers of any language; veneer reads those in folders of models and adapters");
   std::error_code error;
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const auto beside = [&](const char* name) { return fs::exists(folder / name, error); };

@@ -39,7 +39,7 @@ void read_mask(const TensorEntry& entry, const std::string& where, PaddedBatch& 
     const bool goes_on = i % length == 0 || mask[i - 1] == 1;
     if ((mask[i] != 0 && mask[i] != 1) || (mask[i] == 1 && !goes_on)) {
       throw FormatError(where + ": attention_mask: row " + std::to_string(row) +
-                        ": expected ones and then zeros; padding must stand on the right");
+                        ": expected ones and then zeros; padding must be on the right");
     }
     batch.valid[row] += mask[i];
   }

@@ -93,7 +93,7 @@ int run_merge(const MergeFlags& flags) {
 void add_merge(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<MergeFlags>();
   flags->model.dtype = "auto";
-  CLI::App* command = app.add_subcommand("merge", "fold an adapter into its model");
+  CLI::App* command = app.add_subcommand("merge", "merge an adapter into its model");
   flags->model.add_to(*command, true);
   command->get_option("--dtype")->description(
       "float32: write every weight in 32 bits, so that rounding loses nothing; auto: each keeps its type");

@@ -44,8 +44,7 @@ void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   auto* adapter =
       command.add_option("--adapter", adapters, "folder of a PEFT adapter; given several times, their outputs add");
   if (adapter_needed) adapter->required();
-  command.add_option("--threads", threads, "threads to compute with; one a core by default")
-      ->check(CLI::Range(1, 1024));
+  command.add_option("--threads", threads, "number of threads; one per core by default")->check(CLI::Range(1, 1024));
   add_dtype(command, dtype);
   command.add_option("--device", device, "where to compute: cpu")->capture_default_str();
   quant.add_to(command);

@@ -128,7 +128,7 @@ void add_plan(CLI::App& app, Run& run) {
   command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);
   command->add_option("--seq", memory.seq, "tokens of each sequence")->check(CLI::Range(2, 1 << 24));
   command->add_option("--grad-accum", memory.grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
-  command->add_option("--threads", memory.threads, "threads to compute with; one a core by default")
+  command->add_option("--threads", memory.threads, "number of threads; one per core by default")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, command, &run] {

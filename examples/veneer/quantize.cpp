@@ -50,7 +50,7 @@ void add_quantize(CLI::App& app, Run& run) {
   command->add_option("--blocksize", flags->options.blocksize, "values that share a scale")
       ->check(CLI::IsMember({32, 64, 128, 256, 512, 1024, 2048, 4096}))
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "threads to compute with; one a core by default")
+  command->add_option("--threads", flags->threads, "number of threads; one per core by default")
       ->check(CLI::Range(1, 1024));
   command->callback([flags, &run] { run = [flags] { return run_quantize(*flags); }; });
 }

@@ -79,11 +79,11 @@ void RecipeFlags::apply(CLI::App& command, const std::vector<std::string>& passe
   const std::vector<RecipeEntry> entries = read_recipe(read_text(path_, std::size_t{1} << 20), path_);
   std::map<const CLI::Option*, const RecipeEntry*> seen;
   for (const RecipeEntry& entry : entries) {
-    if (belongs_to_the_call(entry.key)) fail(entry, "stands on the command line only");
+    if (belongs_to_the_call(entry.key)) fail(entry, "can only be given on the command line");
     CLI::Option* option = command.get_option_no_throw("--" + entry.key);
     if (option == nullptr) {
       const auto nearest = nearest_key(command, entry.key);
-      fail(entry, "is no key of a recipe; " +
+      fail(entry, "is not a key of a recipe; " +
                       (nearest ? "did you mean \"" + *nearest + "\"?"
                                : "the keys are the flags of veneer " + command.get_name() + " without their dashes"));
     }

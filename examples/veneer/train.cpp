@@ -80,7 +80,7 @@ class TrainRun {
     std::error_code error;
     while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
     if (!fs::is_directory(there, error))
-      throw IoError("--out " + settings_.out + ": " + there.string() + " is no folder");
+      throw IoError("--out " + settings_.out + ": " + there.string() + " is not a folder");
     if (::access(there.c_str(), W_OK) != 0)
       throw IoError("--out " + settings_.out + ": nothing can be written in " + there.string());
     if (fs::is_directory(settings_.out, error)) lock_.emplace(settings_.out);
@@ -236,7 +236,7 @@ class TrainRun {
     ExampleRows rows = all.learned();
     say("packed into " + std::to_string(all.size()) + " rows of " + std::to_string(length) + " tokens" +
         (rows.size() < all.size()
-             ? "; nothing is learnt of " + std::to_string(all.size() - rows.size()) + ", which are left out"
+             ? "; rows without trained tokens: " + std::to_string(all.size() - rows.size()) + ", which are skipped"
              : ""));
     if (!all.empty() && rows.empty())
       throw FormatError("--packing --seq " + std::to_string(length) + ": no row holds anything to learn from");
@@ -248,12 +248,12 @@ class TrainRun {
     const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, making_, *store);
     if (store->empty()) throw FormatError(path + ": no line holds anything to learn from");
     say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) + " tokens, " +
-        std::to_string(report.learned) + " of them learnt" +
+        std::to_string(report.learned) + " of them trained on" +
         (report.truncated > 0
              ? "; " + std::to_string(report.truncated) + " cut to --seq " + std::to_string(settings_.seq)
              : "") +
         (report.unlearned.count() > 0
-             ? "; " + std::to_string(report.unlearned.count()) + " dropped: nothing of them is learnt"
+             ? "; " + std::to_string(report.unlearned.count()) + " dropped, without trained tokens"
              : ""));
     if (const DatasetNotes& empty = report.warnings; empty.count() > 0) {
       say("warning: " + path + ": an empty reply teaches to say nothing; " + counted(empty.count(), "record") +
@@ -463,7 +463,7 @@ class TrainRun {
       if (stop_asked != 0 && !last) {
         progress.interrupt();
         const fs::path folder = save_checkpoint();
-        std::fprintf(stderr, "stopped after step %lld; saved %s; go on with: veneer train --resume %s\n",
+        std::fprintf(stderr, "stopped after step %lld; saved %s; continue with: veneer train --resume %s\n",
                      static_cast<long long>(report.step), folder.string().c_str(), settings_.out.c_str());
         return interrupted;
       }
@@ -627,8 +627,7 @@ class TrainRun {
 
 void read_recipe_of(CLI::App& command, const TrainSettings& settings, RecipeFlags& recipe) {
   if (!recipe.given()) return;
-  if (!settings.resume.empty())
-    throw ArgumentError("--resume goes on with the settings of the run: leave out --config");
+  if (!settings.resume.empty()) throw ArgumentError("--resume uses the settings of the run: omit --config");
   std::vector<std::string> passed_over;  // --epochs on the command line replaces the steps of a recipe
   if (command.count("--epochs") > 0) passed_over.push_back("steps");
   recipe.apply(command, passed_over);

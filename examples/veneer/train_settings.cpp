@@ -70,7 +70,7 @@ void TrainSettings::add_to(CLI::App& command) {
       "--add-tokens", add_tokens,
       "file with a token per line: vocabulary, embedding and head grow by them, and their vectors train");
   command.add_option("--replay", replay, "second data set, so that old skills stay");
-  command.add_option("--replay-share", replay_share, "share of every batch from --replay")
+  command.add_option("--replay-share", replay_share, "fraction of every batch from --replay")
       ->check(CLI::Range(0.0, 0.99));
   command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
   command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
@@ -81,7 +81,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
   command.add_option("--schedule", schedule, "constant, linear or cosine")
       ->check(CLI::IsMember({"constant", "linear", "cosine"}));
-  command.add_option("--warmup", warmup, "warm-up: steps, or a share of all steps such as 0.03");
+  command.add_option("--warmup", warmup, "warm-up: steps, or a fraction of all steps such as 0.03");
   command.add_option("--weight-decay", weight_decay, "decoupled weight decay")->check(CLI::NonNegativeNumber);
   command.add_option("--beta1", beta1, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--beta2", beta2, "AdamW")->check(CLI::Range(0.0, 0.999999));
@@ -91,15 +91,15 @@ void TrainSettings::add_to(CLI::App& command) {
       ->check(CLI::PositiveNumber);
   command.add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: rate of the LoRA of embeddings")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
+  command.add_option("--eva-batches", eva_batches, "EVA: largest number of batches used")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "of initial values, order and dropout")->check(whole_number);
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
   making.add_to(command);
   command.add_option("--eval", eval, "held-out data");
-  command.add_option("--eval-split", eval_split, "share of the data to hold out")->check(CLI::Range(0.0, 0.9));
+  command.add_option("--eval-split", eval_split, "fraction of the data to hold out")->check(CLI::Range(0.0, 0.9));
   command.add_option("--eval-every", eval_every, "steps between evaluations");
   command.add_option("--save-every", save_every, "steps between checkpoints");
-  command.add_option("--resume", resume, "go on with a run, from its folder or one of its checkpoints");
+  command.add_option("--resume", resume, "resume a run, from its folder or one of its checkpoints");
   add_dtype(command, dtype);
   command.add_option("--device", device, "cpu");
   quant.add_to(command);
@@ -191,7 +191,7 @@ void TrainSettings::take_adapter() {
 
 void TrainSettings::refuse_conflicts_with(const TrainSettings& saved, const std::string& where) const {
   refuse_conflicts(given_, to_json(), saved.to_json(), where,
-                   "--resume goes on with the settings of the run: leave these flags out, or start a new run, from its "
+                   "--resume uses the settings of the run: omit these flags, or start a new run, from its "
                    "adapter with --adapter");
 }
 

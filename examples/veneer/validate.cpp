@@ -139,7 +139,7 @@ struct Reader {
     reader.options.max_length = reader.seq;
     if (flags.model.empty()) {
       expects(flags.making.chat_template.empty() && !flags.making.plain_content,
-              "--chat-template and --plain-content need --model: the tokenizer is there");
+              "--chat-template and --plain-content need --model, which has the tokenizer");
       reader.options.train_on = flags.making.train_on == "all" ? TrainOn::all : TrainOn::completion;
       return reader;
     }

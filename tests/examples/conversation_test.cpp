@@ -171,7 +171,7 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   user.type("/adapter dates\n");
   user.read_until("\r\nadapter dates\r\n> ");
   user.type("/fly\n");
-  user.read_until("/fly is no command, and was not sent; /help lists them\r\n> ");
+  user.read_until("/fly is not a command, and was not sent; /help lists them\r\n> ");
   user.type("\n");
   user.read_until("\r\n> ");
   user.type("/help\n");

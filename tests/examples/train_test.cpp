@@ -413,7 +413,7 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + "--data '" + (folder / "d\xff.jsonl").string() + "'", folder / "err") == 2);
   CHECK(error().find("--data") != std::string::npos);
   CHECK(train(model + data(good) + "--out '" + (folder / "d.jsonl").string() + "/out'", folder / "err") == 3);
-  CHECK(error().find("is no folder") != std::string::npos);
+  CHECK(error().find("is not a folder") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out"));
   const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
   CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);

@@ -33,7 +33,7 @@ namespace veneer {
 template <Stored In, Stored Out = In>
 struct Gemm {
   static_assert(std::same_as<Out, In> || std::same_as<Out, compute_t<In>>,
-                "veneer::Gemm<In, Out>: the result holds what the operands hold, or what they are multiplied in");
+                "veneer::Gemm<In, Out>: the result has the type of the operands, or that of their arithmetic");
   using compute = compute_t<In>;
   bool transpose_a = false;
   bool transpose_b = false;

@@ -67,7 +67,7 @@ class Shape {
       if (extents[static_cast<std::size_t>(axis)] == dyn) {
         set(slot++, other[axis]);
       } else if (extents[static_cast<std::size_t>(axis)] != other[axis]) {
-        throw ShapeError("veneer::Shape: the type says " + text(*this) + ", the value is " + text(other));
+        throw ShapeError("veneer::Shape: the type has " + text(*this) + ", the value " + text(other));
       }
     }
   }
@@ -197,7 +197,7 @@ using dynamic_shape = typename detail::AllDynamic<Rank>::type;
 /// \throws ShapeError when one differs
 template <ShapeLike S, std::integral... Extents>
 constexpr S shape_of(Extents... all) {
-  static_assert(sizeof...(Extents) == S::rank, "veneer::shape_of: one number an axis");
+  static_assert(sizeof...(Extents) == S::rank, "veneer::shape_of: expected one extent per axis");
   return S(dynamic_shape<S::rank>(all...));
 }
 

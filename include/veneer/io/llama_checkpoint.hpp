@@ -248,9 +248,10 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
   std::vector<std::string> warnings;
   if (model.config.tie_word_embeddings && detail::head_differs(checkpoint)) {
     model.separate_head();
-    warnings.push_back(checkpoint.where() +
-                       ": config.json says that the head is the embedding (tie_word_embeddings), and lm_head.weight is "
-                       "another: it is used as it is, as in transformers 5");
+    warnings.push_back(
+        checkpoint.where() +
+        ": the head is tied to the embedding in config.json (tie_word_embeddings), and lm_head.weight is "
+        "another: it is used as it is, as in transformers 5");
   }
   const std::string table = "model.embed_tokens.weight", head = "lm_head.weight";
   const bool head_alone =

@@ -62,7 +62,7 @@ inline std::optional<QuantizationConfig> read_quantization(const Json& raw, cons
 }
 
 /// Returns the object that transformers writes.
-/// \param dense  linear modules whose weights are not in 4 bits, besides the head
+/// \param dense  linear modules whose weights are not in 4 bits, except the head
 inline Json quantization_json(const QuantizationConfig& config, const std::vector<std::string>& dense) {
   Json skip = nullptr;
   if (!dense.empty()) {
@@ -126,8 +126,9 @@ inline QuantState parse_quant_state(const TensorEntry& entry) {
   }
   QuantState state;
   const std::string type = json_text(json, "quant_type", at), dtype = json_text(json, "dtype", at);
-  expects<FormatError>(entry.name.ends_with("__" + type) && (type == "nf4" || type == "fp4"),
-                       at + ": \"quant_type\": found \"" + printable(type) + "\", another one than the name says");
+  expects<FormatError>(
+      entry.name.ends_with("__" + type) && (type == "nf4" || type == "fp4"),
+      at + ": \"quant_type\": found \"" + printable(type) + "\", which differs from the one in the name");
   state.book = type == "nf4" ? CodeBook::nf4 : CodeBook::fp4;
   state.blocksize = json_integer(json, "blocksize", at);
   expects<FormatError>(
@@ -152,7 +153,7 @@ inline QuantState parse_quant_state(const TensorEntry& entry) {
 template <class Files>
 const TensorEntry& packed_part(const Files& files, const std::string& name, Dtype dtype, index_t count) {
   const TensorEntry* entry = files.find(name);
-  expects<FormatError>(entry != nullptr, "tensor \"" + printable(name) + "\": missing beside the 4-bit weight");
+  expects<FormatError>(entry != nullptr, "tensor \"" + printable(name) + "\": missing part of the 4-bit weight");
   if (entry->dtype != dtype) refuse_dtype(*entry, std::string(dtype_name(dtype)).c_str());
   expects<FormatError>(element_count(*entry) == count, "tensor \"" + printable(name) +
                                                            "\": " + std::to_string(element_count(*entry)) +

@@ -353,7 +353,7 @@ struct Llama {
 };
 
 // Defined outside the class, because an inline function is compiled wherever it is used, even if
-// veneer::compiled has it.
+// veneer::compiled contains it.
 
 template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
 template <ValueLike Ids>
@@ -382,7 +382,7 @@ auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::loss_over(const Ids& ids, L
                                                                const std::vector<std::int32_t>& targets,
                                                                double scale) const -> Loss<Ids> {
   if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-    throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+    throw ShapeError("veneer::Llama::loss: expected one target per token; there are " + std::to_string(ids.extent(0)) +
                      " tokens and " + std::to_string(targets.size()) + " targets");
   }
   std::vector<std::int32_t> rows, labels;

@@ -195,7 +195,7 @@ inline void check(const LlamaConfig& config) {
               std::to_string(config.num_key_value_heads) + " key/value heads evenly");
   expects(std::isfinite(config.rms_norm_eps) && config.rms_norm_eps > 0, "rms_norm_eps: expected a number above 0");
   expects(config.window.size() == static_cast<std::size_t>(config.num_hidden_layers),
-          "window: expected one entry a layer, found " + std::to_string(config.window.size()));
+          "window: expected one entry per layer, found " + std::to_string(config.window.size()));
   expects(std::all_of(config.window.begin(), config.window.end(), [](index_t window) { return window >= 0; }),
           "sliding_window: expected at least 1, or null");
   detail::check_options(config);

@@ -49,7 +49,7 @@ W with_row_count(const W& weight, index_t rows) {
 template <class Model>
 void resize_vocabulary(Model& model, index_t rows) {
   expects(rows >= 1,
-          "veneer::resize_vocabulary(model, rows): at least one row is needed; asked for " + std::to_string(rows));
+          "veneer::resize_vocabulary(model, rows): at least one row is required; requested " + std::to_string(rows));
   if (rows == model.config.vocab_size) return;
   model.model.embed_tokens.weight = detail::with_row_count(model.model.embed_tokens.weight, rows);
   if (present(model.lm_head.weight)) model.lm_head.weight = detail::with_row_count(model.lm_head.weight, rows);

@@ -141,7 +141,7 @@ class BlockScales {
         nested_.count() != (codes_.count() + nested_block - 1) / nested_block) {
       throw ShapeError("veneer::BlockScales: " + std::to_string(codes_.count()) + " codes in blocks of " +
                        std::to_string(nested_block) + " have " + std::to_string(nested_.count()) +
-                       " scales and a map of " + std::to_string(map_.count()) + "; expected one a block, and 256");
+                       " scales and a map of " + std::to_string(map_.count()) + "; expected one per block, and 256");
     }
   }
 

@@ -95,7 +95,7 @@ class DatasetReader {
     if (scan.syntax_error) {
       if (const auto kind = format_ ? std::nullopt : text_kind(text, path_))
         fail(Reason::json, at(*scan.syntax_error), *kind);
-      fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object a line, on one line");
+      fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object per line, on one line");
     }
     if (scan.kind != JsonKind::object) {
       fail(Reason::not_an_object, {line.number, "", {}},
@@ -121,7 +121,7 @@ class DatasetReader {
     } else if (found && *found != *format_) {
       fail(Reason::mixed_formats, {line_, "", {}},
            "has the keys of \"" + std::string(to_string(*found)) + "\", the first record those of \"" +
-               std::string(to_string(*format_)) + "\": one format a file");
+               std::string(to_string(*format_)) + "\": a file has one format");
     }
     const std::optional<Reason> note = RecordFields(scan, line_, name_, rows_).read(*format_, record);
     lists_ = lists_ || (format_ == DatasetFormat::prompt_completion && record.is_conversation());

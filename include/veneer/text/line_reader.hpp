@@ -59,7 +59,7 @@ class LineReader {
       const std::size_t length = std::min(end, rest.size());
       if (length > limit_) {
         throw DatasetError(DatasetReason::line_too_long, {number_ + 1, "", {}}, name_,
-                           "longer than " + std::to_string(limit_) + " bytes: one record a line");
+                           "longer than " + std::to_string(limit_) + " bytes: write one record per line");
       }
       if (end != std::string_view::npos) return take(length, true);
       seen = rest.size();

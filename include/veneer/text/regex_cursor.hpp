@@ -82,7 +82,7 @@ class RegexCursor {
     }
     if (takes("x")) {
       const char32_t value = hexadecimal(2);
-      if (value >= 0x80) fail("a byte that is no character; write \\x{..}");
+      if (value >= 0x80) fail("a byte that is not a character; write \\x{..}");
       return value;
     }
     if (takes("u")) return hexadecimal(4);

@@ -130,7 +130,8 @@ class SentencepieceReader {
   template <class F>
   void each(std::string_view message, const std::string& key, const F& f) const {
     if (!for_each_field(message, f))
-      fail(Reason::protobuf, key, "is no sentencepiece model: the bytes are not a protocol buffer, or are cut short");
+      fail(Reason::protobuf, key,
+           "is not a sentencepiece model: the bytes are not a protocol buffer, or are cut short");
   }
 
   std::string_view bytes_of(const ProtobufField& field, const std::string& key) const {
@@ -152,7 +153,7 @@ class SentencepieceReader {
         !piece.text.empty() && !find_invalid_utf8(piece.text) && piece.text.find('\0') == std::string::npos;
     if (!good) fail(Reason::bad_piece, key, "expected a text that is UTF-8, not empty and without a 0 byte");
     if (piece.text.size() >= longest_token) fail(Reason::too_large, key, "is longer than sentencepiece takes");
-    if (!std::isfinite(piece.score)) fail(Reason::bad_piece, key, "has a score that is no finite number");
+    if (!std::isfinite(piece.score)) fail(Reason::bad_piece, key, "has a score that is not a finite number");
     if (piece.type == PieceType::byte && !byte_of_token(piece.text))
       fail(Reason::bad_piece, key, "\"" + printable(piece.text) + "\" is a byte, expected such as <0x0A>");
     return piece;
@@ -198,7 +199,7 @@ class SentencepieceReader {
       const SentencepieceFile::Piece& piece = file.pieces[i];
       const std::string key = "pieces[" + std::to_string(i) + "]";
       if (!texts.insert(piece.text).second)
-        fail(Reason::duplicate_id, key, "the piece \"" + printable(piece.text) + "\" is there twice");
+        fail(Reason::duplicate_id, key, "the piece \"" + printable(piece.text) + "\" is given twice");
       bytes += piece.type == PieceType::byte ? 1u : 0u;
       unknown += piece.type == PieceType::unknown ? 1u : 0u;
       if (piece.type == PieceType::unknown) file.unk_id = static_cast<std::int32_t>(i);

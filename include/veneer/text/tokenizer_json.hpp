@@ -132,7 +132,7 @@ class TokenizerReader : TokenizerFile {
     std::sort(entries.begin(), entries.end(), by_text);
     for (std::size_t i = 1; i < entries.size(); ++i) {
       if (entries[i].first != entries[i - 1].first) continue;
-      fail(Reason::duplicate_id, "added_tokens", "the token \"" + printable(entries[i].first) + "\" is there twice");
+      fail(Reason::duplicate_id, "added_tokens", "the token \"" + printable(entries[i].first) + "\" is given twice");
     }
     if (const auto repeated = Vocabulary(entries).repeated_id()) {
       fail(Reason::duplicate_id, "added_tokens", "two tokens have the id " + std::to_string(*repeated));

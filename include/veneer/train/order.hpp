@@ -77,10 +77,10 @@ class DataOrder {
     expects(batch > 0, "veneer::DataOrder: a batch must hold at least one line");
     expects(total >= 0, "veneer::DataOrder: the number of lines of a run can't be negative");
     expects(replay_share >= 0.0 && replay_share < 1.0,
-            "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
+            "veneer::DataOrder: the fraction of replayed lines must be in [0, 1)");
     replayed_ = replay_lines == 0 ? 0 : static_cast<index_t>(std::llround(static_cast<double>(batch) * replay_share));
     expects(replayed_ < batch,
-            "veneer::DataOrder: the share of replayed lines leaves a batch without a new one: larger batches, or a "
+            "veneer::DataOrder: the fraction of replayed lines leaves a batch without a new one: larger batches, or a "
             "smaller share");
   }
 
@@ -128,7 +128,7 @@ struct HeldOut {
 /// Draws a fraction `share` of `count` rows to be held out: at least one, unless the fraction is 0 or there is
 /// only one row.
 inline HeldOut hold_out(std::size_t count, double share, std::uint64_t seed) {
-  expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the share must lie in [0, 1)");
+  expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the fraction must be in [0, 1)");
   std::size_t held = static_cast<std::size_t>(share * static_cast<double>(count));
   if (share > 0.0 && held == 0 && count > 1) held = 1;
   EpochWalk walk(static_cast<index_t>(count), true, {seed, std::uint64_t{1} << 42});

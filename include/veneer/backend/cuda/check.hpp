@@ -18,8 +18,7 @@ inline const char* remedy(cudaError_t status) {
   switch (status) {
     case cudaErrorNoDevice:
     case cudaErrorInvalidDevice:
-    case cudaErrorDevicesUnavailable:
-      return "; look at nvidia-smi and at CUDA_VISIBLE_DEVICES, or compute on veneer::Cpu";
+    case cudaErrorDevicesUnavailable: return "; check nvidia-smi and CUDA_VISIBLE_DEVICES, or compute on veneer::Cpu";
     case cudaErrorInsufficientDriver:
     case cudaErrorSystemDriverMismatch:
       return "; install a driver at least as new as the CUDA toolkit of this program, or compute on veneer::Cpu";

@@ -80,7 +80,7 @@ inline OpenedFile open_regular(const std::filesystem::path& path) {
   struct stat status = {};
   if (::fstat(file.get(), &status) != 0) throw_io(path, "can't be examined", errno);
   if (S_ISDIR(status.st_mode)) throw IoError(path.string() + ": is a folder, expected a file");
-  if (!S_ISREG(status.st_mode)) throw IoError(path.string() + ": is no regular file (a device, pipe or socket)");
+  if (!S_ISREG(status.st_mode)) throw IoError(path.string() + ": is not a regular file (a device, pipe or socket)");
   return {std::move(file), static_cast<std::uint64_t>(status.st_size)};
 }
 

@@ -28,17 +28,17 @@ namespace detail {
 
 [[noreturn]] inline void refuse_gguf_adapter(const std::string& what, const std::string& advice = "") {
   throw ArgumentError("export --to gguf-adapter: " + what + ". " +
-                      (advice.empty() ? "export --to gguf writes the model with the adapter folded in" : advice));
+                      (advice.empty() ? "export --to gguf writes the model with the adapter merged" : advice));
 }
 
 /// Throws for an adapter that a LoRA file of llama.cpp cannot represent.
 inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& config, const AdapterPlan& plan) {
   const std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
   if (!std::holds_alternative<Lora>(config.method) && !std::holds_alternative<AdaLora>(config.method))
-    refuse_gguf_adapter("llama.cpp knows LoRA, and this is " + method);
+    refuse_gguf_adapter("llama.cpp supports only LoRA, and this is " + method);
   if (config.use_dora)
     refuse_gguf_adapter("DoRA scales the rows of the weight (lora_magnitude_vector), which llama.cpp does not know");
-  if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp knows no bias of lora_B");
+  if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp does not support a bias of lora_B");
   if (config.bias != LoraBias::none) refuse_gguf_adapter("bias: llama.cpp reads no trained biases from an adapter");
   if (config.fan_in_fan_out) refuse_gguf_adapter("fan_in_fan_out: llama.cpp expects weights as (out, in)");
   if (config.trainable_token_indices)
@@ -46,7 +46,7 @@ inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& confi
   if (!plan.trained.empty())
     refuse_gguf_adapter(plan.trained.front().name +
                         " was trained in full (modules_to_save, biases or norms), and "
-                        "llama.cpp reads nothing but lora_A and lora_B, or ignores it");
+                        "llama.cpp reads only lora_A and lora_B, or ignores it");
   for (const AdaptedModule& module : plan.modules) {
     if (!model.tie_word_embeddings) continue;
     if (module.name.ends_with("embed_tokens"))

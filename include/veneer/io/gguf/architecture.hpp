@@ -112,7 +112,7 @@ inline void check_gguf_config(const LlamaConfig& config) {
   if (limited != config.window.end()) {
     throw ArgumentError(
         "export to GGUF: sliding_window " + std::to_string(*limited) + ": llama.cpp's architecture " + architecture +
-        " attends to all tokens, and texts longer than the window would be computed otherwise in silence. For shorter "
+        " attends to all tokens, and texts longer than the window would silently be computed differently. For shorter "
         "texts set \"sliding_window\" to null and \"max_position_embeddings\" to at most " +
         std::to_string(*limited) + " in config.json");
   }

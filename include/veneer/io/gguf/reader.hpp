@@ -217,7 +217,7 @@ class GgufFile {
         throw FormatError(where_ + ": tensor \"" + printable(entry.name) + "\": " + problem);
       };
       const auto size = detail::ggml_bytes(entry.layout, entry.shape);
-      if (!size) fail("a row is no multiple of the block of " + std::string(entry.layout.name));
+      if (!size) fail("a row is not a multiple of the block of " + std::string(entry.layout.name));
       if (!end.ok() || end.value() != entry.offset)
         fail("has offset " + std::to_string(entry.offset) + ", expected the end of the tensor before");
       const auto first = start + end, last = first + *size;
@@ -235,7 +235,7 @@ class GgufFile {
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
     if (twice != names.end())
-      throw FormatError(where_ + ": the " + what + " \"" + printable(*twice) + "\" is there twice");
+      throw FormatError(where_ + ": the " + what + " \"" + printable(*twice) + "\" is given twice");
   }
 
   std::string where_;

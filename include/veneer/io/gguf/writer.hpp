@@ -133,7 +133,7 @@ inline GgufPlan plan_gguf(const std::vector<GgufKey>& keys, const std::vector<Gg
   Checked<std::uint64_t> offset = 0;
   for (const GgufTensor& tensor : tensors) {
     const auto bytes = ggml_bytes(ggml_layout(tensor.type), tensor.shape);
-    if (!bytes) refuse_gguf(where, tensor.name, "a row is no multiple of the block of its type");
+    if (!bytes) refuse_gguf(where, tensor.name, "a row is not a multiple of the block of its type");
     append_gguf_string(plan.head, tensor.name);
     append_number(plan.head, static_cast<std::uint32_t>(tensor.shape.size()));
     for (std::size_t i = tensor.shape.size(); i-- > 0;) append_number(plan.head, tensor.shape[i]);

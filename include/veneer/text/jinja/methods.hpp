@@ -126,7 +126,8 @@ inline Value join_method(Runtime& runtime, const Value& self, const Arguments& a
   const std::vector<Value> items = items_of(runtime, given[0]);
   Text out;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is_text()) runtime.fail("join: item " + std::to_string(i) + " is no text but " + type_name(items[i]));
+    if (!items[i].is_text())
+      runtime.fail("join: item " + std::to_string(i) + " is not a text but " + type_name(items[i]));
     if (i > 0) out.add(self.text());
     out.add(items[i].text());
     runtime.fits(out.bytes.size());

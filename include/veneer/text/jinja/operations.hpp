@@ -47,7 +47,7 @@ bool equal(Runtime& runtime, const Value& a, const Value& b);
 
 /// Returns the entry of `key`, or null. Throws for keys that Python cannot hash.
 inline const Value* find_entry(Runtime& runtime, const Dict& dict, const Value& key) {
-  if (key.is(Kind::list) || key.is(Kind::dict)) runtime.fail("a value of type " + type_name(key) + " is no key");
+  if (key.is(Kind::list) || key.is(Kind::dict)) runtime.fail("a value of type " + type_name(key) + " is not a key");
   if (key.is_text()) {
     for (const auto& [name, value] : dict.entries) {
       if (name.is_text() && name.text().bytes == key.text().bytes) return &value;

@@ -77,7 +77,7 @@ inline std::vector<ByteRange> rsplit_spaces(std::string_view text, std::int64_t 
   return parts;
 }
 
-/// Returns `str.split` or `str.rsplit`. A null `separator` is white space; `most` below 0 is no limit.
+/// Returns `str.split` or `str.rsplit`. A null `separator` is white space; a negative `most` means no limit.
 inline std::vector<ByteRange> split(const Text& text, const Text* separator, std::int64_t most, bool right) {
   const std::string& bytes = text.bytes;
   if (separator == nullptr) return right ? rsplit_spaces(bytes, most) : split_spaces(bytes, most);
@@ -122,7 +122,7 @@ inline std::vector<ByteRange> lines(std::string_view text, bool keep_ends) {
   return parts;
 }
 
-/// Returns `str.replace`; `most` below 0 is no limit.
+/// Returns `str.replace`; a negative `most` means no limit.
 inline Text replaced(Runtime& runtime, const Text& text, const Text& old, const Text& by, std::int64_t most) {
   Text out;
   std::size_t at = 0;
