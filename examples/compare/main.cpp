@@ -27,17 +27,17 @@ int main(int argc, char** argv) {
     command->add_option("--seeds", flags.seeds, "runs of each setting")->check(CLI::PositiveNumber);
     command->add_option("--lines", flags.lines, "held-out lines of each file; 0: all");
     command->add_option("--data", flags.data, "the folder examples/data");
-    command->add_option("--out", flags.out, "where the picture goes");
+    command->add_option("--out", flags.out, "folder of the picture");
     command->add_option("--threads", threads, "threads; the scores do not depend on it")->check(CLI::PositiveNumber);
     command->callback([&run, report] { run = report; });
     return command;
   };
-  add("parameters", "what LoRA trains of published models; no weights", report_parameters);
+  add("parameters", "trainable parameters of LoRA on published models; reads no weights", report_parameters);
   add("full", "LoRA compared with full fine-tuning, with and without replay", report_full);
   add("ranks", "LoRA of rank 1 to 64", report_ranks);
   add("methods", "LoRA, QLoRA, DoRA, AdaLoRA and full", report_methods);
   add("swap", "two adapters exchanged on one base", report_swap);
-  add("tune", "the grids that the settings were chosen from, on validation lines", tune)
+  add("tune", "the grids from which the settings were chosen, on validation lines", tune)
       ->add_option("what", flags.what, "methods, ranks or all")
       ->check(CLI::IsMember({"methods", "ranks", "all"}));
   try {

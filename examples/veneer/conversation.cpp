@@ -30,8 +30,8 @@ namespace {
 constexpr const char* help_text =
     "/adapter NAME   continue with another adapter; without a name: list them\n"
     "/base           continue without an adapter\n"
-    "/save FILE      append the conversation to FILE, a line of {\"messages\": ...}\n"
-    "/reset          begin again; the system message stays\n"
+    "/save FILE      append the conversation to FILE, as a line of {\"messages\": ...}\n"
+    "/reset          start again; the system message is kept\n"
     "/quit           end, as Ctrl+D does\n"
     "//TEXT          say /TEXT\n"
     "Ctrl+C ends a reply; at the prompt, the program.";
@@ -58,9 +58,9 @@ std::vector<AdapterFolder> adapter_folders(const ModelFlags& flags) {
   for (const std::string& text : flags.adapters) {
     folders.push_back(adapter_folder(text));
     for (std::size_t i = 0; i + 1 < folders.size(); ++i) {
-      expects(folders[i].name != folders.back().name,
-              "--adapter " + text + ": another adapter is named \"" + folders[i].name +
-                  "\" already: give each a name of its own, --adapter NAME=DIR");
+      expects(folders[i].name != folders.back().name, "--adapter " + text + ": another adapter is named \"" +
+                                                          folders[i].name +
+                                                          "\" already: give each a different name, --adapter NAME=DIR");
     }
   }
   return folders;
@@ -230,7 +230,7 @@ class Conversation {
     } else if (command == "/reset") {
       messages_.resize(flags_.system ? 1 : 0);
       replies_ = 0;
-      note("the conversation begins again");
+      note("the conversation starts again");
     } else {
       note("error: " + printable(command) + " is not a command, and was not sent; /help lists them");
     }
@@ -240,7 +240,7 @@ class Conversation {
   void save(const std::string& path) const {
     if (path.empty()) return note("error: /save: expected the name of a file");
     if (messages_.empty() || messages_.back().role != "assistant") {
-      return note("error: /save: nothing was said yet");
+      return note("error: /save: the conversation is empty");
     }
     Json list = Json::array();
     for (const Message& message : messages_) list.push_back({{"role", message.role}, {"content", message.content}});
@@ -258,8 +258,8 @@ class Conversation {
       if (adapter.name == name) return use(name);
       names += (names.empty() ? "" : ", ") + adapter.name;
     }
-    if (names.empty()) return note("error: /adapter: there are none; they are given as --adapter DIR");
-    if (!name.empty()) return note("error: /adapter: none is named " + printable(name) + "; there are " + names);
+    if (names.empty()) return note("error: /adapter: there are no adapters; give them as --adapter DIR");
+    if (!name.empty()) return note("error: /adapter: no adapter is named " + printable(name) + "; there are " + names);
     note("adapters: " + names + "; active: " + (model_->active().empty() ? "none" : model_->active()));
   }
 

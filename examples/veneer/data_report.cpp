@@ -182,9 +182,8 @@ std::string DataReport::text() const {
            std::to_string(duplicates.first()[i].second) + "\n";
   }
   if (made.apart > 0) {
-    out +=
-        line("apart", std::to_string(made.apart) +
-                          ": a later turn changes how an earlier one is rendered; each reply is an example of its own");
+    out += line("apart", std::to_string(made.apart) +
+                             ": a later turn changes how an earlier one is rendered; each reply is a separate example");
   }
   out += line("empty target", count_of(warnings));
   out += line("dropped", count_of(empty) + (empty.count() > 0 ? ": no text" : ""));

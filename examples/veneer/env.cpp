@@ -61,7 +61,7 @@ std::string compiled_instructions() {
 #if defined(__AVX512F__)
   add(true, "avx512f");
 #endif
-  add(names.empty(), "the least of this architecture");
+  add(names.empty(), "the baseline of this architecture");
   return names;
 }
 
@@ -112,7 +112,7 @@ Json environment() {
           {"processor", line_value("/proc/cpuinfo", "model name")},
           {"instructions compiled in", compiled_instructions()},
           {"instructions present", present_instructions()},
-          {"kernels of products", cpu::kernels().name},
+          {"matmul kernels", cpu::kernels().name},
           {"cores", cores()},
           {"threads", std::to_string(Cpu::threads())},
           {"memory", memory_value("MemTotal")},

@@ -41,7 +41,7 @@ void check_out(const ExportFlags& flags) {
 /// Warns about parts that tools other than PEFT may not read.
 void warn_of_more(const AdapterChange& change) {
   std::vector<std::string> more;
-  if (!change.plan.trained.empty()) more.push_back("weights that trained in full (modules_to_save, biases)");
+  if (!change.plan.trained.empty()) more.push_back("weights trained in full (modules_to_save, biases)");
   if (change.config.lora_bias) more.push_back("biases of B (lora_bias)");
   for (const AdaptedModule& module : change.plan.modules) {
     const bool table = module.name.ends_with("embed_tokens");
@@ -156,7 +156,7 @@ int run_export(const ExportFlags& flags) {
   if (flags.to == "lora") warn_of_more(change);
   const std::string rank = flags.to == "lora" ? ", rank " + std::to_string(change.config.r) : "";
   note(flags.out + ": " + counted(change.plan.modules.size(), "module") + rank +
-       (change.rewritten ? ", factors folded so that the scale is 1" : ", factors as they were"));
+       (change.rewritten ? ", factors multiplied so that the scale is 1" : ", factors unchanged"));
   return done;
 }
 
@@ -164,7 +164,7 @@ int run_export(const ExportFlags& flags) {
 
 void add_export(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ExportFlags>();
-  CLI::App* command = app.add_subcommand("export", "write an adapter in the form that another tool reads");
+  CLI::App* command = app.add_subcommand("export", "write an adapter in the format of another tool");
   flags->model.add_to(*command);
   command->add_option("--to", flags->to, "lora, peft, merged, gguf, gguf-adapter or ollama")
       ->required()

@@ -38,8 +38,8 @@ void warn_length(std::size_t prompt, index_t max_new_tokens, const LlamaConfig& 
 }
 
 int run_plain(const GenerateFlags& flags) {
-  expects(flags.prompt.has_value(), "--prompt: is needed; or --chat, for a conversation");
-  expects(!flags.system && !flags.chat_template, "--system and --chat-template: are for --chat, which was not given");
+  expects(flags.prompt.has_value(), "--prompt: is required; or --chat, for a conversation");
+  expects(!flags.system && !flags.chat_template, "--system and --chat-template: require --chat");
   const StopTexts stop(flags.stop);
   flags.model.apply();
   const Tokenizer tokenizer = Tokenizer::from_folder(text_folder(flags.model));
@@ -83,7 +83,7 @@ void add_stop_tokens(const Tokenizer& tokenizer, const std::vector<std::string>&
 }
 
 void check_ids(const std::vector<std::int32_t>& ids, const LlamaConfig& config, const std::string& where) {
-  expects<FormatError>(!ids.empty(), where + ": the tokenizer makes nothing of the text");
+  expects<FormatError>(!ids.empty(), where + ": the tokenizer gives no tokens for the text");
   const std::int32_t largest = *std::max_element(ids.begin(), ids.end());
   if (largest < config.vocab_size) return;
   throw FormatError(where + ": the tokenizer gives the id " + std::to_string(largest) + ", the model has " +
@@ -102,15 +102,15 @@ void add_generate(CLI::App& app, Run& run) {
   flags->model.add_to(*command);
   GenerateOptions& options = flags->options;
   command->add_option("--prompt", flags->prompt, "text to begin with; - reads it from stdin");
-  command->add_flag(
-      "--chat", flags->chat,
-      "the prompt is a user's turn, in the model's chat template; without --prompt, talk on the terminal");
+  command->add_flag("--chat", flags->chat,
+                    "the prompt is a user's turn, in the model's chat template; without --prompt, hold a conversation "
+                    "on the terminal");
   command->add_option("--chat-template", flags->chat_template,
-                      "with --chat: a known template by name, or a .jinja file, whatever the model brings");
+                      "with --chat: a known template by name, or a .jinja file, instead of the model's");
   command->add_option("--system", flags->system, "with --chat: the system message");
-  command->add_option("--stop", flags->stop, "text that ends what is written, and is not part of it; may be repeated")
+  command->add_option("--stop", flags->stop, "text that ends the output, and is not part of it; may be repeated")
       ->allow_extra_args(false);
-  command->add_option("--max-new-tokens", options.max_new_tokens, "end after this many")
+  command->add_option("--max-new-tokens", options.max_new_tokens, "largest number of new tokens")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   command->add_option("--temperature", options.temperature, "0: always the most likely token")
@@ -119,13 +119,13 @@ void add_generate(CLI::App& app, Run& run) {
   command->add_option("--top-k", options.top_k, "draw from this many tokens; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--top-p", options.top_p, "draw from the fewest tokens that together reach this share")
+  command->add_option("--top-p", options.top_p, "draw from the fewest tokens that together reach this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--repetition-penalty", options.repetition_penalty, "above 1: tokens seen before are less likely")
       ->check(CLI::Range(1e-6, 1e6))
       ->capture_default_str();
-  command->add_option("--seed", options.seed, "of the draws")->check(whole_number)->capture_default_str();
+  command->add_option("--seed", options.seed, "seed of the draws")->check(whole_number)->capture_default_str();
   command->callback([flags, &run] { run = [flags] { return flags->chat ? run_chat(*flags) : run_plain(*flags); }; });
 }
 

@@ -279,7 +279,7 @@ int inspect_folder(const fs::path& folder) {
     return done;
   }
   throw FormatError(folder.string() +
-                    ": holds none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
+                    ": has none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
                     "checkpoint-N (a run)");
 }
 
@@ -375,7 +375,7 @@ int run_inspect(const fs::path& path) {
 
 void add_inspect(CLI::App& app, Run& run) {
   const auto path = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("inspect", "what a model, adapter, tokenizer, checkpoint or file holds");
+  CLI::App* command = app.add_subcommand("inspect", "describe a model, adapter, tokenizer, checkpoint or file");
   command->add_option("path", *path, "folder or file")->required();
   command->callback([path, &run] { run = [path] { return run_inspect(*path); }; });
 }

@@ -52,11 +52,10 @@ void warn_of_rounding(const std::vector<MergedWeight>& weights) {
   const double lost = lost_fraction(weights);
   if (lost == 0.0) return;
   char text[256];
-  std::snprintf(
-      text, sizeof text,
-      "warning: rounding to 16 bits loses %.2g of the adapter's change (the norm of what is lost, over that of "
-      "the change, of all weights together): --dtype float32 keeps all of it",
-      lost);
+  std::snprintf(text, sizeof text,
+                "warning: rounding to 16 bits loses %.2g of the adapter's change (the norm of the loss relative to "
+                "that of the change, of all weights together): --dtype float32 keeps all of it",
+                lost);
   note(text);
 }
 
@@ -84,7 +83,7 @@ int run_merge(const MergeFlags& flags) {
   warn_of_errors(weights);
   warn_of_rounding(weights);
   note(flags.out + ": " + counted(weights.size(), "weight") +
-       " changed, each by at most the number that is printed; transformers and veneer load it");
+       " changed, each by at most the printed number; transformers and veneer load it");
   return done;
 }
 
@@ -100,7 +99,7 @@ void add_merge(CLI::App& app, Run& run) {
   command->add_option("--out", flags->out, "folder to write")->required();
   command
       ->add_option("--max-error", flags->options.max_error,
-                   "largest relative error of a weight that is quantised again; more is refused")
+                   "largest allowed relative error of a weight that is quantised again")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command

@@ -74,7 +74,7 @@ int run_plan(const PlanFlags& flags) {
   const bool full = flags.adapter.method == "full";
   const std::optional<QuantizeOptions> quantise = flags.quant.options();
   expects(!quantise || !full,
-          "--quant " + flags.quant.quant + ": a quantised weight does not train; choose another --method than full");
+          "--quant " + flags.quant.quant + ": a quantised weight cannot be trained; choose another --method than full");
   AdapterFlags named = flags.adapter;
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
@@ -117,7 +117,8 @@ int run_plan(const PlanFlags& flags) {
 
 void add_plan(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<PlanFlags>();
-  CLI::App* command = app.add_subcommand("plan", "what an adapter would change, and the memory it takes");
+  CLI::App* command =
+      app.add_subcommand("plan", "the modules that an adapter would change, and the memory of training it");
   command->add_option("--model", flags->model, "folder of a Hugging Face model");
   command->add_option("--config", flags->config, "a config.json alone");
   flags->adapter.add_to(*command);
@@ -125,9 +126,10 @@ void add_plan(CLI::App& app, Run& run) {
   flags->quant.add_to(*command);
   add_dtype(*command, memory.dtype);
   command->add_flag("--checkpointing", memory.checkpointing, "recompute blocks in the backward pass: less memory");
-  command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);
+  command->add_option("--batch", memory.batch, "sequences per micro-batch")->check(CLI::PositiveNumber);
   command->add_option("--seq", memory.seq, "tokens of each sequence")->check(CLI::Range(2, 1 << 24));
-  command->add_option("--grad-accum", memory.grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
+  command->add_option("--grad-accum", memory.grad_accum, "micro-batches per optimizer step")
+      ->check(CLI::PositiveNumber);
   command->add_option("--threads", memory.threads, "number of threads; one per core by default")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--json", flags->json, "print one JSON object");

@@ -89,8 +89,8 @@ void RecipeFlags::apply(CLI::App& command, const std::vector<std::string>& passe
     }
     const auto [same, added] = seen.emplace(option, &entry);
     if (!added)
-      fail(entry, "says the same as \"" + same->second->key + "\" on line " + std::to_string(same->second->line) +
-                      "; leave one of the two out");
+      fail(entry, "has the same meaning as \"" + same->second->key + "\" on line " +
+                      std::to_string(same->second->line) + "; omit one of the two");
     const bool unused = std::find(passed_over.begin(), passed_over.end(), entry.key) != passed_over.end();
     if (unused || option->count() > 0) continue;
     give(*option, entry);

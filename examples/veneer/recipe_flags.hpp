@@ -26,7 +26,7 @@ inline constexpr const char* names_type = "NAMES";
 class RecipeFlags {
  public:
   void add_to(CLI::App& command) {
-    command.add_option("--config", path_, "YAML of flags, without their dashes; flags that are given win");
+    command.add_option("--config", path_, "flags as YAML, without their dashes; given flags take precedence");
   }
 
   bool given() const { return !path_.empty(); }

@@ -58,9 +58,9 @@ int print_recipe(const std::string& name) {
 }  // namespace
 
 void add_recipes(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("recipes", "the recipes that come with the program, for train --config");
+  CLI::App* command = app.add_subcommand("recipes", "the shipped recipes, for train --config");
   auto name = std::make_shared<std::string>();
-  command->add_option("name", *name, "prints this one");
+  command->add_option("name", *name, "print this one");
   command->callback([&run, name] { run = [name] { return name->empty() ? list_recipes() : print_recipe(*name); }; });
 }
 

@@ -216,7 +216,7 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
     if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
     expects(loaded.vocabulary_keys.empty() && model.config.vocab_size == rows,
             flags.adapters.front() +
-                ": brings an embedding or a head in full, which plain LoRA cannot hold: export it with --to merged");
+                ": has a full embedding or head, which plain LoRA cannot represent: export it with --to merged");
     auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
     save_adapter(folded.model, out, folded.config, folded.plan);
     change = {folded.config, folded.plan, folded.rewritten};
@@ -241,9 +241,9 @@ void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded, cons
     const TensorEntry *here = file.find(key), *there = base.find((head ? ends.head : ends.embedding) + ".weight");
     if (there == nullptr) there = base.find(ends.embedding + ".weight");  // a tied head
     if (here != nullptr && there != nullptr && here->shape == there->shape && values(*here) == values(*there)) continue;
-    detail::refuse_gguf_adapter("the adapter's folder holds " + key +
-                                ", which is not the model's: it was resized or trained, and llama.cpp reads nothing "
-                                "but lora_A and lora_B");
+    detail::refuse_gguf_adapter(
+        "the adapter's folder holds " + key +
+        ", which is not the model's: it was resized or trained, and llama.cpp reads only lora_A and lora_B");
   }
 }
 

@@ -70,11 +70,11 @@ int run_tokenize(const TokenizeFlags& flags) {
 
 void add_tokenize(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<TokenizeFlags>();
-  CLI::App* command = app.add_subcommand("tokenize", "lines of text on stdin to lists of ids, and back");
+  CLI::App* command = app.add_subcommand("tokenize", "convert lines of text on stdin to lists of ids, or ids to text");
   command->add_option("--model", flags->model, "folder of a Hugging Face model, or a tokenizer.json")->required();
   command->add_flag("--json", flags->json, "each line is a JSON string");
   command->add_flag("--decode", flags->decode, "each line is a JSON list of ids; the output is JSON strings");
-  command->add_flag("--no-special", flags->no_special, "add no special tokens; with --decode leave them out");
+  command->add_flag("--no-special", flags->no_special, "add no special tokens; with --decode remove them");
   command->callback([flags, &run] { run = [flags] { return run_tokenize(*flags); }; });
 }
 

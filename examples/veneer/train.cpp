@@ -104,7 +104,7 @@ class TrainRun {
   void find_state() {
     const auto folder = newest_checkpoint(settings_.resume);
     if (!folder)
-      throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
+      throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor the folder of a run with one");
     state_ = read_training_state(*folder);
     state_folder_ = *folder;
     const std::string where = (*folder / "trainer_state.json").string();
@@ -224,7 +224,7 @@ class TrainRun {
     }
     fresh_ = rows_of(data, std::move(chosen));
     if (fresh_.empty())
-      throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
+      throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves no training data");
     if (!settings_.replay.empty()) replayed_ = rows_of(read_examples(settings_.replay), {});
   }
 
@@ -239,14 +239,14 @@ class TrainRun {
              ? "; rows without trained tokens: " + std::to_string(all.size() - rows.size()) + ", which are skipped"
              : ""));
     if (!all.empty() && rows.empty())
-      throw FormatError("--packing --seq " + std::to_string(length) + ": no row holds anything to learn from");
+      throw FormatError("--packing --seq " + std::to_string(length) + ": no row has a trained token");
     return rows;
   }
 
   std::shared_ptr<const ExampleStore> read_examples(const std::string& path) const {
     const auto store = std::make_shared<ExampleStore>();
     const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, making_, *store);
-    if (store->empty()) throw FormatError(path + ": no line holds anything to learn from");
+    if (store->empty()) throw FormatError(path + ": no line has a trained token");
     say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) + " tokens, " +
         std::to_string(report.learned) + " of them trained on" +
         (report.truncated > 0
@@ -256,7 +256,7 @@ class TrainRun {
              ? "; " + std::to_string(report.unlearned.count()) + " dropped, without trained tokens"
              : ""));
     if (const DatasetNotes& empty = report.warnings; empty.count() > 0) {
-      say("warning: " + path + ": an empty reply teaches to say nothing; " + counted(empty.count(), "record") +
+      say("warning: " + path + ": the model learns to give an empty reply; " + counted(empty.count(), "record") +
           " with one, the first on line " + std::to_string(empty.first().front().line));
     }
     return store;
@@ -359,7 +359,7 @@ class TrainRun {
                                             return rows;
                                           }});
     say("EVA: looked at " + std::to_string(found.batches) + " batches; the directions have " +
-        (found.settled ? "settled" : "not settled: more --eva-batches may give better ones"));
+        (found.settled ? "settled" : "not converged: more --eva-batches may give better ones"));
     lora_ = found.config;
     plan_ = attach(model_, lora_, {.seed = settings_.seed, .directions = &found.directions});
   }
@@ -425,7 +425,7 @@ class TrainRun {
     metrics_ << line << std::endl;
     if (!metrics_) {
       throw DiskError((fs::path(settings_.out) / "metrics.jsonl").string() +
-                      ": can't be written. Checkpoints of before are whole: --resume goes on from the newest");
+                      ": can't be written. Earlier checkpoints are complete: --resume continues from the newest");
     }
   }
 

@@ -63,20 +63,20 @@ std::string shipped_data(const std::string& name) {
 void TrainSettings::add_to(CLI::App& command) {
   adapter_flags.add_to(command);
   command.add_option("--model", model, "folder of a Hugging Face Llama; without it the shipped model and task");
-  command.add_option("--data", data, "JSONL or text to learn from");
+  command.add_option("--data", data, "training data: JSONL or text");
   command.add_option("--out", out, "folder to write");
-  command.add_option("--adapter", adapter, "go on from this adapter's weights; its config decides the method");
+  command.add_option("--adapter", adapter, "continue from this adapter's weights, with its config");
   command.add_option(
       "--add-tokens", add_tokens,
-      "file with a token per line: vocabulary, embedding and head grow by them, and their vectors train");
-  command.add_option("--replay", replay, "second data set, so that old skills stay");
+      "file with a token per line: they are added to vocabulary, embedding and head, and their embeddings are trained");
+  command.add_option("--replay", replay, "second data set, to preserve old skills");
   command.add_option("--replay-share", replay_share, "fraction of every batch from --replay")
       ->check(CLI::Range(0.0, 0.99));
-  command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
-  command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "lines a micro-batch; with --packing, rows of --seq tokens")
+  command.add_option("--epochs", epochs, "passes over the data")->check(CLI::PositiveNumber);
+  command.add_option("--steps", steps, "optimizer steps, instead of --epochs")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "lines per micro-batch; with --packing, rows of --seq tokens")
       ->check(CLI::PositiveNumber);
-  command.add_option("--grad-accum", grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
+  command.add_option("--grad-accum", grad_accum, "micro-batches per optimizer step")->check(CLI::PositiveNumber);
   command.add_option("--seq", seq, "longest sequence, in tokens")->check(CLI::PositiveNumber);
   command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
   command.add_option("--schedule", schedule, "constant, linear or cosine")
@@ -87,13 +87,14 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--beta2", beta2, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--eps", epsilon, "AdamW")->check(CLI::PositiveNumber);
   command.add_option("--clip", clip, "longest gradient; 0: off")->check(CLI::NonNegativeNumber);
-  command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")
+  command.add_option("--lora-plus-ratio", lora_plus_ratio, "learning rate of B relative to that of A (LoRA+)")
       ->check(CLI::PositiveNumber);
-  command.add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: rate of the LoRA of embeddings")
+  command
+      .add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: learning rate of the LoRA of embeddings")
       ->check(CLI::NonNegativeNumber);
   command.add_option("--eva-batches", eva_batches, "EVA: largest number of batches used")->check(CLI::PositiveNumber);
-  command.add_option("--seed", seed, "of initial values, order and dropout")->check(whole_number);
-  command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
+  command.add_option("--seed", seed, "seed of initialisation, order and dropout")->check(whole_number);
+  command.add_flag("--shuffle,!--no-shuffle", shuffle, "shuffle in each epoch, or keep file order");
   making.add_to(command);
   command.add_option("--eval", eval, "held-out data");
   command.add_option("--eval-split", eval_split, "fraction of the data to hold out")->check(CLI::Range(0.0, 0.9));
@@ -105,10 +106,9 @@ void TrainSettings::add_to(CLI::App& command) {
   quant.add_to(command);
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
   command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
-  command.add_flag(
-      "--packing", packing,
-      "fill rows of --seq tokens with sequences end to end, each seeing itself alone; long ones are not cut "
-      "but go on in the next row");
+  command.add_flag("--packing", packing,
+                   "fill rows of --seq tokens with consecutive sequences that do not attend to each other; long ones "
+                   "continue in the next row");
   command.add_flag("--dry-run", dry_run, "print settings and plan, then stop");
   command.add_flag("--json", json, "print the result as one JSON object");
   command.add_flag("--quiet", quiet, "no progress");
@@ -130,10 +130,10 @@ void TrainSettings::settle(const CLI::App& command) {
   }
   if (adapter.empty() && quant.options() && adapter_flags.init.starts_with("pissa"))
     throw ArgumentError("--quant " + quant.quant + " --init " + adapter_flags.init +
-                        ": PiSSA starts from weights of 16 or 32 bits; for a quantised base there are loftq and olora");
+                        ": PiSSA requires weights of 16 or 32 bits; for a quantised base use loftq or olora");
   if (quant.options() && full())
     throw ArgumentError("--quant " + quant.quant +
-                        ": a quantised weight does not train; choose another --method than full");
+                        ": a quantised weight cannot be trained; choose another --method than full");
   if (lora_plus_ratio > 0 && !given("--weight-decay")) weight_decay = 0;  // as in PEFT
   if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {
@@ -153,12 +153,12 @@ void TrainSettings::settle(const CLI::App& command) {
     if (!given("--out")) out = "out/iso";
   }
   check_values();
-  if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
-  if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
+  if (data.empty()) throw ArgumentError("--data FILE is required with --model: JSONL or text");
+  if (out.empty()) throw ArgumentError("--out DIR is required with --model: the folder of the adapter");
   if (!add_tokens.empty() && (full() || !adapter.empty()))
-    throw ArgumentError("--add-tokens is for a new adapter: leave out --adapter and --method full");
+    throw ArgumentError("--add-tokens requires a new adapter: omit --adapter and --method full");
   if (full() && !adapter_flags.train_tokens.empty())
-    throw ArgumentError("--train-tokens: with --method full every token trains already");
+    throw ArgumentError("--train-tokens: with --method full every token is already trained");
   if (full() && !adapter.empty())
     throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
   if (!adapter.empty()) take_adapter();
@@ -183,9 +183,9 @@ void TrainSettings::take_adapter() {
     } catch (const ArgumentError&) {  // so it has an effect
     }
   }
-  refuse_conflicts(given_, flags, saved, path.string(),
-                   "The settings of an adapter decide how it is trained on: leave these flags out, or leave out "
-                   "--adapter to train a new one");
+  refuse_conflicts(
+      given_, flags, saved, path.string(),
+      "An adapter is trained with its own settings: omit these flags, or omit --adapter to train a new one");
   adapter_flags = own.adapter_flags;
 }
 
@@ -217,7 +217,7 @@ index_t TrainSettings::warmup_steps(index_t total) const {
     if (used != warmup.size() || !(value >= 0) || !(share || steps_of_it)) throw std::invalid_argument(warmup);
     return static_cast<index_t>(share ? value * static_cast<double>(total) : value);
   } catch (const std::exception&) {
-    throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a share such as 0.03");
+    throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a fraction such as 0.03");
   }
 }
 

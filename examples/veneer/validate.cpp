@@ -290,12 +290,12 @@ int run_validate(const ValidateFlags& flags) {
 
 void add_validate(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ValidateFlags>();
-  CLI::App* command = app.add_subcommand("validate", "what is in files of data, and examples as a model will see them");
+  CLI::App* command = app.add_subcommand("validate", "check data files, and show examples as a model will see them");
   command->add_option("--data", flags->data, "JSONL or .txt; one or several")->required();
   command->add_option("--model", flags->model, "folder of a Hugging Face model, for tokens; its weights are not read");
   flags->making.add_to(*command);
-  command->add_option("--seq", flags->seq, "count what is longer, in tokens")->check(CLI::Range(2, 1 << 24));
-  command->add_option("--show", flags->show, "records of each file to print, with what is not learned marked");
+  command->add_option("--seq", flags->seq, "count longer examples, in tokens")->check(CLI::Range(2, 1 << 24));
+  command->add_option("--show", flags->show, "records of each file to print, with the tokens not trained on marked");
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &run] { run = [flags] { return run_validate(*flags); }; });
 }

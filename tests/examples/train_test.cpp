@@ -421,7 +421,7 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + data(good) + "--double-quant", folder / "err") == 2);
   CHECK(error().find("--quant nf4") != std::string::npos);
   CHECK(train(model + out + data(good) + "--method full --quant nf4", folder / "err") == 2);
-  CHECK(error().find("a quantised weight does not train") != std::string::npos);
+  CHECK(error().find("a quantised weight cannot be trained") != std::string::npos);
   CHECK(train(model + out + data(good) + "--targets nothing_proj", folder / "err") == 2);
   CHECK(error().find("q_proj") != std::string::npos);
   CHECK(train(model + out + data(good + "{\"input_ids\":[1,2,"), folder / "err") == 3);

@@ -89,8 +89,7 @@ class Checked {
 template <std::integral To, std::integral From>
 To checked_cast(From value, const char* what = "a number") {
   if (!std::in_range<To>(value)) {
-    throw OverflowError(std::string("veneer: ") + what + " is " + std::to_string(value) +
-                        ", which its type can't hold");
+    throw OverflowError(std::string("veneer: ") + what + " is " + std::to_string(value) + ", which is out of range");
   }
   return static_cast<To>(value);
 }

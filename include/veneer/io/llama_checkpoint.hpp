@@ -104,8 +104,8 @@ Tensor<U, S, B> view_stored(const TensorEntry& entry, S shape, const B& device) 
 template <WeightSlotLike W, TensorLike X>
 W quantise_weight(const std::string& name, const X& w, const QuantizeOptions& options) {
   const auto expect = [&](bool finite) {
-    expects<FormatError>(finite,
-                         "tensor \"" + printable(name) + "\": holds a value that is not finite, and no code for it");
+    expects<FormatError>(finite, "tensor \"" + printable(name) +
+                                     "\": has a value that is not finite, which the format cannot represent");
   };
   try {
     W slot = quantised<W>(w, options);

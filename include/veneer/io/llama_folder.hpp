@@ -160,7 +160,7 @@ void save_llama(Model& model, const std::filesystem::path& folder, const Json& c
                 const SaveLlamaOptions& options = {}) {
   detail::visit_adaptable(model, [](const std::string& name, auto& layer, const auto&, ModuleKind) {
     if (layer.adapter)
-      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge(model) folds it into its weight");
+      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge it with merge(model)");
   });
   detail::check_target(folder, options.base);
   const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);

@@ -128,7 +128,7 @@ struct Llama {
   void check_ids(const std::vector<std::int32_t>& ids) const {
     for (const std::int32_t id : ids) {
       if (id < 0 || id >= config.vocab_size) {
-        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) +
+        throw ArgumentError("veneer::Llama(ids): an id must be in [0, " + std::to_string(config.vocab_size) +
                             "); one is " + std::to_string(id));
       }
     }

@@ -184,7 +184,7 @@ inline void check(const LlamaConfig& config) {
     const index_t turning = rotary_dim(config, rope);
     expects(turning % 2 == 0 && turning >= 2 && turning <= config.head_dim,
             (rope.partial_rotary_factor == 1 ? "head_dim: found " : "partial_rotary_factor: the part of head_dim is ") +
-                std::to_string(turning) + ", expected an even number: positions turn pairs");
+                std::to_string(turning) + ", expected an even number: rotary embeddings rotate pairs");
     const std::size_t factors = rope.type == "longrope" ? static_cast<std::size_t>(turning / 2) : 0;
     expects(rope.short_factor.size() == factors && rope.long_factor.size() == factors,
             "short_factor, long_factor: expected " + std::to_string(factors) + " numbers each, found " +

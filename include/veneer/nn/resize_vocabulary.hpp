@@ -24,7 +24,7 @@ template <WeightSlotLike W>
 W with_row_count(const W& weight, index_t rows) {
   using T = typename W::scalar;
   using S = typename W::shape_type;
-  expects(!weight.trainable(), "veneer::resize_vocabulary(model, rows): a weight trains: resize before attach");
+  expects(!weight.trainable(), "veneer::resize_vocabulary(model, rows): a weight is trainable: resize before attach");
   const S shape = shape_of<S>(rows, weight.extent(1));
   const auto old = weight.dense_copy();
   if (!old) return W(Tensor<T, S, typename W::backend>(shape, old.device(), nullptr));

@@ -97,14 +97,14 @@ index_t counted_rows(const char* call, const X& logits, const std::vector<std::i
                 "veneer::cross_entropy(logits, labels): logits must be a matrix (rows, classes)");
   const auto rows = static_cast<index_t>(labels.size());
   if (logits.extent(0) != rows) {
-    throw ShapeError(std::string("veneer::") + call + ": one label per row; there are " +
+    throw ShapeError(std::string("veneer::") + call + ": expected one label per row; there are " +
                      std::to_string(logits.extent(0)) + " rows and " + std::to_string(rows) + " labels");
   }
   index_t counted = 0;
   for (const std::int32_t label : labels) {
     if (label == ignored_label) continue;
     if (label < 0 || label >= logits.extent(1)) {
-      throw ArgumentError(std::string("veneer::") + call + ": a label must lie in [0, " +
+      throw ArgumentError(std::string("veneer::") + call + ": a label must be in [0, " +
                           std::to_string(logits.extent(1)) + ") or be -100 (ignored); one is " + std::to_string(label));
     }
     ++counted;

@@ -48,7 +48,7 @@ struct Dropout {
 template <ValueLike X>
 auto dropout(const X& x, double probability) {
   if (!(probability >= 0.0 && probability < 1.0)) {
-    throw ArgumentError("veneer::dropout(x, probability): probability must lie in [0, 1); it is " +
+    throw ArgumentError("veneer::dropout(x, probability): probability must be in [0, 1); it is " +
                         std::to_string(probability));
   }
   if constexpr (VariableLike<X>) {

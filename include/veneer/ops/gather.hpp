@@ -153,7 +153,7 @@ struct ColumnRange {
 template <ValueLike X, ValueLike I>
 void expect_ids(const char* call, const X&, const I&) {
   static_assert(std::same_as<typename I::scalar, std::int32_t> && I::shape_type::rank == 1 && X::shape_type::rank == 2,
-                "veneer::gather: picks from a matrix by a vector of int32 numbers");
+                "veneer::gather: expected a matrix and a vector of int32 indices");
   (void)call;
 }
 

@@ -115,7 +115,7 @@ struct PutColumns {
 
 inline void expect_put(const char* call, index_t given, index_t rows, index_t other, index_t along) {
   if (given == rows && other == along) return;
-  throw ShapeError(std::string("veneer::") + call + ": what is put has " + std::to_string(rows) + " parts of " +
+  throw ShapeError(std::string("veneer::") + call + ": the replacement has " + std::to_string(rows) + " parts of " +
                    std::to_string(other) + " values; " + std::to_string(given) + " numbers and parts of " +
                    std::to_string(along) + " values were expected");
 }

@@ -78,12 +78,13 @@ auto rope(const X& x, const C& cosines, const C& sines, index_t width = 0) {
   static_assert(X::shape_type::rank == 2 && C::shape_type::rank == 2,
                 "veneer::rope(x, cosines, sines): all three must be matrices, one row per token");
   static_assert(std::same_as<typename C::scalar, compute_t<typename X::scalar>>,
-                "veneer::rope(x, cosines, sines): the angles must hold the type that x is computed in");
+                "veneer::rope(x, cosines, sines): the angles must have the compute type of x");
   if (width == 0) width = 2 * cosines.extent(1);
   if (cosines.extent(0) != x.extent(0) || !(cosines.shape() == sines.shape()) || cosines.extent(1) == 0 ||
       width < 2 * cosines.extent(1) || x.extent(1) % width != 0) {
     throw ShapeError(
-        "veneer::rope(x, cosines, sines): a row of angles a token, and heads of twice as many features; they are " +
+        "veneer::rope(x, cosines, sines): expected a row of angles per token, and heads of at least twice as many "
+        "features; they are " +
         to_string(x.shape()) + ", " + to_string(cosines.shape()) + " and " + to_string(sines.shape()));
   }
   return apply(ops::Rope{width}, x, cosines, sines);

@@ -106,7 +106,7 @@ auto decode(const W& w) {
 template <QuantizedTensorLike W, ValueLike I>
 auto gather_rows(const W& w, const I& ids) {
   static_assert(W::rank == 2 && I::shape_type::rank == 1 && std::is_same_v<typename I::scalar, std::int32_t>,
-                "veneer::gather: picks from a matrix by a vector of int32 numbers");
+                "veneer::gather: expected a matrix and a vector of int32 indices");
   return apply(ops::DecodeRows{}, w, ids);
 }
 

@@ -93,7 +93,7 @@ class Tensor {
     if constexpr (rank == 1) {
       return Shape<dyn>(first);
     } else {
-      static_assert(rank == 2, "veneer::Tensor::rows: of vectors and matrices");
+      static_assert(rank == 2, "veneer::Tensor::rows: expected a vector or a matrix");
       return shape_of<Shape<dyn, extent_of<S, 1>>>(first, shape_[1]);
     }
   }

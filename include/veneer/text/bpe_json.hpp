@@ -145,7 +145,7 @@ class BpeReader : TokenizerFile {
       if (!left_id || !right_id || !result || right.size() < prefix) {
         fail(Reason::bad_merge, merge_key(rank),
              "of \"" + printable(left) + "\" and \"" + printable(right) +
-                 "\": these two and what they make must be in the vocabulary");
+                 "\": both tokens and their union must be in the vocabulary");
       }
       table.set(*left_id, *right_id, {rank, *result});
       if (right.starts_with(piece_space) && !left.empty()) {

@@ -121,7 +121,7 @@ class ChatMask {
     for (const std::size_t i : chosen_) work += 2 * i + 1;
     if (work <= work_limit) return;
     throw ChatError("chat template " + chat_.name() + ": the conversation has " + std::to_string(messages_.size()) +
-                    " messages: too many to find out what of it is trained on; cut it into several");
+                    " messages: too many to determine which text is trained on; split it into several");
   }
 
   /// Returns a separate text for each message.
@@ -131,7 +131,8 @@ class ChatMask {
       const bool reply = messages_[i].role == "assistant";
       RenderedChat made = beginning(i + 1, false);
       const std::string before = i == 0 ? std::string() : beginning(i, reply).text;
-      if (!made.text.starts_with(before)) fail(i, "the conversation up to it is not the beginning of what it becomes");
+      if (!made.text.starts_with(before))
+        fail(i, "the text up to it is not a prefix of the text of the whole conversation");
       const ByteRange range = trimmed(made.text, {before.size(), made.text.size()}, i);
       all.push_back({std::move(made.text), std::move(made.contents), {range}, false, false});
     }

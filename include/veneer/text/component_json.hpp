@@ -35,7 +35,7 @@ class ComponentReader : protected TokenizerFile {
     const Json* const found = text != nullptr ? text : regex;
     expect(found != nullptr && found->is_string(), path, value, "{\"String\": text} or {\"Regex\": text}");
     const std::string& content = found->get_ref<const std::string&>();
-    if (content.empty()) fail(Reason::unsupported_pattern, path, "is empty: nothing to look for");
+    if (content.empty()) fail(Reason::unsupported_pattern, path, "is empty: there is no text to search");
     if (found == text) return content;
     try {
       return Regex(content);

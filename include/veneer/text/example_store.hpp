@@ -106,7 +106,7 @@ class ExampleStore {
     throw DiskError(folder_.string() + ": " + what + ": " + detail::system_words(number) + "; " +
                     std::to_string(bytes_written()) + " bytes of it are written, " +
                     std::to_string(detail::free_bytes(folder_)) +
-                    " bytes are free. Name a folder with more room in TMPDIR");
+                    " bytes are free. Set TMPDIR to a folder with more space");
   }
 
   /// Reads `count` values from position `at` on, from the file or from the buffer: an example is in one of the two.

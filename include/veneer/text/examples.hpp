@@ -82,7 +82,7 @@ class ExampleMaker {
     if (tokenizer_ == nullptr) return;
     if (!options_.eos_id) options_.eos_id = tokenizer_->eos_id();
     expects(options_.eos_id || !options_.add_eos,
-            "veneer::ExampleMaker: no token is known that ends a text: give options.eos_id, or add \"eos_token\" to "
+            "veneer::ExampleMaker: the token that ends a text is unknown: give options.eos_id, or add \"eos_token\" to "
             "tokenizer_config.json");
   }
 
@@ -288,8 +288,8 @@ class ExampleMaker {
     for (Message& message : messages) message.trained = left_out(message);
     const auto parts = render_for_training(chat.chat_template, messages, chat.tokens, record.variables);
     expects<FormatError>(parts.front().whole,
-                         "a message that is not trained on can't be told from the rest of the conversation; train on "
-                         "completions, not on all");
+                         "a message that is not trained on cannot be separated from the rest of the conversation; "
+                         "train on completions, not on all");
     const Encoding encoding = encode(parts.front().text, parts.front().contents);
     Example example{encoding.ids, encoding.ids};
     for_each_trained_token(parts.front(), encoding, *tokenizer_,

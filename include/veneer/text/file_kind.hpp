@@ -37,7 +37,7 @@ inline std::optional<std::string> binary_kind(std::string_view first) {
        {"BZh", "compressed with bzip2: unpack it with bunzip2"},
        {"PK\x03\x04", "a zip archive: unpack it with unzip"},
        {"version https://git-lfs", "a git-lfs pointer: fetch the file with git lfs pull"},
-       {"<", "HTML or XML: a page in place of the file"}}};
+       {"<", "HTML or XML: a page instead of the file"}}};
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     if (!first.starts_with(kinds[i].magic)) continue;
     return "this is " + std::string(kinds[i].text) + (i < 5 ? std::string(convert) : "");

@@ -174,7 +174,7 @@ class RecordFields {
       empty = empty || (record.is_trained(i) && message.content.empty() && !calls);
     }
     if (!any)
-      place_.fail(Reason::no_assistant_turn, key, "has no message of the assistant, and nothing else is learned");
+      place_.fail(Reason::no_assistant_turn, key, "has no message of the assistant, and only these are trained on");
     return empty ? std::optional(Reason::empty_target) : std::nullopt;
   }
 
@@ -251,7 +251,8 @@ class RecordFields {
   void check_masks() const {
     for (const char* key : {"loss_mask", "completion_mask", "assistant_masks", "assistant_mask", "loss_weights"}) {
       if (const JsonField* mask = scan_.find(key); mask != nullptr && !is_empty_field(*mask))
-        place_.fail(Reason::unsupported_key, key, "is not supported: write labels, with -100 where nothing is learned");
+        place_.fail(Reason::unsupported_key, key,
+                    "is not supported: write labels, with -100 for tokens that are not trained on");
     }
     const JsonField* attention = scan_.find("attention_mask");
     if (attention != nullptr && attention->kind == JsonKind::array && attention->value.find('0') != std::string::npos)

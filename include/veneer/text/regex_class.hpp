@@ -48,9 +48,9 @@ class RegexClassReader : protected RegexCursor {
     for (const char c : pattern_.substr(at_, end - at_)) {
       const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
       if (letter) loose += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-      if (!letter && c != ' ' && c != '_' && c != '-') fail("a property that is not known");
+      if (!letter && c != ' ' && c != '_' && c != '-') fail("an unknown property");
     }
-    if (loose.empty() || loose.size() > 40) fail("a property that is not known");
+    if (loose.empty() || loose.size() > 40) fail("an unknown property");
     CharacterSet set;
     if (const std::string_view category = category_of_name(loose); !category.empty()) {
       set = categories({category}, newer_);
@@ -63,7 +63,7 @@ class RegexClassReader : protected RegexCursor {
     } else if (!posix_set(loose, newer_, set)) {
       const std::string script = "sc:" + loose;
       const bool is_script = is_property(script);
-      if (!is_script && !is_property(loose)) fail("a property that is not known, or not supported");
+      if (!is_script && !is_property(loose)) fail("an unknown or unsupported property");
       set.inside = "\\p{" + (is_script ? script : loose) + "}";
       set.outside = "\\P{" + (is_script ? script : loose) + "}";
     }
@@ -158,7 +158,7 @@ class RegexClassReader : protected RegexCursor {
     const bool negated = word.starts_with('^');
     if (negated) word.remove_prefix(1);
     CharacterSet set;
-    if (word == "whitespace" || !posix_set(word, newer_, set)) fail("a POSIX bracket that is not known");
+    if (word == "whitespace" || !posix_set(word, newer_, set)) fail("an unknown POSIX bracket");
     part.add(set, negated);
     if (ignore_case_ && (word == "upper" || word == "lower"))
       part.add(CharacterSet{"\\p{Uppercase}\\p{Lowercase}", ""}, negated);

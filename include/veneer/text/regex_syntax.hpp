@@ -262,7 +262,7 @@ class OnigurumaTranslator : RegexClassReader {
     const auto groups = static_cast<std::size_t>(std::count(pattern_.begin(), pattern_.end(), '('));
     if (digits.size() <= 3 && std::stoul(digits) <= groups) return "\\g{" + digits + "}";
     at_ = begin;
-    if (pattern_[at_] >= '8') fail("a reference to a group that is not there");
+    if (pattern_[at_] >= '8') fail("a reference to a group that does not exist");
     return literal(octal(3));
   }
 

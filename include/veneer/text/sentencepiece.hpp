@@ -146,7 +146,7 @@ class SentencepieceReader {
       if (field.number == 1) piece.text = bytes_of(field, key);
       if (field.number == 2) piece.score = field.as_float();
       if (field.number != 3) return;
-      if (field.value < 1 || field.value > 6) fail(Reason::bad_piece, key, "has a type that is not known");
+      if (field.value < 1 || field.value > 6) fail(Reason::bad_piece, key, "has an unknown type");
       piece.type = static_cast<PieceType>(field.value);
     });
     const bool good =
@@ -179,7 +179,7 @@ class SentencepieceReader {
   void read_normalizer(std::string_view message, SentencepieceFile* file) const {
     each(message, "normalizer_spec", [&](const ProtobufField& field) {
       if (field.number == 2 && !safe_normalization_table(bytes_of(field, "normalizer_spec.precompiled_charsmap")))
-        fail(Reason::bad_table, "normalizer_spec.precompiled_charsmap", "points outside itself");
+        fail(Reason::bad_table, "normalizer_spec.precompiled_charsmap", "has references outside itself");
       if (file == nullptr) return;
       if (field.number == 3) file->dummy_prefix = field.value != 0;
       if (field.number == 4) file->remove_extra_spaces = field.value != 0;

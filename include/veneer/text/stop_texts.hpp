@@ -30,7 +30,7 @@ class StopTexts {
   /// Throws `ArgumentError` for an empty text, which would end every reply before it begins.
   explicit StopTexts(std::vector<std::string> texts) : texts_(std::move(texts)) {
     for (const std::string& text : texts_) {
-      expects(!text.empty(), "veneer::StopTexts(texts): one of the texts is empty: it would stop at once");
+      expects(!text.empty(), "veneer::StopTexts(texts): one of the texts is empty: it would end every reply at once");
     }
   }
 

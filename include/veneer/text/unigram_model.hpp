@@ -97,8 +97,8 @@ class UnigramModel {
       return;
     }
     expects(unknown_.has_value(),
-            "veneer::Tokenizer::encode(text): a character has no token, and the vocabulary names none for what is "
-            "unknown (model.unk_id)");
+            "veneer::Tokenizer::encode(text): a character has no token, and the vocabulary has no unknown token "
+            "(model.unk_id)");
     emit(*unknown_, run);
   }
 

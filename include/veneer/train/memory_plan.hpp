@@ -136,7 +136,8 @@ inline LoraConfig planned_adapter(LoraConfig config) {
 /// \throws ArgumentError as attach, or for an empty batch; FormatError when a weight is missing in the files
 template <class Model = AnyLlama<Meter>>
 MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& options) {
-  static_assert(std::same_as<typename Model::backend, Meter>, "veneer::plan_memory<Model>: counting is done on Meter");
+  static_assert(std::same_as<typename Model::backend, Meter>,
+                "veneer::plan_memory<Model>: the model must be on the backend Meter");
   expects(options.batch >= 1 && options.length >= 2 && options.micro_batches >= 1,
           "veneer::plan_memory: a batch has at least one sequence of at least 2 tokens, a step one micro-batch");
   const int cores = static_cast<int>(std::thread::hardware_concurrency());

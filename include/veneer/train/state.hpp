@@ -81,9 +81,8 @@ inline std::optional<std::int64_t> transformers_step(std::string_view text) {
 inline TrainingState read_training_state(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "trainer_state.json";
   if (!std::filesystem::exists(path)) {
-    throw IoError(
-        folder.string() +
-        ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
+    throw IoError(folder.string() +
+                  ": holds no trainer_state.json; expected a folder checkpoint-N of a run, or the run's folder");
   }
   const std::string text = read_text(path, trainer_state_limit);
   if (transformers_step(text)) {

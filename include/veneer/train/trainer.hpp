@@ -94,7 +94,7 @@ class Trainer {
       optimizer_.clear_gradients();
       throw DivergedError("step " + std::to_string(report.step) + ": loss " + std::to_string(report.loss) +
                           ", gradient norm " + std::to_string(report.gradient_norm) +
-                          "; the parameters are as they were before this step. A smaller learning rate, clipping or a "
+                          "; the parameters were not changed by this step. A smaller learning rate, clipping or a "
                           "longer warm-up help");
     }
     optimizer_.step(report.learning_rate);

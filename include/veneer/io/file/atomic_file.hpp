@@ -63,7 +63,7 @@ inline std::uint64_t free_bytes(const std::filesystem::path& folder) {
   std::string message = path.string() + ": " + what + ": " + system_words(number) + "; ";
   if (needed > 0) message += "needed " + std::to_string(needed) + " bytes, ";
   message += std::to_string(free_bytes(folder_of(path))) + " bytes free";
-  if (number == EDQUOT) message += " on the disk, but the quota is used up";
+  if (number == EDQUOT) message += " on the disk, but the quota is exhausted";
   throw DiskError(message + ". Nothing was changed: free some space and write again");
 }
 

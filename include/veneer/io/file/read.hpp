@@ -148,7 +148,7 @@ class MappedFile {
     if (size_ == 0) return;  // the system refuses to map an empty file
     void* const mapped = detail::map_on_huge_pages(file.descriptor.get(), size_);
     if (mapped == MAP_FAILED && errno == ENOMEM) {
-      throw MemoryError(path.string() + ": no room to map " + std::to_string(size_) + " bytes");
+      throw MemoryError(path.string() + ": not enough memory to map " + std::to_string(size_) + " bytes");
     }
     if (mapped == MAP_FAILED) detail::throw_io(path, "can't be mapped", errno);
     data_ = static_cast<const std::byte*>(mapped);

@@ -46,7 +46,7 @@ inline void refuse_substitute(std::string_view bytes, const std::string& where) 
   if (head.starts_with("version https://git-lfs") || head.starts_with("version http://git-media")) {
     const std::string size = detail::pointer_size(head);
     throw FormatError(where + ": is a git-lfs pointer of " + std::to_string(bytes.size()) + " bytes, not the file" +
-                      (size.empty() ? "" : " of " + size + " bytes that it stands for") +
+                      (size.empty() ? "" : " of " + size + " bytes that it refers to") +
                       ": run `git lfs pull` in the repository that it came from, or download the file itself");
   }
   std::string_view text = head;

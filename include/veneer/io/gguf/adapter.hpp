@@ -37,12 +37,12 @@ inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& confi
   if (!std::holds_alternative<Lora>(config.method) && !std::holds_alternative<AdaLora>(config.method))
     refuse_gguf_adapter("llama.cpp supports only LoRA, and this is " + method);
   if (config.use_dora)
-    refuse_gguf_adapter("DoRA scales the rows of the weight (lora_magnitude_vector), which llama.cpp does not know");
+    refuse_gguf_adapter("DoRA scales the rows of the weight (lora_magnitude_vector), which llama.cpp does not support");
   if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp does not support a bias of lora_B");
   if (config.bias != LoraBias::none) refuse_gguf_adapter("bias: llama.cpp reads no trained biases from an adapter");
   if (config.fan_in_fan_out) refuse_gguf_adapter("fan_in_fan_out: llama.cpp expects weights as (out, in)");
   if (config.trainable_token_indices)
-    refuse_gguf_adapter("trainable_token_indices replaces rows of the embedding, and llama.cpp adds matrices only");
+    refuse_gguf_adapter("trainable_token_indices replaces rows of the embedding, but llama.cpp only adds matrices");
   if (!plan.trained.empty())
     refuse_gguf_adapter(plan.trained.front().name +
                         " was trained in full (modules_to_save, biases or norms), and "
@@ -51,8 +51,7 @@ inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& confi
     if (!model.tie_word_embeddings) continue;
     if (module.name.ends_with("embed_tokens"))
       refuse_gguf_adapter(
-          "the embedding is adapted and tied to the head: llama.cpp ends with an assertion at the first "
-          "token");
+          "the embedding is adapted and tied to the head: llama.cpp fails an assertion at the first token");
     if (module.name.ends_with("lm_head"))
       refuse_gguf_adapter(
           "lm_head is adapted and tied to the embedding: the base file of llama.cpp has no output.weight");

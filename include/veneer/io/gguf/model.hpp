@@ -81,7 +81,7 @@ void expect_bias(const std::string& name, const Layer& layer) {
         bool has_bias = false;
         if constexpr (requires { layer.bias; }) has_bias = present(layer.bias);
         expects(has_bias || !adapter.bias_change(),
-                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), and the layer none to add it to");
+                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), but the layer has none to add it to");
       }
     });
   }

@@ -125,9 +125,9 @@ inline void expect_all_merges(const Json& vocab, const std::set<std::string>& pa
     for (std::size_t at = 1; at < token.size(); ++at) {
       const std::string left = token.substr(0, at), right = token.substr(at);
       if (!vocab.contains(left) || !vocab.contains(right) || pairs.contains(left + '\0' + right)) continue;
-      refuse_gguf_tokenizer(where, "\"" + printable(left) + "\" and \"" + printable(right) +
-                                       "\" are tokens, and so is what they make together, but no merge joins them; "
-                                       "llama.cpp would");
+      refuse_gguf_tokenizer(where,
+                            "\"" + printable(left) + "\" and \"" + printable(right) +
+                                "\" are tokens, and so is their union, but no merge joins them; llama.cpp would");
     }
   }
 }
@@ -165,7 +165,7 @@ inline GgufPieces json_pieces(const Json& tokenizer, const std::set<std::string>
   if ((!type.empty() && type != "BPE") || vocab == nullptr || !vocab->is_object() || merges == nullptr)
     refuse_gguf_tokenizer(where, "the model " + type + ": llama.cpp is given BPE");
   if (!json_flag(model, "byte_fallback", false) || !vocab->contains("<0x00>"))
-    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp ends at a character that is not a token");
+    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp fails at a character that is not a token");
   if (json_flag(model, "ignore_merges", false))
     refuse_gguf_tokenizer(where, "\"ignore_merges\" is true, which llama.cpp does not do for sentencepiece");
   GgufPieces pieces;
@@ -192,7 +192,7 @@ inline GgufPieces model_pieces(const SentencepieceFile& file, std::string_view b
   if (file.model_type != 2)
     refuse_gguf_tokenizer(where, "a unigram model: llama.cpp would join its pieces as if it were BPE");
   if (!file.byte_fallback)
-    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp ends at a character that is not a token");
+    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp fails at a character that is not a token");
   if (file.remove_extra_spaces)
     refuse_gguf_tokenizer(where, "it removes extra spaces (remove_extra_whitespaces), and llama.cpp does not");
   check_model_normalizer(bytes, where);

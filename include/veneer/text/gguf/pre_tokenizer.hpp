@@ -117,10 +117,9 @@ inline std::string gguf_pre_tokenizer(const Json& tokenizer, const std::string& 
   const Json* pre = detail::json_present(tokenizer, "pre_tokenizer");
   const auto found = detail::find_gguf_pattern(detail::json_steps(pre, "pretokenizers"));
   if (!found) {
-    detail::refuse_gguf_tokenizer(where,
-                                  "llama.cpp cuts text by a list of known patterns, and this pre_tokenizer is "
-                                  "none of them: " +
-                                      (pre == nullptr ? std::string("null") : dump_python(*pre)));
+    detail::refuse_gguf_tokenizer(
+        where, "llama.cpp splits text by a list of known patterns, and this pre_tokenizer is not one of them: " +
+                   (pre == nullptr ? std::string("null") : dump_python(*pre)));
   }
   const Json* model = detail::json_present(tokenizer, "model");
   const bool ignores = model != nullptr && detail::json_flag(*model, "ignore_merges", false);

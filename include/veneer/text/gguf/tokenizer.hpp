@@ -123,7 +123,7 @@ inline void check_byte_level(const Json& root, const std::string& where, std::ve
   if (!type.empty() && type != "BPE") refuse_gguf_tokenizer(where, "the model " + type + ": llama.cpp is given BPE");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!json_word(model, affix).empty())
-      refuse_gguf_tokenizer(where, std::string("\"") + affix + "\", which llama.cpp does not know");
+      refuse_gguf_tokenizer(where, std::string("\"") + affix + "\", which llama.cpp does not support");
   if (json_flag(model, "byte_fallback", false))
     refuse_gguf_tokenizer(where, "\"byte_fallback\" in a byte-level tokenizer, which llama.cpp does not do");
   for (const Json* step : json_steps(json_present(root, "normalizer"), "normalizers")) {
@@ -185,10 +185,10 @@ inline void append_special_ids(GgufTokenizer& out, const Tokenizer& tokenizer, c
   if (prefix.size() > 1 || suffix.size() > 1 ||
       (!suffix.empty() && tokenizer.eos_id() && suffix.front() != *tokenizer.eos_id()))
     refuse_gguf_tokenizer(where,
-                          "it puts more than one token before or after a text, or another one than EOS after it");
+                          "it adds more than one token before or after a text, or a token other than EOS after it");
   if (!eos)
     refuse_gguf_tokenizer(where,
-                          "no token ends a text, and llama.cpp would take token 11 or 2 for it: name \"eos_token\" "
+                          "no token ends a text, and llama.cpp would use token 11 or 2: name \"eos_token\" "
                           "in tokenizer_config.json");
   id("bos_token_id", bos ? bos : eos), id("eos_token_id", eos), id("padding_token_id", tokenizer.pad_id());
   const auto& unknown = tokenizer.special_tokens().unk;
