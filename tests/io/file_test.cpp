@@ -68,7 +68,7 @@ TEST_CASE("reading refuses what is no file within the limit") {
 }
 
 TEST_CASE("files that the system makes up are read to their end and within the limit") {
-  CHECK(read_text("/proc/self/status", 1 << 20).find("Pid:") != std::string::npos);  // says that it has 0 bytes
+  CHECK(read_text("/proc/self/status", 1 << 20).find("Pid:") != std::string::npos);  // reports a size of 0 bytes
   CHECK_THROWS_AS(read_text("/proc/self/status", 10), FormatError);
 }
 

@@ -64,7 +64,7 @@ auto packed(bool nested) {
   return NF4Tensor(testing::random_matrix<float, Cpu>(9, 65, 1), {.blocksize = 64, .double_quant = nested});
 }
 
-/// What reading says of the parts; empty when it reads.
+/// Returns the error of reading the parts; empty if there is none.
 std::string complaint(const Parts& parts) {
   TemporaryFolder folder;
   try {
