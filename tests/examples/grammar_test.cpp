@@ -115,7 +115,7 @@ TEST_CASE("the splits of a skill or task share no prompt and hold a tenth each")
   for (const std::string& prompt : prompts_of(draws_of(draw_iso, 3, 10'000))) {
     ++held.at(static_cast<std::size_t>(split_of(prompt)));
   }
-  CHECK(held[static_cast<std::size_t>(Split::test)] > 900);  // 1000 +- 30 is one standard deviation
+  CHECK(held[static_cast<std::size_t>(Split::test)] > 900);  // 1000 +- 30 is one stddev
   CHECK(held[static_cast<std::size_t>(Split::test)] < 1100);
   CHECK(held[static_cast<std::size_t>(Split::validation)] > 900);
   CHECK(held[static_cast<std::size_t>(Split::validation)] < 1100);
