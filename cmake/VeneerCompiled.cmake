@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # veneer::compiled and veneer::compiled_cpu: instantiations of the library that are compiled once for all sources of a
-# build (include/veneer/compiled.hpp), and headers that declare them in front of each source of a target that links them.
+# build (include/veneer/compiled.hpp), and headers with their declarations, included before each source of a target that
+# links them.
 
 # One source for each header of compiled/: its declarations without `extern` are the definitions.
 function(veneer_compiled_source result name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The components that need more than Eigen. Each is added when what it needs is found, and left out otherwise;
-# veneer_require_component() turns an absent one into a message that names the packages.
+# The components that need more than Eigen. Each is added if its requirements are found, and omitted otherwise;
+# veneer_require_component() reports a missing one with the names of its packages.
 #
 #   veneer::io    safetensors, JSON, adapter folders       veneer::veneer + nlohmann-json
 #   veneer::text  tokenizers, chat templates, data sets    veneer::io + PCRE2 (8 bit) + utf8proc + sentencepiece
@@ -48,7 +48,7 @@ macro(veneer_add_components kind)
     find_package(CUDAToolkit QUIET)
     if(TARGET CUDA::cublasLt)
       veneer_add_component(${kind} cuda veneer::veneer CUDA::cudart CUDA::cublas CUDA::cublasLt)
-      # CMake 3.25 does not know that nvcc 13 has C++20 and drops CMAKE_CUDA_STANDARD: say it ourselves.
+      # CMake 3.25 does not support C++20 for nvcc 13 and drops CMAKE_CUDA_STANDARD, so the flag is set here.
       target_compile_options(${veneer_component_target} INTERFACE
         "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
     endif()

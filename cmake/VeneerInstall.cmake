@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Installs headers and the CMake package. The package can be moved: it finds its headers beside itself.
+# Installs headers and the CMake package. The package is relocatable: it finds its headers relative to itself.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -12,7 +12,7 @@ install(EXPORT veneer NAMESPACE veneer:: FILE veneerTargets.cmake DESTINATION "$
 
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/veneerConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/package/veneerConfig.cmake" INSTALL_DESTINATION "${VENEER_PACKAGE_DIR}")
-# Headers fit every architecture; below 1.0 a minor version may break its users.
+# Headers are independent of the architecture; below 1.0 a minor version may be incompatible.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/veneerConfigVersion.cmake"
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES

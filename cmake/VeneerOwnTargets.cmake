@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Flags of the targets that this project compiles for itself. None of them reaches a user of the library.
+# Flags of this project's own targets. They do not affect users of the library.
 
 add_library(veneer_own_flags INTERFACE)
 target_compile_options(veneer_own_flags INTERFACE
@@ -25,7 +25,7 @@ if(VENEER_NATIVE)
   endif()
 endif()
 if(VENEER_WITH_CUDA)
-  # 177: a member that only generic code reads is "never referenced" to nvcc; the host compilers know better.
+  # 177: a member that only generic code reads is "never referenced" to nvcc; the host compilers handle it correctly.
   target_compile_options(veneer_own_flags INTERFACE
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-diag-suppress=177>")
   if(VENEER_WERROR)
@@ -34,12 +34,12 @@ if(VENEER_WITH_CUDA)
   endif()
 endif()
 
-# A target whose speed no test needs: the test run compiles it with less optimisation, which takes two thirds of the time.
+# A target whose speed is irrelevant for tests: the test run compiles it with less optimisation, in two thirds of the time.
 function(veneer_light target)
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${VENEER_LIGHT_FLAGS}>")
 endfunction()
 
-# What every program of this project is compiled with.
+# Common settings of the programs of this project.
 function(veneer_own_program target)
   target_link_libraries(${target} PRIVATE veneer_own_flags)
   if(TARGET veneer::text)
@@ -74,7 +74,7 @@ function(veneer_program name source)
   veneer_light(${name})
 endfunction()
 
-# A missing requirement of something that is on by default: what, which package, and how to go without.
+# Reports a missing requirement of an enabled option: its name, its package, and how to disable the option.
 function(veneer_missing what package option)
   message(FATAL_ERROR "veneer: ${what} was not found. Install it (Debian: apt-get install ${package}), "
                       "or configure with -D${option}=OFF.")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# The library's targets in this source tree. What an installed package offers is made by veneerConfig.cmake from the
+# The library's targets in this source tree. The targets of an installed package are created by veneerConfig.cmake from the
 # same list of components (VeneerComponents.cmake), so the names and requirements are the same in both.
 
-# The target is not called `veneer`: that is the program's name.
+# The target is not named `veneer`, which is the name of the program.
 add_library(veneer_headers INTERFACE)
 add_library(veneer::veneer ALIAS veneer_headers)
 set_target_properties(veneer_headers PROPERTIES EXPORT_NAME veneer)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapt_llama.cpp
-/// adapt_llama MODEL_DIR OUT_DIR: attaches LoRA by pattern to a Hugging Face Llama, takes a few steps, writes a PEFT
-/// folder.
+/// adapt_llama MODEL_DIR OUT_DIR: attaches LoRA by pattern to a Hugging Face Llama, takes a few steps, writes
+/// a PEFT folder.
 #include <cstdio>
 #include <exception>
 #include <iostream>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file generate_with_adapter.cpp
-/// generate_with_adapter MODEL_DIR ADAPTER_DIR PROMPT: loads a model and an adapter and prints what comes after the
-/// prompt, as it comes.
+/// generate_with_adapter MODEL_DIR ADAPTER_DIR PROMPT: loads a model and an adapter and prints the continuation of the
+/// prompt while it is generated.
 #include <cstdio>
 #include <exception>
 #include <iostream>

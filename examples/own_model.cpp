@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file own_model.cpp
-/// A model of one's own: a plain struct, two adapted layers, a training loop of fifteen lines. No base class, no
-/// registration.
+/// A user-defined model: a plain struct, two adapted layers, a training loop of fifteen lines. No base
+/// class, no registration.
 ///
-/// The frozen part is a random network, the task is to imitate another one: only the low-rank factors learn.
+/// The frozen part is a random network, and the task is to imitate another one: only the low-rank factors are trained.
 #include <cstdio>
 #include <tuple>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file several_adapters.cpp
-/// several_adapters MODEL_DIR ADAPTER_DIR ADAPTER_DIR PROMPT: what comes after a prompt with either adapter, with none
-/// and with the sum of both; all in one batch but the sum.
+/// several_adapters MODEL_DIR ADAPTER_DIR ADAPTER_DIR PROMPT: prints the continuation of a prompt with either adapter,
+/// with none and with the sum of both; all except the sum in one batch.
 #include <cstdio>
 #include <exception>
 #include <iostream>

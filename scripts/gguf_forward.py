@@ -101,7 +101,7 @@ class Forward:
 
 
 def wrong_bytes(path, exact):
-    """The matrices of a file whose bytes are not those that the package gguf makes of the same file in F32."""
+    """The matrices of a file whose bytes differ from those of the package gguf for the same file in F32."""
     whole = {t.name: t for t in gguf.GGUFReader(exact).tensors}
     tensors = gguf.GGUFReader(path).tensors
     return [t.name for t in tensors if gguf.quantize(numpy.array(whole[t.name].data), t.tensor_type).tobytes() != t.data.tobytes()]

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file lora_linear_bench.cpp
-/// What an adapter costs: a frozen linear layer, the same with LoRA, and the bare Eigen products of the same size.
+/// The cost of an adapter: a frozen linear layer, the layer with LoRA, and plain Eigen matmuls of the same size.
 ///
 ///   frozen   y = x wᵀ                      dx = dy w
 ///   lora     y = x wᵀ + s (x Aᵀ) Bᵀ        dx = dy w + s (dy B) A,  dA, dB
-///   eigen    y = x wᵀ, dx = dy w by Eigen::Map, the rows shared out to as many threads as the others have
+///   eigen    y = x wᵀ, dx = dy w by Eigen::Map, with rows divided among the same number of threads
 ///   x: (tokens, width)   w: (width, width)   A: (rank, width)   B: (width, rank)
 /// "forward" has no tape; "forward_backward" records x as a variable, so dx is computed as in the middle of a model.
-/// The time is that of a clock on the wall; "CPU" is that of all threads together, which a busy machine changes less.
-/// Counters: `flops` counts 2 tokens width² a product of the weight and 2 tokens width rank a product of a factor.
+/// The time is wall time; "CPU" is that of all threads together, which depends less on other load. Counters: `flops`
+/// counts 2 tokens width² per matmul with the weight and 2 tokens width rank per matmul with a factor.
 ///
 ///   build/release/benchmarks/bench_ops --benchmark_enable_random_interleaving --benchmark_out=lora.json
 ///   scripts/plot_benchmark lora.json
@@ -45,7 +45,7 @@ struct Case {
         w(random(width, width, 2, 0.01)),
         dy(random(tokens, width, 3)) {}
 
-  /// With an up-projection that is not zero, as after the first step of a training.
+  /// Returns an adapter with a non-zero up-projection, as after the first training step.
   Adapter adapter() const { return {Adapter::Down(random(rank, width, 4)), Adapter::Up(random(width, rank, 5)), 2.0}; }
 
   /// \param weight_products 1 forward, 2 with dx
@@ -73,7 +73,7 @@ void lora_forward(benchmark::State& state) {
   c.count(state, 1, 2);
 }
 
-/// y of x, recorded; then dy back to x.
+/// Records y of x, then computes the gradients from dy.
 template <class Layer>
 void there_and_back(const Case& c, const Layer& layer) {
   Tape tape;
@@ -103,7 +103,7 @@ void lora_forward_backward(benchmark::State& state) {
   c.count(state, 2, 6);
 }
 
-/// f(first row, number of rows) on each thread.
+/// Calls f(first row, number of rows) on each thread.
 template <class F>
 void by_rows(index_t rows, const F& f) {
   const index_t threads = Cpu::threads(), share = (rows + threads - 1) / threads;
@@ -152,7 +152,7 @@ template <class F>
 void for_each_size(const F& add) {
   for (const index_t width : widths) {
     for (const index_t tokens : {index_t{64}, usual_tokens, index_t{2048}}) {
-      if (width * tokens < 4096 * 2048) add(width, tokens);  // the largest alone would take a minute
+      if (width * tokens < 4096 * 2048) add(width, tokens);  // the largest case would take a minute
     }
   }
 }
@@ -165,19 +165,19 @@ void time(benchmark::internal::Benchmark* b) {
       ->MinTime(0.2);
 }
 
-/// Without an adapter, rank 0.
+/// Adds the cases without an adapter, rank 0.
 void plain(benchmark::internal::Benchmark* b) {
   for_each_size([b](index_t width, index_t tokens) { b->Args({width, tokens, 0}); });
   time(b);
 }
 
-/// Every size at the usual rank.
+/// Adds every size at the usual rank.
 void usual(benchmark::internal::Benchmark* b) {
   for_each_size([b](index_t width, index_t tokens) { b->Args({width, tokens, usual_rank}); });
   time(b);
 }
 
-/// Every size at the usual rank, and every rank at the usual number of tokens.
+/// Adds every size at the usual rank, and every rank at the usual number of tokens.
 void every_rank(benchmark::internal::Benchmark* b) {
   usual(b);
   for (const index_t width : widths) {

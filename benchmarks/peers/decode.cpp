@@ -2,10 +2,10 @@
 /// \file decode.cpp
 /// decode MODEL_DIR THREADS TOKENS float32|bfloat16|nf4: generates TOKENS tokens for each line on stdin, for decode.py.
 ///
-/// nf4: the linear layers in 4 bits, activations and head in bfloat16. The first line written is the number of bytes of
-/// weights that a token reads; then for each line read:
-///   milliseconds  of the median token, the first one left out
-///   gigabytes per second  that the same threads read from memory, measured right after
+/// nf4: the linear layers in 4 bits, activations and head in bfloat16. The first output line is the number of bytes of
+/// weights read per token; then for each input line:
+///   milliseconds  of the median token, without the first one
+///   gigabytes per second  memory bandwidth of the same threads, measured directly afterwards
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -27,7 +27,7 @@ double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-/// Reads as many bytes as a token does with all threads, the best of three times.
+/// Reads the bytes of one token with all threads, and takes the best of three times.
 class ReadSpeed {
  public:
   explicit ReadSpeed(index_t bytes) : pieces_(bytes / 8 / piece), values_(cpu::allocate<float>(2 * piece * pieces_)) {

@@ -4,8 +4,8 @@
 ///
 ///   frozen|lora|dora WIDTH TOKENS RANK float32|bfloat16|nf4
 ///   x, y: (tokens, width)   w: (width, width)   factors of rank RANK, float; nf4: x and y in bfloat16
-/// As in the middle of a model: x is a variable, its gradient is computed, and so are those of the factors. Factors
-/// count as changed before each run, as after a step of an optimizer. The milliseconds of one run are written.
+/// As in the middle of a model: x is a variable, its gradient is computed, and so are those of the factors. Factors are
+/// marked as changed before each run, as after an optimizer step. The output is the milliseconds of one run.
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -33,7 +33,7 @@ struct LayerSetting {
   index_t width = 0, tokens = 0, rank = 0;
 };
 
-/// A run of one layer; its operands are kept.
+/// A run of one layer, with its operands.
 template <Stored T, class W>
 std::function<void()> layer(const LayerSetting& s, const W& w) {
   const auto x0 = convert<T>(random(s.tokens, s.width, 1, 1.0)), dy = convert<T>(random(s.tokens, s.width, 3, 1.0));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file matmul.cpp
-/// matmul THREADS: times one product for each line on stdin, for matmul.py.
+/// matmul THREADS: times one matmul for each line on stdin, for matmul.py.
 ///
 ///   m n k float32|bfloat16|nf4 T|N     y = x wᵀ (T) or y = x w (N)    x: (m, k)   y: (m, n)
 ///   nf4: x and y in bfloat16, w in 4 bits
-///   peak float32|bfloat16              the kernel alone, operands in the first cache, on one thread
-/// For each, the GFLOP/s of one run are written. The first line written names the kernels in use.
+///   peak float32|bfloat16              the kernel alone, with operands in the L1 cache, on one thread
+/// The output is the GFLOP/s of one run for each. The first output line names the kernels in use.
 #include <chrono>
 #include <cstdlib>
 #include <exception>
@@ -46,7 +46,7 @@ double peak(const cpu::Panel<E>& panel) {
   return found;
 }
 
-/// Operands are made once for each line.
+/// The matmuls of one line, with operands created once.
 class Products {
  public:
   double run(const std::string& line) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file nf4.cpp
-/// veneer's side of nf4.py and of scripts/compare_with_bitsandbytes.
+/// The program used by nf4.py and scripts/compare_with_bitsandbytes.
 ///
 ///   peer_nf4 quantise IN OUT BLOCKSIZE   OUT: codes and maxima of the tensors of IN, <name>.decoded in their own type
 ///   peer_nf4 decode IN OUT               the 4-bit weights of a checkpoint IN, as float32

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenize.cpp
-/// veneer's side of tokenize.py.
+/// The program used by tokenize.py.
 ///
 ///   peer_tokenize TOKENIZER TEXT     answers each line "whole" or "lines" with: seconds ids hash peak
 ///
 /// whole: the text in one call; lines: one call per line. seconds: processor time. hash: FNV-1a over the ids. peak: the
-/// most bytes that the process has grown by since the text was read.
+/// largest growth of the process in bytes since the text was read.
 #include <cstdint>
 #include <ctime>
 #include <fstream>
@@ -21,7 +21,7 @@ namespace {
 
 using namespace veneer;
 
-/// A figure of /proc/self/status, in bytes.
+/// Returns a value of /proc/self/status, in bytes.
 std::size_t status(std::string_view key) {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {

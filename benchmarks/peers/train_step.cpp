@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_step.cpp
-/// train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora|qlora]]]]: a training step for each line
+/// train_step MODEL_DIR DATA THREADS [LINES [float32|bfloat16 [RANK [lora|dora|qlora]]]]: runs a training step for each
 /// on stdin, for train_step.py. qlora is LoRA over NF4 with double quantisation.
 ///
 /// An adapter of RANK (8) and twice that as alpha on every linear layer, AdamW, clipping at 1; step i takes LINES lines
-/// of DATA (32) from line i * LINES on, and begins at the top again where too few are left. For each line read, one is
-/// written:
+/// of DATA (32) from line i * LINES on, and starts again at the first line if too few are left. The output for each
+/// input line is:
 ///   milliseconds  loss  tokens
-/// The time is that of Trainer::step alone: the lines are read and their tokens known before.
+/// The time is that of Trainer::step alone: the data is read and tokenized before.
 #include <chrono>
 #include <cstdlib>
 #include <exception>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter_bench.cpp
-/// What each method costs on one linear layer, dense and in 4 bits: forward and backward, as
-/// in the middle of a model, after a step of an optimizer.
+/// The cost of each method on one linear layer, dense and in 4 bits: forward and backward, as in the middle of a model,
+/// after an optimizer step.
 ///
 ///   x: (512, 4096)   w: (4096, 4096)   rank 16
-/// `flops` counts the two products of the weight alone, so that rates of all methods compare. A and B count as changed
-/// before every repetition: DoRA then computes its norms anew, as it does once a training step.
+/// `flops` counts only the two matmuls with the weight, so that rates of all methods are comparable. A and B are marked
+/// as changed before every repetition: DoRA then recomputes its norms, as it does once per training step.
 ///
 ///   build/release/benchmarks/bench_peft --benchmark_enable_random_interleaving --benchmark_repetitions=15
 #include <benchmark/benchmark.h>
@@ -25,7 +25,7 @@ Dense random(index_t rows, index_t columns, std::uint64_t stream, double deviati
   return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, deviation);
 }
 
-/// A frozen weight of each storage, kept for all cases.
+/// Returns a frozen weight of each storage type, shared by all cases.
 template <bool Packed>
 const auto& weight() {
   static const auto w = [] {
@@ -37,7 +37,7 @@ const auto& weight() {
 
 LowRankAdapter<Cpu> low_rank() { return {random(rank, width, 4, 1.0), random(width, rank, 5, 0.01), 2.0}; }
 
-/// An adapter of each method, with values as after some steps.
+/// The adapters of each method, with values as after some steps.
 struct Frozen {
   static auto make(const auto&) { return NoAdapter{}; }
 };
@@ -86,7 +86,7 @@ void forward_backward(benchmark::State& state) {
     benchmark::DoNotOptimize(x.gradient().data());
     each_parameter(adapter, [](auto& part) { part.clear_gradient(); });
   };
-  once();  // what only w decides is kept from here on
+  once();  // values that depend only on w are cached from here on
   for (auto _ : state) once();
   const auto flops = 4.0 * static_cast<double>(tokens * width * width);
   state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file nf4_bench.cpp
-/// 4-bit weights: quantising, decoding, and a product with one beside the same product with its dense values.
+/// 4-bit weights: quantising, decoding, and a matmul compared with one of the dense values.
 ///
 ///   w: (4096, 4096)   x: (tokens, 4096)
-/// `bytes_per_second` counts what is read and written: 4 bits a code, a float a block of 64, 4 or 2 bytes a value.
+/// `bytes_per_second` counts bytes read and written: 4 bits per code, a float per block of 64, 4 or 2 bytes per value.
 #include <benchmark/benchmark.h>
 
 #include "veneer/backend/cpu.hpp"

@@ -37,7 +37,7 @@ double median(std::vector<double> values) {
 
 double bytes_in_use() { return static_cast<double>(cpu::Memory::instance().use().used); }
 
-/// `count` of the entries, evenly spread; all of them for 0.
+/// Returns `count` entries, evenly spread; all of them for 0.
 template <class E>
 std::vector<E> spread(const std::vector<E>& all, std::size_t count) {
   if (count == 0 || count >= all.size()) return all;
@@ -71,7 +71,7 @@ TrainerOptions options_of(const Setting& setting) {
   return options;
 }
 
-/// A folder for files that are measured or read again, removed at the end.
+/// A temporary folder for files that are measured or read again.
 class ScratchFolder {
  public:
   ScratchFolder() : path_(fs::temp_directory_path() / ("veneer-compare-" + std::to_string(::getpid()))) {
@@ -89,10 +89,10 @@ class ScratchFolder {
   fs::path path_;
 };
 
-/// A model that is being trained.
+/// A model in training.
 class Training {
  public:
-  /// \param base  its weights are shared, not copied, unless they train
+  /// \param base  its weights are shared, not copied, unless they are trained
   Training(const Setting& setting, AnyLlama<> base, const std::vector<Example>& fresh,
            const std::vector<Example>& replayed)
       : setting_(setting),
@@ -109,7 +109,7 @@ class Training {
     }
     trainer_.emplace(model_, options_of(setting));
   }
-  Training(const Training&) = delete;  // the trainer knows the model by its place
+  Training(const Training&) = delete;  // the trainer has the address of the model
   Training& operator=(const Training&) = delete;
 
   void step() {
@@ -148,7 +148,7 @@ class Training {
   std::vector<double> per_token_;
 };
 
-/// What stands in the slots of a model's linear layers: handles, no values.
+/// The contents of the slots of a model's linear layers: handles, not values.
 class SlotContents {
  public:
   explicit SlotContents(AnyLlama<>& model) {
@@ -174,7 +174,7 @@ class SlotContents {
 struct Bed::Parts {
   fs::path data;
   Tokenizer tokenizer;
-  AnyLlama<> dense, packed;  // the base, and the same in 4 bits
+  AnyLlama<> dense, packed;  // the base, and its 4-bit form
   std::vector<std::int32_t> stop;
   std::map<std::string, std::vector<Example>> examples;
   std::map<std::string, std::vector<Record>> records;
@@ -233,11 +233,11 @@ std::vector<Outcome> Bed::run(const std::vector<Setting>& settings, const Scope&
   }
   for (index_t step = 0; step < steps; ++step) {
     for (std::size_t i = 0; i < settings.size(); ++i) {
-      const std::size_t turn = (i + static_cast<std::size_t>(step)) % settings.size();  // nobody is always first
+      const std::size_t turn = (i + static_cast<std::size_t>(step)) % settings.size();  // rotate the order
       if (step < settings[turn].steps) trainings[turn]->step();
     }
     if ((step + 1) % 50 == 0 || step + 1 == steps) {
-      std::fprintf(stderr, "%zu runs side by side: step %lld of %lld\n", settings.size(),
+      std::fprintf(stderr, "%zu alternating runs: step %lld of %lld\n", settings.size(),
                    static_cast<long long>(step + 1), static_cast<long long>(steps));
     }
   }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bed.hpp
-/// The bed of all comparisons: the shipped model, its tasks, and what is measured of it. bed.cpp alone compiles the
-/// model.
+/// Bed: the test bed of all comparisons, with the shipped model, its tasks, and the measurements. Only bed.cpp
+/// compiles the model.
 ///
-///   exact match    share of held-out lines whose greedy completion is the recorded one, byte for byte
-///   old skills     the same, on base.test.jsonl: what the base knew before
+///   exact match    fraction of held-out lines whose greedy completion is the recorded one, byte for byte
+///   old skills     the same fraction on base.test.jsonl: the abilities of the base
 ///   prose          nats per token on prose.test.jsonl
-///   training loss  nats per token on the first 512 lines that were learnt from
-/// Settings are trained side by side, a step of each in turn on the same lines, so that times can be compared: other
-/// work on the machine meets all of them.
+///   training loss  nats per token on the first 512 training lines
+/// Settings are trained together, alternating after each step, on the same lines, so that times can be compared: other
+/// work on the machine affects all of them.
 #pragma once
 
 #include <cstddef>
@@ -38,25 +38,25 @@ struct Outcome {
   double relative_time = 1.0;  // median over the steps of (time per token / the first setting's)
 };
 
-/// What is scored, and on how much.
+/// The scored data sets, and their sizes.
 struct Scope {
   std::string split = "test";  // of the task: test or valid
   std::size_t lines = 0;       // of each file, evenly spread; 0: all
-  bool others = true;          // old skills, prose and training loss too
+  bool others = true;          // also old skills, prose and training loss
 };
 
 struct Footprint {
-  double peak = 0.0;     // bytes in use at most, of the weights and a few steps
-  double weights = 0.0;  // bytes in use before anything is trained
-  double file = 0.0;     // bytes of the safetensors file that training leaves
+  double peak = 0.0;     // largest number of bytes in use, for the weights and a few steps
+  double weights = 0.0;  // bytes in use before training
+  double file = 0.0;     // bytes of the safetensors file written by training
 };
 
 /// Two adapters on one base. Rows: no adapter, the first, the second; columns: the first's task, the second's.
 struct SwapReport {
   double exact[3][2] = {};
   double swap_seconds = 0.0;   // median of exchanging all adapters of the model
-  double load_seconds = 0.0;   // reading one from its folder
-  double swap_bytes = 0.0;     // taken from the arena by exchanging
+  double load_seconds = 0.0;   // time of reading one from its folder
+  double swap_bytes = 0.0;     // allocated from the arena by the exchange
   double adapter_bytes = 0.0;  // of one, in memory
   double base_bytes = 0.0;     // of the one base, in memory
 };
@@ -69,13 +69,13 @@ class Bed {
   Bed(const Bed&) = delete;
   Bed& operator=(const Bed&) = delete;
 
-  /// The base as it is shipped.
+  /// Scores the shipped base.
   Scores untrained(const std::string& task, const Scope& scope) const;
 
-  /// Trains side by side, then scores.
+  /// Trains all settings, alternating after each step, then scores them.
   std::vector<Outcome> run(const std::vector<Setting>& settings, const Scope& scope) const;
 
-  /// Trains alone for some steps and measures the arena, then writes what was trained and measures the file.
+  /// Trains one setting for some steps and measures the arena, then writes the result and measures the file.
   Footprint footprint(const Setting& setting, index_t steps) const;
 
   /// Trains two adapters, writes and loads them, and scores them in turn on one base.
@@ -86,7 +86,7 @@ class Bed {
   std::unique_ptr<Parts> parts_;
 };
 
-/// What an adapter of this config would change about a model; no weight is allocated.
+/// Returns the plan of an adapter of this config; no weight is allocated.
 AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter);
 
 }  // namespace veneer::compare

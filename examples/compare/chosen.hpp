@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chosen.hpp
-/// The settings of the reports: what scored best on validation lines of the task shell, in the grids of tune.cpp.
+/// The settings of the reports: the best ones on validation lines of the task shell, in the grids of tune.cpp.
 #pragma once
 
 #include "setting.hpp"
 
 namespace veneer::compare {
 
-/// The setting of a method at rank 8. Chosen by `compare tune methods --seeds 1`.
+/// Returns the setting of a method at rank 8, chosen by `compare tune methods --seeds 1`.
 inline Setting chosen(Method method) {
   Setting setting;
   setting.method = method;
@@ -17,7 +17,7 @@ inline Setting chosen(Method method) {
   return setting;
 }
 
-/// LoRA of a rank, with alpha = 2 rank. Chosen by `compare tune ranks --seeds 1`.
+/// Returns the setting of LoRA of a rank, with alpha = 2 rank, chosen by `compare tune ranks --seeds 1`.
 inline Setting chosen(index_t rank) {
   Setting setting = chosen(Method::lora);
   setting.rank = rank;

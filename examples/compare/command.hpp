@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file command.hpp
-/// What the comparisons share: flags, and results of several seeds put together.
+/// Common parts of the comparisons: flags, and results over several seeds.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +21,7 @@ struct Flags {
   std::size_t lines = 0;     // of each held-out file; 0: all
   std::string what = "all";  // of tune
 
-  /// The setting with the steps and lines a step that the flags ask for.
+  /// Returns the setting with the steps and the lines per step given by the flags.
   Setting sized(Setting setting, std::uint64_t seed = 1) const {
     setting.steps = steps, setting.batch = batch, setting.seed = seed;
     return setting;
@@ -36,13 +36,13 @@ void report_methods(const Flags& flags);
 void report_swap(const Flags& flags);
 void tune(const Flags& flags);
 
-/// One setting over all seeds, in percent where it is a share.
+/// The results of one setting over all seeds; fractions are in percent.
 struct Group {
   Summary exact, old_skills, prose, training_loss, time, speed;
   index_t trainable = 0;
 };
 
-/// Trains all settings side by side, once a seed.
+/// Trains all settings together, once per seed.
 inline std::vector<Group> over_seeds(const Bed& bed, const std::vector<Setting>& settings, const Flags& flags,
                                      std::uint64_t first_seed = 1) {
   std::vector<std::vector<Outcome>> by_setting(settings.size());
@@ -72,7 +72,7 @@ inline std::vector<Group> over_seeds(const Bed& bed, const std::vector<Setting>&
   return groups;
 }
 
-/// A bar or a dot with its standard error.
+/// Returns a bar or a dot with its standard error.
 inline ChartPoint point(double x, const Summary& y) { return {x, y.mean, y.error}; }
 
 }  // namespace veneer::compare

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file full.cpp
-/// compare full: LoRA beside full fine-tuning on the task shell, with and without replay of the base's own lines: time,
-/// memory, quality, file, and what is left of the old skills.
+/// compare full: LoRA compared with full fine-tuning on the task shell, with and without replay of the base's own
+/// lines: time, memory, quality, file, and the remaining old skills.
 #include "command.hpp"
 
 namespace veneer::compare {

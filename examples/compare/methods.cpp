@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file methods.cpp
-/// compare methods: LoRA, QLoRA, DoRA, AdaLoRA and full training on the task shell, each with the setting that was
-/// chosen for it on validation lines.
+/// compare methods: LoRA, QLoRA, DoRA, AdaLoRA and full training on the task shell, each with the setting chosen for it
+/// on validation lines.
 #include "command.hpp"
 
 namespace veneer::compare {

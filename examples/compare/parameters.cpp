@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parameters.cpp
-/// compare parameters: what LoRA trains of three published models. Counted on outlines: no weights are read or
-/// allocated.
+/// compare parameters: trainable parameters of LoRA on three published models, counted on shape-only models: no weights
+/// are read or allocated.
 ///
 ///   a linear module of (out, in) has rank * (out + in) parameters
 #include "command.hpp"
@@ -28,7 +28,7 @@ LlamaConfig sizes(index_t vocabulary, index_t intermediate, index_t key_value_he
   return config;
 }
 
-/// As in the config.json of each.
+/// Returns the models, with the values of their config.json.
 const std::vector<Published>& published() {
   static const std::vector<Published> models{{"Llama-2-7B", sizes(32000, 11008, 32)},
                                              {"Mistral-7B", sizes(32000, 14336, 8)},

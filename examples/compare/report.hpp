@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file report.hpp
-/// What the comparisons print: means with standard errors, tables in Markdown, pictures.
+/// Output of the comparisons: means with standard errors, tables in Markdown, pictures.
 ///
 ///   standard error = sqrt(sum (x - mean)^2 / (n - 1) / n)      over seeds; none for one seed
 #pragma once
@@ -41,14 +41,14 @@ inline std::string fixed(double value, int decimals) {
   return text;
 }
 
-/// A learning rate: "5.0e-03".
+/// Formats a learning rate, such as "5.0e-03".
 inline std::string rate_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1e", value);
   return text;
 }
 
-/// "78.3 ± 1.2"; without the error where there is none.
+/// Formats a mean as "78.3 ± 1.2"; without the error if there is none.
 inline std::string shown(const Summary& found, int decimals) {
   if (found.count == 0) return "-";
   if (found.count == 1) return fixed(found.mean, decimals);
@@ -60,7 +60,7 @@ class Table {
   explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
 
-  /// Markdown with columns of even width, the first to the left, the others to the right.
+  /// Returns Markdown with aligned columns, the first to the left, the others to the right.
   std::string text() const {
     std::vector<std::size_t> widths(rows_.front().size(), 3);
     for (const auto& row : rows_) {
@@ -83,7 +83,7 @@ class Table {
   }
 
  private:
-  /// Letters, not bytes, of UTF-8.
+  /// Returns the number of characters, not bytes, of UTF-8.
   static std::size_t length(const std::string& text) {
     return static_cast<std::size_t>(
         std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));

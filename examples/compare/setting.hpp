@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file setting.hpp
-/// One way to train the shipped model.
+/// Setting: a method and its options to train the shipped model.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +22,17 @@ inline const char* name_of(Method method) {
   }
 }
 
-/// All seven linear modules of a block, AdamW without decay, 20 steps of warm-up, then linear to 0.
+/// A training setting. All seven linear modules of a block, AdamW without decay, 20 steps of warm-up, then linear to 0.
 struct Setting {
   Method method = Method::lora;
   double rate = 5e-3;
-  index_t rank = 8;            // AdaLoRA: mean rank at the end; it starts with half as many again
-  double alpha = 16;           // AdaLoRA divides it by the rank at the start
+  index_t rank = 8;            // AdaLoRA: final mean rank; the initial one is 1.5 times as large
+  double alpha = 16;           // AdaLoRA divides it by the initial rank
   double orthogonality = 0.5;  // AdaLoRA
-  double replay = 0;           // share of every batch that comes from replay.jsonl
+  double replay = 0;           // fraction of every batch that comes from replay.jsonl
   std::string task = "shell";
   index_t steps = 300;
-  index_t batch = 32;  // lines a step
+  index_t batch = 32;  // lines per step
   std::uint64_t seed = 1;
 };
 

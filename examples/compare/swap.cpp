@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file swap.cpp
-/// compare swap: an adapter of iso and one of shell, exchanged on one base in memory.
+/// compare swap: an adapter for iso and one for shell, exchanged on one base in memory.
 #include "command.hpp"
 
 namespace veneer::compare {

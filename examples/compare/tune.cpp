@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tune.cpp
-/// compare tune: the grids from which setting.hpp was chosen. Scores validation lines of shell only; seeds are others
-/// than those of the reports. The best mean wins, of equals the smaller rate.
+/// compare tune: the grids from which chosen.hpp was chosen. Scores only validation lines of shell, with other seeds
+/// than the reports. The best mean is chosen, among equals the smaller rate.
 #include "command.hpp"
 
 namespace veneer::compare {
@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t first_seed = 101;
 
-/// Trains a grid side by side and prints it.
+/// Trains all settings of a grid together and prints the scores.
 void search(const Bed& bed, const std::string& name, const std::vector<Setting>& grid, const Flags& flags) {
   std::vector<std::vector<double>> exact(grid.size());
   for (std::uint64_t seed = first_seed; seed < first_seed + flags.seeds; ++seed) {

@@ -4,9 +4,9 @@
 ///
 ///   ids   0 <|begin_of_text|>   1 <|end_of_text|>   2..257 the bytes in GPT-2's order   258 + k the k-th merge
 ///
-/// GPT-2's order: the bytes with a visible character of their own (`!`..`~`, 0xA1..0xAC, 0xAE..0xFF), then the others.
-/// Within a piece the pair of the earliest merge is joined first, leftmost first among equals (Sennrich et al.,
-/// arXiv:1508.07909).
+/// GPT-2's order: the bytes that are visible characters (`!`..`~`, 0xA1..0xAC, 0xAE..0xFF), then the
+/// others. Within a piece the pair of the earliest merge is merged first, leftmost first among equals
+/// (Sennrich et al., arXiv:1508.07909).
 #pragma once
 
 #include <array>
@@ -30,7 +30,7 @@ inline constexpr TokenId end_of_text = 1;
 inline constexpr TokenId first_byte_id = 2;
 inline constexpr TokenId first_merge_id = first_byte_id + 256;
 
-/// Two neighbouring ids that become one.
+/// Two adjacent ids that are merged to one.
 struct Merge {
   TokenId left;
   TokenId right;
@@ -38,7 +38,7 @@ struct Merge {
   friend bool operator==(const Merge&, const Merge&) = default;
 };
 
-/// Bytes in the order of their ids.
+/// Returns the bytes in the order of their ids.
 constexpr std::array<unsigned char, 256> bytes_in_id_order() {
   const auto visible = [](int byte) {
     return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
@@ -53,7 +53,7 @@ constexpr std::array<unsigned char, 256> bytes_in_id_order() {
   return bytes;
 }
 
-/// The id of each byte.
+/// Returns the id of each byte.
 constexpr std::array<TokenId, 256> byte_ids() {
   constexpr auto bytes = bytes_in_id_order();
   std::array<TokenId, 256> ids{};
@@ -69,7 +69,7 @@ inline std::vector<TokenId> ids_of_bytes(std::string_view text) {
   return symbols;
 }
 
-/// Joins each occurrence of the pair, from left to right, into `joined`.
+/// Replaces each occurrence of the pair, from left to right, by `joined`.
 inline void apply_merge(std::vector<TokenId>& symbols, const Merge& merge, TokenId joined) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < symbols.size(); ++i) {
@@ -80,7 +80,7 @@ inline void apply_merge(std::vector<TokenId>& symbols, const Merge& merge, Token
   symbols.resize(kept);
 }
 
-/// The bytes of every token, by id; those of the two special tokens are empty.
+/// Returns the bytes of every token, by id; those of the two special tokens are empty.
 inline std::vector<std::string> token_bytes(const std::vector<Merge>& merges) {
   std::vector<std::string> tokens(first_byte_id);
   for (const unsigned char byte : bytes_in_id_order()) tokens.emplace_back(1, static_cast<char>(byte));
@@ -91,13 +91,13 @@ inline std::vector<std::string> token_bytes(const std::vector<Merge>& merges) {
   return tokens;
 }
 
-/// A document as a model reads it: `ids` are <bos> prompt completion <eos>; the loss is on ids[first_target ..].
+/// A document as input of a model: `ids` are <bos> prompt completion <eos>; the loss is on ids[first_target ..].
 struct EncodedDocument {
   std::vector<TokenId> ids;
   std::size_t first_target;
 };
 
-/// Not for use by several threads at once: an encoder remembers the pieces it has met.
+/// An encoder with a cache of pieces. Not thread-safe.
 class BytePairEncoder {
  public:
   explicit BytePairEncoder(std::vector<Merge> merges) : merges_(std::move(merges)) {
@@ -107,7 +107,7 @@ class BytePairEncoder {
   const std::vector<Merge>& merges() const { return merges_; }
   std::size_t vocabulary_size() const { return static_cast<std::size_t>(first_merge_id) + merges_.size(); }
 
-  /// The ids of a text, without special tokens.
+  /// Returns the ids of a text, without special tokens.
   std::vector<TokenId> encode(std::string_view text) {
     std::vector<TokenId> ids;
     splitter_.for_each_piece(text, [&](std::string_view piece) {
@@ -135,7 +135,7 @@ class BytePairEncoder {
   }
 
   const std::vector<TokenId>& encoded_piece(const std::string& piece) {
-    constexpr std::size_t most_pieces = 1 << 16;  // `echo` brings ever new ones
+    constexpr std::size_t most_pieces = 1 << 16;  // `echo` has an unbounded number of pieces
     const auto known = pieces_.find(piece);
     if (known != pieces_.end()) return known->second;
     if (pieces_.size() == most_pieces) pieces_.clear();
@@ -146,7 +146,7 @@ class BytePairEncoder {
     return pieces_.emplace(piece, std::move(symbols)).first->second;
   }
 
-  /// The rank of the earliest merge that applies; merges_.size() if none does.
+  /// Returns the rank of the earliest merge that applies; merges_.size() if none does.
   std::size_t earliest(const std::vector<TokenId>& symbols) const {
     std::size_t best = merges_.size();
     for (std::size_t i = 1; i < symbols.size(); ++i) {

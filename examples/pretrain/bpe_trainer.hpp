@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe_trainer.hpp
-/// Learns the merges of a byte-level BPE: the most frequent pair of neighbours becomes a token, again and again.
+/// Trains the merges of a byte-level BPE: the most frequent adjacent pair becomes a token, repeatedly.
 ///
-/// Pieces are Llama 3's, and digits stand alone while the merges are learnt. So no merge holds a digit, numbers are
-/// read and written digit by digit, and the tokenizer needs no rule for it beyond Llama 3's expression. Among pairs of
-/// equal count the one with the smaller ids wins, left before right: the same text gives the same merges everywhere.
+/// Pieces are Llama 3's, and digits are excluded from training. So no merge contains a digit, numbers are encoded digit
+/// by digit, and the tokenizer needs no rule for it beyond Llama 3's expression. Among pairs of equal count the one
+/// with the smaller ids is chosen, left before right: the same text gives the same merges everywhere.
 #pragma once
 
 #include <algorithm>
@@ -25,14 +25,14 @@ inline bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
 
 class BytePairTrainer {
  public:
-  /// Counts the pieces of a text. A piece with a digit holds digits only and is left out: it has no pair to offer.
+  /// Counts the pieces of a text. A piece with a digit contains only digits and is skipped.
   void add(std::string_view text) {
     splitter_.for_each_piece(text, [&](std::string_view piece) {
       if (!std::any_of(piece.begin(), piece.end(), is_digit)) ++counts_[std::string(piece)];
     });
   }
 
-  /// The `count` merges of all texts added. Throws Error if there are fewer pairs.
+  /// Returns `count` merges for all added texts. Throws Error if there are fewer pairs.
   std::vector<Merge> train(std::size_t count) const {
     std::vector<Word> words;
     for (const auto& [piece, times] : counts_) words.push_back({ids_of_bytes(piece), times});
@@ -52,7 +52,8 @@ class BytePairTrainer {
     std::uint64_t times;
   };
 
-  /// Counts in a square of size x size, so that looking through it in order breaks ties by the smaller ids.
+  /// Returns the most frequent pair. Counts are in a matrix of size x size, so that a search in order breaks ties by
+  /// the smaller ids.
   static Merge most_frequent(const std::vector<Word>& words, std::size_t size) {
     std::vector<std::uint64_t> counts(size * size, 0);
     for (const Word& word : words) {
@@ -73,7 +74,7 @@ class BytePairTrainer {
 
 inline constexpr std::size_t shipped_merge_count = 254;  // 512 tokens in all
 
-/// The merges of the shipped tokenizer: learnt from 20,000 documents of the base mixture.
+/// Returns the merges of the shipped tokenizer, trained on 20,000 documents of the base mixture.
 inline std::vector<Merge> train_shipped_merges() {
   BytePairTrainer trainer;
   BaseStream stream(seeds::tokenizer);

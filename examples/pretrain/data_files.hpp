@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file data_files.hpp
-/// Every shipped data file but the weights, as bytes: made from seeds alone, so the same on every run and machine.
+/// All shipped data files except the weights, as bytes. Generated from seeds only, so equal on every run and machine.
 ///
-/// | file                                    | lines         | what for                                              |
+/// | file                                    | lines         | purpose                                               |
 /// |-----------------------------------------|---------------|-------------------------------------------------------|
-/// | iso.train, iso.valid, iso.test          | 4096 256 512  | the task of the first command: learn, tune, report    |
+/// | iso.train, iso.valid, iso.test          | 4096 256 512  | the task of the first command: train, tune, report    |
 /// | shell.train, shell.valid, shell.test    | 4096 256 512  | the harder task                                       |
-/// | base.test                               | <= 100 a skill| what the base knows, before and after                 |
-/// | replay                                  | 1024          | base lines to mix in, so that the old skills stay     |
+/// | base.test                               | <= 100 / skill| old skills, before and after                          |
+/// | replay                                  | 1024          | base lines to mix in, to preserve old skills          |
 /// | prose.test                              | 150           | passages, for nats per token                          |
 /// | veneer-tiny/*.json                      |               | tokenizer and configuration of the base model         |
 ///
-/// A line is `{"prompt": ..., "completion": ...}`. Prose has an empty prompt: <bos>, passage, <eos>, all trained.
+/// A line is `{"prompt": ..., "completion": ...}`. Prose has an empty prompt: <bos>, passage, <eos>, all trained on.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +39,7 @@ inline std::string json_lines(const std::vector<Document>& documents) {
   return text;
 }
 
-/// Up to 100 held-out lines of each skill, with the skill's name.
+/// Returns up to 100 held-out lines of each skill, with the skill's name.
 inline std::string base_test_lines() {
   std::string text;
   for (const Skill& skill : skills) {
@@ -50,7 +50,7 @@ inline std::string base_test_lines() {
   return text;
 }
 
-/// Different documents of the base mixture, prose among them. Throws Error if the mixture has fewer.
+/// Returns distinct documents of the base mixture, including prose. Throws Error if the mixture has fewer.
 inline std::vector<Document> draw_replay(std::size_t count) {
   BaseStream stream(seeds::replay);
   std::vector<Document> documents;
@@ -125,7 +125,7 @@ inline constexpr std::string_view tokenizer_config_json = R"({
 }
 )";
 
-/// The files that are shipped. `record` stays a generator: its lines are long and it is no first task.
+/// Returns the shipped files. `record` is only a generator: its lines are long, and it is not a first task.
 inline std::vector<DataFile> data_files() {
   std::vector<DataFile> files;
   for (const Task& task : tasks) {

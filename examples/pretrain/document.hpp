@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file document.hpp
-/// A document of the synthetic language, and patterns with named slots to write one from.
+/// Document: a document of the synthetic language, and patterns with named slots to generate one.
 ///
 ///   document   <bos> prompt completion <eos>      loss on the completion and <eos> only
-///   prompt     `tag: input =>`                    empty for prose, so all of a passage is trained
-///   completion ` answer`                          the space leads: a word and its space are one token
+///   prompt     `tag: input =>`                    empty for prose, so all of a passage is trained on
+///   completion ` answer`                          with a leading space: a word and its space are one token
 #pragma once
 
 #include <string>
@@ -24,7 +24,7 @@ struct Document {
   friend bool operator==(const Document&, const Document&) = default;
 };
 
-/// Draws one document: a skill, a task, prose.
+/// A generator of one document: a skill, a task, prose.
 using Draw = Document (*)(SplitMix64& random);
 
 /// `tag: input =>` and ` answer`.
@@ -48,8 +48,8 @@ inline Slots joined(Slots first, const Slots& second) {
   return first;
 }
 
-/// The pattern with each `<name>` replaced by the slot of that name: "sort <f>" and {f: a.txt} give "sort a.txt".
-/// Throws ArgumentError on a name without a slot and on a `<` that no `>` closes.
+/// Returns the pattern with each `<name>` replaced by the slot with this name: "sort <f>" and {f: a.txt} give "sort
+/// a.txt". Throws ArgumentError on a name without a slot and on a `<` that no `>` closes.
 inline std::string substitute(std::string_view pattern, const Slots& slots) {
   std::string text;
   while (true) {

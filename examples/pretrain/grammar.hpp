@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file grammar.hpp
-/// The synthetic language as a whole: the endless stream to pre-train on, and the check that a task is in its reach.
+/// The synthetic language: the endless stream for pre-training, and the check that the base can write the targets
+/// of a task.
 ///
-/// The base mixture is 16 % prose and 84 % skills by weight. A training stream never shows a prompt of the validation
-/// or test split.
+/// The base mixture is 16 % prose and 84 % skills by weight. A training stream never contains a prompt of the
+/// validation or test split.
 #pragma once
 
 #include <bitset>
@@ -21,7 +22,7 @@
 
 namespace veneer::pretrain {
 
-/// The seeds of everything drawn. Initial weights have one of their own, in the program that trains.
+/// The seeds of all random draws. Initial weights have a separate seed, in the training program.
 namespace seeds {
 inline constexpr std::uint64_t tokenizer = 1;
 inline constexpr std::uint64_t base_training = 42;
@@ -35,12 +36,12 @@ inline constexpr std::uint64_t replay = 4004;
 
 inline constexpr std::size_t prose_percent = 16;
 
-/// The base mixture, without end: `BaseStream stream(seeds::base_training); stream.next()`. Documents may repeat.
+/// The endless base mixture: `BaseStream stream(seeds::base_training); stream.next()`. Documents may repeat.
 class BaseStream {
  public:
   explicit BaseStream(std::uint64_t seed) : random_(seed) {}
 
-  /// Throws Error if 1000 draws of one skill give no prompt of the training split.
+  /// Returns the next document. Throws Error if 1000 draws of one skill give no prompt of the training split.
   Document next() {
     if (random_.below(100) < prose_percent) return draw_prose(random_);
     const Skill& skill = draw_skill(random_);
@@ -64,7 +65,7 @@ class BaseStream {
 
 using ByteSet = std::bitset<256>;
 
-/// The bytes that occur in completions, that is, those a model learns to write.
+/// Returns the bytes that occur in completions, that is, the targets of a model.
 inline ByteSet target_bytes(const std::vector<Document>& documents) {
   ByteSet bytes;
   for (const Document& document : documents) {
@@ -73,7 +74,7 @@ inline ByteSet target_bytes(const std::vector<Document>& documents) {
   return bytes;
 }
 
-/// The bytes that a task asks for and the base never writes, in rising order: empty if the task is within reach.
+/// Returns the targets of a task that are never targets of the base, in ascending order; empty if there are none.
 inline std::string unreachable_bytes(const std::vector<Document>& base, const std::vector<Document>& task) {
   const ByteSet missing = target_bytes(task) & ~target_bytes(base);
   std::string bytes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file json_text.hpp
-/// The little JSON that the shipped data needs: strings, and one document a line.
+/// JSON output for the shipped data: strings, and one document per line.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace veneer::pretrain {
 
-/// The text in quotes (RFC 8259, section 7). It must be UTF-8 without control characters, as all text here is.
+/// Returns the text in quotes (RFC 8259, section 7). It must be UTF-8 without control characters, like all text here.
 inline std::string json_string(std::string_view text) {
   std::string quoted = "\"";
   for (const char byte : text) {
@@ -21,7 +21,7 @@ inline std::string json_string(std::string_view text) {
   return quoted.append("\"");
 }
 
-/// `{"prompt": ..., "completion": ...}` and a line end; with the skill's name where there is one.
+/// Returns `{"prompt": ..., "completion": ...}` and a line end; with the skill's name if given.
 inline std::string json_line(const Document& document, std::string_view skill = {}) {
   std::string line = "{\"prompt\": " + json_string(document.prompt);
   line.append(", \"completion\": ").append(json_string(document.completion));

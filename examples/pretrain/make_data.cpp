@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file make_data.cpp
-/// make_data OUT_DIR: writes the shipped data, all but the weights (data_files.hpp lists it). The same bytes each time.
+/// make_data OUT_DIR: writes the shipped data except the weights (data_files.hpp lists it). The bytes are
+/// always the same.
 #include <exception>
 #include <filesystem>
 #include <fstream>

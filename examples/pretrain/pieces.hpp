@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pieces.hpp
-/// Cuts text into the pieces within which a byte-level BPE merges: Llama 3's expression, run by PCRE2.
+/// Splits text into the pieces of a byte-level BPE with Llama 3's expression, run by PCRE2.
 ///
-/// Every character falls into a piece. A space before a word belongs to the word's piece, so text cut before a space
+/// Every character is in a piece. A space before a word belongs to the piece of the word, so text split before a space
 /// that follows `=>` gives the same pieces as the whole.
 #pragma once
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
-#define PCRE2_CODE_UNIT_WIDTH 8  // which PCRE2 the header declares; it cannot be included without
+#define PCRE2_CODE_UNIT_WIDTH 8  // required before the header of PCRE2
 #endif
 #include <cstddef>
 #include <memory>
@@ -32,7 +32,7 @@ class PieceSplitter {
                               PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
     expects<Error>(code_ != nullptr, "PieceSplitter(): PCRE2 does not compile the expression, error " +
                                          std::to_string(error) + " at byte " + std::to_string(offset));
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT, the interpreter gives the same
+    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);  // without JIT, the interpreter gives the same results
     match_.reset(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
     expects<MemoryError>(match_ != nullptr, "PieceSplitter(): no memory for a match");
   }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pretrain.cpp
-/// pretrain MODEL_DIR [STEPS]: trains the weights of the shipped base model, once.
+/// pretrain MODEL_DIR [STEPS]: trains the weights of the shipped base model.
 ///
-/// MODEL_DIR holds config.json and the tokenizer's files; model.safetensors (bfloat16) is written beside them.
-/// Documents come from
-/// the base mixture without end, are packed without crossing, and are scored on their completion alone. AdamW (0.9,
-/// 0.95), decay 0.1 on
-/// matrices, rate 3e-3 with 100 steps of warm-up, then linear to 2 %, clipped at 1.
+/// MODEL_DIR contains config.json and the files of the tokenizer; model.safetensors (bfloat16) is written next to them.
+/// Documents come from the endless base mixture, are packed without attention across documents, and have a loss on
+/// their completion only. AdamW (0.9, 0.95), decay 0.1 on matrices, rate 3e-3 with 100 steps of warm-up, then linear to
+/// 2 %, clipped at 1.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -27,7 +26,8 @@ struct Document {
   std::vector<std::int32_t> ids, labels;
 };
 
-/// Embeddings N(0, 0.02^2); linear N(0, 1/in), those that write to the residual stream N(0, 1/(2 layers in)); gains 1.
+/// Initialises embeddings with N(0, 0.02^2), linear layers with N(0, 1/in), those that add to the residual stream with
+/// N(0, 1/(2 layers in)), and norms with 1.
 void initialise(AnyLlama<>& model) {
   std::uint64_t stream = 0;
   detail::visit_base(model, [&](const std::string& name, auto& weight) {

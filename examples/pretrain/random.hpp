@@ -9,8 +9,8 @@
 ///
 /// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 ///
-/// Two draws never stand in one expression: C++ leaves their order to the compiler, and the data would change with it.
-/// A braced list is the exception, it is evaluated from left to right.
+/// An expression never contains two draws, since C++ does not specify their order, and the data would depend on it.
+/// Braced lists are the exception: they are evaluated from left to right.
 #pragma once
 
 #include <cstddef>
@@ -31,21 +31,22 @@ class SplitMix64 {
     return z ^ (z >> 31);
   }
 
-  /// 0 .. count - 1; count must not be 0. The bias of the remainder, below count / 2^64, does not matter here.
+  /// Returns a number from 0 to count - 1; count must not be 0. The bias of the remainder, below count / 2^64, does
+  /// not matter here.
   constexpr std::size_t below(std::size_t count) { return static_cast<std::size_t>(next() % count); }
 
-  /// low .. high, both included.
+  /// Returns a number from low to high, both included.
   constexpr int between(int low, int high) {
     return low + static_cast<int>(below(static_cast<std::size_t>(high - low) + 1));
   }
 
-  /// One element of a list, all with even odds.
+  /// Returns an element of a list, all with equal probability.
   template <class List>
   constexpr const auto& pick(const List& list) {
     return list[below(list.size())];
   }
 
-  /// True once in `count` draws on average.
+  /// Returns true with probability 1 / `count`.
   constexpr bool one_in(std::size_t count) { return below(count) == 0; }
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sentences.hpp
-/// The ten sentences of the synthetic language, what can be asked about each, and prose made of them.
+/// The ten sentences of the synthetic language, the questions about each, and prose made of them.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace veneer::pretrain {
 
-/// A tag to ask with and the pattern of the answer.
+/// The tag of a question and the pattern of the answer.
 struct Question {
   std::string_view tag;
   std::string_view answer;
@@ -60,7 +60,7 @@ inline const std::vector<SentenceForm>& sentence_forms() {
   return forms;
 }
 
-/// Fresh facts for one sentence, whichever form it takes.
+/// Draws the facts of one sentence, for any of its forms.
 inline Slots draw_facts(SplitMix64& random) {
   const Amount amount = draw_amount(random);
   const Date date = draw_date(random);
@@ -81,7 +81,7 @@ inline constexpr std::array<std::string_view, 8> stock_lines{
     "It was raining all day.",   "The sun was out.",   "Nobody was surprised.", "It was a good day.",
     "The train was late again.", "Everyone was glad.", "It was very cold.",     "The shop was closed the next day."};
 
-/// One to three units; a unit is a sentence, or in one of four cases a stock line. The prompt is empty.
+/// Draws one to three units; a unit is a sentence, or in one of four cases a stock line. The prompt is empty.
 inline Document draw_prose(SplitMix64& random) {
   Document document;
   const int units = random.between(1, 3);

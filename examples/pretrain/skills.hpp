@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file skills.hpp
-/// The eleven skills of the shipped base model, and the weights with which pre-training mixes them.
+/// The eleven skills of the shipped base model, and their weights in pre-training.
 ///
 /// | skill   | example                                                                                       |
 /// |---------|-----------------------------------------------------------------------------------------------|
@@ -16,9 +16,9 @@
 /// | next    | `next: 576 =>` ` 577`                                                                         |
 /// | echo    | `echo: f*json{2 =>` ` f*json{2`                                                               |
 ///
-/// `echo` makes every printable ASCII character a target, and every token that the new tasks need. An adapter leaves
-/// the embeddings, which are also the output layer, as they are: a token that the base never learnt to write may stay
-/// out of a later task's reach.
+/// `echo` makes every printable ASCII character a target, and every token that the new tasks need. An adapter does not
+/// change the embeddings, which are also the output layer, so a later task may not be able to produce a token that was
+/// never a target of the base.
 #pragma once
 
 #include <array>
@@ -62,7 +62,7 @@ inline Document draw_ask(SplitMix64& random) {
   return make_document(question.tag, substitute(form.pattern, facts), substitute(question.answer, facts));
 }
 
-/// A form together with one of its questions for digits.
+/// A sentence form with one of its questions for digits.
 struct DigitsQuestion {
   const SentenceForm* form;
   Question question;
@@ -86,7 +86,7 @@ inline Document draw_num(SplitMix64& random) {
                        substitute(asked.question.answer, facts));
 }
 
-/// The first `count` entries after a shuffle of 0 .. Size - 1 (Fisher and Yates, cut short).
+/// Returns the first `count` entries of a shuffle of 0 .. Size - 1 (Fisher and Yates, stopped early).
 template <std::size_t Size>
 std::array<std::size_t, Size> shuffled(SplitMix64& random, std::size_t count) {
   std::array<std::size_t, Size> order{};
@@ -95,7 +95,7 @@ std::array<std::size_t, Size> shuffled(SplitMix64& random, std::size_t count) {
   return order;
 }
 
-/// Two or three of six keys in any order; names and files are strings, ages and prices numbers.
+/// Draws two or three of six keys in any order; names and files are strings, ages and prices numbers.
 inline Document draw_json(SplitMix64& random) {
   struct Field {
     std::string_view key;
@@ -123,7 +123,7 @@ inline Document draw_json(SplitMix64& random) {
   return make_document("json", input, answer.append("}"));
 }
 
-/// Two to four words with one or two gaps, X before Y, and what to put there: a word or a file.
+/// Draws two to four words with one or two gaps, X before Y, and their fillings: a word or a file.
 inline Document draw_fill(SplitMix64& random) {
   constexpr std::array<std::string_view, 2> gaps{"X", "Y"};
   const std::size_t gap_count = 1 + random.below(2);
@@ -166,9 +166,9 @@ inline Document draw_next(SplitMix64& random) {
   return make_document("next", std::to_string(number), std::to_string(number + 1));
 }
 
-/// 3..12 characters of `!` .. `~`: single ones, here and there a mark of paths or the end of a word. (The space, the
-/// last printable character, leads every completion as it is.) Ends of words make targets of tokens such as `json`,
-/// which the other skills write only as a part of `.json`.
+/// Draws 3..12 characters of `!` .. `~`: single ones, sometimes a path separator or the end of a word. (The space, the
+/// last printable character, is at the start of every completion.) Ends of words make tokens such as `json` targets,
+/// which the other skills use only as a part of `.json`.
 inline Document draw_echo(SplitMix64& random) {
   constexpr std::string_view path_marks = "._-/";
   const auto length = static_cast<std::size_t>(random.between(3, 12));
@@ -206,7 +206,7 @@ inline constexpr std::array<Skill, 11> skills{{{"spell", 8, draw_spell},
                                                {"next", 3, draw_next},
                                                {"echo", 4, draw_echo}}};
 
-/// A skill, with odds in proportion to its weight.
+/// Draws a skill with a probability proportional to its weight.
 inline const Skill& draw_skill(SplitMix64& random) {
   std::size_t total = 0;
   for (const Skill& skill : skills) total += skill.weight;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file splits.hpp
-/// Which prompts are for training, which to tune on, which to report on: decided by a hash of the prompt alone.
+/// The splits for training, validation and test, determined by a hash of the prompt alone.
 ///
 ///   h = FNV-1a 64 of the prompt's bytes;  h ^= h >> 32;  h *= 0x9E3779B97F4A7C15;  h >>= 32
 ///   h mod 10 = 0: test,  1: validation,  2..9: training
 ///
-/// Nothing can leak from one split to another, whichever seed or program draws the documents. Prose has no prompt and
-/// no split: a short passage of the test may repeat one of the training stream.
+/// No prompt is in two splits, whatever seed or program draws the documents. Prose has no prompt and no split: a short
+/// passage of the test may repeat one of the training stream.
 #pragma once
 
 #include <cstddef>
@@ -41,15 +41,15 @@ constexpr Split split_of(std::string_view prompt) {
   return slot == 0 ? Split::test : slot == 1 ? Split::validation : Split::training;
 }
 
-/// What to collect: `count` documents of one split, drawn with `seed`.
+/// A request for `count` documents of one split, drawn with `seed`.
 struct Selection {
   std::uint64_t seed;
   Split split;
   std::size_t count;
 };
 
-/// Documents of one split, no two with the same prompt. Some skills have few inputs: after 1000 draws for each document
-/// wanted the search ends and gives what it has found, so the result may be shorter than `count`.
+/// Returns documents of one split with distinct prompts. Some skills have few inputs: after 1000 draws per requested
+/// document the search ends, so the result may be shorter than `count`.
 inline std::vector<Document> collect(Draw draw, const Selection& selection) {
   SplitMix64 random(selection.seed);
   std::vector<Document> found;
@@ -63,7 +63,7 @@ inline std::vector<Document> collect(Draw draw, const Selection& selection) {
   return found;
 }
 
-/// The same, but all `count` of them. Throws Error if the search ends before.
+/// Returns exactly `count` documents. Throws Error if the search ends before.
 inline std::vector<Document> collect_all(Draw draw, const Selection& selection) {
   std::vector<Document> found = collect(draw, selection);
   expects<Error>(found.size() == selection.count,

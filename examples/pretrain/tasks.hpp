@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tasks.hpp
-/// Three tasks that the base model never saw, for adapters to learn.
+/// Three tasks for adapters, on which the base model was not trained.
 ///
 /// | task   | example                                                                                            |
 /// |--------|----------------------------------------------------------------------------------------------------|
@@ -22,8 +22,8 @@
 
 namespace veneer::pretrain {
 
-/// Eleven forms: four of the base's, then seven that it never saw. With 33,600 dates and any of seven week days in one
-/// form there are 33,600 * (10 + 7) = 571,200 inputs.
+/// Eleven formats: four of the base's, then seven new ones. With 33,600 dates and any of seven week days in one form
+/// there are 33,600 * (10 + 7) = 571,200 inputs.
 inline constexpr std::array<std::string_view, 11> iso_forms{
     "<month> <d>, <yyyy>",
     "<d> <month> <yyyy>",
@@ -34,7 +34,7 @@ inline constexpr std::array<std::string_view, 11> iso_forms{
     "<month> the <ordinal>, <yyyy>",
     "<yyyy>, <mon> <d>",
     "<dd>.<mm>.<yyyy>",
-    "<d> <mon> '<yy>",  // 50 and above are of the nineteen hundreds, as all dates are within 1950..2049
+    "<d> <mon> '<yy>",  // 50 and above are years of the 20th century, since all dates are within 1950..2049
     "<m>/<d>/<yyyy>"};
 
 inline constexpr std::string_view iso_form = "<yyyy>-<mm>-<dd>";
@@ -45,14 +45,14 @@ inline Document draw_iso(SplitMix64& random) {
   return make_document("iso date", substitute(random.pick(iso_forms), slots), substitute(iso_form, slots));
 }
 
-/// A command and the phrasings that ask for it. Slots: f, g files; d folder; e extension; w, v words; s stem;
-/// N an amount in digits or words, n the same in digits.
+/// A command and the requests for it. Slots: f, g files; d folder; e extension; w, v words; s stem; N an amount in
+/// digits or words, n the same in digits.
 struct ShellCommand {
   std::vector<std::string_view> phrasings;
   std::string_view command;
 };
 
-/// Commands that look at the lines of one file.
+/// Returns the commands on the lines of one file.
 inline std::vector<ShellCommand> shell_commands_on_lines() {
   return {
       {{"show the first <N> lines of <f>", "print the top <N> lines of <f>", "give me the first <N> lines from <f>"},
@@ -76,7 +76,7 @@ inline std::vector<ShellCommand> shell_commands_on_lines() {
   };
 }
 
-/// Commands that move files about or look at folders.
+/// Returns the commands that move files or list folders.
 inline std::vector<ShellCommand> shell_commands_on_folders() {
   return {
       {{"copy <f> to <d>", "put a copy of <f> into <d>"}, "cp <f> <d>/"},
@@ -109,7 +109,7 @@ inline const std::vector<ShellCommand>& shell_commands() {
   return commands;
 }
 
-/// A file of another name than `file`, searched for in a bounded number of draws.
+/// Draws a file with another name than `file`, in a bounded number of draws.
 inline std::string draw_other_file(SplitMix64& random, const std::string& file) {
   for (int attempt = 0; attempt < 100; ++attempt) {
     std::string other = draw_file(random);
@@ -147,7 +147,7 @@ inline constexpr std::array<std::string_view, 8> record_forms{
     "<amount> <currency> from <name> for <item> (<date>)",
     "<name> sold us <item> on <date> and wants <amount> <currency>."};
 
-/// The base's five forms and four that it never saw.
+/// The base's five formats and four new ones.
 inline constexpr std::array<std::string_view, 9> record_date_forms{"<month> <d>, <yyyy>",
                                                                    "<d> <month> <yyyy>",
                                                                    "the <nth> of <month> <yyyy>",

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_json.hpp
-/// Writes a byte-level BPE as Hugging Face's `tokenizer.json`, in the form and layout of the `tokenizers` library.
+/// Writes a byte-level BPE as Hugging Face's `tokenizer.json`, in the layout of the `tokenizers` library.
 ///
-/// As in Llama 3's own file: Split by expression, then ByteLevel without one; `ignore_merges`; BOS put in front by a
-/// TemplateProcessing. Tokens are spelt in GPT-2's alphabet, one character a byte: visible bytes as themselves, the
-/// others as U+0100, U+0101, ... in rising order (a space is `Ġ`).
+/// As in Llama 3's own file: Split by expression, then ByteLevel without one; `ignore_merges`; BOS prepended by a
+/// TemplateProcessing. Tokens are written in GPT-2's alphabet, one character per byte: visible bytes unchanged, the
+/// others as U+0100, U+0101, ... in ascending order (a space is `Ġ`).
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ namespace veneer::pretrain {
 inline constexpr std::string_view begin_of_text_name = "<|begin_of_text|>";
 inline constexpr std::string_view end_of_text_name = "<|end_of_text|>";
 
-/// The character that stands for a byte in GPT-2's alphabet, as UTF-8.
+/// Returns the character of a byte in GPT-2's alphabet, as UTF-8.
 inline std::string byte_symbol(unsigned char byte) {
   constexpr std::size_t visible_count = 188;
   const auto place = static_cast<std::size_t>(byte_ids()[byte] - first_byte_id);
@@ -31,7 +31,7 @@ inline std::string byte_symbol(unsigned char byte) {
           static_cast<char>(static_cast<unsigned char>(0x80 | (point & 0x3F)))};
 }
 
-/// Every token as a JSON string, by id.
+/// Returns every token as a JSON string, by id.
 inline std::vector<std::string> token_strings(const std::vector<Merge>& merges) {
   std::vector<std::string> strings;
   for (const std::string& bytes : token_bytes(merges)) {
@@ -44,7 +44,7 @@ inline std::vector<std::string> token_strings(const std::vector<Merge>& merges) 
   return strings;
 }
 
-/// Puts values for `$NAME`s, each once.
+/// Replaces each `$NAME` by its value, once.
 inline std::string with_values(std::string text, const Slots& values) {
   for (const Slot& slot : values) {
     const auto place = text.find(slot.name);
@@ -67,7 +67,7 @@ inline std::string special_token_json(TokenId id, std::string_view name) {
                      {{"$ID", std::to_string(id)}, {"$NAME", json_string(name)}});
 }
 
-/// One entry of a TemplateProcessing: a special token or one of the two texts.
+/// Returns one entry of a TemplateProcessing: a special token or one of the two texts.
 inline std::string template_entry_json(std::string_view kind, std::string_view id, int type_id) {
   return with_values(R"(          {
             "$KIND": {
@@ -141,7 +141,7 @@ inline std::string merges_json(const std::vector<Merge>& merges, const std::vect
   return text;
 }
 
-/// The whole file.
+/// Returns the whole file.
 inline std::string tokenizer_json(const std::vector<Merge>& merges) {
   const std::vector<std::string> tokens = token_strings(merges);
   return with_values(R"({

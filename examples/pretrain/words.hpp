@@ -14,7 +14,7 @@
 
 namespace veneer::pretrain {
 
-/// Cuts a line of words at its spaces; a wrong Count does not compile.
+/// Splits a line of words at its spaces; a wrong Count does not compile.
 template <std::size_t Count>
 consteval std::array<std::string_view, Count> list_of(std::string_view line) {
   std::array<std::string_view, Count> words{};
@@ -59,7 +59,7 @@ inline std::string draw_name(SplitMix64& random) {
 
 inline std::string draw_word(SplitMix64& random) { return std::string(random.pick(plain_words)); }
 
-/// A word, two words with an underscore, or a word with a number 1..99; a third each.
+/// Draws a word, two words with an underscore, or a word with a number 1..99, with equal probability.
 inline std::string draw_stem(SplitMix64& random) {
   const std::size_t kind = random.below(3);
   std::string stem = draw_word(random);
@@ -73,14 +73,14 @@ inline std::string draw_file(SplitMix64& random) {
   return file.append(".").append(random.pick(extensions));
 }
 
-/// A folder, or in one of three cases `folder/stem`.
+/// Draws a folder, or in one of three cases `folder/stem`.
 inline std::string draw_folder(SplitMix64& random) {
   std::string folder(random.pick(folders));
   if (random.one_in(3)) folder.append("/").append(draw_stem(random));
   return folder;
 }
 
-/// 0..999 in words: "three hundred forty-two".
+/// Returns 0..999 in words: "three hundred forty-two".
 inline std::string number_words(int number) {
   constexpr auto small = list_of<20>(
       "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -108,7 +108,7 @@ inline std::string ordinal(int number) {
   return std::to_string(number) + ending;
 }
 
-/// 1..28 as "first" .. "twenty-eighth".
+/// Returns 1..28 as "first" .. "twenty-eighth".
 inline std::string ordinal_words(int number) {
   constexpr auto names = list_of<20>(
       "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
@@ -118,7 +118,7 @@ inline std::string ordinal_words(int number) {
   return std::string("twenty-").append(names[static_cast<std::size_t>(number - 21)]);
 }
 
-/// A whole number and how it is written, in digits or in words with even odds.
+/// An integer and its spelling, in digits or in words with equal probability.
 struct Amount {
   int value;
   std::string text;
@@ -129,7 +129,7 @@ inline Amount draw_amount(SplitMix64& random, int low = 2, int high = 999) {
   return {value, random.one_in(2) ? number_words(value) : std::to_string(value)};
 }
 
-/// A day of 1950..2049. Days end at the 28th, so every combination is a date.
+/// A date in 1950..2049. Days end at the 28th, so every combination is a date.
 struct Date {
   int year;
   int month;
@@ -140,7 +140,7 @@ inline Date draw_date(SplitMix64& random) {
   return {random.between(1950, 2049), random.between(1, 12), random.between(1, 28)};
 }
 
-/// The parts that the date patterns below are written with. The day of the week is drawn and need not be the true one.
+/// Returns the slots of the date patterns below. The day of the week is random and need not be the true one.
 inline Slots date_slots(const Date& date, std::string_view week_day = {}) {
   const auto two_digits = [](int number) { return (number < 10 ? "0" : "") + std::to_string(number); };
   const std::string_view month = months[static_cast<std::size_t>(date.month - 1)];
@@ -158,10 +158,10 @@ inline constexpr std::array<std::string_view, 5> base_date_forms{"<month> <d>, <
                                                                  "the <nth> of <month> <yyyy>", "<mon> <d>, <yyyy>",
                                                                  "the <ordinal> of <month>, <yyyy>"};
 
-/// Month first, as all short dates of the base: 03/24/1987.
+/// The short date of the base, month first: 03/24/1987.
 inline constexpr std::string_view short_date_form = "<mm>/<dd>/<yyyy>";
 
-/// A date in one of the forms of the base, all with even odds.
+/// Draws a date in one of the formats of the base, all with equal probability.
 inline std::string draw_base_form(SplitMix64& random, const Date& date) {
   return substitute(random.pick(base_date_forms), date_slots(date));
 }

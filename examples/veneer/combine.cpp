@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file combine.cpp
-/// veneer combine: one LoRA adapter out of several, by weights: PEFT's add_weighted_adapter.
+/// veneer combine: combines several LoRA adapters into one with weights, like PEFT's add_weighted_adapter.
 #include "veneer/peft/combine.hpp"
 
 #include <memory>
@@ -39,24 +39,24 @@ int run_combine(const CombineFlags& flags) {
 
 void add_combine(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<CombineFlags>();
-  CLI::App* command = app.add_subcommand("combine", "make one adapter of several");
+  CLI::App* command = app.add_subcommand("combine", "combine several adapters into one");
   flags->model.add_to(*command, true);
   CombineOptions& options = flags->options;
-  command->add_option("--weight", flags->weights, "of each adapter, in their order; 1 by default")
+  command->add_option("--weight", flags->weights, "weight of each adapter, in their order; 1 by default")
       ->type_size(1)
       ->allow_extra_args(false);
   command->add_option("--type", flags->type, "linear, cat, svd, ties, dare_linear, dare_ties, magnitude_prune, ..._svd")
       ->capture_default_str();
-  command->add_option("--rank", options.rank, "of svd and ..._svd; 0: the largest of the adapters")
+  command->add_option("--rank", options.rank, "rank for svd and ..._svd; 0: the largest of the adapters")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--density", options.density, "share of values that ties, dare and magnitude_prune keep")
+  command->add_option("--density", options.density, "fraction of values kept by ties, dare and magnitude_prune")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--majority-sign", flags->majority_sign, "how ties elects a sign")
+  command->add_option("--majority-sign", flags->majority_sign, "election of the sign in ties")
       ->check(CLI::IsMember({"total", "frequency"}))
       ->capture_default_str();
-  command->add_option("--seed", options.seed, "of what dare drops")->capture_default_str();
+  command->add_option("--seed", options.seed, "seed of the masks of dare")->capture_default_str();
   command->add_option("--out", flags->out, "folder to write")->required();
   command->callback([flags, &run] { run = [flags] { return run_combine(*flags); }; });
 }

@@ -18,30 +18,30 @@ namespace veneer::program {
 
 namespace {
 
-/// "a,b" -> a, b. \throws ArgumentError when a part is empty
+/// Splits "a,b" into a, b. \throws ArgumentError when a part is empty
 std::vector<std::string> comma_list(const std::string& text, const std::string& flag) {
   std::vector<std::string> parts;
   for (std::size_t at = 0; at <= text.size();) {
     const std::size_t end = std::min(text.find(',', at), text.size());
     parts.push_back(text.substr(at, end - at));
-    expects(!parts.back().empty(), flag + ": \"" + text + "\" has an empty name; expected names with commas between");
+    expects(!parts.back().empty(), flag + ": \"" + text + "\" has an empty name; expected names separated by commas");
     at = end + 1;
   }
   return parts;
 }
 
-/// all-linear, regex:PATTERN, or names with commas between.
+/// Parses all-linear, regex:PATTERN, or names separated by commas.
 ModuleChoice module_choice(const std::string& text, const std::string& flag) {
   constexpr std::string_view regex = "regex:";
   if (text == "all-linear") return ModuleChoice::all_linear();
   if (text.starts_with(regex)) {
-    expects(text.size() > regex.size(), flag + ": regex: needs a regular expression behind the colon");
+    expects(text.size() > regex.size(), flag + ": regex: needs a regular expression after the colon");
     return ModuleChoice::regex(text.substr(regex.size()));
   }
   return ModuleChoice(comma_list(text, flag));
 }
 
-/// NAME=NUMBER entries in their order; the last = counts, for a pattern may hold others.
+/// Parses NAME=NUMBER entries in their order; the last = is the separator, since a pattern may contain others.
 template <class Number>
 PatternMap<Number> pattern_map(const std::vector<std::string>& entries, const std::string& flag) {
   PatternMap<Number> map;
@@ -66,7 +66,7 @@ std::vector<index_t> token_ids(const std::vector<std::string>& tokens) {
     index_t id = 0;
     const auto read = std::from_chars(token.data(), token.data() + token.size(), id);
     expects(read.ec == std::errc{} && read.ptr == token.data() + token.size(),
-            "--train-tokens: \"" + token + "\" is no id; where there is a tokenizer, texts of tokens are taken too");
+            "--train-tokens: \"" + token + "\" is not an id; with a tokenizer, texts of tokens are also accepted");
     ids.push_back(id);
   }
   return ids;
@@ -95,7 +95,7 @@ void check_numbers(const AdapterFlags& flags) {
 }  // namespace
 
 void AdapterFlags::add_to(CLI::App& command) {
-  command.add_option("--method", method, "lora, dora, adalora, ia3, vera, or full: every weight trains")
+  command.add_option("--method", method, "lora, dora, adalora, ia3, vera, or full: every weight is trained")
       ->capture_default_str();
   command.add_option("--rank", rank, "rank of the two factors")->capture_default_str();
   command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
@@ -104,17 +104,20 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--targets", targets, "names,with,commas | all-linear | regex:PATTERN")
       ->type_name(names_type)
       ->capture_default_str();
-  command.add_option("--exclude", exclude, "modules to leave out: names,with,commas | regex:PATTERN")
+  command.add_option("--exclude", exclude, "modules to exclude: names,with,commas | regex:PATTERN")
       ->type_name(names_type);
-  command.add_option("--layers", layers, "numbers of the layers to adapt, with commas; all by default")->delimiter(',');
-  command.add_option("--rank-pattern", rank_pattern, "NAME=RANK; may be repeated, the first that matches counts");
-  command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first that matches counts");
-  command.add_option("--modules-to-save", modules_to_save, "modules that train in full, with commas")->delimiter(',');
-  command
-      .add_option("--train-tokens", train_tokens,
-                  "tokens whose vectors train, with commas: ids, or texts of tokens; a tied head goes along")
+  command.add_option("--layers", layers, "indices of the layers to adapt, separated by commas; all by default")
       ->delimiter(',');
-  command.add_option("--bias", bias, "biases that train: none, all or lora_only")->capture_default_str();
+  command.add_option("--rank-pattern", rank_pattern, "NAME=RANK; may be repeated, the first match is used");
+  command.add_option("--alpha-pattern", alpha_pattern, "NAME=ALPHA; may be repeated, the first match is used");
+  command.add_option("--modules-to-save", modules_to_save, "modules trained in full, separated by commas")
+      ->delimiter(',');
+  command
+      .add_option(
+          "--train-tokens", train_tokens,
+          "tokens whose embeddings are trained, separated by commas: ids, or texts of tokens; includes a tied head")
+      ->delimiter(',');
+  command.add_option("--bias", bias, "trained biases: none, all or lora_only")->capture_default_str();
   command
       .add_option("--init", init,
                   "first values: default, gaussian, false, orthogonal, pissa, pissa_niter_N, olora, loftq, eva")
@@ -122,24 +125,24 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--loftq-iter", loftq_iter, "LoftQ: rounds of quantising and correcting")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--eva-rho", eva_rho, "EVA: a module gets at most this many times its rank")
+  command.add_option("--eva-rho", eva_rho, "EVA: largest new rank of a module, as a multiple of its old rank")
       ->check(CLI::Range(1.0, 1000.0))
       ->capture_default_str();
-  command.add_option("--init-rank", init_rank, "AdaLoRA: rank of every module at the start")->capture_default_str();
-  command.add_option("--target-rank", target_rank, "AdaLoRA: mean rank at the end")->capture_default_str();
+  command.add_option("--init-rank", init_rank, "AdaLoRA: initial rank of every module")->capture_default_str();
+  command.add_option("--target-rank", target_rank, "AdaLoRA: final mean rank")->capture_default_str();
   command.add_option("--tinit", tinit, "AdaLoRA: steps before the first mask")->capture_default_str();
-  command.add_option("--tfinal", tfinal, "AdaLoRA: steps after the last")->capture_default_str();
-  command.add_option("--delta-t", delta_t, "AdaLoRA: steps from mask to mask")->capture_default_str();
-  command.add_option("--beta1-ema", beta1_ema, "AdaLoRA: average of sensitivities")->capture_default_str();
-  command.add_option("--beta2-ema", beta2_ema, "AdaLoRA: average of uncertainties")->capture_default_str();
-  command.add_option("--orth-weight", orth_weight, "AdaLoRA: weight of orthogonality")->capture_default_str();
-  command.add_option("--d-initial", d_initial, "VeRA: first value of d")->capture_default_str();
+  command.add_option("--tfinal", tfinal, "AdaLoRA: steps after the last mask")->capture_default_str();
+  command.add_option("--delta-t", delta_t, "AdaLoRA: steps between masks")->capture_default_str();
+  command.add_option("--beta1-ema", beta1_ema, "AdaLoRA: decay of the average of sensitivities")->capture_default_str();
+  command.add_option("--beta2-ema", beta2_ema, "AdaLoRA: decay of the average of uncertainties")->capture_default_str();
+  command.add_option("--orth-weight", orth_weight, "AdaLoRA: weight of the orthogonality term")->capture_default_str();
+  command.add_option("--d-initial", d_initial, "VeRA: initial value of d")->capture_default_str();
   command.add_option("--projection-key", projection_key, "VeRA: seed of the shared A and B")->capture_default_str();
 }
 
 namespace {
 
-/// The settings of the method of that name.
+/// Returns the settings of the method with this name.
 AdapterMethod method_of(const AdapterFlags& flags, index_t total_steps) {
   if (flags.method == "adalora") {
     const index_t total = total_steps > 0 ? total_steps : flags.tinit + flags.tfinal + 1;

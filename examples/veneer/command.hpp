@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file command.hpp
-/// What the subcommands of `veneer` share: how one registers itself, exit codes, adapter flags.
+/// Common parts of the subcommands of `veneer`: registration, exit codes, adapter flags.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ enum ExitCode {
   interrupted = 130,
 };
 
-/// Each subcommand adds itself to the application; when it was named, `run` is what to do.
+/// The action of a subcommand. Each subcommand adds itself to the application, and sets `run` if it was selected.
 using Run = std::function<int()>;
 void add_train(CLI::App& app, Run& run);
 void add_recipes(CLI::App& app, Run& run);
@@ -44,7 +44,7 @@ void add_tokenize(CLI::App& app, Run& run);
 void add_validate(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);
 
-/// A check of flags: digits, and no more than 64 bits hold. CLI11 alone takes -1 for the largest number.
+/// Checks that a flag has only digits and fits 64 bits. CLI11 alone converts -1 to the largest number.
 std::string whole_number(const std::string& text);
 
 /// The flags that describe an adapter, for `train` and `plan`.
@@ -64,30 +64,31 @@ struct AdapterFlags {
   std::string init = "default";
   index_t loftq_iter = 1;
   double eva_rho = 2.0;
-  // AdaLoRA; the number of steps in all is the run's
+  // AdaLoRA; the total number of steps is that of the run
   index_t init_rank = 12, target_rank = 8, tinit = 0, tfinal = 0, delta_t = 1;
   double beta1_ema = 0.85, beta2_ema = 0.85, orth_weight = 0.5;
-  // VeRA
+  // VeRA.
   double d_initial = 0.1;
   index_t projection_key = 0;
 
   void add_to(CLI::App& command);
 
-  /// The flags that describe the settings of an adapter's file: config(), backwards. What no flag can say is left out.
+  /// Returns the flags for the settings of an adapter's file: the inverse of config(). Settings without a
+  /// flag are omitted.
   static AdapterFlags of(const LoraConfig& config);
 
-  /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: not known, as in a plan
-  /// \throws ArgumentError for a value that means nothing, with the flag's name
+  /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: unknown, as in a plan
+  /// \throws ArgumentError for an invalid value, with the flag's name
   LoraConfig config(index_t total_steps = 0) const;
 };
 
-/// The most memory that this process has had at one time, VmHWM of /proc/self/status; 0 where that cannot be read.
+/// Returns the peak memory of this process, VmHWM of /proc/self/status; 0 if it cannot be read.
 std::int64_t peak_memory_bytes();
 
-/// "1,024 x" readable numbers for stderr and tables.
+/// Returns a number of bytes in readable form, for stderr and tables.
 std::string readable_bytes(double bytes);
 
-/// The values with the separator between them.
+/// Returns the values with the separator between them.
 std::string joined(const std::vector<std::string>& values, std::string_view separator);
 
 }  // namespace veneer::program

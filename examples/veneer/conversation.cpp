@@ -28,22 +28,22 @@ namespace veneer::program {
 namespace {
 
 constexpr const char* help_text =
-    "/adapter NAME   go on with another adapter; without a name: lists them\n"
-    "/base           go on without an adapter\n"
-    "/save FILE      append the conversation to FILE, a line of {\"messages\": ...}\n"
-    "/reset          begin again; the system message stays\n"
+    "/adapter NAME   continue with another adapter; without a name: list them\n"
+    "/base           continue without an adapter\n"
+    "/save FILE      append the conversation to FILE, as a line of {\"messages\": ...}\n"
+    "/reset          start again; the system message is kept\n"
     "/quit           end, as Ctrl+D does\n"
     "//TEXT          say /TEXT\n"
     "Ctrl+C ends a reply; at the prompt, the program.";
 
-/// The last part of a path: out/iso and out/iso/ are both iso.
+/// Returns the last part of a path: iso for out/iso and out/iso/.
 std::string last_part(const std::string& path) {
   std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
   if (!whole.has_filename()) whole = whole.parent_path();
   return whole.filename().string();
 }
 
-/// NAME=DIR, or a DIR whose last part is the name; what exists as it stands is a DIR.
+/// Parses NAME=DIR, or a DIR whose last part is the name; an existing path is a DIR.
 AdapterFolder adapter_folder(const std::string& text) {
   std::error_code error;
   const std::size_t sign = text.find('=');
@@ -52,21 +52,21 @@ AdapterFolder adapter_folder(const std::string& text) {
   return {text.substr(0, sign), text.substr(sign + 1)};
 }
 
-/// \throws ArgumentError when two have one name
+/// \throws ArgumentError when two have the same name
 std::vector<AdapterFolder> adapter_folders(const ModelFlags& flags) {
   std::vector<AdapterFolder> folders;
   for (const std::string& text : flags.adapters) {
     folders.push_back(adapter_folder(text));
     for (std::size_t i = 0; i + 1 < folders.size(); ++i) {
-      expects(folders[i].name != folders.back().name,
-              "--adapter " + text + ": another adapter is named \"" + folders[i].name +
-                  "\" already: give each a name of its own, --adapter NAME=DIR");
+      expects(folders[i].name != folders.back().name, "--adapter " + text + ": another adapter is named \"" +
+                                                          folders[i].name +
+                                                          "\" already: give each a different name, --adapter NAME=DIR");
     }
   }
   return folders;
 }
 
-/// Appends a line to a file, all of it or nothing.
+/// Appends a line to a file, completely or not at all.
 void append_line(const std::string& path, std::string line) {
   const int file = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) throw IoError(path + ": can't be opened: " + std::strerror(errno));
@@ -80,13 +80,13 @@ void append_line(const std::string& path, std::string line) {
     if (written >= 0) at += static_cast<std::size_t>(written);
     good = written >= 0 || errno == EINTR;
   }
-  good = good && (::fsync(file) == 0 || errno == EINVAL || errno == EROFS);  // a pipe has nothing to sync
+  good = good && (::fsync(file) == 0 || errno == EINVAL || errno == EROFS);  // a pipe cannot be synced
   const int number = errno;
   const bool whole = good || !S_ISREG(status.st_mode) || ::ftruncate(file, status.st_size) == 0;
   ::close(file);
   if (good) return;
   throw IoError(path + ": can't be written: " + std::strerror(number) +
-                (whole ? "" : "; a part of the line may stand at its end"));
+                (whole ? "" : "; a part of the line may have been written"));
 }
 
 class Conversation {
@@ -107,14 +107,14 @@ class Conversation {
     find_stops();
   }
 
-  /// One user turn and its reply.
+  /// Runs one user turn and its reply.
   void answer(const std::string& text) {
     const auto begin = std::chrono::steady_clock::now();
     say(text, nullptr);
     note_speed(prompt_size_, made_, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
 
-  /// Turns until the input ends.
+  /// Runs turns until the input ends.
   int talk() {
     Terminal terminal;
     std::string line;
@@ -139,7 +139,7 @@ class Conversation {
   }
 
  private:
-  /// A template that refuses system messages, or leaves them out, is better known before the first turn.
+  /// Checks before the first turn that the template does not refuse or omit system messages.
   void check_system() const {
     const std::vector<Message> messages{messages_.front(), {"user", "Hello"}};
     const auto text_of = [&](std::span<const Message> said) {
@@ -154,7 +154,8 @@ class Conversation {
     }
   }
 
-  /// The model's stops, and what ends a turn in this template: a token, or a text where the vocabulary has none.
+  /// Finds the stop ids of the model, and the end of a turn in this template: a token, or a text if the
+  /// vocabulary has none.
   void find_stops() {
     stop_ids_ = stop_ids(flags_.model.model, model_->config(), tokenizer_);
     add_stop_tokens(tokenizer_, flags_.stop, stop_ids_);
@@ -168,8 +169,8 @@ class Conversation {
     stop_ = StopTexts(texts);
   }
 
-  /// Answers `text`, which becomes part of the conversation, as does the reply. When the reply was interrupted, it is
-  /// what was printed of it; when that is nothing, both are forgotten.
+  /// Replies to `text`, and adds both to the conversation. Of an interrupted reply the printed part is added; if
+  /// nothing was printed, neither is.
   void say(const std::string& text, const Terminal* terminal) {
     if (const auto bad = find_invalid_utf8(text)) {
       throw ArgumentError("byte " + std::to_string(*bad) + " of the text is not UTF-8: it was not sent");
@@ -187,12 +188,12 @@ class Conversation {
 
   std::string write_reply(const Terminal* terminal) {
     const RenderedChat rendered = chat_.chat_template.render(messages_, chat_.tokens, true);
-    const std::vector<std::int32_t> ids =  // no word of a message becomes a special token
+    const std::vector<std::int32_t> ids =  // the content of a message gives no special tokens
         tokenizer_.encode(rendered.text, {.add_special_tokens = false}, rendered.contents);
     check_ids(ids, model_->config(), flags_.model.model);
     GenerateOptions options = flags_.options;
     options.stop = stop_ids_;
-    options.seed += replies_++;  // or each turn would be drawn as the one before
+    options.seed += replies_++;  // otherwise each turn would use the same random numbers
     Reply reply(tokenizer_, stop_ids_, stop_);
     options.on_token = [&](std::size_t, std::int32_t id) {
       return reply.take(id) && !(terminal != nullptr && terminal->interrupted());
@@ -207,11 +208,11 @@ class Conversation {
   void warn_length() const {
     const auto length = static_cast<index_t>(prompt_size_ + made_), known = model_->config().max_position_embeddings;
     if (length <= known) return;
-    note("warning: the conversation has " + std::to_string(length) + " tokens; the model knows " +
+    note("warning: the conversation has " + std::to_string(length) + " tokens; the model supports " +
          std::to_string(known) + " positions");
   }
 
-  /// Does what a line that begins with / says. False: it says to end.
+  /// Executes a line that begins with /. Returns false for the command to end.
   bool obey(const std::string& line) {
     const std::size_t space = std::min(line.find_first_of(" \t"), line.size());
     const std::string command = line.substr(0, space);
@@ -229,9 +230,9 @@ class Conversation {
     } else if (command == "/reset") {
       messages_.resize(flags_.system ? 1 : 0);
       replies_ = 0;
-      note("the conversation begins again");
+      note("the conversation starts again");
     } else {
-      note("error: " + printable(command) + " is no command, and was not sent; /help lists them");
+      note("error: " + printable(command) + " is not a command, and was not sent; /help lists them");
     }
     return true;
   }
@@ -239,7 +240,7 @@ class Conversation {
   void save(const std::string& path) const {
     if (path.empty()) return note("error: /save: expected the name of a file");
     if (messages_.empty() || messages_.back().role != "assistant") {
-      return note("error: /save: nothing was said yet");
+      return note("error: /save: the conversation is empty");
     }
     Json list = Json::array();
     for (const Message& message : messages_) list.push_back({{"role", message.role}, {"content", message.content}});
@@ -257,8 +258,8 @@ class Conversation {
       if (adapter.name == name) return use(name);
       names += (names.empty() ? "" : ", ") + adapter.name;
     }
-    if (names.empty()) return note("error: /adapter: there are none; they are given as --adapter DIR");
-    if (!name.empty()) return note("error: /adapter: none is named " + printable(name) + "; there are " + names);
+    if (names.empty()) return note("error: /adapter: there are no adapters; give them as --adapter DIR");
+    if (!name.empty()) return note("error: /adapter: no adapter is named " + printable(name) + "; there are " + names);
     note("adapters: " + names + "; active: " + (model_->active().empty() ? "none" : model_->active()));
   }
 

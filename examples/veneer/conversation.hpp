@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file conversation.hpp
-/// veneer generate --chat: one turn through the model's chat template, or a conversation on the terminal.
+/// veneer generate --chat: one turn in the model's chat template, or a conversation on the terminal.
 #pragma once
 
 #include <optional>
@@ -22,24 +22,24 @@ struct GenerateFlags {
   GenerateOptions options;
 };
 
-/// The text of --prompt; of stdin where that is "-".
+/// Returns the text of --prompt, or of stdin if that is "-".
 /// \throws ArgumentError when it is not UTF-8
 std::string prompt_text(const GenerateFlags& flags);
 
-/// \throws ArgumentError with the flag's name
+/// \throws ArgumentError with the flag's name unless the text is UTF-8
 void check_utf8(const char* flag, const std::string& text);
 
-/// Adds the ids of stop texts that are special tokens: those are never printed, so no text of them is seen.
+/// Adds the ids of stop texts that are special tokens: these are never printed, so they cannot be found in the text.
 void add_stop_tokens(const Tokenizer& tokenizer, const std::vector<std::string>& texts, std::vector<std::int32_t>& ids);
 
-/// Says that the tokenizer and the model belong together.
-/// \throws FormatError when they don't
+/// Checks that the tokenizer fits the model.
+/// \throws FormatError when it does not
 void check_ids(const std::vector<std::int32_t>& ids, const LlamaConfig& config, const std::string& where);
 
-/// Says on stderr how fast a model wrote.
+/// Prints the generation speed on stderr.
 void note_speed(std::size_t prompt, std::size_t made, double seconds);
 
-/// Answers --prompt, or talks until the input ends.
+/// Replies to --prompt, or holds a conversation until the input ends.
 int run_chat(const GenerateFlags& flags);
 
 }  // namespace veneer::program

@@ -8,13 +8,12 @@ namespace veneer::program {
 void DataFlags::add_to(CLI::App& command) {
   command
       .add_option("--train-on", train_on,
-                  "what counts: the completion, or the assistant's replies (completion), or all")
+                  "trained tokens: the completion, or the assistant's replies (completion), or all")
       ->check(CLI::IsMember({"completion", "all"}))
       ->capture_default_str();
-  command.add_option(
-      "--chat-template", chat_template,
-      "how conversations are written: a known template by name, or a .jinja file; by default the model's");
-  command.add_flag("--plain-content", plain_content, "special tokens inside what a message says are text");
+  command.add_option("--chat-template", chat_template,
+                     "template of conversations: a known template by name, or a .jinja file; by default the model's");
+  command.add_flag("--plain-content", plain_content, "special tokens inside the content of a message are text");
 }
 
 ExampleOptions DataFlags::options(const std::filesystem::path& model, const std::optional<Tokenizer>& tokenizer,

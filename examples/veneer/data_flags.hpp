@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file data_flags.hpp
-/// How records of data become sequences for a model: the same for `train`, `evaluate` and `validate`.
+/// The flags for the conversion of records to sequences, common to `train`, `evaluate` and `validate`.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 
 namespace veneer::program {
 
-/// --train-on, --chat-template, --plain-content.
+/// The flags --train-on, --chat-template and --plain-content.
 struct DataFlags {
   std::string train_on = "completion";
   std::string chat_template;
@@ -23,9 +23,9 @@ struct DataFlags {
 
   void add_to(CLI::App& command);
 
-  /// What to make examples with, of any length.
-  /// \param config  of the model, or nothing: then no end of text but the tokenizer's is known
-  /// \throws ArgumentError for a template that is not known. That a model has none is said by the first conversation.
+  /// Returns the options to make examples of any length.
+  /// \param config  of the model; if absent, the end-of-text token is the tokenizer's
+  /// \throws ArgumentError for an unknown template. A missing template is an error of the first conversation.
   ExampleOptions options(const std::filesystem::path& model, const std::optional<Tokenizer>& tokenizer,
                          const LlamaConfig* config) const;
 };

@@ -12,7 +12,7 @@ namespace veneer::program {
 
 namespace {
 
-/// FNV-1a of 64 bits over fields, each with its length in front, so that no two lists of fields read the same.
+/// 64-bit FNV-1a over fields, each preceded by its length, so that different lists of fields have different inputs.
 class Hash {
  public:
   void add(std::string_view field) {
@@ -34,7 +34,7 @@ class Hash {
   std::uint64_t value_ = 0xCBF29CE484222325u;
 };
 
-constexpr std::size_t listed = 5;  // places of each kind that are named
+constexpr std::size_t listed = 5;  // number of positions listed per kind
 
 std::string line(const char* name, const std::string& value) {
   char text[64];
@@ -182,9 +182,8 @@ std::string DataReport::text() const {
            std::to_string(duplicates.first()[i].second) + "\n";
   }
   if (made.apart > 0) {
-    out +=
-        line("apart", std::to_string(made.apart) +
-                          ": a later turn changes how an earlier one is rendered; each reply is an example of its own");
+    out += line("apart", std::to_string(made.apart) +
+                             ": a later turn changes how an earlier one is rendered; each reply is a separate example");
   }
   out += line("empty target", count_of(warnings));
   out += line("dropped", count_of(empty) + (empty.count() > 0 ? ": no text" : ""));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file env.cpp
-/// veneer env: what the program found: processor, memory, versions, and what it was compiled for.
+/// veneer env: prints processor, memory, versions, and the target of the compiler.
 #include <fstream>
 #include <memory>
 #include <sched.h>
@@ -20,7 +20,7 @@ namespace veneer::program {
 
 namespace {
 
-/// The text behind "name : " in a file of such lines, the first of its kind.
+/// Returns the text after the first "name : " in a file of such lines.
 std::string line_value(const char* path, const std::string& name) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -31,7 +31,7 @@ std::string line_value(const char* path, const std::string& name) {
   return "unknown";
 }
 
-/// "2 GiB" of "2097152 kB"
+/// Converts a value such as "2097152 kB" to "2 GiB".
 std::string memory_value(const std::string& name) {
   const std::string text = line_value("/proc/meminfo", name);
   try {
@@ -61,7 +61,7 @@ std::string compiled_instructions() {
 #if defined(__AVX512F__)
   add(true, "avx512f");
 #endif
-  add(names.empty(), "the least of this architecture");
+  add(names.empty(), "the baseline of this architecture");
   return names;
 }
 
@@ -112,7 +112,7 @@ Json environment() {
           {"processor", line_value("/proc/cpuinfo", "model name")},
           {"instructions compiled in", compiled_instructions()},
           {"instructions present", present_instructions()},
-          {"kernels of products", cpu::kernels().name},
+          {"matmul kernels", cpu::kernels().name},
           {"cores", cores()},
           {"threads", std::to_string(Cpu::threads())},
           {"memory", memory_value("MemTotal")},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file evaluate.cpp
-/// veneer evaluate: mean loss per token and perplexity of a file; with --generate the share of prompts whose greedy
-/// completion is the recorded one, byte for byte.
+/// veneer evaluate: mean loss per token and perplexity of a file; with --generate also the fraction of prompts whose
+/// greedy completion is the recorded one, byte for byte.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -31,7 +31,7 @@ struct EvaluateFlags {
   bool generate = false, json = false;
 };
 
-/// Exact matches among records.
+/// The number of exact matches among records.
 struct Matches {
   std::size_t exact = 0, count = 0;
   double share() const { return count == 0 ? 0.0 : static_cast<double>(exact) / static_cast<double>(count); }
@@ -55,9 +55,9 @@ Json evaluate_loss(const Session& session, const std::optional<Tokenizer>& token
     total.targets += some.targets;
   }
   const double loss = total.sum / static_cast<double>(total.targets);
-  expects<DivergedError>(std::isfinite(loss), flags.data + ": the loss is not a finite number: look at the weights");
+  expects<DivergedError>(std::isfinite(loss), flags.data + ": the loss is not a finite number: check the weights");
   return {{"loss", loss},
-          {"perplexity", std::exp(std::min(loss, 700.0))},  // beyond that there is no double, and no JSON, for it
+          {"perplexity", std::exp(std::min(loss, 700.0))},  // larger values fit neither double nor JSON
           {"targets", total.targets},
           {"tokens", report.tokens},
           {"examples", report.examples},
@@ -66,20 +66,20 @@ Json evaluate_loss(const Session& session, const std::optional<Tokenizer>& token
           {"dropped", report.empty.count() + report.unlearned.count()}};
 }
 
-/// The text under "skill" of each line that has one, by line.
+/// Returns the value of "skill" of each line that has one, by line.
 std::map<std::size_t, std::string> read_skills(const std::string& path) {
   std::map<std::size_t, std::string> skills;
   LineReader lines(path);
   while (const std::optional<Line> line = lines.next()) {
     if (line->text.find("\"skill\"") == std::string_view::npos) continue;
-    const JsonScan scan = scan_json(line->text);  // scanned: other keys may hold anything
+    const JsonScan scan = scan_json(line->text);  // scanned, since other keys may have any value
     const JsonField* const skill = scan.find("skill");
     if (skill != nullptr && skill->kind == JsonKind::string) skills[line->number] = unescape_json(skill->value);
   }
   return skills;
 }
 
-/// Up to `count` more records that can be completed.
+/// Returns up to `count` more records that can be completed.
 std::vector<Record> next_records(DatasetReader& reader, std::size_t count, const std::string& path) {
   std::vector<Record> records;
   for (Record record; records.size() < count && reader.next(record);) {

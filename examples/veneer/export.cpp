@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file export.cpp
-/// veneer export: an adapter in the form that another tool reads.
+/// veneer export: writes an adapter in the format of another tool.
 ///
-///   --to lora     plain LoRA with one rank and one alpha: rsLoRA, patterns, AdaLoRA and VeRA folded into A and B
-///   --to peft     the adapter as it is, as PEFT writes it
-///   --to merged   the model with the adapter folded into its weights
-///   --to gguf     the same as one file for llama.cpp; the model alone without an adapter
+///   --to lora     plain LoRA with one rank and one alpha: rsLoRA, patterns, AdaLoRA and VeRA become A and B
+///   --to peft     the unchanged adapter, in PEFT's format
+///   --to merged   the model with the adapter merged into its weights
+///   --to gguf     the merged model as one file for llama.cpp; without an adapter, the model alone
 ///   --to gguf-adapter   the adapter as a file for llama.cpp's --lora
 ///   --to ollama   a folder with a merged GGUF file and a Modelfile
 #include <algorithm>
@@ -29,7 +29,7 @@ struct ExportFlags {
   std::string to, out, outtype;
 };
 
-/// \throws ArgumentError when the adapter would be written over itself
+/// \throws ArgumentError when the adapter would overwrite itself
 void check_out(const ExportFlags& flags) {
   std::error_code error;
   for (const std::string& adapter : flags.model.adapters) {
@@ -38,17 +38,17 @@ void check_out(const ExportFlags& flags) {
   }
 }
 
-/// What tools other than PEFT may not read.
+/// Warns about parts that tools other than PEFT may not read.
 void warn_of_more(const AdapterChange& change) {
   std::vector<std::string> more;
-  if (!change.plan.trained.empty()) more.push_back("weights that trained in full (modules_to_save, biases)");
+  if (!change.plan.trained.empty()) more.push_back("weights trained in full (modules_to_save, biases)");
   if (change.config.lora_bias) more.push_back("biases of B (lora_bias)");
   for (const AdaptedModule& module : change.plan.modules) {
     const bool table = module.name.ends_with("embed_tokens");
     if (table) more.push_back("LoRA on the embedding");
   }
   for (const std::string& part : more)
-    note("warning: the folder holds " + part + ", which some tools leave out in silence: --to merged has them");
+    note("warning: the folder holds " + part + ", which some tools silently ignore: --to merged includes them");
 }
 
 int export_merged(const ExportFlags& flags) {
@@ -65,13 +65,13 @@ const std::map<std::string, GgmlType> element_types{
     {"f32", GgmlType::f32},   {"float32", GgmlType::f32},   {"f16", GgmlType::f16},  {"float16", GgmlType::f16},
     {"bf16", GgmlType::bf16}, {"bfloat16", GgmlType::bf16}, {"q8_0", GgmlType::q8_0}};
 
-/// The type that was asked for; float16, or float32 for an adapter.
+/// Returns the requested type; by default float16, or float32 for an adapter.
 GgmlType element_type(const ExportFlags& flags) {
   if (!flags.outtype.empty()) return element_types.at(flags.outtype);
   return flags.to == "gguf-adapter" ? GgmlType::f32 : GgmlType::f16;
 }
 
-/// The file to write: --out, or a file of the usual name inside it where it is a folder.
+/// Returns the file to write: --out, or a file with the default name in it if it is a folder.
 fs::path gguf_path(const ExportFlags& flags) {
   const fs::path out = flags.out;
   std::error_code error;
@@ -86,7 +86,7 @@ fs::path gguf_path(const ExportFlags& flags) {
   return out / (name + "-" + type + (flags.to == "gguf-adapter" ? "-LoRA.gguf" : ".gguf"));
 }
 
-/// The tokenizer of the adapter where it brings one, as `generate` takes it.
+/// Returns the keys of the adapter's tokenizer if it has one, as in `generate`, else of the model's.
 GgufTokenizer tokenizer_keys(const ExportFlags& flags, const Session& session) {
   const fs::path folder = text_folder(flags.model);
   GgufTokenizer keys = gguf_tokenizer(folder, static_cast<std::size_t>(session.config().vocab_size),
@@ -107,18 +107,18 @@ int export_gguf(const ExportFlags& flags) {
 int export_gguf_lora(const ExportFlags& flags) {
   const fs::path path = gguf_path(flags);
   const auto [modules, folded] = export_gguf_adapter(flags.model, path, element_type(flags));
-  note(path.string() + ": " + counted(modules, "module") + (folded ? ", scales folded into lora_b" : "") +
+  note(path.string() + ": " + counted(modules, "module") + (folded ? ", lora_b multiplied by the scales" : "") +
        "; llama-cli -m BASE.gguf --lora " + path.string());
   return done;
 }
 
-/// A text between quotes of a Modelfile, which has no escapes: three quotes hold one.
+/// Returns a quoted text of a Modelfile, which has no escapes: triple quotes may contain a quote.
 std::string modelfile_text(const std::string& text) {
   const std::string quotes = text.find('"') == std::string::npos ? "\"" : "\"\"\"";
   return quotes + text + quotes;
 }
 
-/// FROM, a template where the file has none, and what ends a reply.
+/// Returns FROM, a template if the file has none, and the stop parameters.
 std::string modelfile(const ExportFlags& flags, const Session& session, const GgufTokenizer& keys) {
   std::string text = "FROM ./model.gguf\n";
   if (!keys.chat_template) text += "TEMPLATE \"\"\"{{ .Prompt }}\"\"\"\n";
@@ -156,7 +156,7 @@ int run_export(const ExportFlags& flags) {
   if (flags.to == "lora") warn_of_more(change);
   const std::string rank = flags.to == "lora" ? ", rank " + std::to_string(change.config.r) : "";
   note(flags.out + ": " + counted(change.plan.modules.size(), "module") + rank +
-       (change.rewritten ? ", factors folded so that the scale is 1" : ", factors as they were"));
+       (change.rewritten ? ", factors multiplied so that the scale is 1" : ", factors unchanged"));
   return done;
 }
 
@@ -164,7 +164,7 @@ int run_export(const ExportFlags& flags) {
 
 void add_export(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ExportFlags>();
-  CLI::App* command = app.add_subcommand("export", "write an adapter in the form that another tool reads");
+  CLI::App* command = app.add_subcommand("export", "write an adapter in the format of another tool");
   flags->model.add_to(*command);
   command->add_option("--to", flags->to, "lora, peft, merged, gguf, gguf-adapter or ollama")
       ->required()

@@ -54,7 +54,7 @@ std::string shown(const Json& value) {
   return value.dump();
 }
 
-/// `--steps` takes the place of `--epochs`: the one of the two that a run went by.
+/// Returns which of `--steps` and `--epochs` determined the length of a run.
 const char* length_of(const Json& settings) { return settings.value("steps", 0) > 0 ? "steps" : "epochs"; }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file inspect.cpp
-/// veneer inspect: what a folder or a file holds (a model, an adapter, a tokenizer, a checkpoint, tensors), and which
-/// programs open it. Only headers and settings are read; pickles are never opened.
+/// veneer inspect: describes a folder or a file (a model, an adapter, a tokenizer, a checkpoint, tensors), and the
+/// programs that can open it. Only headers and settings are read; pickles are never opened.
 #include <algorithm>
 #include <fstream>
 #include <map>
@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A line "name   value".
+/// Prints a line "name   value".
 void row(const std::string& name, const std::string& value) {
   print(name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + value + "\n");
 }
@@ -68,7 +68,7 @@ void list_tensors(const SafetensorsFile& file) {
 int inspect_tensors(const fs::path& path) {
   row("kind", "safetensors file");
   list_tensors(SafetensorsFile(path));
-  row("opens in", "safetensors readers of any language; veneer reads what stands in a model's or an adapter's folder");
+  row("opens in", "safetensors readers of any language; veneer reads those in folders of models and adapters");
   std::error_code error;
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const auto beside = [&](const char* name) { return fs::exists(folder / name, error); };
@@ -94,7 +94,7 @@ int inspect_tokenizer(const Tokenizer& tokenizer) {
   return done;
 }
 
-/// Says whether `look` could read something, and goes on either way.
+/// Prints the error of `look`, if any, and returns normally.
 template <class F>
 bool readable(const F& look, std::string& reason) {
   try {
@@ -185,7 +185,7 @@ void describe(const AdapterFile& file) {
   row("base model", config.base_model_name_or_path.value_or("not named"));
 }
 
-/// The base that an adapter names, where it is a folder of this machine; else a placeholder.
+/// Returns the base named by an adapter if it is a folder of this machine, else a placeholder.
 std::string base_of(const AdapterFile& file) {
   std::error_code error;
   const std::string named = file.config.base_model_name_or_path.value_or("");
@@ -213,7 +213,8 @@ int inspect_adapter(const fs::path& folder, const std::vector<std::string>& next
   return done;
 }
 
-/// A folder checkpoint-N holds an adapter or weights, and what a run needs to go on. Returns the command that does.
+/// Describes a folder checkpoint-N, which contains an adapter or weights, and the training state. Returns the
+/// command to resume.
 std::vector<std::string> describe_state(const fs::path& folder) {
   std::error_code error;
   const fs::path path = folder / "trainer_state.json";
@@ -251,7 +252,7 @@ std::vector<std::string> describe_state(const fs::path& folder) {
   return next;
 }
 
-/// Says which parts of a run a folder holds; false where there are none.
+/// Prints the parts of a run in a folder; returns false if there are none.
 bool describe_run(const fs::path& folder) {
   std::vector<std::string> parts;
   std::error_code error;
@@ -278,7 +279,7 @@ int inspect_folder(const fs::path& folder) {
     return done;
   }
   throw FormatError(folder.string() +
-                    ": holds none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
+                    ": has none of config.json (a model), adapter_config.json (an adapter), tokenizer.json, "
                     "checkpoint-N (a run)");
 }
 
@@ -291,7 +292,7 @@ std::string first_bytes(const fs::path& path) {
   return bytes;
 }
 
-/// A value in at most one line; the first items of a list.
+/// Returns a value in at most one line; of a list, the first items.
 std::string gguf_text(const GgufValue& value) {
   const auto one = [](const auto& item) {
     using T = std::remove_cvref_t<decltype(item)>;
@@ -374,7 +375,7 @@ int run_inspect(const fs::path& path) {
 
 void add_inspect(CLI::App& app, Run& run) {
   const auto path = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("inspect", "what a model, adapter, tokenizer, checkpoint or file holds");
+  CLI::App* command = app.add_subcommand("inspect", "describe a model, adapter, tokenizer, checkpoint or file");
   command->add_option("path", *path, "folder or file")->required();
   command->callback([path, &run] { run = [path] { return run_inspect(*path); }; });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file logits.cpp
-/// veneer logits: the logits of a file of token ids, as a file.
+/// veneer logits: computes the logits of a file of token ids and writes them to a file.
 ///
-///   in   input_ids int64 (rows, length); attention_mask int64 (rows, length), 1 then 0: right-padded; none: all count
+///   in   input_ids int64 (rows, length); attention_mask int64 (rows, length), 1 then 0: right-padded; default: all 1
 ///   out  logits float32 (rows, length, vocabulary)
 #include <memory>
 
@@ -30,7 +30,7 @@ void read_ids(const TensorEntry& entry, index_t vocabulary, const std::string& w
   }
 }
 
-/// How many ids of each row count.
+/// Reads the number of valid ids of each row.
 void read_mask(const TensorEntry& entry, const std::string& where, PaddedBatch& batch) {
   const std::vector<std::int64_t> mask = read_integers(entry);
   const auto length = static_cast<std::size_t>(batch.length);
@@ -39,7 +39,7 @@ void read_mask(const TensorEntry& entry, const std::string& where, PaddedBatch& 
     const bool goes_on = i % length == 0 || mask[i - 1] == 1;
     if ((mask[i] != 0 && mask[i] != 1) || (mask[i] == 1 && !goes_on)) {
       throw FormatError(where + ": attention_mask: row " + std::to_string(row) +
-                        ": expected ones and then zeros; padding must stand on the right");
+                        ": expected ones and then zeros; padding must be on the right");
     }
     batch.valid[row] += mask[i];
   }

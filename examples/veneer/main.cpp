@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file main.cpp
-/// veneer: fine-tune, run and inspect Hugging Face Llamas with adapters. One file a subcommand.
+/// veneer: fine-tunes, runs and inspects Hugging Face models with adapters. One file per subcommand.
 ///
 /// Results go to stdout, everything else to stderr. An error is one message and an exit code, never a stack trace.
 #include <csignal>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "veneer/core/error.hpp"
-#include "veneer/peft/init/decompose.hpp"  // for attach and load_adapter, in all of the program
+#include "veneer/peft/init/decompose.hpp"  // for attach and load_adapter in the whole program
 #include "veneer/version.hpp"
 
 #include "command.hpp"
@@ -55,8 +55,8 @@ int guarded(const Run& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A closed stdin, stdout or stderr would give its number to the next file that is opened; and who stops reading
-  // what is printed is an error like others, not a signal.
+  // If stdin, stdout or stderr is closed, the next opened file would get its number; a closed pipe on output is an
+  // ordinary error, not a signal.
   for (int descriptor = ::open("/dev/null", O_RDWR); descriptor >= 0; descriptor = ::dup(descriptor)) {
     if (descriptor <= 2) continue;
     ::close(descriptor);

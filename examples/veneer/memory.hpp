@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file memory.hpp
-/// The memory that a training run would take, for `plan` and `train --dry-run`. memory.cpp alone compiles the counting.
+/// The memory of a training run, for `plan` and `train --dry-run`. Only memory.cpp compiles the computation.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@
 namespace veneer::program {
 
 struct MemoryRequest {
-  std::filesystem::path model;        // whose files say how weights are stored; empty or without files: config.json
-  std::optional<LoraConfig> adapter;  // none: every weight trains
+  std::filesystem::path model;  // its files give the storage types of weights; empty or without files: config.json
+  std::optional<LoraConfig> adapter;        // none: every weight is trained
   std::optional<QuantizeOptions> quantise;  // of the linear layers
   bool checkpointing = false;
   std::string dtype = "auto";  // of activations
@@ -24,16 +24,16 @@ struct MemoryRequest {
   int threads = 0;
 };
 
-/// The configuration of a model as it is read: not tied where the files in `folder`, if any, hold a head of their own.
+/// Returns the configuration of a model as it is read: not tied if the files in `folder`, if any, have a separate head.
 LlamaConfig config_as_read(LlamaConfig config, const std::filesystem::path& folder);
 
-/// {"bytes": {...}, "bytes_without_checkpointing": {...}, "bytes_with_checkpointing": {...}, "batch": ...}: weights,
-/// adapters, gradients, optimizer, activations, scratch, reused, training (their sum, less reused), loading, peak. The
-/// first is of the request.
+/// Returns {"bytes": {...}, "bytes_without_checkpointing": {...}, "bytes_with_checkpointing": {...}, "batch": ...}:
+/// weights, adapters, gradients, optimizer, activations, scratch, reused, training (their sum, less reused), loading,
+/// peak. "bytes" is that of the request.
 /// \throws ArgumentError, FormatError
 Json plan_bytes(const LlamaConfig& config, const MemoryRequest& request);
 
-/// The same as a table.
+/// Returns a plan as a table.
 std::string memory_text(const Json& plan);
 
 }  // namespace veneer::program

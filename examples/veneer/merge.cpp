@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file merge.cpp
-/// veneer merge: an adapter folded into its model, as a Hugging Face folder of its own.
+/// veneer merge: merges an adapter into its model and writes a new Hugging Face folder.
 #include "veneer/peft/merge.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ struct MergeFlags {
 const std::map<std::string, QuantizedFrom> dense_types{
     {"float32", QuantizedFrom::float32}, {"float16", QuantizedFrom::float16}, {"bfloat16", QuantizedFrom::bfloat16}};
 
-/// Name, largest change, and for a weight in 4 bits its relative error.
+/// Prints name, largest change, and for a 4-bit weight the relative error.
 void print_weight(const MergedWeight& weight, std::size_t width) {
   char numbers[64];
   std::snprintf(numbers, sizeof numbers, weight.packed ? "  %-12.6g  %.4f\n" : "  %.6g\n", weight.largest_change,
@@ -52,11 +52,10 @@ void warn_of_rounding(const std::vector<MergedWeight>& weights) {
   const double lost = lost_fraction(weights);
   if (lost == 0.0) return;
   char text[256];
-  std::snprintf(
-      text, sizeof text,
-      "warning: rounding to 16 bits loses %.2g of the adapter's change (the norm of what is lost, over that of "
-      "the change, of all weights together): --dtype float32 keeps all of it",
-      lost);
+  std::snprintf(text, sizeof text,
+                "warning: rounding to 16 bits loses %.2g of the adapter's change (the norm of the loss relative to "
+                "that of the change, of all weights together): --dtype float32 keeps all of it",
+                lost);
   note(text);
 }
 
@@ -84,7 +83,7 @@ int run_merge(const MergeFlags& flags) {
   warn_of_errors(weights);
   warn_of_rounding(weights);
   note(flags.out + ": " + counted(weights.size(), "weight") +
-       " changed, each by at most the number that is printed; transformers and veneer load it");
+       " changed, each by at most the printed number; transformers and veneer load it");
   return done;
 }
 
@@ -93,14 +92,14 @@ int run_merge(const MergeFlags& flags) {
 void add_merge(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<MergeFlags>();
   flags->model.dtype = "auto";
-  CLI::App* command = app.add_subcommand("merge", "fold an adapter into its model");
+  CLI::App* command = app.add_subcommand("merge", "merge an adapter into its model");
   flags->model.add_to(*command, true);
   command->get_option("--dtype")->description(
       "float32: write every weight in 32 bits, so that rounding loses nothing; auto: each keeps its type");
   command->add_option("--out", flags->out, "folder to write")->required();
   command
       ->add_option("--max-error", flags->options.max_error,
-                   "largest relative error of a weight that is quantised again; more is refused")
+                   "largest allowed relative error of a weight that is quantised again")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command

@@ -22,7 +22,7 @@ void QuantFlags::add_to(CLI::App& command) {
 }
 
 std::optional<QuantizeOptions> QuantFlags::options() const {
-  expects(quant == NF4Options::name || !double_quant, "--double-quant: is for --quant nf4, which was not given");
+  expects(quant == NF4Options::name || !double_quant, "--double-quant: requires --quant nf4");
   if (quant == NF4Options::name) return NF4Options{.double_quant = double_quant};
   for (const QuantizeOptions& format : quantized_formats()) {
     if (quant == format_name(format)) return format;
@@ -33,7 +33,7 @@ std::optional<QuantizeOptions> QuantFlags::options() const {
 CLI::Option* add_dtype(CLI::App& command, std::string& dtype) {
   return command
       .add_option("--dtype", dtype,
-                  "what activations are stored in: auto (the checkpoint's own type), float32, bfloat16, or float16, "
+                  "storage type of activations: auto (the checkpoint's own type), float32, bfloat16, or float16, "
                   "which a CPU computes in float32; weights stay in the type of their file")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
       ->capture_default_str();
@@ -44,10 +44,9 @@ void ModelFlags::add_to(CLI::App& command, bool adapter_needed) {
   auto* adapter =
       command.add_option("--adapter", adapters, "folder of a PEFT adapter; given several times, their outputs add");
   if (adapter_needed) adapter->required();
-  command.add_option("--threads", threads, "threads to compute with; one a core by default")
-      ->check(CLI::Range(1, 1024));
+  command.add_option("--threads", threads, "number of threads; one per core by default")->check(CLI::Range(1, 1024));
   add_dtype(command, dtype);
-  command.add_option("--device", device, "where to compute: cpu")->capture_default_str();
+  command.add_option("--device", device, "device: cpu")->capture_default_str();
   quant.add_to(command);
 }
 
@@ -62,7 +61,7 @@ void ModelFlags::apply() const {
 
 std::filesystem::path ModelFlags::only_adapter() const {
   expects(adapters.size() == 1, "--adapter: given " + std::to_string(adapters.size()) +
-                                    " times; expected one. veneer combine makes one of several");
+                                    " times; expected one. veneer combine combines several");
   return adapters.front();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plan.cpp
-/// veneer plan: what an adapter would change about a model, and the memory that training it takes. Reads config.json,
-/// and the headers of weights where they are there; allocates no weight.
+/// veneer plan: prints the modules that an adapter would change, and the memory of training it. Reads config.json, and
+/// the headers of weights if they exist; allocates no weight.
 #include <memory>
 #include <sstream>
 
@@ -28,7 +28,7 @@ struct PlanFlags {
   std::vector<std::string> given;  // flags of `train`, with their values
 };
 
-/// Every weight trains, in its own place.
+/// Returns the plan in which every weight is trained in place.
 AdapterPlan full_plan(const LlamaConfig& config) {
   AdapterPlan plan;
   plan.base_parameters = parameter_count(config);
@@ -36,7 +36,7 @@ AdapterPlan full_plan(const LlamaConfig& config) {
   return plan;
 }
 
-/// The flags that were given, but for those that name the model or are about the output.
+/// Returns the given flags, except those for the model and the output.
 std::vector<std::string> given_of(const CLI::App& command) {
   std::vector<std::string> words;
   for (const CLI::Option* option : command.get_options()) {
@@ -51,7 +51,7 @@ std::vector<std::string> given_of(const CLI::App& command) {
   return words;
 }
 
-/// Trains what was planned.
+/// Suggests the command that trains with this plan.
 void suggest_next(const PlanFlags& flags) {
   std::string model = flags.model;
   if (model.empty()) {
@@ -74,7 +74,7 @@ int run_plan(const PlanFlags& flags) {
   const bool full = flags.adapter.method == "full";
   const std::optional<QuantizeOptions> quantise = flags.quant.options();
   expects(!quantise || !full,
-          "--quant " + flags.quant.quant + ": a quantised weight does not train; choose another --method than full");
+          "--quant " + flags.quant.quant + ": a quantised weight cannot be trained; choose another --method than full");
   AdapterFlags named = flags.adapter;
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
@@ -117,7 +117,8 @@ int run_plan(const PlanFlags& flags) {
 
 void add_plan(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<PlanFlags>();
-  CLI::App* command = app.add_subcommand("plan", "what an adapter would change, and the memory it takes");
+  CLI::App* command =
+      app.add_subcommand("plan", "the modules that an adapter would change, and the memory of training it");
   command->add_option("--model", flags->model, "folder of a Hugging Face model");
   command->add_option("--config", flags->config, "a config.json alone");
   flags->adapter.add_to(*command);
@@ -125,10 +126,11 @@ void add_plan(CLI::App& app, Run& run) {
   flags->quant.add_to(*command);
   add_dtype(*command, memory.dtype);
   command->add_flag("--checkpointing", memory.checkpointing, "recompute blocks in the backward pass: less memory");
-  command->add_option("--batch", memory.batch, "sequences a micro-batch")->check(CLI::PositiveNumber);
+  command->add_option("--batch", memory.batch, "sequences per micro-batch")->check(CLI::PositiveNumber);
   command->add_option("--seq", memory.seq, "tokens of each sequence")->check(CLI::Range(2, 1 << 24));
-  command->add_option("--grad-accum", memory.grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
-  command->add_option("--threads", memory.threads, "threads to compute with; one a core by default")
+  command->add_option("--grad-accum", memory.grad_accum, "micro-batches per optimizer step")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--threads", memory.threads, "number of threads; one per core by default")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, command, &run] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file progress.hpp
-/// A progress bar on a terminal, a line now and then when stderr is a file or a pipe.
+/// Progress: a progress bar on a terminal, or occasional lines if stderr is a file or a pipe.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ class Progress {
   Progress(index_t first, index_t total, bool quiet)
       : first_(first), total_(total), quiet_(quiet), terminal_(::isatty(2) == 1) {}
 
-  /// Shows where a run stands after a step.
+  /// Shows the progress of a run after a step.
   void show(const StepReport& report, std::size_t memory) {
     tokens_ += static_cast<double>(report.tokens);
     smooth_ = shown_any_ ? 0.9 * smooth_ + 0.1 * report.loss : report.loss;
@@ -43,7 +43,7 @@ class Progress {
     }
   }
 
-  /// Ends the bar's line before something else is printed.
+  /// Ends the line of the bar before other output.
   void interrupt() const {
     if (terminal_ && !quiet_ && shown_any_) std::fputc('\n', stderr);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file quantize.cpp
-/// veneer quantize: a model with its linear layers in 4 bits, as a Hugging Face folder that transformers reads through
-/// bitsandbytes.
+/// veneer quantize: writes a model with 4-bit linear layers as a Hugging Face folder that transformers
+/// reads with bitsandbytes.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -35,7 +35,7 @@ int run_quantize(const QuantizeFlags& flags) {
   }
   flush();
   note(flags.out + ": " + counted(weights.size(), "weight") +
-       " in 4 bits, each with the relative error that is printed (root mean square); transformers and veneer load it");
+       " in 4 bits, each with the printed relative error (root mean square); transformers and veneer load it");
   return done;
 }
 
@@ -43,14 +43,14 @@ int run_quantize(const QuantizeFlags& flags) {
 
 void add_quantize(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<QuantizeFlags>();
-  CLI::App* command = app.add_subcommand("quantize", "put the linear layers of a model into 4 bits");
+  CLI::App* command = app.add_subcommand("quantize", "quantise the linear layers of a model to 4 bits");
   command->add_option("--model", flags->model, "folder of a Hugging Face model")->required();
   command->add_option("--out", flags->out, "folder to write")->required();
   command->add_flag("--double-quant", flags->options.double_quant, "8-bit scales");
-  command->add_option("--blocksize", flags->options.blocksize, "values that share a scale")
+  command->add_option("--blocksize", flags->options.blocksize, "values per scale")
       ->check(CLI::IsMember({32, 64, 128, 256, 512, 1024, 2048, 4096}))
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "threads to compute with; one a core by default")
+  command->add_option("--threads", flags->threads, "number of threads; one per core by default")
       ->check(CLI::Range(1, 1024));
   command->callback([flags, &run] { run = [flags] { return run_quantize(*flags); }; });
 }

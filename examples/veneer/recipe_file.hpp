@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file recipe_file.hpp
-/// The YAML of a recipe: one mapping of keys to scalars, or to lists of scalars.
+/// read_recipe: the YAML of a recipe, one mapping of keys to scalars, or to lists of scalars.
 ///
-///     method: lora               # text as it stands: whoever knows the key reads the number, the name, the boolean
+///     method: lora               # values are texts; the flag of the key parses the number, the name, the boolean
 ///     lr: 2e-4
 ///     targets: [q_proj, v_proj]
 ///
-/// Nothing else of YAML is let in: no deeper nesting, anchors, aliases, tags or second document, and no key twice. The
-/// parser hands over events, so that nothing nests before it is refused, and no tree is built.
+/// Other features of YAML are errors: deeper nesting, anchors, aliases, tags, a second document, duplicate keys. The
+/// parser gives events, so that nesting is refused early and no tree is built.
 #pragma once
 
 #include <algorithm>
@@ -31,17 +31,17 @@
 
 namespace veneer::program {
 
-/// What can be wrong with the form of a recipe.
+/// The errors in the form of a recipe.
 enum class RecipeReason {
   too_large,          // over 1 MiB
   utf8,               // ill-formed bytes
   control_character,  // other than tab and the ends of lines
-  yaml,               // what the parser refuses
+  yaml,               // an error of the parser
   empty,              // no key at all
   not_a_mapping,      //
-  bad_key,            // a list, a mapping or nothing for a key
+  bad_key,            // a list, a mapping or no text as a key
   duplicate_key,      //
-  no_value,           // nothing, ~ or null
+  no_value,           // empty, ~ or null
   nested,             // a mapping as a value, a list in a list
   anchor,             // &name, *name
   tag,                // !!str
@@ -56,7 +56,7 @@ inline std::string_view to_string(RecipeReason reason) {
   return names[static_cast<std::size_t>(reason)];
 }
 
-/// A recipe that can't be used; `line` counts from 1, 0 is the file as a whole.
+/// An invalid recipe; `line` is counted from 1, 0 is the whole file.
 struct RecipeError : FormatError {
   RecipeError(RecipeReason why, const std::string& file, std::size_t where, const std::string& message)
       : FormatError(file + (where > 0 ? ": line " + std::to_string(where) : "") + ": " + message),
@@ -66,7 +66,7 @@ struct RecipeError : FormatError {
   std::size_t line;
 };
 
-/// A key and its value as the file spells it, without quotes.
+/// A key and its value as written in the file, without quotes.
 struct RecipeEntry {
   std::string key;
   std::vector<std::string> values;  // one, unless it is a list
@@ -78,14 +78,14 @@ struct RecipeEntry {
 
 namespace recipe {
 
-/// Takes the parser's events; throws at the first that a recipe can't have.
+/// A receiver of the parser's events; throws at the first one that a recipe can't have.
 class RecipeEvents final : public YAML::EventHandler {
  public:
   explicit RecipeEvents(const std::string& name) : name_(name) {}
 
   std::vector<RecipeEntry> take() { return std::move(entries_); }
 
-  /// The line of the key that was read last.
+  /// Returns the line of the last key.
   std::size_t last_line() const { return entries_.empty() ? 1 : entries_.back().line; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -101,7 +101,7 @@ class RecipeEvents final : public YAML::EventHandler {
   }
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
-    if (place_ == Place::root) return;  // a document of nothing: no key is found
+    if (place_ == Place::root) return;  // an empty document, without a key
     if (place_ == Place::key) fail(RecipeReason::bad_key, mark, "found no key before the colon; expected a name");
     if (place_ == Place::list) fail(RecipeReason::no_value, mark, in_key() + "an item of the list has no value");
     throw RecipeError(RecipeReason::no_value, name_, entries_.back().line,
@@ -150,7 +150,7 @@ class RecipeEvents final : public YAML::EventHandler {
     fail(RecipeReason::not_a_mapping, mark, "found " + found + ", expected lines of KEY: VALUE");
   }
 
-  /// The parser says "?" of plain text and "!" of what stands in quotes.
+  /// Throws for a tag. The parser reports "?" for plain and "!" for quoted text.
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
     if (tag.empty() || tag == "?" || tag == "!") return;
     fail(RecipeReason::tag, mark, "found the tag " + printable(tag, 40) + "; expected the value alone");
@@ -175,7 +175,7 @@ class RecipeEvents final : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-/// Refuses what the parser should not see: it guesses encodings from zero bytes, and counts lines by their line feeds.
+/// Throws for bytes that mislead the parser: it guesses encodings from zero bytes, and counts lines by line feeds.
 inline void check_recipe_bytes(std::string_view text, const std::string& name) {
   constexpr std::size_t limit = std::size_t{1} << 20;
   if (text.size() > limit)
@@ -197,13 +197,13 @@ inline void check_recipe_bytes(std::string_view text, const std::string& name) {
 
 }  // namespace recipe
 
-/// The entries of a recipe in their order. `name` stands for the file in messages.
+/// Returns the entries of a recipe in their order. `name` is the name of the file in messages.
 /// \throws RecipeError
 inline std::vector<RecipeEntry> read_recipe(std::string_view text, const std::string& name) {
   recipe::check_recipe_bytes(text, name);
   recipe::RecipeEvents events(name);
   try {
-    // The parser takes the end of the file for the end of an open quote; the end of a document it does not.
+    // The parser accepts the end of the file as the end of an open quote, but not the end of a document.
     std::istringstream stream(std::string(text) + (text.ends_with('\n') ? "...\n" : "\n...\n"));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(events)) {

@@ -14,7 +14,7 @@ namespace veneer::program {
 
 namespace {
 
-/// The least number of characters to insert, remove or replace that makes one of the other.
+/// Returns the least number of characters to insert, remove or replace to convert one text to the other.
 std::size_t edit_distance(const std::string& from, const std::string& to) {
   std::vector<std::size_t> row(to.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -28,10 +28,10 @@ std::size_t edit_distance(const std::string& from, const std::string& to) {
   return row.back();
 }
 
-/// Flags that are about the call, not about the run.
+/// Returns whether a flag belongs to the call, not to the run.
 bool belongs_to_the_call(const std::string& key) { return key == "config" || key == "help" || key == "resume"; }
 
-/// The known key that is nearest to what was written, unless none is near.
+/// Returns the known key that is nearest to the given one, unless none is near.
 std::optional<std::string> nearest_key(const CLI::App& command, const std::string& key) {
   const std::string written = key.substr(0, 64);
   std::size_t best = std::max<std::size_t>(2, written.size() / 2) + 1;
@@ -50,7 +50,7 @@ std::optional<std::string> nearest_key(const CLI::App& command, const std::strin
 bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 bool repeats(const CLI::Option& option) { return option.get_items_expected_max() > 1; }
 
-/// CLI11 spells type and checks of an option as in "INT:POSITIVE" or "TEXT:{a,b}". The same in words.
+/// Returns the expected values of an option in words. CLI11 has them as "INT:POSITIVE" or "TEXT:{a,b}".
 std::string expected_of(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   const std::size_t colon = type.find(':');
@@ -79,18 +79,18 @@ void RecipeFlags::apply(CLI::App& command, const std::vector<std::string>& passe
   const std::vector<RecipeEntry> entries = read_recipe(read_text(path_, std::size_t{1} << 20), path_);
   std::map<const CLI::Option*, const RecipeEntry*> seen;
   for (const RecipeEntry& entry : entries) {
-    if (belongs_to_the_call(entry.key)) fail(entry, "stands on the command line only");
+    if (belongs_to_the_call(entry.key)) fail(entry, "can only be given on the command line");
     CLI::Option* option = command.get_option_no_throw("--" + entry.key);
     if (option == nullptr) {
       const auto nearest = nearest_key(command, entry.key);
-      fail(entry, "is no key of a recipe; " +
+      fail(entry, "is not a key of a recipe; " +
                       (nearest ? "did you mean \"" + *nearest + "\"?"
                                : "the keys are the flags of veneer " + command.get_name() + " without their dashes"));
     }
     const auto [same, added] = seen.emplace(option, &entry);
     if (!added)
-      fail(entry, "says the same as \"" + same->second->key + "\" on line " + std::to_string(same->second->line) +
-                      "; leave one of the two out");
+      fail(entry, "has the same meaning as \"" + same->second->key + "\" on line " +
+                      std::to_string(same->second->line) + "; omit one of the two");
     const bool unused = std::find(passed_over.begin(), passed_over.end(), entry.key) != passed_over.end();
     if (unused || option->count() > 0) continue;
     give(*option, entry);
@@ -112,7 +112,7 @@ void RecipeFlags::give(CLI::Option& option, const RecipeEntry& entry) const {
     const bool too_many = names ? values.empty() : entry.list && !repeats(option);
     const bool missing = !text && std::find(values.begin(), values.end(), "") != values.end();
     if (too_many || missing) fail(entry, found + ", expected " + expected_of(option));
-    if (values.empty()) return;  // an empty list is what was there before
+    if (values.empty()) return;  // an empty list keeps the default
     option.add_result(values);
   }
   try {

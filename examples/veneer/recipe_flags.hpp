@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file recipe_flags.hpp
-/// --config: the keys of a recipe are the long flags of a subcommand, and their values what would stand behind them.
+/// RecipeFlags: --config, in which the keys of a recipe are the long flags of a subcommand, and the
+/// values their arguments.
 ///
-/// What the command line gives wins over the recipe, the recipe over the defaults. Which keys there are, and which
-/// values, the subcommand's own options say.
+/// The command line takes precedence over the recipe, and the recipe over the defaults. Keys and values are checked by
+/// the options of the subcommand.
 #pragma once
 
 #include <cstddef>
@@ -19,23 +20,23 @@
 
 namespace veneer::program {
 
-/// The type that an option with names behind commas gives itself: a list of a recipe is joined for it.
+/// The type name of an option with names separated by commas: a list in a recipe is joined for it.
 inline constexpr const char* names_type = "NAMES";
 
 class RecipeFlags {
  public:
   void add_to(CLI::App& command) {
-    command.add_option("--config", path_, "YAML of flags, without their dashes; flags that are given win");
+    command.add_option("--config", path_, "flags as YAML, without their dashes; given flags take precedence");
   }
 
   bool given() const { return !path_.empty(); }
 
-  /// Reads the file and gives its values to the options that the command line left alone. Keys in `passed_over` are
-  /// checked but not used.
+  /// Reads the file and sets the options that are not on the command line. Keys in `passed_over` are checked
+  /// but not used.
   /// \throws RecipeError, FormatError, IoError
   void apply(CLI::App& command, const std::vector<std::string>& passed_over = {});
 
-  /// Does f(); where it refuses a flag whose value came from the recipe, the error names the recipe's line.
+  /// Calls f(); if it throws for a flag whose value came from the recipe, the error names the recipe's line.
   template <class F>
   auto naming_lines(const F& f) const {
     try {
@@ -51,7 +52,7 @@ class RecipeFlags {
   [[noreturn]] void fail(const RecipeEntry& entry, const std::string& message) const;
 
   std::string path_;
-  std::map<std::string, std::size_t> lines_;  // where the file gave a flag its value
+  std::map<std::string, std::size_t> lines_;  // the line of each flag in the file
 };
 
 }  // namespace veneer::program

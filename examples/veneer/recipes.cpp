@@ -19,12 +19,12 @@ struct ShippedRecipe {
   std::string_view name, text;
 };
 
-/// examples/recipes/*.yaml, as they were when the program was built.
+/// The files examples/recipes/*.yaml at build time.
 constexpr std::array shipped_recipes{
 #include "shipped_recipes.inc"
 };
 
-/// The first line of a recipe says what it is for.
+/// Returns the title of a recipe, its first line.
 std::string_view title(std::string_view text) {
   const std::string_view line = text.substr(0, text.find('\n'));
   return line.substr(std::min(line.size(), line.find_first_not_of("# ")));
@@ -58,9 +58,9 @@ int print_recipe(const std::string& name) {
 }  // namespace
 
 void add_recipes(CLI::App& app, Run& run) {
-  CLI::App* command = app.add_subcommand("recipes", "the recipes that come with the program, for train --config");
+  CLI::App* command = app.add_subcommand("recipes", "the shipped recipes, for train --config");
   auto name = std::make_shared<std::string>();
-  command->add_option("name", *name, "prints this one");
+  command->add_option("name", *name, "print this one");
   command->callback([&run, name] { run = [name] { return name->empty() ? list_recipes() : print_recipe(*name); }; });
 }
 

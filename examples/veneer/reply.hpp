@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reply.hpp
-/// What a model writes, as it is printed: whole characters, without the token or the text that ends it.
+/// Reply: prints the text of a model while it is generated, in whole characters, without the token or the text
+/// that ends it.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +20,14 @@ namespace veneer::program {
 
 class Reply {
  public:
-  /// `before`: what it goes on behind; nothing for a turn of its own.
+  /// \param before  the ids that the text continues; empty for a separate turn
   Reply(const Tokenizer& tokenizer, std::vector<std::int32_t> stop_ids, StopTexts stop,
         std::span<const std::int32_t> before = {})
       : stream_(tokenizer, true, before), stop_ids_(std::move(stop_ids)), stop_(std::move(stop)) {}
 
-  /// Prints what is certain now. False: the reply is at its end.
+  /// Adds an id and prints the text that is determined. Returns false at the end of the reply.
   bool take(std::int32_t id) {
-    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) return true;  // generate ends by itself
+    if (std::find(stop_ids_.begin(), stop_ids_.end(), id) != stop_ids_.end()) return true;  // generate ends here
     show(stop_.push(stream_.push(id)));
     return !stop_.found();
   }

@@ -15,7 +15,7 @@ namespace veneer::program {
 
 namespace {
 
-/// " (process 123)" where the file of a lock says so.
+/// Returns " (process 123)" if the lock file has the number of the process.
 std::string holder_of(int descriptor) {
   char digits[24];
   const ssize_t size = ::pread(descriptor, digits, sizeof digits, 0);
@@ -27,7 +27,7 @@ std::string holder_of(int descriptor) {
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& folder) : path_(std::filesystem::absolute(folder) / ".veneer.lock") {
-  do {  // again when the other run has ended, and removed its file, between open and flock
+  do {  // repeat if the other run has ended, and removed its file, between open and flock
     file_ = detail::Descriptor(detail::retry_interrupted(
         [&] { return ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644); }));
     if (file_.get() < 0) detail::throw_io(path_, "can't be opened", errno);
@@ -44,7 +44,7 @@ RunLock::~RunLock() {
   if (is_current()) ::unlink(path_.c_str());
 }
 
-/// Whether the name still refers to the open file.
+/// Returns whether the name still refers to the open file.
 bool RunLock::is_current() const {
   struct stat named = {}, opened = {};
   return ::stat(path_.c_str(), &named) == 0 && ::fstat(file_.get(), &opened) == 0 && named.st_ino == opened.st_ino &&

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file run_lock.hpp
-/// A lock on the folder that a training run writes, so that no second run writes there at the same time.
+/// RunLock: a lock on the output folder of a training run, so that no second run writes to it at the same time.
 ///
-/// The lock is flock(2) on the file `.veneer.lock` in the folder. The system releases it when the process ends, however
-/// it ends, so a file that a crash leaves is not locked. The file holds the number of the process.
+/// The lock is flock(2) on the file `.veneer.lock` in the folder. The system releases it when the process ends, also
+/// after a crash, so a leftover file is not locked. The file contains the number of the process.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@ namespace veneer::program {
 
 class RunLock {
  public:
-  /// Locks a folder that exists. Where the file system has no locks, does nothing.
+  /// Locks an existing folder. Has no effect if the file system has no locks.
   /// \throws ArgumentError that names `--out` and the other process when the folder is locked; IoError
   explicit RunLock(const std::filesystem::path& folder);
   RunLock(const RunLock&) = delete;

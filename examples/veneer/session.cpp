@@ -18,7 +18,7 @@
 namespace veneer::program {
 
 struct Session::Parts {
-  std::filesystem::path folder, text;  // text: of an adapter that brings a tokenizer
+  std::filesystem::path folder, text;  // text: the folder of an adapter with a tokenizer
   LlamaConfigFile file;
   AnyLlama<> model;
 };
@@ -170,7 +170,7 @@ const std::string& SwitchingSession::active() const { return parts_->active; }
 void SwitchingSession::use(const std::string& name) {
   AnyLlama<> model = parts_->adapters.with(name.empty() ? base_adapter : name);
   parts_->config = model.config;
-  parts_->sequence = GrowingSequence<AnyLlama<>>(std::move(model));  // keys and values are of one adapter
+  parts_->sequence = GrowingSequence<AnyLlama<>>(std::move(model));  // keys and values depend on the adapter
   parts_->active = name;
 }
 
@@ -181,7 +181,7 @@ std::vector<std::int32_t> SwitchingSession::generate(const std::vector<std::int3
 
 namespace {
 
-/// Whether an adapter is about to be written with a weight of the base that was not read.
+/// Returns whether an adapter would be written with a weight of the base that was not read.
 bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& plan) {
   bool lacks = false;
   detail::visit_vocabulary_tensors(
@@ -192,7 +192,7 @@ bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& 
   return lacks;
 }
 
-/// Calls f with a model of shapes alone; once more with its weights where f says that it needs them.
+/// Calls f with a shape-only model; calls it again with the weights if f returns that it needs them.
 template <class F>
 void with_outline(const ModelFlags& flags, const F& f) {
   flags.apply();
@@ -216,7 +216,7 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
     if (!fold) return save_adapter(model, out, loaded.file.config, loaded.plan, &loaded), true;
     expects(loaded.vocabulary_keys.empty() && model.config.vocab_size == rows,
             flags.adapters.front() +
-                ": brings an embedding or a head in full, which plain LoRA cannot hold: export it with --to merged");
+                ": has a full embedding or head, which plain LoRA cannot represent: export it with --to merged");
     auto folded = fold_to_lora(model, loaded.file.config, loaded.plan);
     save_adapter(folded.model, out, folded.config, folded.plan);
     change = {folded.config, folded.plan, folded.rewritten};
@@ -227,7 +227,7 @@ AdapterChange export_adapter(const ModelFlags& flags, bool fold, const std::file
 
 namespace {
 
-/// Refuses an adapter's folder that holds an embedding or a head other than the model's: a resized one, say.
+/// Throws for an adapter's folder with an embedding or a head that differs from the model's, for example a resized one.
 void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded, const detail::VocabularyEnds& ends) {
   const SafetensorsFile file(flags.only_adapter() / "adapter_model.safetensors");
   const ShardedCheckpoint base(flags.model);
@@ -241,9 +241,9 @@ void expect_same_base(const ModelFlags& flags, const LoadedAdapter& loaded, cons
     const TensorEntry *here = file.find(key), *there = base.find((head ? ends.head : ends.embedding) + ".weight");
     if (there == nullptr) there = base.find(ends.embedding + ".weight");  // a tied head
     if (here != nullptr && there != nullptr && here->shape == there->shape && values(*here) == values(*there)) continue;
-    detail::refuse_gguf_adapter("the adapter's folder holds " + key +
-                                ", which is not the model's: it was resized or trained, and llama.cpp reads nothing "
-                                "but lora_A and lora_B");
+    detail::refuse_gguf_adapter(
+        "the adapter's folder holds " + key +
+        ", which is not the model's: it was resized or trained, and llama.cpp reads only lora_A and lora_B");
   }
 }
 
@@ -256,7 +256,8 @@ std::pair<std::size_t, bool> export_gguf_adapter(const ModelFlags& flags, const 
   const std::filesystem::path folder = flags.only_adapter();
   detail::check_folder(folder);
   const AdapterFile file = read_adapter_config(folder / "adapter_config.json");
-  detail::check_gguf_adapter(model.config, file.config, {});  // before weights are read that DoRA, say, would need
+  detail::check_gguf_adapter(model.config, file.config,
+                             {});  // before the weights are read, which DoRA, for example, needs
   const LoadedAdapter loaded = load_adapter(model, folder);
   for (const std::string& warning : loaded.file.warnings) note("warning: " + warning);
   detail::check_gguf_adapter(model.config, loaded.file.config, loaded.plan);

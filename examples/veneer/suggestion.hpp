@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file suggestion.hpp
-/// The next command to run, as one line on stderr that can be pasted into a shell. Words in capitals (MODEL, DATA) are
-/// placeholders for what the program can't know.
+/// Suggests the next command, as one line on stderr that can be pasted into a shell. Words in capitals (MODEL,
+/// DATA) are placeholders.
 #pragma once
 
 #include <filesystem>
@@ -10,13 +10,13 @@
 
 namespace veneer::program {
 
-/// A path or value as one word of a POSIX shell, in quotes where it needs them.
+/// Returns a path or value as one word of a POSIX shell, in quotes if necessary.
 std::string shell_word(const std::string& text);
 
-/// Prints "next: veneer ..." with each word as a shell reads it.
+/// Prints "next: veneer ..." with each word quoted for a shell.
 void suggest(const std::vector<std::string>& words);
 
-/// A folder for a new run, named after the data or model and not there yet: out/NAME, out/NAME-2, ...
+/// Returns a new folder for a run, named after the data or model: out/NAME, out/NAME-2, ...
 std::string new_run_folder(const std::filesystem::path& named_after);
 
 }  // namespace veneer::program

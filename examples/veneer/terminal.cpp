@@ -17,8 +17,8 @@ namespace veneer::program {
 
 namespace {
 
-// The handler writes to a pipe that the reader waits on beside stdin: a signal between a check and the wait, or one
-// that another thread takes, still wakes it.
+// The handler writes to a pipe on which the reader waits together with stdin: a signal between a check and the wait, or
+// one handled by another thread, still wakes the reader.
 std::array<int, 2> wake{-1, -1};
 std::atomic<bool> came = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touch lock-free atomics only");
@@ -26,7 +26,7 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may touc
 void on_interrupt(int) {
   const int number = errno;
   came = true;
-  [[maybe_unused]] const auto written = ::write(wake[1], "x", 1);  // full: there is something to read already
+  [[maybe_unused]] const auto written = ::write(wake[1], "x", 1);  // full: there is already a byte to read
   errno = number;
 }
 

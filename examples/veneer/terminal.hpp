@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file terminal.hpp
-/// Lines from stdin, and Ctrl+C as something that can be asked about.
+/// Terminal: reads lines from stdin, and reports Ctrl+C as an event.
 #pragma once
 
 #include <csignal>
@@ -8,7 +8,7 @@
 
 namespace veneer::program {
 
-/// While there is one, Ctrl+C ends nothing by itself. One at a time.
+/// A handler of Ctrl+C: while it exists, Ctrl+C does not end the program. There may be one at a time.
 class Terminal {
  public:
   enum class Event { line, end, interrupted };
@@ -18,11 +18,11 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
-  /// Waits for a line; shows "> " where stdin and stdout are a terminal. The line comes without its end.
+  /// Waits for a line; shows "> " if stdin and stdout are a terminal. Returns the line without its end.
   /// \throws IoError when stdin can't be read
   Event read(std::string& line);
 
-  /// Whether Ctrl+C came since it was last forgotten.
+  /// Returns whether Ctrl+C was pressed since the last reset.
   bool interrupted() const;
   void forget_interrupt();
 
@@ -30,7 +30,7 @@ class Terminal {
   bool take_line(std::string& line);
 
   bool prompts_;
-  std::string pending_;  // read, and not yet given out
+  std::string pending_;  // read, and not yet returned
   struct sigaction before_ {};
 };
 

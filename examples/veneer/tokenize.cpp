@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenize.cpp
-/// veneer tokenize: lines of text on stdin to lists of ids on stdout, and back.
+/// veneer tokenize: converts lines of text on stdin to lists of ids on stdout, or ids to text.
 ///
 ///   Hello               -> [15496]                plain: a line is a text
 ///   "two\nlines"        -> [11545, 198, 6615]     --json: a line is a JSON string
-///   [15496]             -> "Hello"                --decode: a line is a JSON list, and a JSON string comes out
+///   [15496]             -> "Hello"                --decode: a line is a JSON list, and the output a JSON string
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -70,11 +70,11 @@ int run_tokenize(const TokenizeFlags& flags) {
 
 void add_tokenize(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<TokenizeFlags>();
-  CLI::App* command = app.add_subcommand("tokenize", "lines of text on stdin to lists of ids, and back");
+  CLI::App* command = app.add_subcommand("tokenize", "convert lines of text on stdin to lists of ids, or ids to text");
   command->add_option("--model", flags->model, "folder of a Hugging Face model, or a tokenizer.json")->required();
   command->add_flag("--json", flags->json, "each line is a JSON string");
-  command->add_flag("--decode", flags->decode, "each line is a JSON list of ids; JSON strings come out");
-  command->add_flag("--no-special", flags->no_special, "add no special tokens; with --decode leave them out");
+  command->add_flag("--decode", flags->decode, "each line is a JSON list of ids; the output is JSON strings");
+  command->add_flag("--no-special", flags->no_special, "add no special tokens; with --decode remove them");
   command->callback([flags, &run] { run = [flags] { return run_tokenize(*flags); }; });
 }
 

@@ -35,11 +35,11 @@ namespace fs = std::filesystem;
 
 volatile std::sig_atomic_t stop_asked = 0;
 void ask_to_stop(int signal) {
-  if (stop_asked != 0) std::_Exit(128 + signal);  // a second time: at once; files are whole at every moment
+  if (stop_asked != 0) std::_Exit(128 + signal);  // the second signal ends at once; files are complete at every moment
   stop_asked = signal;
 }
 
-/// Exact match on the task and on the skills of the base, for the shipped run.
+/// The exact match on the task and on the skills of the base, for the shipped run.
 struct Showcase {
   std::vector<Completion> task;
   double old_skills = 0.0;
@@ -74,13 +74,13 @@ class TrainRun {
   }
 
  private:
-  /// Before anything that takes time: whether --out can be made, and is locked by no other run. Nothing is made yet.
+  /// Checks early that --out can be created, and is not locked by another run. Creates nothing yet.
   void check_folder() {
     fs::path there = fs::absolute(settings_.out);
     std::error_code error;
     while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
     if (!fs::is_directory(there, error))
-      throw IoError("--out " + settings_.out + ": " + there.string() + " is no folder");
+      throw IoError("--out " + settings_.out + ": " + there.string() + " is not a folder");
     if (::access(there.c_str(), W_OK) != 0)
       throw IoError("--out " + settings_.out + ": nothing can be written in " + there.string());
     if (fs::is_directory(settings_.out, error)) lock_.emplace(settings_.out);
@@ -104,7 +104,7 @@ class TrainRun {
   void find_state() {
     const auto folder = newest_checkpoint(settings_.resume);
     if (!folder)
-      throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor a run's folder that holds one");
+      throw IoError("--resume " + settings_.resume + ": neither a checkpoint nor the folder of a run with one");
     state_ = read_training_state(*folder);
     state_folder_ = *folder;
     const std::string where = (*folder / "trainer_state.json").string();
@@ -118,7 +118,7 @@ class TrainRun {
     settings_ = std::move(saved);
   }
 
-  /// The tokenizer, with the tokens that are to be added; and the ids of --train-tokens.
+  /// Reads the tokenizer, with the added tokens, and the ids of --train-tokens.
   void find_tokens() {
     const fs::path folder = settings_.model;
     if (settings_.add_tokens.empty()) {
@@ -143,14 +143,14 @@ class TrainRun {
     resolve_tokens(settings_.adapter_flags.train_tokens, tokenizer_);
   }
 
-  /// The model's configuration as it is trained.
+  /// Returns the model's configuration in training.
   LlamaConfig trained_config() const {
     LlamaConfig config = config_file_.config;
     if (grown_) config.vocab_size = grown_->rows;
     return config;
   }
 
-  /// The adapter that the flags describe. Tokens that were added train, unless the flags say how else.
+  /// Returns the config of the adapter given by the flags. Added tokens are trained, unless the flags exclude it.
   LoraConfig adapter_config(index_t steps) const {
     LoraConfig config = settings_.adapter_flags.config(steps);
     const bool takes = std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method);
@@ -167,7 +167,7 @@ class TrainRun {
     plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, planned_adapter());
     std::ostringstream text;
     text << plan_ << '\n' << memory_text(plan_bytes(trained_config(), request()));
-    print(settings_.to_yaml() + as_comments(text.str()));  // together a recipe
+    print(settings_.to_yaml() + as_comments(text.str()));  // the whole output is a recipe
     flush();
     return done;
   }
@@ -179,7 +179,7 @@ class TrainRun {
     return comments;
   }
 
-  /// The adapter that the run trains: of --adapter, or of the flags.
+  /// Returns the config of the trained adapter: of --adapter, or of the flags.
   LoraConfig planned_adapter() const {
     if (settings_.adapter.empty()) return adapter_config(settings_.steps);
     LoraConfig config = read_adapter_config(fs::path(settings_.adapter) / "adapter_config.json").config;
@@ -224,11 +224,11 @@ class TrainRun {
     }
     fresh_ = rows_of(data, std::move(chosen));
     if (fresh_.empty())
-      throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves nothing to learn from");
+      throw ArgumentError("--eval-split " + std::to_string(settings_.eval_split) + " leaves no training data");
     if (!settings_.replay.empty()) replayed_ = rows_of(read_examples(settings_.replay), {});
   }
 
-  /// What --batch counts: lines, or packed rows.
+  /// Returns the rows counted by --batch: lines, or packed rows.
   ExampleRows rows_of(std::shared_ptr<const ExampleStore> data, ChosenExamples chosen) const {
     const auto length = static_cast<std::size_t>(settings_.seq);
     if (!settings_.packing) return ExampleRows::whole(std::move(data), std::move(chosen), length);
@@ -236,27 +236,27 @@ class TrainRun {
     ExampleRows rows = all.learned();
     say("packed into " + std::to_string(all.size()) + " rows of " + std::to_string(length) + " tokens" +
         (rows.size() < all.size()
-             ? "; nothing is learnt of " + std::to_string(all.size() - rows.size()) + ", which are left out"
+             ? "; rows without trained tokens: " + std::to_string(all.size() - rows.size()) + ", which are skipped"
              : ""));
     if (!all.empty() && rows.empty())
-      throw FormatError("--packing --seq " + std::to_string(length) + ": no row holds anything to learn from");
+      throw FormatError("--packing --seq " + std::to_string(length) + ": no row has a trained token");
     return rows;
   }
 
   std::shared_ptr<const ExampleStore> read_examples(const std::string& path) const {
     const auto store = std::make_shared<ExampleStore>();
     const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, making_, *store);
-    if (store->empty()) throw FormatError(path + ": no line holds anything to learn from");
+    if (store->empty()) throw FormatError(path + ": no line has a trained token");
     say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) + " tokens, " +
-        std::to_string(report.learned) + " of them learnt" +
+        std::to_string(report.learned) + " of them trained on" +
         (report.truncated > 0
              ? "; " + std::to_string(report.truncated) + " cut to --seq " + std::to_string(settings_.seq)
              : "") +
         (report.unlearned.count() > 0
-             ? "; " + std::to_string(report.unlearned.count()) + " dropped: nothing of them is learnt"
+             ? "; " + std::to_string(report.unlearned.count()) + " dropped, without trained tokens"
              : ""));
     if (const DatasetNotes& empty = report.warnings; empty.count() > 0) {
-      say("warning: " + path + ": an empty reply teaches to say nothing; " + counted(empty.count(), "record") +
+      say("warning: " + path + ": the model learns to give an empty reply; " + counted(empty.count(), "record") +
           " with one, the first on line " + std::to_string(empty.first().front().line));
     }
     return store;
@@ -285,17 +285,17 @@ class TrainRun {
     if (quantise) quantise_rest(*quantise);
   }
 
-  /// The folder whose adapter is trained on; empty where there is none.
+  /// Returns the folder of the adapter to continue; empty if there is none.
   fs::path adapter_folder() const { return state_ ? *state_folder_ : fs::path(settings_.adapter); }
 
-  /// Whether LoftQ puts weights into 4 bits: it needs them as they are.
+  /// Returns whether LoftQ quantises weights: it needs the original ones.
   bool starts_from_loftq() const {
     const fs::path folder = adapter_folder();
     if (folder.empty()) return settings_.adapter_flags.init == "loftq";
     return read_adapter_config(folder / "adapter_config.json").config.init_lora_weights == "loftq";
   }
 
-  /// Quantises the linear layers that LoftQ left too.
+  /// Also quantises the linear layers that LoftQ does not change.
   void quantise_rest(const QuantizeOptions& options) {
     detail::visit_adaptable(model_, [&](const std::string&, auto& layer, const auto&, ModuleKind kind) {
       using Slot = std::remove_cvref_t<decltype(layer.weight)>;
@@ -322,7 +322,8 @@ class TrainRun {
       warn_of(loaded_->file.warnings);
       plan_ = loaded_->plan;
       lora_ = loaded_->file.config;
-      loaded_->dtypes.clear();  // what trains is written as it is held; of the file, unknown entries of its config stay
+      // Trained tensors are written in their own types; of the file only unknown config entries are kept.
+      loaded_->dtypes.clear();
     } else {
       lora_ = config_of_flags();
       if (lora_.init_lora_weights == "eva") return attach_directions();
@@ -330,14 +331,15 @@ class TrainRun {
     }
   }
 
-  /// Whether a checkpoint holds, as a plain adapter of twice the rank, one that started from a part of the base.
+  /// Returns whether a checkpoint has a converted adapter: a plain one of twice the rank, initialised from a part
+  /// of the base.
   bool was_converted() const {
     if (!state_ || !settings_.adapter.empty()) return false;
     if (!initialization_named(settings_.adapter_flags.init).subtracts()) return false;
     return read_adapter_config(*state_folder_ / "adapter_config.json").config.init_lora_weights == "true";
   }
 
-  /// EVA: the first batches of the run say where the inputs of the layers vary.
+  /// EVA: computes the directions from the first batches of the run.
   void attach_directions() {
     std::vector<Batch> looked_at;
     const index_t lines = settings_.batch, known = static_cast<index_t>(fresh_.size());
@@ -357,12 +359,12 @@ class TrainRun {
                                             return rows;
                                           }});
     say("EVA: looked at " + std::to_string(found.batches) + " batches; the directions have " +
-        (found.settled ? "settled" : "not settled: more --eva-batches may give better ones"));
+        (found.settled ? "settled" : "not converged: more --eva-batches may give better ones"));
     lora_ = found.config;
     plan_ = attach(model_, lora_, {.seed = settings_.seed, .directions = &found.directions});
   }
 
-  /// AdaLoRA resumed: the file has the triplets that stay, the state has all of them, and they may come back.
+  /// AdaLoRA resumed: the file has the kept triplets, the state has all of them, since masked ones may be unmasked.
   void attach_whole() {
     AdapterFile file = read_adapter_config(*state_folder_ / "adapter_config.json");
     lora_ = file.config;
@@ -371,7 +373,7 @@ class TrainRun {
     loaded_ = LoadedAdapter{std::move(file), plan_, {}};
   }
 
-  /// The order of the data, and the number of steps that follows from it.
+  /// Determines the order of the data, and the resulting number of steps.
   void plan_order() {
     const auto lines = static_cast<index_t>(fresh_.size());
     const auto all = static_cast<index_t>(std::ceil(settings_.epochs * static_cast<double>(lines) * (1 - 1e-12)));
@@ -403,7 +405,7 @@ class TrainRun {
   void open_metrics() {
     std::string kept;
     const fs::path path = fs::path(settings_.out) / "metrics.jsonl";
-    if (state_) {  // lines after the state belong to steps that will be done again
+    if (state_) {  // remove lines after the state: their steps are repeated
       std::ifstream old(path);
       for (std::string line; std::getline(old, line);) {
         const Json json = Json::parse(line, nullptr, false);
@@ -423,7 +425,7 @@ class TrainRun {
     metrics_ << line << std::endl;
     if (!metrics_) {
       throw DiskError((fs::path(settings_.out) / "metrics.jsonl").string() +
-                      ": can't be written. Checkpoints of before are whole: --resume goes on from the newest");
+                      ": can't be written. Earlier checkpoints are complete: --resume continues from the newest");
     }
   }
 
@@ -461,7 +463,7 @@ class TrainRun {
       if (stop_asked != 0 && !last) {
         progress.interrupt();
         const fs::path folder = save_checkpoint();
-        std::fprintf(stderr, "stopped after step %lld; saved %s; go on with: veneer train --resume %s\n",
+        std::fprintf(stderr, "stopped after step %lld; saved %s; continue with: veneer train --resume %s\n",
                      static_cast<long long>(report.step), folder.string().c_str(), settings_.out.c_str());
         return interrupted;
       }
@@ -491,7 +493,7 @@ class TrainRun {
     }
   }
 
-  /// The grown tokenizer, next to the adapter that is for it.
+  /// Writes the tokenizer with added tokens next to its adapter.
   void write_tokenizer(const fs::path& folder) const {
     if (!grown_) return;
     detail::copy_along(settings_.model, folder);
@@ -511,16 +513,16 @@ class TrainRun {
     return program::stop_ids(settings_.model, trained_config(), tokenizer_);
   }
 
-  /// The first three prompts of the held-out data, or of the data, completed.
+  /// Returns completions of the first three prompts of the held-out data, or of the data.
   std::vector<Completion> sample() {
     if (!tokenizer_ || settings_.shipped) return {};
     const std::string& path = settings_.eval.empty() ? settings_.data : settings_.eval;
-    if (is_plain_text(path) || !fs::is_regular_file(path)) return {};  // a pipe is read once
+    if (is_plain_text(path) || !fs::is_regular_file(path)) return {};  // a pipe can be read only once
     DatasetReader reader(path);
     std::vector<Record> records;
     for (Record record; records.size() < 3 && reader.next(record);) {
       if (!record.has_prompt() && !record.is_conversation()) return {};
-      if (record.has_prompt() || record.last_reply() > 0) records.push_back(record);  // what asks for a reply
+      if (record.has_prompt() || record.last_reply() > 0) records.push_back(record);  // records with a reply
     }
     return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids(), .making = making_});
   }
@@ -625,9 +627,8 @@ class TrainRun {
 
 void read_recipe_of(CLI::App& command, const TrainSettings& settings, RecipeFlags& recipe) {
   if (!recipe.given()) return;
-  if (!settings.resume.empty())
-    throw ArgumentError("--resume goes on with the settings of the run: leave out --config");
-  std::vector<std::string> passed_over;  // --epochs on the command line is in place of the steps of a recipe
+  if (!settings.resume.empty()) throw ArgumentError("--resume uses the settings of the run: omit --config");
+  std::vector<std::string> passed_over;  // --epochs on the command line replaces the steps of a recipe
   if (command.count("--epochs") > 0) passed_over.push_back("steps");
   recipe.apply(command, passed_over);
 }

@@ -19,7 +19,7 @@ namespace veneer::program {
 
 namespace {
 
-/// Calls f(key, member) for every setting that decides what is learnt: one list for JSON, YAML and back.
+/// Calls f(key, member) for every setting that affects the result: one list for reading and writing JSON and YAML.
 template <class S, class F>
 void each_setting(S& s, const F& f) {
   f("model", s.model), f("data", s.data), f("adapter", s.adapter);
@@ -63,52 +63,52 @@ std::string shipped_data(const std::string& name) {
 void TrainSettings::add_to(CLI::App& command) {
   adapter_flags.add_to(command);
   command.add_option("--model", model, "folder of a Hugging Face Llama; without it the shipped model and task");
-  command.add_option("--data", data, "JSONL or text to learn from");
+  command.add_option("--data", data, "training data: JSONL or text");
   command.add_option("--out", out, "folder to write");
-  command.add_option("--adapter", adapter, "go on from this adapter's weights; its config decides the method");
+  command.add_option("--adapter", adapter, "continue from this adapter's weights, with its config");
   command.add_option(
       "--add-tokens", add_tokens,
-      "file with a token per line: vocabulary, embedding and head grow by them, and their vectors train");
-  command.add_option("--replay", replay, "second data set, so that old skills stay");
-  command.add_option("--replay-share", replay_share, "share of every batch from --replay")
+      "file with a token per line: they are added to vocabulary, embedding and head, and their embeddings are trained");
+  command.add_option("--replay", replay, "second data set, to preserve old skills");
+  command.add_option("--replay-share", replay_share, "fraction of every batch from --replay")
       ->check(CLI::Range(0.0, 0.99));
-  command.add_option("--epochs", epochs, "times through the data")->check(CLI::PositiveNumber);
-  command.add_option("--steps", steps, "optimizer steps, in place of --epochs")->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "lines a micro-batch; with --packing, rows of --seq tokens")
+  command.add_option("--epochs", epochs, "passes over the data")->check(CLI::PositiveNumber);
+  command.add_option("--steps", steps, "optimizer steps, instead of --epochs")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "lines per micro-batch; with --packing, rows of --seq tokens")
       ->check(CLI::PositiveNumber);
-  command.add_option("--grad-accum", grad_accum, "micro-batches an optimizer step")->check(CLI::PositiveNumber);
+  command.add_option("--grad-accum", grad_accum, "micro-batches per optimizer step")->check(CLI::PositiveNumber);
   command.add_option("--seq", seq, "longest sequence, in tokens")->check(CLI::PositiveNumber);
   command.add_option("--lr", learning_rate, "learning rate")->check(CLI::NonNegativeNumber);
   command.add_option("--schedule", schedule, "constant, linear or cosine")
       ->check(CLI::IsMember({"constant", "linear", "cosine"}));
-  command.add_option("--warmup", warmup, "warm-up: steps, or a share of all steps such as 0.03");
+  command.add_option("--warmup", warmup, "warm-up: steps, or a fraction of all steps such as 0.03");
   command.add_option("--weight-decay", weight_decay, "decoupled weight decay")->check(CLI::NonNegativeNumber);
   command.add_option("--beta1", beta1, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--beta2", beta2, "AdamW")->check(CLI::Range(0.0, 0.999999));
   command.add_option("--eps", epsilon, "AdamW")->check(CLI::PositiveNumber);
   command.add_option("--clip", clip, "longest gradient; 0: off")->check(CLI::NonNegativeNumber);
-  command.add_option("--lora-plus-ratio", lora_plus_ratio, "rate of B over rate of A (LoRA+)")
+  command.add_option("--lora-plus-ratio", lora_plus_ratio, "learning rate of B relative to that of A (LoRA+)")
       ->check(CLI::PositiveNumber);
-  command.add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: rate of the LoRA of embeddings")
+  command
+      .add_option("--lora-plus-embedding-lr", lora_plus_embedding_lr, "LoRA+: learning rate of the LoRA of embeddings")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--eva-batches", eva_batches, "EVA: batches to look at, at most")->check(CLI::PositiveNumber);
-  command.add_option("--seed", seed, "of initial values, order and dropout")->check(whole_number);
-  command.add_flag("--shuffle,!--no-shuffle", shuffle, "draw a new order each epoch, or keep file order");
+  command.add_option("--eva-batches", eva_batches, "EVA: largest number of batches used")->check(CLI::PositiveNumber);
+  command.add_option("--seed", seed, "seed of initialisation, order and dropout")->check(whole_number);
+  command.add_flag("--shuffle,!--no-shuffle", shuffle, "shuffle in each epoch, or keep file order");
   making.add_to(command);
   command.add_option("--eval", eval, "held-out data");
-  command.add_option("--eval-split", eval_split, "share of the data to hold out")->check(CLI::Range(0.0, 0.9));
+  command.add_option("--eval-split", eval_split, "fraction of the data to hold out")->check(CLI::Range(0.0, 0.9));
   command.add_option("--eval-every", eval_every, "steps between evaluations");
   command.add_option("--save-every", save_every, "steps between checkpoints");
-  command.add_option("--resume", resume, "go on with a run, from its folder or one of its checkpoints");
+  command.add_option("--resume", resume, "resume a run, from its folder or one of its checkpoints");
   add_dtype(command, dtype);
   command.add_option("--device", device, "cpu");
   quant.add_to(command);
   command.add_option("--threads", threads, "threads; the results do not depend on it")->check(CLI::PositiveNumber);
   command.add_flag("--checkpointing", checkpointing, "recompute blocks in the backward pass: less memory");
-  command.add_flag(
-      "--packing", packing,
-      "fill rows of --seq tokens with sequences end to end, each seeing itself alone; long ones are not cut "
-      "but go on in the next row");
+  command.add_flag("--packing", packing,
+                   "fill rows of --seq tokens with consecutive sequences that do not attend to each other; long ones "
+                   "continue in the next row");
   command.add_flag("--dry-run", dry_run, "print settings and plan, then stop");
   command.add_flag("--json", json, "print the result as one JSON object");
   command.add_flag("--quiet", quiet, "no progress");
@@ -121,7 +121,7 @@ void TrainSettings::settle(const CLI::App& command) {
   };
   if (device != "cpu") refuse("--device", device, "the program is built for cpu; the headers have veneer::Cuda");
   given_ = given_flags(command);
-  if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of one
+  if (adapter_flags.init == "true") adapter_flags.init = "default";  // two names of the same initialisation
   if (!resume.empty()) return;
   if (adapter.empty() && adapter_flags.init == "loftq") {
     expects(quant.quant == "none" || quant.quant == NF4Options::name,
@@ -130,10 +130,10 @@ void TrainSettings::settle(const CLI::App& command) {
   }
   if (adapter.empty() && quant.options() && adapter_flags.init.starts_with("pissa"))
     throw ArgumentError("--quant " + quant.quant + " --init " + adapter_flags.init +
-                        ": PiSSA starts from weights of 16 or 32 bits; for a quantised base there are loftq and olora");
+                        ": PiSSA requires weights of 16 or 32 bits; for a quantised base use loftq or olora");
   if (quant.options() && full())
     throw ArgumentError("--quant " + quant.quant +
-                        ": a quantised weight does not train; choose another --method than full");
+                        ": a quantised weight cannot be trained; choose another --method than full");
   if (lora_plus_ratio > 0 && !given("--weight-decay")) weight_decay = 0;  // as in PEFT
   if (adapter_flags.method == "ia3" && !given("--targets")) adapter_flags.targets = "k_proj,v_proj,down_proj";
   if (model.empty()) {
@@ -153,12 +153,12 @@ void TrainSettings::settle(const CLI::App& command) {
     if (!given("--out")) out = "out/iso";
   }
   check_values();
-  if (data.empty()) throw ArgumentError("--data FILE is needed with --model: JSONL or text to learn from");
-  if (out.empty()) throw ArgumentError("--out DIR is needed with --model: where the adapter goes");
+  if (data.empty()) throw ArgumentError("--data FILE is required with --model: JSONL or text");
+  if (out.empty()) throw ArgumentError("--out DIR is required with --model: the folder of the adapter");
   if (!add_tokens.empty() && (full() || !adapter.empty()))
-    throw ArgumentError("--add-tokens is for a new adapter: leave out --adapter and --method full");
+    throw ArgumentError("--add-tokens requires a new adapter: omit --adapter and --method full");
   if (full() && !adapter_flags.train_tokens.empty())
-    throw ArgumentError("--train-tokens: with --method full every token trains already");
+    throw ArgumentError("--train-tokens: with --method full every token is already trained");
   if (full() && !adapter.empty())
     throw ArgumentError("--method full trains the weights themselves: merge --adapter first");
   if (!adapter.empty()) take_adapter();
@@ -174,29 +174,29 @@ void TrainSettings::take_adapter() {
   for (const std::string& key : given_) {
     if (!saved.contains(key) || saved[key] == flags[key] || !(saved[key].is_number() || saved[key].is_boolean()))
       continue;
-    // A number that changes nothing is none of this method's.
+    // A number without effect is not a setting of this method.
     Json other = own.to_json();
     other[key] = flags[key];
     const auto text = [](const TrainSettings& s) { return adapter_config_json(s.adapter_flags.config()); };
     try {
       if (text(from_json(other, adapter)) == text(own)) saved[key] = nullptr;
-    } catch (const ArgumentError&) {  // so it does change something
+    } catch (const ArgumentError&) {  // so it has an effect
     }
   }
-  refuse_conflicts(given_, flags, saved, path.string(),
-                   "The settings of an adapter decide how it is trained on: leave these flags out, or leave out "
-                   "--adapter to train a new one");
+  refuse_conflicts(
+      given_, flags, saved, path.string(),
+      "An adapter is trained with its own settings: omit these flags, or omit --adapter to train a new one");
   adapter_flags = own.adapter_flags;
 }
 
 void TrainSettings::refuse_conflicts_with(const TrainSettings& saved, const std::string& where) const {
   refuse_conflicts(given_, to_json(), saved.to_json(), where,
-                   "--resume goes on with the settings of the run: leave these flags out, or start a new run, from its "
+                   "--resume uses the settings of the run: omit these flags, or start a new run, from its "
                    "adapter with --adapter");
 }
 
 void TrainSettings::check_values() const {
-  // Flags that ask for a range let what is no number through; and what is written down must be UTF-8.
+  // Range checks of flags accept NaN; and texts in files must be UTF-8.
   each_setting(*this, [](const std::string& key, const auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_floating_point_v<Value>)
@@ -217,7 +217,7 @@ index_t TrainSettings::warmup_steps(index_t total) const {
     if (used != warmup.size() || !(value >= 0) || !(share || steps_of_it)) throw std::invalid_argument(warmup);
     return static_cast<index_t>(share ? value * static_cast<double>(total) : value);
   } catch (const std::exception&) {
-    throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a share such as 0.03");
+    throw ArgumentError("--warmup: \"" + warmup + "\" is neither a number of steps nor a fraction such as 0.03");
   }
 }
 
@@ -241,7 +241,7 @@ TrainSettings TrainSettings::from_json(const Json& all, const std::string& where
 }
 
 std::string TrainSettings::to_yaml() const {
-  // What no flag says, or says by not being there. `shipped` decides what is printed, not what is learnt.
+  // Settings without a flag, or given by its absence. `shipped` affects the output, not the result.
   std::vector<std::string_view> unsaid{"shipped", steps > 0 ? "epochs" : "steps"};
   if (lora_plus_ratio == 0) unsaid.push_back("lora-plus-ratio");
   std::string text;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_settings.hpp
-/// Everything a training run is told, as flags, as JSON in its checkpoints, and as YAML beside its results.
+/// TrainSettings: all settings of a training run, as flags, as JSON in its checkpoints, and as YAML with its results.
 #pragma once
 
 #include <optional>
@@ -23,11 +23,11 @@ struct TrainSettings {
   std::string add_tokens;  // a file with a token per line
   double replay_share = 0.125;
   double epochs = 1;
-  index_t steps = 0;  // 0: as many as the epochs need
+  index_t steps = 0;  // 0: determined by the epochs
   index_t batch = 8, grad_accum = 1, seq = 512;
   double learning_rate = 2e-4;
   std::string schedule = "linear";
-  std::string warmup = "0";  // steps, or below 1 a share of them
+  std::string warmup = "0";  // steps, or, below 1, a fraction of them
   double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 1.0;
   double lora_plus_ratio = 0;  // 0: off
   double lora_plus_embedding_lr = 1e-6;
@@ -44,21 +44,21 @@ struct TrainSettings {
   QuantFlags quant;
   int threads = 0;
   bool dry_run = false, json = false, quiet = false;
-  bool shipped = false;  // no --model: the model and the task that come with the program
+  bool shipped = false;  // no --model: the shipped model and task
 
   void add_to(CLI::App& command);
 
-  /// Fills in the shipped default where no model was named, takes the adapter's own settings for those of its flags
-  /// where one is trained on, and refuses what does not go together.
+  /// Sets the shipped defaults if no model is given, uses the settings of the adapter if one is continued, and throws
+  /// for inconsistent settings.
   /// \throws ArgumentError with the flag's name
   void settle(const CLI::App& command);
 
-  /// Compares the flags that were given with the settings of a checkpoint. \throws ArgumentError with the differences
+  /// Compares the given flags with the settings of a checkpoint. \throws ArgumentError with the differences
   void refuse_conflicts_with(const TrainSettings& saved, const std::string& where) const;
 
   Json to_json() const;
   static TrainSettings from_json(const Json& json, const std::string& where);
-  /// A recipe of these settings, read by --config.
+  /// Returns a recipe of these settings, for --config.
   std::string to_yaml() const;
 
   /// \throws ArgumentError for a number that is not finite, a text that is not UTF-8
@@ -72,7 +72,7 @@ struct TrainSettings {
   std::vector<std::string> given_;  // flags, by their long names
 };
 
-/// The folder of the shipped model and tasks.
+/// Returns the path of a shipped model or task.
 std::string shipped_data(const std::string& name);
 
 }  // namespace veneer::program

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file validate.cpp
-/// veneer validate: what is in files of data, before anybody trains on them; and examples as a model will see them.
+/// veneer validate: checks data files before training, and shows examples as the model will see them.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -33,19 +33,19 @@ struct ValidateFlags {
   bool json = false;
 };
 
-/// Whether what is learned shows in colour; elsewhere brackets are around what is not.
+/// Returns whether trained tokens are shown in colour; otherwise the others are in brackets.
 bool in_color() {
   const char* no_color = std::getenv("NO_COLOR");
   return ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
 }
 
-/// A stretch of an example, learned or not.
+/// A part of an example, trained on or not.
 struct Piece {
   std::string text;
   bool learned = false;
 };
 
-/// Control characters as escapes; line ends stay.
+/// Returns a text with control characters as escapes; line ends are kept.
 std::string visible(const std::string& text) {
   std::string out;
   for (const char c : text) {
@@ -61,7 +61,7 @@ std::string visible(const std::string& text) {
   return out;
 }
 
-/// The pieces with "·" between them, and what is not learned dim, or in brackets.
+/// Returns the pieces with "·" between them; those not trained on are dim, or in brackets.
 std::string marked(const std::vector<Piece>& pieces, bool color) {
   std::string out;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
@@ -78,8 +78,8 @@ std::string marked(const std::vector<Piece>& pieces, bool color) {
   return out;
 }
 
-/// The tokens of an example as text; a character of several tokens stands where the last of them does. Where a label is
-/// another token than the one that is read, both stand there.
+/// Returns the tokens of an example as text; a character of several tokens is shown with the last of them. If a label
+/// differs from the input token, both are shown.
 std::vector<Piece> pieces_of(const Example& example, const Tokenizer& tokenizer) {
   std::vector<Piece> pieces;
   StreamDecoder stream(tokenizer);
@@ -93,7 +93,7 @@ std::vector<Piece> pieces_of(const Example& example, const Tokenizer& tokenizer)
   return pieces;
 }
 
-/// Ids where there is no tokenizer.
+/// Returns the ids, without a tokenizer.
 std::vector<Piece> pieces_of(const Example& example) {
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < example.ids.size(); ++i) {
@@ -104,7 +104,7 @@ std::vector<Piece> pieces_of(const Example& example) {
   return pieces;
 }
 
-/// A record without a tokenizer: what of it will be learned.
+/// Returns the parts of a record, without a tokenizer.
 std::vector<Piece> pieces_of(const Record& record, TrainOn train_on) {
   const bool all = train_on == TrainOn::all;
   if (record.format == DatasetFormat::input_ids) return pieces_of(Example{record.ids, record.labels});
@@ -119,14 +119,14 @@ std::vector<Piece> pieces_of(const Record& record, TrainOn train_on) {
   return pieces;
 }
 
-/// Bytes of what a record says.
+/// Returns the number of bytes of the texts of a record.
 std::size_t bytes_of(const Record& record) {
   std::size_t bytes = record.prompt.size() + record.text.size();
   for (const Message& message : record.messages) bytes += message.content.size();
   return bytes;
 }
 
-/// The model that data is looked at with, as far as there is one.
+/// The tokenizer and options for checking data, as far as they are given.
 struct Reader {
   std::optional<LlamaConfig> config;
   std::optional<Tokenizer> tokenizer;
@@ -139,7 +139,7 @@ struct Reader {
     reader.options.max_length = reader.seq;
     if (flags.model.empty()) {
       expects(flags.making.chat_template.empty() && !flags.making.plain_content,
-              "--chat-template and --plain-content need --model: the tokenizer is there");
+              "--chat-template and --plain-content need --model, which has the tokenizer");
       reader.options.train_on = flags.making.train_on == "all" ? TrainOn::all : TrainOn::completion;
       return reader;
     }
@@ -154,7 +154,7 @@ struct Reader {
     return reader;
   }
 
-  /// Looks at one file; what is shown goes to `shown`.
+  /// Checks one file; the shown examples are appended to `shown`.
   DataReport look(const std::string& path, std::string& shown) const;
 
  private:
@@ -162,7 +162,7 @@ struct Reader {
   void look_at_text(const std::string& path, DataReport& report, std::string& shown) const;
 };
 
-/// A plain text: one record, in windows of `seq` tokens.
+/// Checks a plain text: one record, in windows of `seq` tokens.
 void Reader::look_at_text(const std::string& path, DataReport& report, std::string& shown) const {
   report.format = DatasetFormat::plain;
   const PlainText file(path);
@@ -183,7 +183,7 @@ void Reader::look_at_records(const std::string& path, DataReport& report, std::s
   DatasetReader reader(path, options.rows);
   const Tokenizer* known = tokenizer ? &*tokenizer : nullptr;
   const ExampleMaker maker(known, options);
-  // Notes are of use even where the file breaks off.
+  // Stores the notes even if an exception ends the file.
   struct Keep {
     DatasetReader& reader;
     DataReport& report;
@@ -246,7 +246,7 @@ DataReport Reader::look(const std::string& path, std::string& shown) const {
   return report;
 }
 
-/// Trains on the first file as it was looked at; without a model, looks at it with one first.
+/// Suggests training on the first file with these flags; without a model, validating it with one.
 void suggest_next(const ValidateFlags& flags) {
   std::vector<std::string> words{flags.model.empty() ? "validate" : "train", "--model",
                                  flags.model.empty() ? "MODEL" : flags.model, "--data", flags.data[0]};
@@ -290,12 +290,12 @@ int run_validate(const ValidateFlags& flags) {
 
 void add_validate(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ValidateFlags>();
-  CLI::App* command = app.add_subcommand("validate", "what is in files of data, and examples as a model will see them");
+  CLI::App* command = app.add_subcommand("validate", "check data files, and show examples as a model will see them");
   command->add_option("--data", flags->data, "JSONL or .txt; one or several")->required();
   command->add_option("--model", flags->model, "folder of a Hugging Face model, for tokens; its weights are not read");
   flags->making.add_to(*command);
-  command->add_option("--seq", flags->seq, "count what is longer, in tokens")->check(CLI::Range(2, 1 << 24));
-  command->add_option("--show", flags->show, "records of each file to print, with what is not learned marked");
+  command->add_option("--seq", flags->seq, "count longer examples, in tokens")->check(CLI::Range(2, 1 << 24));
+  command->add_option("--show", flags->show, "records of each file to print, with the tokens not trained on marked");
   command->add_flag("--json", flags->json, "print one JSON object");
   command->callback([flags, &run] { run = [flags] { return run_validate(*flags); }; });
 }

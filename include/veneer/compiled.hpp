@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file compiled.hpp
-/// What most programs instantiate, declared as instantiated elsewhere. The CMake target veneer::compiled is a library
-/// that holds these instantiations; a target that links it compiles each of its sources with this header in front.
+/// Declarations of the instantiations that most programs share. The CMake target veneer::compiled is a library with
+/// these instantiations; it makes a target that links it include this header before each of its sources.
 ///
-/// Without it, the default, every source file compiles what it uses. A header of compiled/ is a list of `extern
-/// template` declarations, and CMake makes the source of the library from it by leaving out `extern`. Listed is what
-/// several source files of a program share and what takes seconds to compile.
+/// Without it, the default, every source file compiles all templates that it uses. A header of compiled/ is a list of
+/// `extern template` declarations, and CMake generates the source of the library from it by omitting `extern`. The
+/// lists contain templates that several source files of a program use and that take seconds to compile.
 #pragma once
 
 #include "veneer/compiled/adapters.hpp"  // IWYU pragma: export

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file veneer.hpp
-/// All of the library that a host compiler can read, but for veneer/peft/init.hpp: it takes seconds to compile, and is
-/// needed in one source file of a program at most. veneer/cuda.hpp needs nvcc.
+/// Includes all headers of the library for a host compiler, except veneer/peft/init.hpp, which takes seconds to compile
+/// and is needed in at most one source file of a program. veneer/cuda.hpp needs nvcc.
 ///
-/// Headers from io on bring nlohmann-json, those from text on PCRE2 and utf8proc: include single headers to pay for
-/// less.
+/// Headers from io on include nlohmann-json, those from text on PCRE2 and utf8proc. Include single headers
+/// to avoid them.
 #pragma once
 
 #include "veneer/autograd/apply.hpp"            // IWYU pragma: export

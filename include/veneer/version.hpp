@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// The version of the library, and the one place that states it: the build reads these three numbers.
+/// The version of the library. This is the only place that states it: the build reads these three numbers.
 #pragma once
 
 #include <string_view>
@@ -11,7 +11,7 @@ inline constexpr int version_major = 0;
 inline constexpr int version_minor = 1;
 inline constexpr int version_patch = 0;
 
-/// The same as text, as the program prints it.
+/// The version as text, as the program prints it.
 inline constexpr std::string_view version_text = "0.1.0";
 
 }  // namespace veneer

@@ -19,7 +19,7 @@ using namespace veneer;
 
 namespace {
 
-/// What happened to an op: how often each part ran, and which tensors still had values when a pullback ran.
+/// A log of an op: the number of runs of each part, and which tensors still had values when a pullback ran.
 struct Log {
   int forward = 0, first = 0, second = 0, joint = 0;
   bool saw_result = false, saw_first = false, saw_second = false;
@@ -29,7 +29,7 @@ struct Log {
   }
 };
 
-/// z = x * y, with one pullback an operand, that may read what `Bits` says.
+/// z = x * y, with one pullback per operand, which reads the values in `Bits`.
 template <unsigned Bits>
 struct Watched {
   Log* log;
@@ -50,7 +50,7 @@ struct Watched {
   static constexpr Reads reads(const Wanted<2>&) { return {Bits}; }
 };
 
-/// The same without `reads`: everything is kept.
+/// z = x * y without `reads`: everything is kept.
 struct Careless {
   Log* log;
   auto forward(const auto& x, const auto& y) const { return multiply(x, y); }
@@ -71,7 +71,8 @@ struct FrozenFactor {
   }
 };
 
-/// Both gradients at once; keeps something else than its result, and takes an operand that is no value.
+/// An op with both gradients at once, which keeps other values than its result, and takes an operand that is
+/// not a value.
 struct Joint {
   Log* log;
   auto forward(const auto& x, const auto& y, const std::shared_ptr<const std::string>& note) const {
@@ -88,7 +89,7 @@ struct Joint {
   }
 };
 
-/// Rounds to whole numbers, which have no gradient.
+/// An op that rounds to integers, which have no gradient.
 struct Whole {
   template <TensorLike X>
   auto forward(const X& x) const {
@@ -122,7 +123,8 @@ TEMPLATE_LIST_TEST_CASE("an op on tensors is its forward, and a tensor", "", tes
   const auto of_parameter = apply(Watched<0>{&log}, x, Parameter(y));  // inference on a trained weight
   static_assert(TensorLike<decltype(of_parameter)>);
   const auto kept = apply(Joint{&log}, x, y, std::make_shared<const std::string>("note"));
-  static_assert(std::is_same_v<decltype(kept), decltype(z)>);  // the value, without what its pullbacks would want
+  static_assert(
+      std::is_same_v<decltype(kept), decltype(z)>);  // the value, without the values that its pullbacks would need
 }
 
 TEMPLATE_LIST_TEST_CASE("the gradient of a first layer's input is never computed", "", testing::Backends) {
@@ -149,7 +151,7 @@ TEMPLATE_LIST_TEST_CASE("a frozen operand has no gradient and no pullback", "", 
   CHECK(log.first == 1);
   CHECK(testing::same_bits(x.gradient(), multiply(c, w)));
   CHECK(to_host(w) == before);
-  CHECK(w.unique());  // the tape has let go of it
+  CHECK(w.unique());  // the tape has released it
 }
 
 TEMPLATE_LIST_TEST_CASE("each pullback runs once, for those that want it", "", testing::Backends) {

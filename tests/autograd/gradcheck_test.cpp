@@ -17,7 +17,7 @@ using namespace veneer;
 
 namespace {
 
-/// z = x * y with errors on purpose: the gradient of x times `first`, that of y times `second`.
+/// z = x * y with intended errors: the gradient of x times `first`, that of y times `second`.
 struct Flawed {
   double first = 1.0, second = 1.0;
   auto forward(const auto& x, const auto& y) const { return multiply(x, y); }
@@ -29,7 +29,7 @@ struct Flawed {
   }
 };
 
-/// y = x, with a pullback that forgets one element.
+/// y = x, with a pullback that omits one element.
 struct ForgetsOne {
   auto forward(const auto& x) const { return x; }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const {
@@ -39,7 +39,7 @@ struct ForgetsOne {
   }
 };
 
-/// y = x, with a pullback that leaves nothing.
+/// y = x, with a pullback that gives no gradient.
 struct NoGradient {
   auto forward(const auto& x) const { return x; }
   auto pullback(Wrt<0>, const auto&, const auto&...) const { return Nothing{}; }

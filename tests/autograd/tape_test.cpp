@@ -26,7 +26,7 @@ Tensor<double, Shape<3>, B> three(double a, double b, double c) {
   return from_host<double, B>(Shape<3>{}, {a, b, c});
 }
 
-/// y = x; its pullback notes how long the tape still is, and how much memory is in use.
+/// y = x; its pullback records the remaining length of the tape, and the memory in use.
 struct Probe {
   const Tape* tape;
   std::vector<std::size_t>* lengths;
@@ -43,7 +43,7 @@ struct Probe {
 template <class X>
 constexpr bool has_gradient = requires(X x) { x.gradient(); };
 
-// Frozen is a type: a tensor has no gradient to ask for, and a tape cannot be copied away from under its variables.
+// Frozen is a type: a tensor has no gradient, and a tape cannot be copied.
 static_assert(!has_gradient<Matrix<float, Cpu>>);
 static_assert(has_gradient<Parameter<float, Shape<2>, Cpu>> && has_gradient<Variable<float, Shape<2>, Cpu>>);
 static_assert(!std::is_copy_constructible_v<Tape> && !std::is_move_constructible_v<Tape>);
@@ -112,7 +112,7 @@ TEMPLATE_LIST_TEST_CASE("two values that get one gradient do not add into each o
   if (!testing::usable<TestType>()) return;
   Tape tape;
   const auto x = tape.variable(three<TestType>(1, 1, 1)), y = tape.variable(three<TestType>(2, 2, 2));
-  const auto early = scale(x, 10.0);  // comes to x's gradient after add has shared one buffer among x and y
+  const auto early = scale(x, 10.0);  // contributes to x's gradient after add has shared one buffer between x and y
   const auto z = add(add(x, y), early);
   backward(inner(z, three<TestType>(1, 2, 3)));
   CHECK(to_host(x.gradient()) == Doubles{11, 22, 33});
@@ -123,7 +123,7 @@ TEMPLATE_LIST_TEST_CASE("parameters gather gradients across tapes; a handle on a
                         testing::Backends) {
   if (!testing::usable<TestType>()) return;
   Parameter p(three<TestType>(1, 2, 3));
-  const Parameter same = p;  // a handle on the value and on the gradient
+  const Parameter same = p;  // a handle to the value and to the gradient
   const auto step = [&](double factor) {
     Tape tape;
     backward(inner(tape.input(three<TestType>(factor, factor, factor)), p));
@@ -146,7 +146,7 @@ TEMPLATE_LIST_TEST_CASE("a gradient that somebody holds is not written to", "", 
   GradientSlot<double, 1, TestType> slot;
   const Tensor<double, Shape<dyn>, TestType> one = three<TestType>(1, 1, 1), two = three<TestType>(2, 2, 2);
   slot.add(one);
-  CHECK(slot.gradient.data() == one.data());  // the first is taken as it is
+  CHECK(slot.gradient.data() == one.data());  // the first is stored without a copy
   slot.add(two);
   CHECK(to_host(slot.gradient) == Doubles{3, 3, 3});
   const double* place = slot.gradient.data();

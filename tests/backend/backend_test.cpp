@@ -60,7 +60,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 TEMPLATE_LIST_TEST_CASE("for_each calls its body once an index, whatever the cost", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const TestType device;
-  constexpr index_t beyond = 64;  // indices past the end, which stay as they are
+  constexpr index_t beyond = 64;  // indices beyond the end, which must not change
   for (const index_t count : {0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 513, 1000, 16384, 16385, 100003}) {
     for (const index_t cost : {1, 7, 5000, 1000000}) {
       const auto counts =
@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE("for_each over two extents calls its body once per row a
     for (const index_t columns : {0, 1, 3, 64, 257, 20000}) {
       if (rows * columns > 2000000) continue;
       for (const index_t cost : {1, 5000}) {
-        const index_t stride = columns + 2, count = rows * stride + 2;  // the last two columns stay as they are
+        const index_t stride = columns + 2, count = rows * stride + 2;  // the last two columns must not change
         const auto counts = testing::upload(device, std::vector<std::int32_t>(static_cast<std::size_t>(count), 7));
         device.for_each(rows, columns, CountCellBody{counts.get(), stride}, cost);
         std::vector<std::int32_t> expected(static_cast<std::size_t>(count), 7);
@@ -115,7 +115,7 @@ TEMPLATE_LIST_TEST_CASE("values come back from the device as they went in", "", 
       for (std::size_t i = 0; i < host.size(); ++i) host[i] = static_cast<T>(static_cast<float>(i % 251) - 100.0f);
       const std::vector<T> kept = host;
       const auto there = testing::upload(device, host);
-      std::fill(host.begin(), host.end(), T(0));  // the device has its own copy by now
+      std::fill(host.begin(), host.end(), T(0));  // the device has its own copy
       CAPTURE(count, scalar_name<T>());
       CHECK(there != nullptr);
       CHECK(same_bits(testing::download(device, there, count), kept));
@@ -146,7 +146,7 @@ TEMPLATE_LIST_TEST_CASE("blocks in use at one time do not overlap", "", testing:
 
 namespace {
 
-/// Folds every row with the monoid, and compares with `expect(row)`, a plain loop.
+/// Reduces every row with the monoid, and compares with `expect(row)`, a plain loop.
 template <class Monoid, Backend B, class T, class Expect>
 void check_rows(const B& device, index_t rows, index_t columns, const std::vector<T>& x, const Expect& expect) {
   using R = typename Monoid::value_type;
@@ -278,7 +278,7 @@ TEMPLATE_LIST_TEST_CASE("the same work gives the same bits again", "", testing::
 
 namespace {
 
-/// A product to be checked: extents, factors, and how far rows, batches and the first element lie from their places.
+/// A matmul to check: extents, factors, and offsets of rows, batches and the first element.
 struct Case {
   index_t m = 1, n = 1, k = 1;
   double alpha = 1.0, beta = 0.0;
@@ -286,7 +286,7 @@ struct Case {
   index_t batch = 1;
   index_t offset = 0;         // of every first element
   bool shared_b = false;      // one B for the whole batch
-  bool unset_result = false;  // C holds NaN before
+  bool unset_result = false;  // C initially contains NaN
 };
 
 template <class T>
@@ -313,8 +313,8 @@ struct Operands {
   }
 };
 
-/// The number of elements of `found`, C after the product, that differ from the definition by more than rounding can
-/// explain; one more where something outside C changed.
+/// Returns the number of elements of `found`, C after the matmul, that differ from the definition by more than
+/// rounding; one more if memory outside C changed.
 template <class T>
 index_t wrong_elements(const Operands<T>& before, const std::vector<T>& found, index_t offset) {
   const Gemm<T>& p = before.problem;

@@ -21,7 +21,7 @@ using namespace veneer;
 
 namespace {
 
-/// Gives the process back the number of threads that it had.
+/// Restores the number of threads of the process.
 struct ThreadsRestored {
   int before = Cpu::threads();
   ~ThreadsRestored() { Cpu::set_threads(before); }
@@ -49,7 +49,7 @@ struct Product {
   bool transpose_a, transpose_b;
 };
 
-/// Everything that the backend computes from fixed input, in one list.
+/// Returns all results of the backend on fixed input, in one list.
 std::vector<float> computed() {
   const Cpu device;
   constexpr index_t count = 200000;
@@ -109,7 +109,7 @@ TEST_CASE("sums of columns are the sums of their values, whatever the extents") 
         for (index_t c = 0; c < columns; ++c) expected[static_cast<std::size_t>(c)] += Grid{columns}(r, c);
       }
       CAPTURE(rows, columns);
-      CHECK(found == expected);  // whole numbers: exact in any order
+      CHECK(found == expected);  // integers: exact in any order
     }
   }
 }

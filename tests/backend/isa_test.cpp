@@ -75,7 +75,7 @@ struct Finished {
   std::string output;
 };
 
-/// Runs the first case of this file in a process of its own.
+/// Runs the first case of this file in a separate process.
 Finished run_with(const std::string& isa) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   const std::string command = "VENEER_ISA=" + isa + " '" + program +

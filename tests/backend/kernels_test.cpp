@@ -21,7 +21,7 @@ namespace {
 
 constexpr index_t longest = 70, guard = 64;
 
-/// Values from an address that is `shift` elements past one that is aligned to 64 bytes, with a guard on both sides.
+/// Values at an address that is `shift` elements after one aligned to 64 bytes, with guards on both sides.
 template <class T>
 class Run {
  public:
@@ -34,7 +34,7 @@ class Run {
   T* data() { return values_.data() + begin_; }
   T& operator[](index_t i) { return data()[i]; }
 
-  /// Whether both hold the same bits, and the guards none that were written.
+  /// Returns whether both have the same bits, and the guards are unchanged.
   bool same(const Run& other) const {
     const auto* mine = values_.data() + begin_;
     const auto* theirs = other.values_.data() + other.begin_;
@@ -56,7 +56,7 @@ void with_each_other_set(const F& f) {
   });
 }
 
-/// Every count from 0 to `longest`, from every address of a line.
+/// Calls f with every count from 0 to `longest`, from every address of a cache line.
 template <class F>
 void for_each_run(const F& f) {
   for (index_t count = 0; count <= longest; ++count) {
@@ -76,7 +76,7 @@ std::vector<std::uint32_t> widened(const Kernel& kernel) {
   return bits;
 }
 
-/// Floats where rounding to bfloat16 decides: every upper half with lower halves around a tie.
+/// Returns hard cases of rounding to bfloat16: every upper half with lower halves around a tie.
 std::vector<float> hard_floats() {
   std::vector<float> values;
   for (std::uint32_t high = 0; high < 65536; ++high) {
@@ -230,8 +230,8 @@ TEST_CASE("look_up and look_up_bfloat16 scale the values of codes, in blocks of 
 
 namespace {
 
-/// How far C is from the dot products of rows, as a fraction of 2 k roundings; infinity where a sum is farther off, or
-/// where more is written than the sums.
+/// Returns the error of C relative to 2 k roundings; infinity if a sum has a larger error, or if other
+/// memory is written.
 /// \param b  element p of row j of B
 template <Real T, class B>
 double dots_error(index_t rows, index_t columns, index_t steps, Run<T>& a, index_t a_stride, const B& b, Run<T>& c) {
@@ -255,7 +255,7 @@ double dots_error(index_t rows, index_t columns, index_t steps, Run<T>& a, index
   return c.same(kept) ? largest : infinity;
 }
 
-/// The largest error of dot products of every shape that callers ask for, see above.
+/// Returns the largest error of dot products of every shape used by callers, see above.
 template <Real T, class W>
 double dots_error(void (*dots)(const cpu::Dots<T, W>&)) {
   double largest = 0.0;
@@ -281,7 +281,7 @@ double dots_error(void (*dots)(const cpu::Dots<T, W>&)) {
   return largest;
 }
 
-/// The same for rows of codes, which may begin anywhere in a block.
+/// Returns the largest error for rows of codes, which may begin anywhere in a block.
 double code_dots_error(const cpu::Kernels& kernels) {
   double largest = 0.0;
   std::vector<float> values(16), scales(64);

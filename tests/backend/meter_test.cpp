@@ -13,7 +13,7 @@ using testing::SumOfProducts;
 
 namespace {
 
-/// Bytes that the product makes Cpu's arena ask for.
+/// Returns the bytes that the matmul requests from Cpu's arena.
 std::size_t reserved_by(const Product& p) {
   cpu::Memory& memory = cpu::Memory::instance();
   memory.trim();
@@ -29,7 +29,7 @@ std::size_t counted_for(const Product& p, int threads) {
 }
 
 /// Calls f(kernels, product) with a few rows, a skinny result, A shared by tiles, several blocks of steps, a term that
-/// is not read and one that has no steps.
+/// is not read and one without steps.
 template <class F>
 void for_each_product(const F& f) {
   constexpr Form forms[] = {{false, true, 1, 300, 200},  {false, true, 2, 40, 3000}, {false, true, 3, 40, 5},

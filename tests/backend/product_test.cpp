@@ -21,8 +21,7 @@ using testing::SumOfProducts;
 
 namespace {
 
-/// Runs the problem with the kernels in use. Returns its error, see SumOfProducts, or infinity where it writes outside
-/// of C.
+/// Runs the problem with the kernels in use. Returns its error, see SumOfProducts, or infinity if it writes outside C.
 double error_of(const cpu::Kernels& kernels, const SumOfProducts& problem) {
   StoredMatrix found = problem.c;
   const Product p = problem.into(found);
@@ -44,7 +43,7 @@ void for_each_transposition(const F& f) {
   }
 }
 
-/// Number i of 300 products: every m from 1 to 40, n from 1 to 70 and k from 1 to 300 occurs, most of them with every
+/// Returns matmul i of 300: every m from 1 to 40, n from 1 to 70 and k from 1 to 300 occurs, most of them with every
 /// beta, and every third with a second term.
 SumOfProducts covering(Mix mix, bool transpose_a, bool transpose_b, index_t i) {
   constexpr double betas[] = {0.0, 1.0, -0.5};
@@ -60,7 +59,7 @@ SumOfProducts covering(Mix mix, bool transpose_a, bool transpose_b, index_t i) {
 
 }  // namespace
 
-// Every product in an optimised build; one in seven where the sanitizers watch, which takes twenty times as long.
+// Every matmul in an optimised build; one in seven with the sanitizers, which take twenty times as long.
 #if defined(__OPTIMIZE__)
 constexpr index_t one_in = 1;
 #else
@@ -86,7 +85,8 @@ TEST_CASE("a product is the sum of its terms, in every storage and at every tail
 }
 
 TEST_CASE("large products are cut into tiles that meet") {
-  // Around the edges of a tile and of a block of steps; one C large enough to be written past the caches.
+  // Around the edges of a tile and of a block of steps; one C large enough to be written with stores that
+  // bypass the caches.
   constexpr Form forms[] = {
       {false, true, 97, 8, 520},    {false, true, 8, 257, 140},        {true, false, 40, 260, 513},
       {false, false, 150, 330, 60}, {true, true, 530, 270, 33},        {false, true, 65, 65, 1030},
@@ -251,7 +251,7 @@ TEST_CASE("a NaN reaches its own row or column of C and no other element") {
 
 namespace {
 
-/// A product of one term by Eigen.
+/// Computes a matmul of one term with Eigen.
 template <Real T>
 void eigen_product(const Product& p) {
   const auto matrix = [](const Operand& x, index_t rows, index_t columns) {

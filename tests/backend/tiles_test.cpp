@@ -26,7 +26,7 @@ using cpu::amx::chunk;
 #include "veneer/backend/cpu/amx/tile_block.inl"
 }  // namespace plain
 
-/// The generic kernels with the block of AMX over tiles in memory.
+/// Returns the generic kernels with the block of AMX over tiles in memory.
 const cpu::Kernels& plain_tiles() {
   static const cpu::Kernels table = [] {
     cpu::Kernels k = cpu::generic::table;
@@ -48,7 +48,7 @@ const cpu::Kernels& plain_tiles() {
   return table;
 }
 
-/// The table of AMX, or null where the processor lacks it.
+/// Returns the table of AMX, or null if the processor lacks it.
 const cpu::Kernels* hardware_tiles() {
   for (const cpu::InstructionSet& set : cpu::instruction_sets()) {
     if (set.usable && set.kernels->name == std::string("amx")) return set.kernels;
@@ -111,7 +111,7 @@ namespace {
 
 using cpu::amx::PlainTiles;
 
-/// One product of tiles, by the three loops of the manual.
+/// Checks one product of tiles, computed by the three loops of the manual.
 void expect_tile(const std::vector<float>& a, const std::vector<float>& b, std::vector<float>& c) {
   for (std::size_t i = 0; i < 16; ++i) {
     for (std::size_t j = 0; j < 16; ++j) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// The distance of `found` from `exact` in units of the last place that a float has there.
+/// Returns the distance of `found` from `exact` in units in the last place of a float.
 double units_of_the_last_place(float found, double exact) {
   const double unit = std::ldexp(1.0, std::max(std::ilogb(exact), -126) - 23);
   return std::abs(static_cast<double>(found) - exact) / unit;

@@ -55,7 +55,7 @@ TEST_CASE("Philox gives the known answers") {
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-// The bounds on moments are six standard deviations of the sample's own: of the mean sigma / sqrt(n), and so on.
+// The bounds on moments are six standard errors: for the mean, sigma / sqrt(n), and so on.
 TEST_CASE("uniform numbers are at least 0 and below 1, and have the moments of a uniform distribution") {
   constexpr int n = 100000;
   const RandomStream source{42, 7};
@@ -134,7 +134,7 @@ TEST_CASE("streams, seeds and elements give different numbers, the same ones the
   }
   CHECK(seen.size() == 64);
   CHECK(normal_at({3, 2}, 1) == normal_at({3, 2}, 1));
-  CHECK(normal_at({3, 2}, std::uint64_t{1} << 40) != normal_at({3, 2}, 0));  // the high half of the counter counts
+  CHECK(normal_at({3, 2}, std::uint64_t{1} << 40) != normal_at({3, 2}, 0));  // the high half of the counter is used
   CHECK(normal_at({3, std::uint64_t{1} << 40}, 0) != normal_at({3, 0}, 0));
   CHECK(normal_at({std::uint64_t{1} << 40, 2}, 0) != normal_at({0, 2}, 0));
 }
@@ -158,7 +158,7 @@ TEST_CASE("numbers below a bound are spread evenly") {
   }
   double chi_square = 0;
   for (const int count : counts) chi_square += (count - 10000.0) * (count - 10000.0) / 10000.0;
-  CHECK(chi_square < 33.1);  // six degrees of freedom: passed by chance but once in 100,000
+  CHECK(chi_square < 33.1);  // six degrees of freedom: exceeded by chance once in 100,000
   CHECK(sequence.below(1) == 0);
   CHECK(sequence.below(0) == 0);
   const std::uint64_t half_and_one = (std::uint64_t{1} << 63) + 1;  // nearly half of the draws have to be repeated

@@ -23,7 +23,7 @@ struct Layout {
   int bias() const { return (1 << (exponent_bits - 1)) - 1; }
   int infinity() const { return ((1 << exponent_bits) - 1) << fraction_bits; }  // the magnitude's bits
 
-  /// The value of a finite magnitude, and of infinity the power of two that rounding takes it for.
+  /// Returns the value of a finite magnitude, and for infinity the power of two that rounding treats it as.
   double value(int magnitude) const {
     const int exponent = magnitude >> fraction_bits;
     const int fraction = magnitude & ((1 << fraction_bits) - 1);
@@ -31,7 +31,7 @@ struct Layout {
     return std::ldexp(hidden + fraction, (exponent == 0 ? 1 : exponent) - bias() - fraction_bits);
   }
 
-  /// The pattern next to `x`, ties to the even one: IEEE 754, section 4.3.1.
+  /// Returns the pattern nearest to `x`, ties to even: IEEE 754, section 4.3.1.
   std::uint16_t nearest(double x) const {
     const double magnitude = std::fabs(x);
     const unsigned sign = std::signbit(x) ? 0x8000u : 0u;
@@ -57,8 +57,8 @@ T from_pattern(unsigned pattern) {
   return value;
 }
 
-/// All 2^16 patterns: widening is exact, narrowing gives the pattern back; a NaN stays one, with its sign, and becomes
-/// quiet.
+/// Checks all 2^16 patterns: widening is exact, and narrowing restores the pattern; a NaN keeps its sign
+/// and becomes quiet.
 template <class T>
 int patterns_that_fail(Layout layout) {
   const unsigned quiet = 1u << (layout.fraction_bits - 1);
@@ -80,7 +80,7 @@ int patterns_that_fail(Layout layout) {
   return wrong;
 }
 
-/// The same for doubles. Those next to a middle are rounded to it where they become floats on the way.
+/// Checks doubles. Those next to a midpoint would be rounded to it by an intermediate conversion to float.
 template <class T>
 int roundings_of_double_that_fail(Layout layout) {
   int wrong = 0;
@@ -97,7 +97,7 @@ int roundings_of_double_that_fail(Layout layout) {
   return wrong;
 }
 
-/// Between all neighbours: the middle, the floats beside it, and the floats beside the ends.
+/// Checks values between all adjacent patterns: the midpoint, the floats next to it, and the floats next to the ends.
 template <class T>
 int roundings_that_fail(Layout layout) {
   int wrong = 0;
@@ -187,7 +187,7 @@ static_assert(Real<float> && Real<double> && !Real<bfloat16> && !Real<std::int32
 static_assert(Stored<half> && Stored<double> && !Stored<std::int32_t>);
 static_assert(std::is_same_v<compute_t<half>, float> && std::is_same_v<compute_t<double>, double>);
 
-// Rounding is asked for in writing; widening is not.
+// Rounding is explicit; widening is implicit.
 static_assert(std::is_convertible_v<bfloat16, float> && !std::is_convertible_v<float, bfloat16>);
 static_assert(std::is_convertible_v<half, float> && !std::is_convertible_v<float, half>);
 

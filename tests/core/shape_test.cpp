@@ -19,25 +19,25 @@ constexpr bool only_explicit = std::is_constructible_v<To, const From&> && !std:
 template <class From, class To>
 constexpr bool impossible = !std::is_constructible_v<To, const From&>;
 
-// Forgetting an extent is implicit, learning one explicit, contradicting one impossible; so is another rank.
+// Conversion to a dynamic extent is implicit, to a static one explicit; a contradiction or another rank is impossible.
 static_assert(implicit<Shape<2, 3>, Shape<dyn, 3>>);
 static_assert(implicit<Shape<2, 3>, Shape<dyn, dyn>>);
 static_assert(implicit<Shape<dyn, 3>, Shape<dyn, dyn>>);
 static_assert(only_explicit<Shape<dyn, 3>, Shape<2, 3>>);
 static_assert(only_explicit<Shape<dyn, dyn>, Shape<2, 3>>);
-static_assert(only_explicit<Shape<2, dyn>, Shape<dyn, 3>>);  // learns one, forgets the other
+static_assert(only_explicit<Shape<2, dyn>, Shape<dyn, 3>>);  // one becomes static, the other dynamic
 static_assert(impossible<Shape<2, 3>, Shape<2, 4>>);
 static_assert(impossible<Shape<2, dyn>, Shape<3, dyn>>);
 static_assert(impossible<Shape<2>, Shape<2, 1>>);
 
-// The constructor takes what the type does not know, no more and no less.
+// The constructor takes exactly the dynamic extents.
 static_assert(std::is_constructible_v<Shape<dyn, 4>, int>);
 static_assert(!std::is_constructible_v<Shape<dyn, 4>, int, int>);
 static_assert(!std::is_constructible_v<Shape<3, 4>, int>);
 static_assert(!std::is_constructible_v<Shape<dyn>, double>);
 static_assert(!std::is_convertible_v<int, Shape<dyn>>);
 
-// What the type knows takes no room.
+// Static extents need no memory.
 static_assert(std::is_empty_v<Shape<3, 4>>);
 static_assert(std::is_empty_v<Shape<>>);
 static_assert(sizeof(Shape<dyn, 4>) == sizeof(index_t));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// The version's text and its three numbers say the same.
+/// The version's text and its three numbers agree.
 #include "veneer/version.hpp"
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file compare_test.cpp
-/// The program `compare` as others run it, on a model of a few thousand parameters and a few lines of the shipped
-/// tasks: tables, pictures, known numbers. What the comparisons find takes minutes; docs/comparisons.md has it.
+/// The program `compare` from the outside, on a model of a few thousand parameters and a few lines of the shipped
+/// tasks: tables, pictures, known numbers. The full comparisons take minutes; their results are in docs/comparisons.md.
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -56,7 +56,7 @@ const fs::path shipped = fs::path(VENEER_SOURCE_DIR) / "examples" / "data";
 
 std::string file_text(const fs::path& path) { return read_text(path, std::size_t{1} << 26); }
 
-/// A folder like examples/data: one block of width 32, and eight lines of each file.
+/// Creates a folder like examples/data: one block of width 32, and eight lines of each file.
 void make_small_data(const fs::path& data) {
   fs::create_directories(data / "veneer-tiny");
   for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
@@ -104,7 +104,7 @@ Result compare_program(const std::string& words, const fs::path& folder) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, file_text(folder / "stdout"), file_text(folder / "stderr")};
 }
 
-/// The cells of a Markdown table, without blanks around them; the line below the head is left out.
+/// Returns the cells of a Markdown table, without surrounding blanks; the line below the head is skipped.
 std::vector<std::vector<std::string>> cells_of(const std::string& text) {
   std::vector<std::vector<std::string>> rows;
   std::istringstream lines(text);
@@ -126,7 +126,7 @@ std::size_t count(const std::string& text, const std::string& what) {
   return found;
 }
 
-/// The number a cell begins with.
+/// Returns the number at the start of a cell.
 double number(const std::string& cell) { return std::stod(cell); }
 
 const std::string short_run = " --steps 3 --seeds 2 --batch 2 --lines 4";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file conversation_test.cpp
-/// `veneer generate --chat` as somebody at a terminal uses it, and as a program does that writes to its stdin.
+/// `veneer generate --chat`, used by a person at a terminal, and by a program that writes to its stdin.
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -40,7 +40,7 @@ struct Result {
   std::string out, err;
 };
 
-/// Runs `veneer` with these words, and this on stdin.
+/// Runs `veneer` with these arguments and this input on stdin.
 Result run(const std::string& words, const std::string& input = "") {
   const TemporaryFolder folder;
   const auto at = [&](const char* name) { return quoted((folder / name).string()); };
@@ -53,7 +53,7 @@ Result run(const std::string& words, const std::string& input = "") {
 
 std::string chat_words() { return "generate --chat --chat-template chatml --model " + quoted(model.string()) + " "; }
 
-/// An adapter that changes what the shipped model says.
+/// Creates an adapter that changes the output of the shipped model.
 std::string make_adapter(const TemporaryFolder& folder, const std::string& name) {
   const std::string data = folder
                                .file("lines.jsonl", R"({"prompt": "Hello", "completion": "ugo ugo ugo"})"
@@ -67,7 +67,7 @@ std::string make_adapter(const TemporaryFolder& folder, const std::string& name)
   return out;
 }
 
-/// A program at a pseudo-terminal, which shows what is typed as a real one does.
+/// A program at a pseudo-terminal, which echoes typed text like a real one.
 class Typist {
  public:
   explicit Typist(const std::vector<std::string>& arguments) {
@@ -99,7 +99,7 @@ class Typist {
     }
   }
 
-  /// Waits until that text was shown, and returns all before it since the last call.
+  /// Waits until this text is shown, and returns the text before it since the last call.
   std::string read_until(const std::string& expected) {
     std::size_t found;
     while ((found = shown_.find(expected)) == std::string::npos) {
@@ -121,7 +121,7 @@ class Typist {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
-  /// What was shown behind all that was waited for.
+  /// Returns the text shown after the last expected text.
   const std::string& rest() const { return shown_; }
 
  private:
@@ -130,7 +130,7 @@ class Typist {
     pollfd wait{terminal_, POLLIN, 0};
     if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) <= 0) return false;
     char buffer[4096];
-    const auto count = ::read(terminal_, buffer, sizeof buffer);  // EIO: nobody holds the other side any more
+    const auto count = ::read(terminal_, buffer, sizeof buffer);  // EIO: the other side is closed
     if (count <= 0) return count < 0 && errno == EINTR;
     shown_.append(buffer, static_cast<std::size_t>(count));
     return true;
@@ -171,7 +171,7 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   user.type("/adapter dates\n");
   user.read_until("\r\nadapter dates\r\n> ");
   user.type("/fly\n");
-  user.read_until("/fly is no command, and was not sent; /help lists them\r\n> ");
+  user.read_until("/fly is not a command, and was not sent; /help lists them\r\n> ");
   user.type("\n");
   user.read_until("\r\n> ");
   user.type("/help\n");
@@ -208,7 +208,7 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   CHECK(shown(messages[1]) == first);
   CHECK(shown(messages[3]) == second);
 
-  // What was saved is training data.
+  // The saved file is valid training data.
   const Result valid =
       run("validate --json --chat-template chatml --model " + quoted(model.string()) + " --data " + quoted(file));
   INFO(valid.err);
@@ -221,7 +221,7 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
 }
 
 TEST_CASE("conversation: Ctrl+C ends a reply that would not end, and at the prompt the program with 130") {
-  const TemporaryFolder folder;  // the shipped model, which knows no end of text any more
+  const TemporaryFolder folder;  // the shipped model, without its end of text
   for (const char* name : {"model.safetensors", "tokenizer.json"}) fs::copy_file(model / name, folder / name);
   folder.file("tokenizer_config.json", "{}");
   Json config = read_json(model / "config.json");
@@ -233,7 +233,7 @@ TEST_CASE("conversation: Ctrl+C ends a reply that would not end, and at the prom
   user.read_until("> ");
   user.type("Hello\n");
   user.read_until("Hello\r\n");
-  user.read_until("e");  // it writes
+  user.read_until("e");  // it is generating
   user.type("\x03");
   user.read_until("\r\n> ");
   user.type("/save " + (folder / "said.jsonl").string() + "\n");
@@ -252,7 +252,7 @@ TEST_CASE("conversation: the end of the input ends it, on a terminal and in a pi
   CHECK(user.end() == 0);
   const Result nothing = run(chat_words());
   CHECK(nothing.code == 0);
-  CHECK(nothing.out.empty());  // no prompt where nobody reads it
+  CHECK(nothing.out.empty());  // no prompt without a terminal
 }
 
 TEST_CASE("conversation: an adapter speaks after a switch as if it had been there from the beginning") {
@@ -299,7 +299,7 @@ TEST_CASE("generate: a stop text that is a special token is a token, and closed 
       "generate --max-new-tokens 400 --model " + quoted(model.string()) + " --prompt 'iso date: May 9, 2000 =>'";
   const Result whole = run(words), stopped = run(words + " --stop '<|begin_of_text|>'");
   CHECK(whole.code == 0);
-  CHECK(stopped.out == whole.out);  // no such token came: nothing is held back for it
+  CHECK(stopped.out == whole.out);  // the token does not occur: no text is held back
   const auto code_of = [](const std::string& line) {
     const int status = std::system((quoted(VENEER_PROGRAM) + " " + line + " 2>/dev/null").c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file docs_test.cpp
-/// Pages whose commands are run: each ```sh block in its order, in one scratch folder a page, with `bash -e`, the
-/// program on PATH and VENEER set to the source folder. A ```text block right behind one is what it prints on standard
-/// output; `...` in a line stands for anything, and a line of `...` alone for any lines.
+/// Runs the commands of pages: each ```sh block in order, in one scratch folder per page, with `bash -e`, the program
+/// on PATH and VENEER set to the source folder. A ```text block directly after one is its expected standard output;
+/// `...` in a line matches any text, and a line of only `...` any lines.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -28,7 +28,7 @@ namespace {
 /// The pages; each must have a command.
 const std::vector<std::string> pages{"docs/chat.md", "docs/data.md", "docs/recipes.md"};
 
-/// A ```sh block, and what stands behind it.
+/// A ```sh block, and its expected output.
 struct Command {
   std::size_t line = 0;  // of the page, where the block begins
   std::string text;
@@ -43,7 +43,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-/// The commands of a page. A text block is expected output when only empty lines stand between it and its command.
+/// Returns the commands of a page. A text block is expected output if only empty lines are between it and its command.
 std::vector<Command> commands_of(const std::string& page) {
   std::vector<Command> commands;
   const std::vector<std::string> lines = lines_of(page);
@@ -68,7 +68,7 @@ std::vector<Command> commands_of(const std::string& page) {
   return commands;
 }
 
-/// Whether a line is what a pattern says, where `...` stands for anything.
+/// Returns whether a line matches a pattern, in which `...` is any text.
 bool line_matches(const std::string& pattern, const std::string& line) {
   std::size_t at = 0;
   for (std::size_t begin = 0;;) {
@@ -84,7 +84,7 @@ bool line_matches(const std::string& pattern, const std::string& line) {
   }
 }
 
-/// Whether lines are what patterns say, where a pattern of `...` alone stands for any number of lines.
+/// Returns whether lines match patterns, in which a pattern of only `...` is any number of lines.
 bool lines_match(const std::vector<std::string>& patterns, std::size_t p, const std::vector<std::string>& lines,
                  std::size_t l) {
   if (p == patterns.size()) return l == lines.size();
@@ -100,7 +100,7 @@ bool matches(const std::string& expected, const std::string& printed) {
   return lines_match(lines_of(expected), 0, lines_of(printed), 0);
 }
 
-/// Runs a block in the folder `scratch` has for it; the exit code, -1 for a signal.
+/// Runs a block in its folder of `scratch`; returns the exit code, -1 for a signal.
 int run(const Command& command, const TemporaryFolder& scratch) {
   const fs::path program = VENEER_PROGRAM;
   scratch.file("block.sh", command.text);

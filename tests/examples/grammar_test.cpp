@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file grammar_test.cpp
 /// Laws of the synthetic language, of its tokenizer and of the shipped files: splits are disjoint, draws repeat
-/// exactly, a prompt has one answer, a task asks for nothing that the base cannot write, and a prompt and its
-/// completion encode apart to the same ids as together.
+/// exactly, a prompt has one answer, a task has only targets that the base can write, and a prompt and its completion
+/// encoded separately give the same ids as together.
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -27,7 +27,7 @@ using namespace veneer::pretrain;
 
 namespace {
 
-/// Everything that has a prompt: the skills of the base and the new tasks.
+/// Returns all generators with a prompt: the skills of the base and the new tasks.
 std::vector<Task> skills_and_tasks() {
   std::vector<Task> all(tasks.begin(), tasks.end());
   for (const Skill& skill : skills) all.push_back({skill.name, skill.draw});
@@ -52,7 +52,7 @@ const std::vector<Merge>& shipped_merges() {
   return merges;
 }
 
-/// 2,000 documents: half of the base, the rest of the new tasks.
+/// Returns 2,000 documents: half of the base, the rest of the new tasks.
 std::vector<Document> documents_to_encode() {
   std::vector<Document> documents = BaseStream(seeds::base_training).take(1001);
   for (const Task& task : tasks) {
@@ -115,7 +115,7 @@ TEST_CASE("the splits of a skill or task share no prompt and hold a tenth each")
   for (const std::string& prompt : prompts_of(draws_of(draw_iso, 3, 10'000))) {
     ++held.at(static_cast<std::size_t>(split_of(prompt)));
   }
-  CHECK(held[static_cast<std::size_t>(Split::test)] > 900);  // 1000 +- 30 is one standard deviation
+  CHECK(held[static_cast<std::size_t>(Split::test)] > 900);  // 1000 +- 30 is one stddev
   CHECK(held[static_cast<std::size_t>(Split::test)] < 1100);
   CHECK(held[static_cast<std::size_t>(Split::validation)] > 900);
   CHECK(held[static_cast<std::size_t>(Split::validation)] < 1100);
@@ -256,7 +256,7 @@ TEST_CASE("answers follow from their prompts") {
     for (const std::string gap : {"X", "Y"}) {
       const auto place = filled.find(", " + gap + " is ");
       if (place == std::string::npos) continue;
-      const auto value_begin = place + 7;  // behind ", X is "
+      const auto value_begin = place + 7;  // after ", X is "
       const auto value = filled.substr(value_begin, filled.find(',', value_begin) - value_begin);
       filled.erase(place, value_begin + value.size() - place);
       filled.replace(filled.find(gap), 1, value);

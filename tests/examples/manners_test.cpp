@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file manners_test.cpp
-/// What `veneer` answers to flags that contradict files, to another program's checkpoint, to a second run in the same
+/// The answers of `veneer` to flags that contradict files, to another program's checkpoint, to a second run in the same
 /// folder; and the commands that it suggests.
 #include <chrono>
 #include <csignal>
@@ -36,7 +36,7 @@ struct Result {
   std::string out, err;
 };
 
-/// Runs a line of the shell, in which $VENEER is the program, in a folder.
+/// Runs a shell command in a folder, with the program as $VENEER.
 Result shell(const TemporaryFolder& folder, const std::string& line) {
   const std::string all = "cd '" + folder.path().string() + "' && VENEER='" + VENEER_PROGRAM + "' && { " + line +
                           "\n} >.out 2>.err </dev/null";
@@ -49,7 +49,7 @@ Result veneer_does(const TemporaryFolder& folder, const std::string& words) {
   return shell(folder, "\"$VENEER\" " + words);
 }
 
-/// A folder with data.jsonl, a link `model`, and a run in `run` that these flags made.
+/// Prepares a folder with data.jsonl, a link `model`, and a run with these flags in `run`.
 void train_in(const TemporaryFolder& folder, const std::string& flags) {
   folder.file("data.jsonl", "{\"input_ids\":[1,2,3,4]}\n{\"input_ids\":[5,6,7]}\n{\"input_ids\":[8,9,10,11,12]}\n");
   fs::create_directory_symlink(model, folder / "model");
@@ -60,7 +60,7 @@ void train_in(const TemporaryFolder& folder, const std::string& flags) {
 
 bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-/// The line "next: ..." of a result, without its beginning; empty where there is none.
+/// Returns the line "next: ..." of a result, without its beginning; empty if there is none.
 std::string suggested(const Result& result) {
   const std::size_t at = result.err.find("next: veneer ");
   return at == std::string::npos ? "" : result.err.substr(at + 13, result.err.find('\n', at) - at - 13);
@@ -258,7 +258,7 @@ TEST_CASE("manners: inspect, validate and plan suggest a command that can be pas
   train_in(folder, "--steps 1 --save-every 1");
   const fs::path odd = folder / "it's a $run";
   fs::create_directory_symlink(folder / "run", odd);
-  const auto follow = [&](const std::string& words) {  // what is suggested works
+  const auto follow = [&](const std::string& words) {  // the suggested command works
     const Result found = veneer_does(folder, words);
     INFO(words << "\n" << found.err);
     REQUIRE(found.code == 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file program_test.cpp
-/// The program `veneer` as others run it: exit codes, what goes to stdout, files that come and go.
+/// The program `veneer` from the outside: exit codes, output, files.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -74,7 +74,7 @@ std::vector<float> floats(const TensorEntry& entry) {
   return values;
 }
 
-/// The largest distance over the largest magnitude of what was expected.
+/// Returns the largest difference relative to the largest expected magnitude.
 double relative_distance(const std::vector<float>& found, const std::vector<float>& expected) {
   if (found.size() != expected.size() || found.empty()) return std::numeric_limits<double>::infinity();
   double distance = 0.0, magnitude = 0.0;
@@ -86,7 +86,7 @@ double relative_distance(const std::vector<float>& found, const std::vector<floa
   return distance / magnitude;
 }
 
-/// Writes the recorded case `which` as the program reads it.
+/// Writes the recorded case `which` as input of the program.
 void write_ids(const SafetensorsFile& recorded, const std::string& which, const fs::path& path) {
   std::vector<TensorView> views;
   for (const std::string name : {"input_ids", "attention_mask"}) {
@@ -387,7 +387,7 @@ TEST_CASE("program: tokenize gives the recorded ids, and texts come back") {
   REQUIRE(found.size() == texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) CHECK(parse_json(found[i], "stdout").get<std::string>() == texts[i]);
 
-  // Ids of a text give the text, whatever is in it; a plain line and a JSON string say the same.
+  // Ids of a text decode to the text, whatever it contains; a plain line and a JSON string give the same ids.
   const std::string plain = "The 2nd of May, naïve — 東京!\n\n  x = [1,\t2]\n";
   const Result ids = run({"tokenize", "--model", model}, plain);
   REQUIRE(ids.code == 0);
@@ -436,7 +436,7 @@ TEST_CASE("program: the shipped model completes prompts, one at a time and many 
   rows.resize(70);  // more than one batch
   std::string text;
   for (const std::string& row : rows) text += row + "\n";
-  // Keys that are not asked for may hold anything, and a skill that is no text is none.
+  // Unused keys may have any value, and a skill that is not a text is ignored.
   text += R"({"prompt": "a", "completion": "b", "skill": "other", "id": 123456789012345678901234567890})"
           "\n"
           R"({"prompt": "a", "completion": "b", "skill": 7})"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file recipe_file_test.cpp
-/// Laws of the reader of recipes: what is written in any of YAML's ways comes back as text, and all that a recipe can't
+/// Laws of the reader of recipes: values in any notation of YAML are read as text, and everything that a recipe can't
 /// have is refused with its line, however deep or long.
 #include <string>
 #include <string_view>
@@ -32,7 +32,7 @@ struct Refusal {
   std::string message;
 };
 
-/// How a text is refused; fails the test when it is not.
+/// Returns the error of a text; fails the test if there is none.
 Refusal refusal_of(const std::string& text) {
   try {
     read_recipe(text, "my.yaml");

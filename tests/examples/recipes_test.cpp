@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file recipes_test.cpp
-/// `--config` and `veneer recipes` as others run them: what wins, what is refused, and runs that a file repeats.
+/// `--config` and `veneer recipes` from the outside: precedence, errors, and runs that are repeated from a file.
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -32,7 +32,7 @@ struct Result {
   std::string out, err;
 };
 
-/// Runs `veneer` with these words in `folder`.
+/// Runs `veneer` with these arguments in `folder`.
 Result run(const TemporaryFolder& folder, const std::string& words) {
   const std::string line =
       "cd '" + folder.path().string() + "' && '" + VENEER_PROGRAM + "' " + words + " >out.txt 2>err.txt";
@@ -41,13 +41,13 @@ Result run(const TemporaryFolder& folder, const std::string& words) {
           testing::file_bytes(folder / "err.txt")};
 }
 
-/// The flags of a short run on the shipped model.
+/// Returns the flags of a short run on the shipped model.
 std::string model_and_data() {
   return " --model '" + (shipped / "veneer-tiny").string() + "' --data '" + (shipped / "iso.valid.jsonl").string() +
          "' ";
 }
 
-/// The same on a model that takes no time.
+/// Returns the flags of a run on a very small model.
 std::string small_model_and_data(const TemporaryFolder& folder) {
   std::string data;
   for (int i = 0; i < 12; ++i) data += Json{{"input_ids", {1, 5 + i, 9, 40 - i, 2 * i, 7}}}.dump() + "\n";
@@ -55,7 +55,7 @@ std::string small_model_and_data(const TemporaryFolder& folder) {
   return " --model '" + model.string() + "' --data '" + folder.file("data.jsonl", data).string() + "' ";
 }
 
-/// What a recipe's settings come to: the lines of --dry-run.
+/// Returns the resolved settings of a recipe: the lines of --dry-run.
 Result dry_run(const TemporaryFolder& folder, const std::string& recipe, const std::string& flags = "") {
   folder.file("r.yaml", recipe);
   return run(folder, "train --dry-run --out o --config r.yaml" + model_and_data() + flags);
@@ -65,7 +65,7 @@ bool has_line(const std::string& text, const std::string& line) {
   return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
 }
 
-/// metrics.jsonl without what depends on time.
+/// Returns metrics.jsonl without the values that depend on time.
 std::vector<std::string> metrics_of(const fs::path& folder) {
   std::vector<std::string> lines;
   std::istringstream in(testing::file_bytes(folder / "metrics.jsonl"));
@@ -77,7 +77,7 @@ std::vector<std::string> metrics_of(const fs::path& folder) {
   return lines;
 }
 
-/// Trains twice: with flags, and with what the first run wrote; the second must be the first again.
+/// Trains twice: with flags, and with the recipe written by the first run; both must give the same result.
 void check_repeats(const std::string& flags) {
   INFO(flags);
   const TemporaryFolder folder;
@@ -121,7 +121,7 @@ TEST_CASE("recipes: flags win over the recipe, the recipe over the defaults, and
     INFO(line);
     CHECK(has_line(flags_win.out, line));
   }
-  CHECK(flags_win.out.find("steps:") == std::string::npos);  // --epochs is in place of the recipe's steps
+  CHECK(flags_win.out.find("steps:") == std::string::npos);  // --epochs replaces the recipe's steps
   CHECK(has_line(dry_run(folder, "no-shuffle: true\n").out, "shuffle: false"));
   CHECK(has_line(dry_run(folder, "weight-decay: 0.5\nlora-plus-ratio: 16\n").out, "weight-decay: 0.5"));
 }
@@ -231,7 +231,7 @@ TEST_CASE("recipes: each that ships is listed, printed and trains") {
     const Result trained = run(folder, "train --config my.yaml --steps 2 --out " + name + small_model_and_data(folder));
     INFO(trained.err);
     CHECK(trained.code == 0);
-    CHECK(metrics_of(folder / name).size() == 3);  // two steps, and the loss on the one line that is held out
+    CHECK(metrics_of(folder / name).size() == 3);  // two steps, and the loss on the one held-out line
   }
   CHECK(count == 5);
   const Result unknown = run(folder, "recipes lroa");

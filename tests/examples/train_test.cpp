@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file train_test.cpp
-/// `veneer train` as others run it: recorded curves, the same bytes at any thread count and after a stop, exit codes.
+/// `veneer train` from the outside: recorded curves, the same bytes with any number of threads and after an
+/// interruption, exit codes.
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -33,7 +34,7 @@ const fs::path test_data = VENEER_TEST_DATA;
 
 std::string file_text(const fs::path& path) { return read_text(path, std::size_t{1} << 26); }
 
-/// Runs `veneer` with these words; standard error goes to `errors`.
+/// Runs `veneer` with these arguments; standard error goes to `errors`.
 int run(const std::string& words, const fs::path& errors) {
   const std::string line = std::string("'") + VENEER_PROGRAM + "' " + words + " >/dev/null 2>'" + errors.string() + "'";
   const int status = std::system(line.c_str());
@@ -41,7 +42,7 @@ int run(const std::string& words, const fs::path& errors) {
 }
 int train(const std::string& words, const fs::path& errors) { return run("train " + words, errors); }
 
-/// The recorded batches, a line a sequence.
+/// Returns the recorded batches, one line per sequence.
 std::string as_lines(const SafetensorsFile& batches) {
   const TensorEntry& entry = batches.at("input_ids");
   const auto ids = read_integers(entry), labels = read_integers(batches.at("labels"));
@@ -57,7 +58,7 @@ std::string as_lines(const SafetensorsFile& batches) {
   return text;
 }
 
-/// The losses of a metrics.jsonl, by step.
+/// Returns the losses of a metrics.jsonl, by step.
 std::vector<double> losses_of(const fs::path& run) {
   std::vector<double> losses;
   std::ifstream in(run / "metrics.jsonl");
@@ -70,7 +71,7 @@ std::vector<double> losses_of(const fs::path& run) {
 
 std::string number(const Json& value) { return value.dump(); }
 
-/// The flags that repeat a recorded run.
+/// Returns the flags that repeat a recorded run.
 std::string flags_of(const fs::path& curve, const Json& settings, const fs::path& data, std::int64_t lines) {
   std::string flags = "--model '" + (test_data / settings["base"].get<std::string>()).string() + "' --data '" +
                       data.string() + "' --dtype float32 --no-shuffle --quiet --batch " + std::to_string(lines) +
@@ -199,7 +200,7 @@ TEST_CASE("train: every initialisation starts where the base is, stops and goes 
   const double start = losses_of(folder / "plain").front();
   struct Case {
     std::string name, own, written;
-    double tolerance;  // of the first loss: what float loses, or 4 bits
+    double tolerance;  // of the first loss: the error of float, or of 4 bits
   };
   const std::vector<Case> cases{{"pissa", "--init pissa", "true", 1e-5},
                                 {"pissa-dora", "--init pissa --method dora", "true", 1e-5},
@@ -260,11 +261,11 @@ TEST_CASE("train: a packed row that holds whole sequences teaches what they teac
     return kept;
   };
   const Json packed = run_as("packed", "--packing --batch 2");
-  CHECK(packed.size() == 6);                      // an epoch: 12 rows, 2 a batch
+  CHECK(packed.size() == 6);                      // an epoch: 12 rows, 2 per batch
   CHECK(packed == run_as("lines", "--batch 4"));  // the same batches, so the same bits
   const Json apart = run_as("apart", "--batch 1 --grad-accum 4");
   REQUIRE(apart.size() == packed.size());
-  for (std::size_t i = 0; i < packed.size(); ++i) {  // each sequence in a pass of its own: sums in another order
+  for (std::size_t i = 0; i < packed.size(); ++i) {  // each sequence in a separate pass: sums in another order
     CHECK(apart[i]["tokens"] == packed[i]["tokens"]);
     CHECK(apart[i]["loss"].get<double>() == Approx(packed[i]["loss"].get<double>()).epsilon(1e-6));
     CHECK(apart[i]["grad_norm"].get<double>() == Approx(packed[i]["grad_norm"].get<double>()).epsilon(1e-6));
@@ -413,7 +414,7 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + "--data '" + (folder / "d\xff.jsonl").string() + "'", folder / "err") == 2);
   CHECK(error().find("--data") != std::string::npos);
   CHECK(train(model + data(good) + "--out '" + (folder / "d.jsonl").string() + "/out'", folder / "err") == 3);
-  CHECK(error().find("is no folder") != std::string::npos);
+  CHECK(error().find("is not a folder") != std::string::npos);
   CHECK_FALSE(fs::exists(folder / "out"));
   const std::string budget = (test_data / "curves" / "adalora" / "initial").string();
   CHECK(train(model + out + data(good) + "--adapter '" + budget + "' --steps 59", folder / "err") == 2);
@@ -421,7 +422,7 @@ TEST_CASE("train: exit codes and messages") {
   CHECK(train(model + out + data(good) + "--double-quant", folder / "err") == 2);
   CHECK(error().find("--quant nf4") != std::string::npos);
   CHECK(train(model + out + data(good) + "--method full --quant nf4", folder / "err") == 2);
-  CHECK(error().find("a quantised weight does not train") != std::string::npos);
+  CHECK(error().find("a quantised weight cannot be trained") != std::string::npos);
   CHECK(train(model + out + data(good) + "--targets nothing_proj", folder / "err") == 2);
   CHECK(error().find("q_proj") != std::string::npos);
   CHECK(train(model + out + data(good + "{\"input_ids\":[1,2,"), folder / "err") == 3);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file validate_test.cpp
-/// `veneer validate` as others run it: what it counts, what it shows, and what it says of bad files.
+/// `veneer validate` from the outside: its counts, the examples it shows, and errors of invalid files.
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -105,7 +105,7 @@ TEST_CASE("validate: tokens, cuts, duplicates and what can't teach are counted")
   CHECK(file.at("tokens") == 4 + 3 + 2 + 3 + 3);
   CHECK(file.at("learned") == 3 + 2 + 1 + 2 + 2);
   CHECK(file.at("dropped").at("empty_text").at("first")[0].at("line") == 5);
-  CHECK(file.at("dropped").at("no_trained_token").at("count") == 2);  // [7], and the one whose labels are cut away
+  CHECK(file.at("dropped").at("no_trained_token").at("count") == 2);  // [7], and the one whose labels are truncated
   CHECK(file.at("lengths").at("longest") == 9);
   CHECK(file.at("lengths").at("median") == 3);
   CHECK(file.at("lengths").at("histogram") ==

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file fuzz_readers.cpp
-/// fuzz_readers READER COUNT [SEED[:FIRST]] [CORPUS...]: feeds a reader inputs that are nearly right.
+/// fuzz_readers READER COUNT [SEED[:FIRST]] [CORPUS...]: feeds a reader with almost valid input.
 ///
-/// Each must end in a result or in a veneer::Error. Another exception, a finding of a sanitizer, a signal or ten
-/// seconds of computing fail the run: it says the seed and the number of the input and writes it to a file here. They
-/// make it again: `fuzz_readers READER 1 SEED:NUMBER`.
+/// Each input must give a result or a veneer::Error. Another exception, an error of a sanitizer, a signal or ten
+/// seconds of processor time fail the run: it prints the seed and the number of the input and writes the input to a
+/// file in the current folder. `fuzz_readers READER 1 SEED:NUMBER` reproduces it.
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -33,14 +33,14 @@ using namespace veneer::fuzz;
 
 constexpr time_t seconds_an_input = 10;
 
-/// Lets SIGPROF come after so many seconds of computing, which a busy machine does not shorten; 0: never.
+/// Requests SIGPROF after this number of seconds of processor time; 0: never.
 void limit_computing(time_t seconds) {
   itimerval limit{};
   limit.it_value.tv_sec = seconds;
   ::setitimer(ITIMER_PROF, &limit, nullptr);
 }
 
-/// The input that is being read, for whoever has to report it while the process ends.
+/// The current input, for the report while the process ends.
 struct Current {
   const char* reader = "";
   unsigned long long seed = 0, number = 0;
@@ -48,7 +48,8 @@ struct Current {
 };
 Current current;
 
-/// Says which input it was and writes it down. Only calls that a signal handler may make, but for snprintf.
+/// Prints the number of the input and writes it to a file. Uses only functions that are allowed in a signal
+/// handler, except snprintf.
 void report(const char* what) {
   if (current.input == nullptr) return;
   char name[160], line[512];
@@ -68,7 +69,7 @@ void on_signal(int signal) {
 }
 
 void catch_signals() {
-  static std::vector<char> stack(1 << 16);  // a stack that has run over can't run a handler
+  static std::vector<char> stack(1 << 16);  // a handler cannot run on an overflowed stack
   stack_t other{};
   other.ss_sp = stack.data();
   other.ss_size = stack.size();
@@ -101,7 +102,7 @@ const Named& reader_named(const std::string& name) {
   throw ArgumentError("found reader \"" + name + "\", expected one of " + known);
 }
 
-/// What became of the inputs: "read", or the reason of the error.
+/// The number of inputs by result: "read", or the reason of the error.
 using Counts = std::map<std::string, std::uint64_t>;
 
 bool run(const char* name, const Reader& reader, std::uint64_t seed, std::uint64_t first, std::uint64_t count,
@@ -146,7 +147,7 @@ int feed(const std::vector<std::string>& words) {
               reader.corpus.size(), static_cast<unsigned long long>(seed), taken.count());
   for (const auto& [reason, times] : counts)
     std::printf("  %8llu %s\n", static_cast<unsigned long long>(times), reason.c_str());
-  const bool deep = counts["read"] > 0 && counts.size() > 1;  // else the inputs were too far from what is expected
+  const bool deep = counts["read"] > 0 && counts.size() > 1;  // otherwise the inputs were too far from valid ones
   if (count >= 1000 && !deep) std::printf("%s: not both results and errors\n", named.name);
   return count >= 1000 && !deep ? 1 : 0;
 }

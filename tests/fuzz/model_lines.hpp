@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file model_lines.hpp
-/// A tokenizer.model as lines of text and back, so that what is changed about it leaves it a protocol buffer.
+/// Conversion of a tokenizer.model to lines of text and back, so that a changed one remains a protocol buffer.
 ///
-///     lines            says that lines follow
+///     lines            marks that lines follow
 ///     1 -3.5 piece     a piece: its type, its score, its text
 ///     =1a0412...       another record, in hexadecimal
 #pragma once
@@ -21,7 +21,7 @@
 
 namespace veneer::fuzz {
 
-/// A record of a protocol buffer: a number and bytes behind their length.
+/// Returns a record of a protocol buffer: a number, a length and bytes.
 inline std::string protobuf_record(int number, std::string_view bytes) {
   std::string record(1, static_cast<char>(number << 3 | 2));
   std::size_t size = bytes.size();
@@ -30,7 +30,7 @@ inline std::string protobuf_record(int number, std::string_view bytes) {
   return record.append(bytes);
 }
 
-/// The lines of a model, with its first `tokens` pieces.
+/// Returns the lines of a model, with its first `tokens` pieces.
 inline std::string model_lines(const std::string& bytes, std::size_t tokens) {
   constexpr const char* digits = "0123456789abcdef";
   std::string lines = "lines\n", others;
@@ -57,7 +57,7 @@ inline std::string model_lines(const std::string& bytes, std::size_t tokens) {
   return lines + others;
 }
 
-/// The model that such lines say; whatever a line says is written.
+/// Returns the model of such lines, without checks.
 inline std::string model_of_lines(const std::string& text) {
   std::string model;
   std::size_t end = 0;

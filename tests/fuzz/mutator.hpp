@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file mutator.hpp
-/// Inputs that are nearly what a reader expects: input n of a seed is a function of the seed, n and the corpus.
+/// Mutator: almost valid inputs. Input n of a seed is a function of the seed, n and the corpus.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);
   }
-  /// A number below `end`; 0 when there is none.
+  /// Returns a number below `end`; 0 if there is none.
   std::size_t below(std::size_t end) { return end == 0 ? 0 : static_cast<std::size_t>(next() % end); }
 
   template <class C>
@@ -41,11 +41,11 @@ class Mutator {
  public:
   static constexpr std::size_t longest = std::size_t{1} << 16;
 
-  /// `words`: what means something to the reader.
+  /// \param words  texts with a meaning to the reader
   Mutator(std::vector<std::string> corpus, std::vector<std::string> words)
       : corpus_(std::move(corpus)), words_(std::move(words)) {}
 
-  /// One input in sixteen is of the corpus as it is; the others are changed one to four times.
+  /// Returns an input. One in sixteen is an unchanged one of the corpus; the others are changed one to four times.
   std::string input(std::uint64_t seed, std::uint64_t number) const {
     Random random(seed, number);
     std::string text = random.one_of(corpus_);
@@ -61,7 +61,7 @@ class Mutator {
   };
 
   void change(std::string& text, Random& random) const {
-    switch (random.below(24)) {  // most keep what comes behind them readable, so that it is read
+    switch (random.below(24)) {  // most keep the rest of the input readable
       case 0: return flip(text, random);
       case 1: return set_byte(text, random);
       case 2: return void(text.erase(random.below(text.size() + 1), 1 + small(random)));
@@ -146,7 +146,7 @@ class Mutator {
     text += other.substr(random.below(other.size() + 1));
   }
 
-  /// The run of characters for which `is` holds that comes next behind a random place.
+  /// Returns the next run of characters for which `is` holds after a random position.
   template <class Is>
   static Span run_of(const std::string& text, Random& random, const Is& is) {
     std::size_t begin = random.below(text.size());
@@ -169,7 +169,7 @@ class Mutator {
     return run_of(text, random, [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; });
   }
 
-  /// A value of JSON, roughly: what stands between a mark and the mark that ends it, with brackets in pairs.
+  /// Returns a JSON value, approximately: the text between two delimiters, with balanced brackets.
   static Span some_value(const std::string& text, Random& random) {
     const std::size_t mark = text.find_first_of(":[,", random.below(text.size()));
     if (mark == std::string::npos) return {0, 0};
@@ -197,7 +197,7 @@ class Mutator {
     text.replace(a.at, a.size, second);
   }
 
-  /// A key a second time, or an item: from the mark before it to the mark behind it.
+  /// Duplicates a key or an item: the text from the preceding to the following delimiter.
   static void repeat_member(std::string& text, Random& random) {
     const Span value = some_value(text, random);
     if (value.size == 0) return;

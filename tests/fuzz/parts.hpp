@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parts.hpp
-/// A folder of files as one input, so that a change may hit any of them.
+/// A folder of files as one input, so that a mutation may change any of them.
 ///
 ///     == config.json
 ///     {"a": 1}
 ///     == model.safetensors
 ///     {"t": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
 ///     abcd
-/// A safetensors file that begins with a brace is written without the length of its header, which is put in front: a
-/// changed header is then still read to its end. The line end behind the header is not part of the file.
+/// A safetensors file that begins with a brace is given without the length of its header, which is then prepended: so a
+/// changed header is still read to its end. The line end after the header is not part of the file.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@
 
 namespace veneer::fuzz {
 
-/// The bytes of a safetensors file that is written as header, line end, data; other bytes as they are.
+/// Returns the bytes of a safetensors file given as header, line end, data; other bytes unchanged.
 inline std::string safetensors_of(std::string_view text) {
   if (!text.starts_with("{")) return std::string(text);
   const std::string_view header = text.substr(0, text.find('\n'));
@@ -35,27 +35,27 @@ inline std::string safetensors_of(std::string_view text) {
   return bytes.append(text.substr(std::min(text.size(), header.size() + 1)));
 }
 
-/// Header, line end, data of a safetensors file.
+/// Returns header, line end and data of a safetensors file.
 inline std::string safetensors_text(const std::string& bytes) {
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   return bytes.substr(8, length) + "\n" + bytes.substr(8 + length);
 }
 
-/// The part of a file in an input.
+/// Returns the part of a file in an input.
 inline std::string part_of(const std::filesystem::path& file) {
   const std::string bytes = testing::file_bytes(file), name = file.filename().string();
   return "== " + name + "\n" + (name.ends_with(".safetensors") ? safetensors_text(bytes) : bytes) + "\n";
 }
 
-/// The parts of these files of a folder together.
+/// Returns the parts of these files of a folder.
 inline std::string parts_of(const std::filesystem::path& folder, std::initializer_list<const char*> names) {
   std::string text;
   for (const char* name : names) text += part_of(folder / name);
   return text;
 }
 
-/// A folder that holds the files of one input after the other.
+/// A folder for the files of one input at a time.
 class PartsFolder {
  public:
   const std::filesystem::path& path() const { return folder_.path(); }
@@ -77,7 +77,7 @@ class PartsFolder {
   }
 
  private:
-  /// Whether a file of that name is inside the folder.
+  /// Returns whether a file with this name is inside the folder.
   static bool is_plain(const std::string& name) {
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     return !name.empty() && name.size() < 100 && name.find_first_not_of(allowed) == name.npos &&

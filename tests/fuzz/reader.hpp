@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reader.hpp
-/// A reader of files that come from anywhere: what its inputs begin from, how it is fed, what its errors are called.
-/// Each is a header of readers/ that defines `Reader NAME_reader(const Sources&)`, and a line of CMakeLists.txt.
+/// Reader: a reader under test, with its corpus, its function and the names of its errors. Each one is a header of
+/// readers/ that defines `Reader NAME_reader(const Sources&)`, and a line of CMakeLists.txt.
 #pragma once
 
 #include <algorithm>
@@ -20,13 +20,13 @@ namespace veneer::fuzz {
 struct Reader {
   std::vector<std::string> corpus;
   std::vector<std::string> words;
-  /// Returns when there is a result, throws a veneer::Error when the input is bad. Anything else is a finding.
+  /// Returns if there is a result, throws a veneer::Error if the input is invalid. Anything else fails the run.
   std::function<void(const std::string&)> read;
-  /// Names an error, for the counts of a run.
+  /// Returns the name of an error, for the counts of a run.
   std::function<std::string(const Error&)> reason;
 };
 
-/// Where inputs begin from.
+/// The sources of the corpus.
 struct Sources {
   std::filesystem::path data, root;  // tests/data, and the repository
 };
@@ -37,14 +37,14 @@ inline std::string kind_of(const Error& error) {
   return "another Error";
 }
 
-/// The reason that errors of type E carry.
+/// Returns the reason in errors of type E.
 template <class E>
 std::string reason_of(const Error& error) {
   const auto* own = dynamic_cast<const E*>(&error);
   return own != nullptr ? std::string(to_string(own->reason)) : kind_of(error);
 }
 
-/// The files of a folder, or a file; none over `limit` bytes, so that an input costs little.
+/// Returns the files of a folder, or a file; none above `limit` bytes, so that an input takes little time.
 inline std::vector<std::string> files_of(const std::filesystem::path& path, std::size_t limit = 8192) {
   std::vector<std::filesystem::path> paths;
   if (std::filesystem::is_directory(path)) {
@@ -61,7 +61,7 @@ inline std::vector<std::string> files_of(const std::filesystem::path& path, std:
   return texts;
 }
 
-/// Puts what can be read in often enough that half of the inputs begin from it.
+/// Adds valid inputs often enough that half of the inputs begin from one.
 inline void favour(std::vector<std::string>& corpus, const std::vector<std::string>& good) {
   for (std::size_t i = 0, others = corpus.size(); i < others; ++i) corpus.push_back(good[i % good.size()]);
 }

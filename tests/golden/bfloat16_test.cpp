@@ -18,7 +18,7 @@ namespace {
 
 const fs::path folder = test_data / "bf16";
 
-/// The root mean square of x - exact, as a share of that of exact.
+/// Returns the root mean square of x - exact, relative to that of exact.
 double rms_distance(const std::vector<float>& x, const std::vector<float>& exact) {
   REQUIRE(x.size() == exact.size());
   double apart = 0.0, size = 0.0;
@@ -76,7 +76,7 @@ TEST_CASE("logits and gradients in bfloat16 are as near to float64 as PyTorch's"
     CHECK(logits > 0.0);
     CHECK(logits <= 1.15 * peer.at("logits").at("rms").get<double>());
 
-    // The gradients in float stand for those in float64: they are ten thousand times nearer than these.
+    // The gradients in float serve as those in float64: their error is ten thousand times smaller.
     double loss = 0.0, exact_loss = 0.0;
     const NamedValues expected = gradients_of(exact, batch, exact_loss);
     const double gradients = median_distance(gradients_of(model, batch, loss), expected);

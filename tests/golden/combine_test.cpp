@@ -16,8 +16,8 @@ using namespace veneer::testing;
 namespace {
 
 constexpr double tolerance = 1e-5;
-// A product of few rows adds in another order than one of many (backend/cpu/product.hpp), so the rows of an adapter
-// are those of the whole batch up to roundings of float.
+// A matmul of few rows sums in another order than one of many (backend/cpu/product.hpp), so the rows of an adapter
+// equal those of the whole batch up to roundings of float.
 constexpr double rounding = 2e-6;
 
 struct Recorded {
@@ -85,7 +85,7 @@ std::vector<WeightedAdapter> parts_of(const Json& combination) {
   return parts;
 }
 
-/// Compares every tensor that was recorded of a combination; how many there were.
+/// Compares every recorded tensor of a combination; returns their number.
 int check_combination(const Recorded& recorded, const SeveralUnderTest& model, const Json& combination) {
   const auto name = combination["name"].get<std::string>();
   int compared = 0;
@@ -141,7 +141,7 @@ TEST_CASE("several adapters: a row of a mixed batch is what it is alone") {
       const std::vector<float> alone = model.logits(rows[row], row_of(recorded.batch, at));
       CHECK(relative_distance(row_of(mixed, at, count), alone) < rounding);
     }
-    // Where all rows ask for one, every product is the one that it would be.
+    // If all rows have the same adapter, all matmuls are the same as with it alone.
     CHECK(model.mixed(std::vector<std::string>(5, "second"), recorded.batch) == model.logits("second", recorded.batch));
   }
 }
@@ -217,7 +217,7 @@ TEST_CASE("several adapters: every recorded combination has PEFT's factors and c
     if (name == "three") {
       const auto cat = model.combine("outputs", {{"first"}, {"second"}, {"third"}}, {.type = Combination::cat});
       CHECK(cat.modules.front().rank == 10);
-      // Two orders of one sum in float32.
+      // The same sum in two orders, in float32.
       CHECK(relative_distance(model.logits("outputs", recorded.batch), recorded.logits("sum_of_all")) < tolerance);
     }
   }
@@ -255,7 +255,7 @@ TEST_CASE("export: every folder that is a low-rank term becomes plain LoRA with 
     INFO(name);
     const Json config_of_base = read_json(base / "config.json");
     const bool resized = tensors.at("logits").shape.back() != config_of_base["vocab_size"];
-    if (resized || name == "whole-embeddings") continue;  // hold the embedding itself: the program refuses these
+    if (resized || name == "whole-embeddings") continue;  // contain the embedding itself: the program refuses these
     try {
       if (model.export_lora("before", temporary / "out")) rewritten.insert(name);
     } catch (const ArgumentError& error) {

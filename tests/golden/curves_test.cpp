@@ -41,7 +41,7 @@ struct Curve {
     return json_get<std::vector<double>>(settings, "learning_rates", folder.string());
   }
 
-  /// The model at the start: base, and adapter or everything trainable.
+  /// Returns the initial model: base, and adapter or everything trainable.
   ModelUnderTest model() const {
     ModelUnderTest start(test_data / json_text(settings, "base", folder.string()));
     if (json_text(settings, "method", folder.string()) == "full") {
@@ -115,7 +115,7 @@ NamedValues read_all(const SafetensorsFile& file, const std::string& prefix = ""
   return values;
 }
 
-/// The folder's weights after training.
+/// Returns the folder's weights after training.
 SafetensorsFile final_weights(const Curve& curve) {
   const fs::path full = curve.folder / "final.safetensors";
   return SafetensorsFile(fs::exists(full) ? full : curve.folder / "final" / "adapter_model.safetensors");
@@ -153,7 +153,7 @@ TEST_CASE("training follows the recorded losses and gradient norms, and ends at 
 
 namespace {
 
-/// A run over a base in 4 bits; its settings in the form of the others.
+/// Returns a run over a 4-bit base, with settings in the form of the others.
 Curve quantised_curve(const std::string& name) {
   const fs::path folder = test_data / "nf4/qlora" / name;
   Json settings = read_json(folder / "settings.json");
@@ -185,7 +185,7 @@ TEST_CASE("training over a base in 4 bits follows the recorded losses and gradie
       const double loss = recorded[i].at("loss").get<double>(), norm = recorded[i].at("grad_norm").get<double>();
       CHECK(std::abs(steps[i].loss / loss - 1.0) < allowed("loss_rel_max"));
       CHECK(std::abs(steps[i].gradient_norm / norm - 1.0) < allowed("grad_norm_rel_max"));
-      // The products are in float, whatever the recorded run computed in: the run in double is nearer.
+      // The matmuls are in float, whatever the type of the recorded run: the run in double is nearer.
       CHECK(steps[i].loss == Approx(exact[i].at("loss").get<double>()).epsilon(1e-6));
       CHECK(steps[i].gradient_norm == Approx(exact[i].at("grad_norm").get<double>()).epsilon(2e-6));
     }
@@ -257,8 +257,8 @@ TEST_CASE("the first step has the recorded gradients and leads to the recorded w
     model.clear_gradients();
     const NamedValues start = model.parameters();
     curve.run(model, 1);
-    // The first update is rate * g / (|g| + eps): where g is as small as eps it follows the last bits of g, so single
-    // elements may differ more than all of them together; and each sum with the weight may round to its neighbour.
+    // The first update is rate * g / (|g| + eps): if g is as small as eps it depends on the last bits of g, so single
+    // elements may differ more than all of them together; and each sum with the weight may round to an adjacent value.
     const NamedValues after = model.parameters(), weights = read_all(expected, "param.");
     REQUIRE(weights.size() == recorded.size());
     for (const auto& [key, values] : weights) {
@@ -336,7 +336,7 @@ TEST_CASE("training leaves frozen weights as they are and makes no gradient for 
     model.gather(curve.step_batches(0));
     const std::size_t gradients = cpu::Memory::instance().use().used - used;
     CHECK(gradients > 0);
-    CHECK(gradients < 2 * trained_bytes);  // what lives after the backward pass: gradients of what trains
+    CHECK(gradients < 2 * trained_bytes);  // memory after the backward pass: gradients of the trained parameters
     CHECK(2 * trained_bytes < frozen_bytes);
     model.clear_gradients();
 

@@ -21,7 +21,7 @@ using namespace veneer::testing;
 
 namespace {
 
-/// Ten times what float itself loses in the recorded runs.
+/// Ten times the error of float in the recorded runs.
 constexpr double tolerance = 1e-5;
 
 fs::path root() {
@@ -44,7 +44,7 @@ std::vector<std::int32_t> ids_of(const TensorEntry& entry) {
   return {values.begin(), values.end()};
 }
 
-/// The same without a cache: the whole sequence again for each id.
+/// Generates without a cache: the whole sequence is recomputed for each id.
 std::vector<std::int32_t> continued(const ModelUnderTest& model, std::vector<std::int32_t> ids, std::size_t count) {
   const std::size_t prompt = ids.size();
   while (ids.size() < prompt + count) {
@@ -107,7 +107,7 @@ TEST_CASE("every family takes PEFT's adapter of all linear layers, and merges it
     const Json facts = read_json(folder / "expected.json").at("adapter");
     const TokenBatch batch = token_batch(expected.at("input_ids"), nullptr, nullptr);
     ModelUnderTest model(folder);
-    model.widen();  // the reference held its weights in float
+    model.widen();  // the reference has its weights in float
     const AdapterPlan all_linear = model.plan_all_linear(3);
     const AdapterPlan plan = model.load_adapter(folder / "adapter");
     CHECK(plan.warnings.empty());

@@ -38,7 +38,7 @@ struct Case {
   }
 };
 
-/// The same bits; one NaN is as good as another.
+/// Returns whether the bits are equal; all NaNs are considered equal.
 template <Scalar T>
 bool same(const std::vector<T>& found, const std::vector<T>& expected) {
   if (found.size() != expected.size()) return false;
@@ -59,7 +59,7 @@ void check(const Case& c) {
   CHECK(same(to_host(decode_as<bfloat16>(w)), c.values<bfloat16>(".bf16")));
   CHECK(same(to_host(decode_as<veneer::half>(w)), c.values<veneer::half>(".f16")));
   CHECK(w.from() == quantized_from<From>);
-  Int8Parts<Cpu> parts = w.parts();  // any codes are read, those of its compiled kernel too
+  Int8Parts<Cpu> parts = w.parts();  // any codes are read, including those of its compiled kernel
   parts.codes = c.vector<std::uint8_t>(".cpu_codes");
   CHECK(same(to_host(decode(Int8Tensor<Shape<dyn>, Cpu>(w.shape(), parts))), c.values<float>(".cpu_f32")));
 }

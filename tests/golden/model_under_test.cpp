@@ -143,7 +143,7 @@ double ModelUnderTest::backward(const TokenBatch& batch, double share) {
 
 namespace {
 
-/// Calls f(key, parameter) for what trains.
+/// Calls f(key, parameter) for each trained parameter.
 template <class Model, class F>
 void visit_trained(Model& model, const LoadedAdapter* adapter, const F& f) {
   if (adapter == nullptr) return visit_parameters(model, f);

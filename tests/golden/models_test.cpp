@@ -17,7 +17,7 @@ using namespace veneer::testing;
 
 namespace {
 
-/// Ten times what float itself loses in the recorded runs.
+/// Ten times the error of float in the recorded runs.
 constexpr double tolerance = 1e-5;
 
 void check_gradients(ModelUnderTest& model, const SafetensorsFile& expected, const std::string& prefix) {
@@ -34,7 +34,7 @@ void check_gradients(ModelUnderTest& model, const SafetensorsFile& expected, con
   CHECK(compared >= 4);
 }
 
-/// A folder of `config` with the weights of `model`.
+/// Copies the weights of `model` to a folder.
 void copy_weights(const fs::path& model, const fs::path& to) {
   fs::create_directories(to);
   for (const auto& entry : fs::directory_iterator(model)) {
@@ -43,7 +43,7 @@ void copy_weights(const fs::path& model, const fs::path& to) {
   }
 }
 
-/// The tensors of a file, to be written again with changes.
+/// The tensors of a file, which can be written again with changes.
 struct Tensors {
   std::map<std::string, std::vector<float>> values;
   std::map<std::string, std::vector<std::int64_t>> shapes;

@@ -38,7 +38,7 @@ Vector<T, Cpu> on_cpu(const TensorEntry& entry) {
   return from_host(Shape<dyn>(static_cast<index_t>(values.size())), values, Cpu{});
 }
 
-/// The same bits; one NaN is as good as another, and, where `zeros` is set, one zero as the other.
+/// Returns whether the bits are equal; all NaNs are considered equal, and, if `zeros` is set, both zeros.
 template <Scalar T>
 bool same(const std::vector<T>& found, const std::vector<T>& expected, bool zeros = false) {
   if (found.size() != expected.size()) return false;
@@ -67,7 +67,7 @@ void check_decoded(const SafetensorsFile& file, const std::string& name, const W
   }
 }
 
-/// Decoded values of the recorded codes and block maxima, whatever wrote them.
+/// Checks the decoded values of the recorded codes and block maxima.
 void check_decoding(const CaseFiles& files, const Json& one, const SafetensorsFile& tables) {
   const auto name = one.at("name").get<std::string>();
   const bool fp4 = one.at("quant_type").get<std::string>() == "fp4";
@@ -106,7 +106,7 @@ void check_encoding(const CaseFiles& files, const Json& one) {
   const auto scales = nest(w.parts().scales.absmax(), offset);
   CHECK(same(to_host(scales.codes()), raw_values<std::uint8_t>(files.tensors.at(name + ".dq.absmax_nearest"))));
   CHECK(same(to_host(scales.nested_absmax()), raw_values<float>(files.tensors.at(name + ".dq.nested_absmax"))));
-  // torch adds in float, in an order of its own; the mean here is rounded once.
+  // torch sums in float, in another order; the mean here is rounded once.
   CHECK(static_cast<double>(nest(w.parts().scales.absmax()).offset()) ==
         Approx(static_cast<double>(offset)).epsilon(1e-6));
 }
@@ -171,7 +171,8 @@ TEST_CASE("recorded weights are quantised and decoded to the recorded bits") {
 
 namespace {
 
-/// The largest distance of the logits of a recorded model from those computed in double on the decoded weights.
+/// Returns the largest distance of the logits of a recorded model from those computed in double with
+/// the decoded weights.
 double distance_from_double(const AnyLlama<>& model, const SafetensorsFile& expected) {
   const TokenBatch batch = token_batch(expected.at("input_ids"), nullptr, nullptr);
   const auto layout = AttentionLayout::packed(std::vector<index_t>(static_cast<std::size_t>(batch.rows), batch.length));
@@ -189,7 +190,7 @@ double distance_from_double(const AnyLlama<>& model, const SafetensorsFile& expe
 const char* const quantised_folders[] = {"llama/nf4_f32",     "llama/nf4_dq_f32",  "llama/nf4_bf16",
                                          "llama/nf4_dq_bf16", "llama_odd/nf4_f32", "llama_odd/nf4_dq_f32"};
 
-/// The bytes of all tensors of a file.
+/// Returns the bytes of all tensors of a file.
 std::map<std::string, std::string> contents(const fs::path& path) {
   const SafetensorsFile file(path);
   std::map<std::string, std::string> bytes;
@@ -211,7 +212,7 @@ TEST_CASE("4-bit models compute the logits that their decoded weights give in do
     const SafetensorsFile expected(folder / "expected.safetensors");
     const double distance = distance_from_double(model, expected);
     CAPTURE(distance);
-    // bfloat16 models: the recorded weights are rounded to bfloat16 once more, as that compute type asks for.
+    // bfloat16 models: the recorded weights are rounded to bfloat16 again, as required by that compute type.
     CHECK(distance < (name.find("bf16") == std::string::npos ? 1e-5 : 0.05));
   }
 }
@@ -277,9 +278,9 @@ TEST_CASE("quantising while loading gives the tensors that transformers wrote") 
         if (nested && key.ends_with(".nested_absmax")) continue;
         CHECK(found.at(key) == bytes);
       }
-      CHECK(dump_python(read_json(temporary / "saved/config.json")) ==  // keys in the order of the alphabet
+      CHECK(dump_python(read_json(temporary / "saved/config.json")) ==  // keys in alphabetical order
             dump_python(read_json(reference / "config.json")));
-      // What comes out computes what the reference computes, up to the difference of a few 8-bit codes.
+      // The result equals that of the reference, up to the difference of a few 8-bit codes.
       const double distance = distance_from_double(model, SafetensorsFile(reference / "expected.safetensors"));
       CHECK(distance < (nested ? 0.05 : 1e-5));
     }
@@ -315,7 +316,7 @@ struct RecordedMerge {
         expected(folder / "expected.safetensors"),
         nested(report.at("base").get<std::string>().find("_dq_") != std::string::npos) {}
 
-  /// The base with the adapter attached.
+  /// Returns the base with the adapter attached.
   ModelUnderTest model() const {
     ModelUnderTest adapted(test_data / "nf4" / report.at("base").get<std::string>());
     adapted.load_adapter(test_data / "nf4" / report.at("adapter").get<std::string>());
@@ -327,7 +328,7 @@ struct RecordedMerge {
 
 const char* const recorded_merges[] = {"lora", "dora", "lora_bf16"};
 
-/// How many 4-bit codes differ, and by how much at most.
+/// Returns the number of different 4-bit codes, and the largest difference.
 std::pair<int, int> code_distance(const std::string& found, const std::string& expected) {
   REQUIRE(found.size() == expected.size());
   int count = 0, farthest = 0;
@@ -342,7 +343,7 @@ std::pair<int, int> code_distance(const std::string& found, const std::string& e
   return {count, farthest};
 }
 
-/// What a checkpoint says of a weight, without what double quantisation rounds in a way of its own.
+/// Returns the state of a weight in a checkpoint, without the values that double quantisation rounds differently.
 Json comparable_state(const std::string& bytes) {
   Json state = parse_json(bytes.substr(bytes.find('{')), "quant_state");
   state.erase("nested_offset");
@@ -368,7 +369,7 @@ TEST_CASE("the recorded sums of base and adapter are quantised to the recorded b
       CHECK(comparable_state(quant_state_text(packed)) == comparable_state(expected.at(state)));
       const std::vector<float> found = to_host(decode(packed)),
                                decoded = floats(recorded.tensors.at("deq_" + key.substr(4)));
-      CHECK(relative_distance(found, decoded) < 1e-6);  // torch adds up the mean of nested maxima in another order
+      CHECK(relative_distance(found, decoded) < 1e-6);  // torch sums the mean of nested maxima in another order
       if (!recorded.nested) {
         const auto absmax = raw_values<float>(recorded.tensors.at(weight + ".absmax"));
         CHECK(same(to_host(packed.parts().scales.absmax()), absmax));
@@ -397,7 +398,7 @@ TEST_CASE("merging into 4 bits gives PEFT's codes, says what it costs, and gives
       INFO(weight.name);
       const auto [count, farthest] = code_distance(after.at(weight.name), expected.at(weight.name));
       differing += count;
-      CHECK(farthest <= 1);  // a sum that lies within its rounding of the bound between two codes
+      CHECK(farthest <= 1);  // a sum within rounding of the bound between two codes
       const std::string state = detail::quant_state_name(weight.name, CodeBook::nf4);
       CHECK(comparable_state(after.at(state)) == comparable_state(expected.at(state)));
       const Json& layer = layers.at(weight.name.substr(0, weight.name.size() - 7));
@@ -406,7 +407,7 @@ TEST_CASE("merging into 4 bits gives PEFT's codes, says what it costs, and gives
       CHECK(weight.largest_rounding == Approx(layer.at("requantise_error_max").get<double>()).epsilon(0.02));
     }
     CHECK(differing < 20);  // of 98304
-    // In bfloat16 the recorded models multiply by weights that are rounded to it once more.
+    // In bfloat16 the recorded models multiply by weights that are rounded to it again.
     const bool wide = name != "lora_bf16";
     CHECK(relative_distance(adapted, recorded.logits("logits_unquantised_merge")) < (wide ? 1e-5 : 0.02));
     CHECK(relative_distance(model.logits(batch), recorded.logits("logits_requantised_merge")) < (wide ? 1e-4 : 0.02));

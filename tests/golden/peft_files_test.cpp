@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Adapter folders with one thing wrong or unusual: refused with a message that names it, or read, perhaps with a
-/// warning.
+/// Adapter folders with one thing wrong or unusual: refused with a message that names it, or read, perhaps
+/// with a warning.
 #include <filesystem>
 
 #include "golden/support.hpp"
@@ -16,7 +16,7 @@ namespace {
 const std::string layer0 = "base_model.model.model.layers.0.self_attn.",
                   layer1 = "base_model.model.model.layers.1.self_attn.";
 
-/// What the message of each refused folder must hold.
+/// The texts that the message of each refused folder must contain.
 const std::map<std::string, std::vector<std::string>> messages{
     {"alpha-text", {"adapter_config.json", "lora_alpha"}},
     {"bias-missing", {"base_layer.bias: missing"}},
@@ -54,7 +54,7 @@ const std::map<std::string, std::vector<std::string>> messages{
     {"wrong-shape-a", {"lora_A.weight: shape ["}},
     {"wrong-shape-b-transposed", {"lora_B.weight: shape ["}}};
 
-/// What a warning of an accepted folder must hold; all others give none.
+/// The texts that a warning of an accepted folder must contain; all others give none.
 const std::map<std::string, std::string> warnings{{"old-config", "merge_weights"},
                                                   {"pattern-unused", "rank_pattern"},
                                                   {"target-entry-unused", "target_modules"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file support.hpp
-/// How the golden tests find and compare the recorded data of tests/data (its README.md says what is there).
+/// Functions to find and compare the recorded data of tests/data, which its README.md describes.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace veneer::testing {
 
 inline const std::filesystem::path test_data = VENEER_TEST_DATA;
 
-/// The folders of a folder that hold this file, sorted by name.
+/// Returns the subfolders that contain this file, sorted by name.
 inline std::vector<std::string> folders_with(const std::string& kind, std::string_view file) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(test_data / kind)) {
@@ -37,8 +37,8 @@ inline std::vector<float> floats(const TensorEntry& entry) {
   return values;
 }
 
-/// The largest distance of two lists over the largest magnitude of the expected one; infinity where sizes differ or a
-/// value is no number.
+/// Returns the largest difference of two lists relative to the largest expected magnitude; infinity if sizes differ or
+/// a value is NaN.
 inline double relative_distance(const std::vector<float>& found, const std::vector<float>& expected) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
   if (found.size() != expected.size()) return infinite;
@@ -51,7 +51,7 @@ inline double relative_distance(const std::vector<float>& found, const std::vect
   return distance == 0.0 ? 0.0 : distance / magnitude;
 }
 
-/// Entry `index` of recorded batches of (rows, length) tokens; without a mask nothing is padding.
+/// Returns entry `index` of recorded batches of (rows, length) tokens; without a mask there is no padding.
 inline TokenBatch token_batch(const TensorEntry& ids, const TensorEntry* labels, const TensorEntry* mask,
                               index_t index = 0) {
   const std::size_t rank = ids.shape.size();
@@ -74,7 +74,7 @@ inline TokenBatch token_batch(const TensorEntry& ids, const TensorEntry* labels,
   return batch;
 }
 
-/// The recorded case `<name>.input_ids`, `.labels`, `.attention_mask` of a model.
+/// Returns the recorded case `<name>.input_ids`, `.labels`, `.attention_mask` of a model.
 inline TokenBatch recorded_case(const SafetensorsFile& file, const std::string& name) {
   return token_batch(file.at(name + ".input_ids"), &file.at(name + ".labels"), &file.at(name + ".attention_mask"));
 }

@@ -23,7 +23,7 @@ namespace {
 
 constexpr index_t in = 5, out = 7, rank = 2;
 
-/// A method of one's own: y = w x + B R A x, with frozen random A and B, and a small matrix R that trains.
+/// A user-defined method: y = w x + B R A x, with frozen random A and B, and a small trained matrix R.
 struct FixedBasisAdapter {
   Parameter<float, Shape<dyn, dyn>, Cpu> core;
   Matrix<float, Cpu> down, up;  // (rank, in), (out, rank)

@@ -58,9 +58,9 @@ TEST_CASE("reading refuses what is no file within the limit") {
   CHECK_THROWS_AS(MappedFile(folder / "absent"), IoError);
   CHECK_THROWS_WITH(read_text(folder.path(), 4), Contains("is a folder, expected a file"));
   CHECK_THROWS_WITH(MappedFile(folder.path()), Contains("is a folder, expected a file"));
-  CHECK_THROWS_WITH(read_text("/dev/zero", 4), Contains("no regular file"));
+  CHECK_THROWS_WITH(read_text("/dev/zero", 4), Contains("not a regular file"));
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  CHECK_THROWS_WITH(MappedFile(folder / "pipe"), Contains("no regular file"));  // and does not wait for a writer
+  CHECK_THROWS_WITH(MappedFile(folder / "pipe"), Contains("not a regular file"));  // and does not wait for a writer
   fs::create_symlink("five", folder / "link");
   CHECK(read_text(folder / "link", 5) == "12345");
   fs::create_symlink("nowhere", folder / "dangling");
@@ -68,7 +68,7 @@ TEST_CASE("reading refuses what is no file within the limit") {
 }
 
 TEST_CASE("files that the system makes up are read to their end and within the limit") {
-  CHECK(read_text("/proc/self/status", 1 << 20).find("Pid:") != std::string::npos);  // says that it has 0 bytes
+  CHECK(read_text("/proc/self/status", 1 << 20).find("Pid:") != std::string::npos);  // reports a size of 0 bytes
   CHECK_THROWS_AS(read_text("/proc/self/status", 10), FormatError);
 }
 

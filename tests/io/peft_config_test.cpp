@@ -49,7 +49,7 @@ std::string error_of(const std::string& text) {
   return "no error";
 }
 
-/// A file with one key beside the necessary ones.
+/// Returns a file with one key in addition to the required ones.
 std::string with(const std::string& key_and_value) {
   return "{\"peft_type\":\"LORA\",\"target_modules\":[\"q_proj\"]," + key_and_value + "}";
 }

@@ -64,7 +64,7 @@ auto packed(bool nested) {
   return NF4Tensor(testing::random_matrix<float, Cpu>(9, 65, 1), {.blocksize = 64, .double_quant = nested});
 }
 
-/// What reading says of the parts; empty when it reads.
+/// Returns the error of reading the parts; empty if there is none.
 std::string complaint(const Parts& parts) {
   TemporaryFolder folder;
   try {
@@ -130,7 +130,7 @@ TEST_CASE("a state that says something else is refused") {
     CAPTURE(text);
     CHECK_THAT(complaint(parts), Catch::Contains(sentence));
   };
-  refuses("\"nf4\"", "\"fp4\"", "another one than the name says");
+  refuses("\"nf4\"", "\"fp4\"", "which differs from the one in the name");
   refuses("\"blocksize\": 64", "\"blocksize\": 48", "a power of two from 32 to 4096");
   refuses("\"blocksize\": 64", "\"blocksize\": 128", "expected");
   refuses("\"float32\", \"shape\"", "\"int8\", \"shape\"", "expected float32, float16 or bfloat16");

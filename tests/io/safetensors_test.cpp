@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The bytes of a file with the given header and as many bytes of data.
+/// Returns the bytes of a file with the given header and number of bytes of data.
 std::string file_with(const std::string& header, std::size_t data_bytes) {
   std::string out;
   for (std::size_t i = 0; i < 8; ++i) out += static_cast<char>(header.size() >> (8 * i) & 0xFF);
@@ -38,7 +38,7 @@ std::string file_with(const std::string& header, std::size_t data_bytes) {
   return out;
 }
 
-/// A file that says its header has `length` bytes, whatever it has.
+/// Returns a file that claims a header of `length` bytes.
 std::string file_saying(std::uint64_t length, const std::string& rest) {
   std::string out;
   for (std::size_t i = 0; i < 8; ++i) out += static_cast<char>(length >> (8 * i) & 0xFF);
@@ -362,7 +362,7 @@ std::vector<Valid> valid() {
   };
 }
 
-/// What must hold for every file that loads: the tensors lie inside the bytes and their sizes add up.
+/// Returns whether a loaded file is consistent: the tensors are inside the bytes and their sizes add up.
 bool consistent(const SafetensorsFile& file, const std::string& bytes) {
   std::size_t total = 0;
   for (const std::string& name : file.names()) {
@@ -879,7 +879,7 @@ TEST_CASE("shard names can't lead out of the folder") {
     folder.file("m/model.safetensors.index.json", std::string("{\"weight_map\":{\"a\":\"") + name + "\"}}");
     CHECK_THAT(error_of(folder / "m"), Contains("1 problem\n"));
   }
-  // A name is a file of the folder; where the file itself is kept is its owner's business.
+  // A name is a file of the folder; the file itself may be a link to anywhere.
   folder.file("m/model.safetensors.index.json", "{\"weight_map\":{\"a\":\"link.safetensors\"}}");
   CHECK(error_of(folder / "m") == "no error");
 }

@@ -125,7 +125,7 @@ TEMPLATE_LIST_TEST_CASE("with a key cache, steps give what the whole sequence gi
     KeyValueCache<double, TestType> cache;
     cache.capacity = capacity;
     const Shape<dyn, dyn> shape(2 * capacity, kv_heads * width);
-    // Layer 0 belongs to somebody else; the places not written yet hold NaN, and must not be read.
+    // Layer 0 is not used; unwritten positions contain NaN, and must not be read.
     cache.layers.resize(2);
     for (auto& layer : cache.layers) {
       layer.template rows<double>() = {full<double, TestType>(shape, NAN), full<double, TestType>(shape, NAN)};

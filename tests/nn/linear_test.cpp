@@ -22,7 +22,7 @@ using Weights = Tensor<float, Shape<dyn, dyn>, B>;
 template <Backend B>
 using Bias = Vector<float, B>;
 
-/// y = x (2 w)ᵀ: an adapter of one's own.
+/// y = x (2 w)ᵀ: a user-defined adapter.
 struct Doubling {
   auto operator()(const auto& w, const auto& x) const { return scale(linear(x, w), 2.0); }
   auto merged(const auto& w) const { return scale(decode(value_of(w)), 2.0); }

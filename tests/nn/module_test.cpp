@@ -29,7 +29,7 @@ struct Leaf {
   static constexpr auto fields = std::tuple{field("gain", &Leaf::gain), field("frozen", &Leaf::frozen)};
 };
 
-/// What a slot of a layer may hold.
+/// The possible contents of a slot of a layer.
 template <Backend B>
 struct Extra {
   Gain<B> gain;

@@ -16,7 +16,7 @@ namespace {
 template <Backend B>
 using Slot = WeightSlot<float, Shape<dyn, 3>, B>;
 
-/// What select gives to its caller: 0 float, 1 bfloat16, 2 half, 3 a parameter.
+/// The type passed by select: 0 float, 1 bfloat16, 2 half, 3 a parameter.
 template <class S>
 int kind(const S& slot) {
   return slot.select_stored([](const auto& w) {

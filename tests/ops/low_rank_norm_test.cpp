@@ -59,7 +59,7 @@ TEMPLATE_LIST_TEST_CASE("norms without the sum are the norms of the sum", "", te
 
 TEMPLATE_LIST_TEST_CASE("a change that takes nearly all of a row away leaves its norm exact", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
-  // Rank 1: row o of w is b_o a, but for a part in 10^depth; the three terms cancel to the square of that.
+  // Rank 1: row o of w is b_o a up to a part in 10^depth; the three terms cancel to the square of that.
   const auto a = testing::random_matrix<float, TestType>(1, 64, 2),
              b = testing::random_matrix<float, TestType>(9, 1, 3);
   for (const double rest : {0.5, 1e-1, 1e-2, 1e-3}) {

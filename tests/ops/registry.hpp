@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file registry.hpp
-/// Every op once, in every storage, with the shapes that it is checked on.
+/// The registry of all ops, with the shapes on which each is checked in every storage type.
 ///
-/// An entry is named as the struct in namespace ops; a scalar function is in angle brackets: "Unary<Silu>". Its
+/// An entry has the name of the struct in namespace ops; a scalar function is in angle brackets: "Unary<Silu>". Its
 /// gradients are compared with central differences in double, for every differentiable operand at once, and must not
-/// depend on which operands want one: an op keeps less for a backward pass that needs less. In 16-bit storage its
+/// depend on which operands require one: an op keeps less for a backward pass that needs less. In 16-bit storage its
 /// result and gradients are compared with those of the same op in float, on the same values.
 #pragma once
 
@@ -39,8 +39,9 @@
 
 namespace veneer::testing {
 
-/// What a check found: how far gradients are from differences, whether those of some operands alone are bit for bit
-/// those of all together (both in double only), and the values: the result, then the gradient of each operand.
+/// The results of a check: the error of gradients relative to differences, whether gradients of some operands alone
+/// have the same bits as those of all together (both only in double), and the values: the result, then the gradient
+/// of each operand.
 struct Outcome {
   double error = 0.0;
   bool independent = true;
@@ -53,8 +54,8 @@ std::vector<double> widened(const X& x) {
   return std::vector<double>(values.begin(), values.end());
 }
 
-/// Random operands of type T whose values are those of the storage `precision`, exactly: the same in every type that
-/// holds them.
+/// Random operands of type T whose values are those of the storage `precision`, exactly: the same in every type
+/// that holds them.
 template <Backend B, Stored T>
 struct Operands {
   using C = compute_t<T>;
@@ -75,7 +76,7 @@ struct Operands {
   auto matrix(index_t rows, index_t columns, std::uint64_t offset = 0, C (*f)(C) = nullptr) const {
     return random(Shape<dyn, dyn>(rows, columns), offset, f);
   }
-  /// In compute_t: what parameters and tables hold.
+  /// A matrix in compute_t, the type of parameters and tables.
   auto plain_matrix(index_t rows, index_t columns, std::uint64_t offset) const {
     return random<C>(Shape<dyn, dyn>(rows, columns), offset);
   }
@@ -108,7 +109,7 @@ struct Operands {
   template <class X>
   using variable_of = Variable<typename X::scalar, typename X::shape_type, B>;
 
-  /// inner(y, c) for random c: a loss in which every element of y has a slope of its own.
+  /// Returns inner(y, c) for random c: a loss in which every element of y has another gradient.
   auto weighed(const auto& y) const {
     using Y = std::remove_cvref_t<decltype(y)>;
     return inner(y, random<typename Y::scalar>(dynamic_shape<Y::shape_type::rank>(y.shape()), 999));
@@ -139,7 +140,7 @@ struct Operands {
   }
 };
 
-/// Away from 0, where relu has a kink: a hundred steps of a difference at least.
+/// Returns a value away from 0, where relu has a kink: by at least a hundred steps of a difference.
 template <Real T>
 T away_from_zero(T x) {
   return x + (x < 0 ? T(-0.01) : T(0.01));
@@ -157,8 +158,8 @@ struct OpCase {
   std::string op;
   std::string shape;
   std::function<Outcome(const Operands<B, T>&)> check;
-  /// How far a result in 16 bits may be from the rounded one of float. 0: one unit in the last place of each element.
-  /// Otherwise: in half units of the largest value of the tensor, where something in between is rounded.
+  /// The allowed error of a 16-bit result relative to the rounded one of float. 0: one unit in the last place of each
+  /// element. Otherwise: in half units of the largest value of the tensor, if an intermediate result is rounded.
   double result_roundings = 0.0, gradient_roundings = 0.0;
 };
 
@@ -265,7 +266,7 @@ class Registry {
         return low_rank_linear(x, w, a, b, 0.7);
       };
       // z = x aᵀ is rounded before it is multiplied by b, and so is dz = dy b before it is multiplied by a and x: one
-      // rounding per rank, weighted by the other factor. What is left is the rounding of the result itself.
+      // rounding per rank, weighted by the other factor. The remaining error is the rounding of the result itself.
       enter(
           "LowRankLinear", text(p.tokens, p.in, p.out, p.rank),
           [p, low_rank](const Given& given) {
@@ -414,8 +415,8 @@ class Registry {
         return given.examine(f, given.matrix(queries, a.heads * a.width), given.matrix(keys, a.kv_heads * a.width, 100),
                              given.matrix(keys, a.kv_heads * a.width, 200));
       };
-      // The weights are rounded for the product with v, and so is y. The slopes of the scores, which are rounded too,
-      // are differences dp - dy.y of numbers several times as large, and dy.y reads the rounded y.
+      // The weights are rounded for the matmul with v, and y is rounded as well. The gradients of the scores, which are
+      // also rounded, are differences dp - dy.y of values several times as large, and dy.y reads the rounded y.
       enter("Attention", a.what, check, 2.0, 8.0);
     }
   }

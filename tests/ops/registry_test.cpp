@@ -25,7 +25,7 @@ using namespace veneer;
 
 namespace {
 
-/// Half a unit in the last place of 1: what one rounding changes at most, relatively.
+/// Half a unit in the last place of 1: the largest relative change by one rounding.
 template <Stored T>
 constexpr double unit_roundoff = std::is_same_v<T, bfloat16>       ? 0x1p-8
                                  : std::is_same_v<T, veneer::half> ? 0x1p-11
@@ -34,7 +34,7 @@ constexpr double unit_roundoff = std::is_same_v<T, bfloat16>       ? 0x1p-8
 /// Of float against double: sums over up to 131 values, in exponentials that are exact to 2 units.
 constexpr double float_roundings = 64.0;
 
-/// The text without comments and without what stands in quotes: neither may be taken for code.
+/// Returns the text without comments and quoted texts, which are not code.
 std::string code_of(const std::filesystem::path& file) {
   std::ifstream in(file);
   const std::regex quoted("\"(\\\\.|[^\"\\\\])*\"");
@@ -46,7 +46,7 @@ std::string code_of(const std::filesystem::path& file) {
   return code;
 }
 
-/// From the brace at `open` to its partner.
+/// Returns the text from the brace at `open` to the matching one.
 std::string braced(const std::string& code, std::size_t open) {
   int depth = 0;
   for (std::size_t i = open; i < code.size(); ++i) {
@@ -56,7 +56,7 @@ std::string braced(const std::string& code, std::size_t open) {
   return code.substr(open);
 }
 
-/// The structs in namespace ops whose body calls something `member`, of all headers of ops/.
+/// Returns the structs in namespace ops with a function `member`, of all headers of ops/.
 std::set<std::string> structs_with(const std::string& member) {
   const std::regex has("\\b" + member + "\\s*\\(");
   std::set<std::string> found;
@@ -99,7 +99,7 @@ double in_roundings(const std::vector<double>& found, const std::vector<double>&
   return difference == 0.0 ? 0.0 : difference / (largest * unit_roundoff<T>);
 }
 
-/// The number of a value among those of its type, in their order: neighbours differ by 1.
+/// Returns the index of a value among the sorted values of its type: adjacent ones differ by 1.
 template <Stored T>
 std::int64_t place_of(T value) {
   using Bits = std::conditional_t<sizeof(T) == 2, std::uint16_t, std::uint32_t>;
@@ -110,8 +110,9 @@ std::int64_t place_of(T value) {
   return (bits & sign) != 0 ? -magnitude : magnitude;
 }
 
-/// Whether each value is the expected one, rounded to T, or a neighbour of that: the compiler may fuse a product and a
-/// sum in one of the two types and not in the other. What cancels keeps float's rounding errors of the larger terms.
+/// Whether each value is the expected one, rounded to T, or a neighbour of that: the compiler may fuse a product
+/// and a sum in one of the two types and not in the other. After cancellation, float's rounding errors of the
+/// larger terms remain.
 template <Stored T>
 bool is_rounded(const std::vector<double>& found, const std::vector<double>& expected) {
   double largest = 0.0;
@@ -193,7 +194,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of every op are those of central differences"
   }
 }
 
-/// Where a device is compiled for, that alone: Cpu is checked where the host's compiler reads this file.
+/// With nvcc only the device: Cpu is checked by the host compiler.
 using LastBackend = std::tuple<std::tuple_element_t<std::tuple_size_v<testing::Backends> - 1, testing::Backends>>;
 
 TEMPLATE_LIST_TEST_CASE("every op in bfloat16 is the op in float, rounded once", "", LastBackend) {

@@ -135,7 +135,7 @@ TEMPLATE_LIST_TEST_CASE("scores are those of the paper, value by value", "", tes
       scores[m * rank + t] = score(averages[3 * m + 1][t]) + row + column;
     }
   }
-  allocator.step(3);  // the last step masks by what was seen before it
+  allocator.step(3);  // the last step masks by the averages before it
   std::vector<double> sorted = scores;
   std::sort(sorted.begin(), sorted.end());
   const double threshold = sorted[2 * rank - 4 - 1];

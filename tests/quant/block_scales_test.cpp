@@ -42,7 +42,7 @@ TEMPLATE_LIST_TEST_CASE("nested scales lie within half a step of the map of the 
     CHECK(scales.nested());
     CHECK(scales.count() == count);
     CHECK(scales.nested_absmax().count() == (count + 255) / 256);
-    // Below -0.99 the map has no value: there the step counts whole.
+    // Below -0.99 the map has no value: there the whole step is the error.
     CHECK(testing::largest_difference(scales.decoded(), absmax) <= static_cast<double>(widest) * 0.6 * 0.5 + 1e-6);
   }
 }
@@ -66,7 +66,8 @@ TEMPLATE_LIST_TEST_CASE("the product of a nested scale is rounded before the sum
 TEMPLATE_LIST_TEST_CASE("nesting around a given offset is idempotent", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const BlockScales<TestType> once = nest(maxima<TestType>(700, 3), 1.0f);
-  // A block whose largest deviation is one of the map's ends is a fixed point; one step further nothing moves.
+  // A block whose largest difference from the mean is an end of the map is a fixed point; a further
+  // step changes nothing.
   const BlockScales<TestType> twice = nest(once.decoded(), 1.0f), thrice = nest(twice.decoded(), 1.0f);
   CHECK(testing::largest_difference(thrice.decoded(), twice.decoded()) <= 1e-6);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// The backends that a typed test runs on: Cpu, and Cuda too where the file is compiled by nvcc.
+/// The backends of typed tests: Cpu, and also Cuda if the file is compiled by nvcc.
 ///
 ///   TEMPLATE_LIST_TEST_CASE("what holds", "", testing::Backends) {
 ///     if (!testing::usable<TestType>()) return;
 ///     const TestType device;
 ///     ...
 ///   }
-/// Functors for the verbs stand at namespace scope: a kernel cannot be given a local type.
+/// Functors for the verbs must be at namespace scope: a kernel cannot have a local type as an argument.
 #pragma once
 
 #include <memory>
@@ -30,8 +30,8 @@ using Backends = std::tuple<Cpu, Cuda>;
 using Backends = std::tuple<Cpu>;
 #endif
 
-/// Whether the backend can compute here. Where it cannot, the case counts as skipped: ctest looks for this sentence. It
-/// would cover up a failed CHECK before it, so only REQUIRE may stand before this call.
+/// Returns whether the backend is usable. If not, the case is skipped: ctest searches this sentence. It would hide a
+/// failed CHECK before it, so only REQUIRE may precede this call.
 template <Backend B>
 bool usable() {
 #if defined(__CUDACC__)
@@ -45,7 +45,7 @@ bool usable() {
   return true;
 }
 
-/// The values in memory of the device.
+/// Copies values to memory of the device.
 template <Scalar T, Backend B>
 std::shared_ptr<T> upload(const B& device, const std::vector<T>& values) {
   std::shared_ptr<T> there = device.template allocate<T>(static_cast<index_t>(values.size()));
@@ -53,7 +53,7 @@ std::shared_ptr<T> upload(const B& device, const std::vector<T>& values) {
   return there;
 }
 
-/// The first `count` values in memory of the device.
+/// Returns the first `count` values in memory of the device.
 template <Scalar T, Backend B>
 std::vector<T> download(const B& device, const std::shared_ptr<T>& there, index_t count) {
   std::vector<T> values(static_cast<std::size_t>(count));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// The one place that knows which Catch2 is installed: version 2 is one header, version 3 a folder of them.
+/// Includes the installed version of Catch2: version 2 is one header, version 3 a folder of them.
 #pragma once
 
 #if __has_include(<catch2/catch_all.hpp>)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernels.hpp
-/// Tests of products run with the kernels of every instruction set that the processor has.
+/// Helpers to run tests of matmuls with the kernels of every instruction set of the processor.
 #pragma once
 
 #include "veneer/backend/cpu.hpp"
 
 namespace veneer::testing {
 
-/// Restores the table that was in use.
+/// A scope that restores the table in use.
 class KernelsRestored {
  public:
   KernelsRestored() = default;
@@ -19,7 +19,7 @@ class KernelsRestored {
   const cpu::Kernels& before_ = cpu::kernels();
 };
 
-/// Restores the number of threads.
+/// A scope that restores the number of threads.
 class ThreadsRestored {
  public:
   ThreadsRestored() = default;
@@ -31,7 +31,7 @@ class ThreadsRestored {
   int before_ = Cpu::threads();
 };
 
-/// Calls f(kernels) with each table that this processor can run in use. A case of isa_test names the others.
+/// Calls f(kernels) with each table that this processor supports in use. A case of isa_test names the others.
 template <class F>
 void with_each_set(const F& f) {
   const KernelsRestored restored;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file products.hpp
-/// Products over operands of any storage, and what they must be: three loops in double, and a bound on the error.
+/// Matmuls of operands of any storage type, with a reference by three loops in double, and a bound on the error.
 ///
 ///   |C - reference| <= (k + 2) u sum |terms| + u_C |reference|
-/// u is the unit roundoff of the sums and u_C that of C as it is stored. k + 2 roundings are those of the products and
-/// their sum, of the scale and of beta C.
+/// u is the unit roundoff of the sums and u_C that of the storage type of C. The k + 2 roundings are those of the
+/// products and their sum, of the scale and of beta C.
 #pragma once
 
 #include <algorithm>
@@ -43,12 +43,12 @@ double widened(T value) {
   return static_cast<double>(static_cast<compute_t<T>>(value));
 }
 
-/// The value as `storage` holds it.
+/// Returns the value rounded to `storage`.
 inline double rounded_to(Storage storage, double value) {
   return with_type(storage, [&]<class T>(T) { return widened(static_cast<T>(static_cast<compute_t<T>>(value))); });
 }
 
-/// A number of a fixed list of normal ones.
+/// Returns a value of a fixed list of normal ones.
 inline double normal_value(std::uint64_t i) {
   static const std::vector<double> values = [] {
     std::vector<double> list(65521);
@@ -58,8 +58,8 @@ inline double normal_value(std::uint64_t i) {
   return values[i % values.size()];
 }
 
-/// A matrix of normal values. Its rows are `gap` elements longer than they need be; the gaps, and as many elements
-/// before the first row, hold NaN.
+/// A matrix of normal values. Its rows are `gap` elements longer than needed; the gaps, and as many elements before the
+/// first row, contain NaN.
 class StoredMatrix {
  public:
   StoredMatrix() = default;
@@ -77,7 +77,7 @@ class StoredMatrix {
 
   Operand read(bool transposed) const {
     if (storage_ == Storage::coded) {
-      view_.codes = bytes_.data(), view_.scale.plain = scales_.data();  // where a copy has them
+      view_.codes = bytes_.data(), view_.scale.plain = scales_.data();  // the addresses in a copy
       return {&view_, stride_, transposed, storage_, &ops::nf4_decoder()};
     }
     return {bytes_.data() + lead_, stride_, transposed, storage_, nullptr};
@@ -89,7 +89,7 @@ class StoredMatrix {
     with_type(storage_,
               [&]<class T>(T) { put(row * stride_ + column, static_cast<T>(static_cast<compute_t<T>>(value))); });
   }
-  /// Reads the values again, after a product has written them.
+  /// Reads the values again, after a matmul has written them.
   void refresh() {
     with_type(storage_, [&]<class T>(T) {
       for (index_t i = 0; i < rows_ * columns_; ++i) {
@@ -100,7 +100,7 @@ class StoredMatrix {
     });
   }
 
-  /// Whether all bytes outside of the rows are those of `other`.
+  /// Returns whether all bytes outside the rows equal those of `other`.
   bool same_gaps(const StoredMatrix& other) const {
     StoredMatrix mine = *this, theirs = other;
     for (StoredMatrix* x : {&mine, &theirs}) {
@@ -159,12 +159,12 @@ class StoredMatrix {
   mutable ops::PackedView view_{};
 };
 
-/// How a problem is stored.
+/// The storage types of a problem.
 struct Mix {
   Storage arithmetic, a, b, c;
 };
 
-/// Every way in which the library stores a product, and some that it does not use.
+/// All combinations of storage types that the library uses, and some others.
 inline constexpr Mix mixes[] = {{Storage::float32, Storage::float32, Storage::float32, Storage::float32},
                                 {Storage::float64, Storage::float64, Storage::float64, Storage::float64},
                                 {Storage::bfloat16, Storage::bfloat16, Storage::bfloat16, Storage::bfloat16},
@@ -184,7 +184,7 @@ inline std::string text_of(const Mix& mix) {
          name_of(mix.arithmetic);
 }
 
-/// The extents of a product and of its rows.
+/// The extents of a matmul and of its rows.
 struct Form {
   bool transpose_a = false, transpose_b = false;
   index_t m = 0, n = 0, k = 0;
@@ -214,7 +214,7 @@ class SumOfProducts {
   StoredMatrix& a(std::size_t term = 0) { return terms_[term].a; }
   StoredMatrix& b(std::size_t term = 0) { return terms_[term].b; }
 
-  /// The product that writes to `out`, a copy of c.
+  /// Returns the matmul that writes to `out`, a copy of c.
   Product into(StoredMatrix& out) const {
     Product p{.arithmetic = mix_.arithmetic, .m = m_, .n = n_, .count = 0};
     for (const Part& t : terms_) {
@@ -229,7 +229,7 @@ class SumOfProducts {
     std::vector<double> value, magnitude;
   };
 
-  /// By three loops in double, of operands rounded to `arithmetic` first. Computed once.
+  /// Returns the reference by three loops in double, with operands rounded to `arithmetic` first. Computed once.
   const Reference& reference(Storage arithmetic) const {
     Reference& r = references_[static_cast<std::size_t>(arithmetic)];
     if (!r.value.empty()) return r;
@@ -247,12 +247,12 @@ class SumOfProducts {
     return r;
   }
 
-  /// The largest error of `found`, a C that was written, as a fraction of the bound. Infinity where it holds a NaN.
+  /// Returns the largest error of `found`, a written C, as a fraction of the bound. Infinity if it contains a NaN.
   double error(const StoredMatrix& found, const Reference& r, Storage arithmetic) const {
     const double u = arithmetic == Storage::float64 ? 0x1p-53 : 0x1p-24;
-    index_t steps = mix_.c == Storage::float64 && arithmetic != Storage::float64 ? 3 : 2;  // C is rounded to float too
+    index_t steps = mix_.c == Storage::float64 && arithmetic != Storage::float64 ? 3 : 2;  // C is also rounded to float
     for (const Part& t : terms_) steps += t.scale == 0.0 ? 0 : t.k;
-    // The reference is rounded as much as the sums where these are double.
+    // The reference has the same rounding as the sums if these are double.
     const double roundings = static_cast<double>(steps) * (arithmetic == Storage::float64 ? 2.0 : 1.0) * u;
     double largest = 0.0;
     for (index_t i = 0; i < m_; ++i) {
@@ -277,7 +277,7 @@ class SumOfProducts {
     double scale;
   };
 
-  /// Of one rounding of `value` to the type of C. Sums of float lose nothing in a float or a double.
+  /// Returns the error of one rounding of `value` to the type of C. Sums of float are exact in a float or a double.
   double stored_error(double value) const {
     if (mix_.c == Storage::bfloat16) return 0x1p-8 * value;
     if (mix_.c == Storage::float16) return std::max(0x1p-11 * value, 0x1p-25);
@@ -312,7 +312,8 @@ class SumOfProducts {
   StoredMatrix c;
 };
 
-/// What the kernels multiply: bfloat16 only where they have such a product, and with more than a few rows.
+/// Returns the type in which the kernels multiply: bfloat16 only if they have such a kernel, and with more than
+/// a few rows.
 inline Storage multiplied_in(const cpu::Kernels& kernels, const Product& p) {
   if (p.arithmetic != Storage::bfloat16) return p.arithmetic;
   const cpu::Panel<bfloat16>& pairs = kernels.bfloat16_pairs;

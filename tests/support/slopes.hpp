@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file slopes.hpp
-/// Whether gradients that were gathered in a Parameter are those of differences.
+/// Comparison of gradients accumulated in a Parameter with differences.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 
 namespace veneer::testing {
 
-/// The largest distance of a parameter's gradient from central differences of `loss()`, relative to the largest slope.
+/// Returns the largest distance of a parameter's gradient from central differences of `loss()`, relative to
+/// the largest one.
 template <ParameterLike P, class F>
 double slope_error(P& parameter, const F& loss) {
   std::vector<double> values = to_host(parameter.value());

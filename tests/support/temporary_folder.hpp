@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file temporary_folder.hpp
-/// A folder for a test's files, removed with everything in it when the test ends.
+/// TemporaryFolder: a folder for a test's files, removed with its contents when the test ends.
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,7 @@ class TemporaryFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(std::string_view name) const { return path_ / std::filesystem::path(name); }
 
-  /// Writes a file, without any of the library's own code, and returns its path.
+  /// Writes a file, without using the library, and returns its path.
   std::filesystem::path file(std::string_view name, std::string_view bytes) const {
     const std::filesystem::path path = *this / name;
     std::filesystem::create_directories(path.parent_path());
@@ -39,7 +39,7 @@ class TemporaryFolder {
     return path;
   }
 
-  /// How many names there are in the folder, hidden ones too.
+  /// Returns the number of names in the folder, including hidden ones.
   int count() const {
     int names = 0;
     for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(path_)) ++names;
@@ -50,7 +50,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// The bytes of a file, without any of the library's own code.
+/// Returns the bytes of a file, without using the library.
 inline std::string file_bytes(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file values.hpp
-/// Tensors for tests: random ones, and how two of them differ.
+/// Tensors for tests: random tensors, and comparisons.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace veneer::testing {
 
-/// Normal values that depend on `seed` alone.
+/// Returns normal values that depend only on `seed`.
 template <Real T, Backend B, ShapeLike S>
 Tensor<T, S, B> random(S shape, std::uint64_t seed, double deviation = 1.0) {
   return normal<T, B>(shape, RandomStream{2026, seed}, deviation);
@@ -41,7 +41,7 @@ Matrix<T, B> matrix_of(index_t rows, index_t columns, const std::vector<T>& valu
   return from_host<T, B>(Shape<dyn, dyn>(rows, columns), values);
 }
 
-/// Whether two tensors have one shape and the same bits: NaN equals itself, 0 is not -0.
+/// Returns whether two tensors have the same shape and the same bits: NaN equals itself, 0 is not -0.
 template <Scalar T, ShapeLike S, ShapeLike R, Backend B>
 bool same_bits(const Tensor<T, S, B>& a, const Tensor<T, R, B>& b) {
   if (!(a.shape() == b.shape()) || static_cast<bool>(a) != static_cast<bool>(b)) return false;
@@ -50,7 +50,7 @@ bool same_bits(const Tensor<T, S, B>& a, const Tensor<T, R, B>& b) {
   return left.empty() || std::memcmp(left.data(), right.data(), left.size() * sizeof(T)) == 0;
 }
 
-/// The largest |a - b|; infinity where a shape differs, a tensor has no values, or a value is a NaN.
+/// Returns the largest |a - b|; infinity if a shape differs, a tensor has no values, or a value is a NaN.
 template <Scalar T, ShapeLike S, ShapeLike R, Backend B>
 double largest_difference(const Tensor<T, S, B>& a, const Tensor<T, R, B>& b) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -64,7 +64,7 @@ double largest_difference(const Tensor<T, S, B>& a, const Tensor<T, R, B>& b) {
   return largest;
 }
 
-/// The largest |x|.
+/// Returns the largest |x|.
 template <Scalar T, ShapeLike S, Backend B>
 double largest(const Tensor<T, S, B>& x) {
   return largest_difference(x, zeros<T, B>(x.shape()));

@@ -18,7 +18,8 @@ namespace {
 template <index_t... Extents>
 using Floats = Tensor<float, Shape<Extents...>, Cpu>;
 
-// The rules of shapes hold for tensors: forgetting is implicit, learning explicit, contradiction no conversion at all.
+// The rules of shapes hold for tensors: to a dynamic extent implicitly, to a static one explicitly, no conversion
+// for a contradiction.
 static_assert(std::is_convertible_v<Floats<2, 3>, Floats<dyn, 3>>);
 static_assert(std::is_convertible_v<Floats<2, 3>, Matrix<float, Cpu>>);
 static_assert(!std::is_convertible_v<Matrix<float, Cpu>, Floats<2, 3>>);
@@ -29,7 +30,7 @@ static_assert(!std::is_constructible_v<Floats<2, 3>, Tensor<double, Shape<2, 3>,
 static_assert(std::is_same_v<decltype(std::declval<const Floats<2>&>().data()), const float*>);
 static_assert(TensorLike<Floats<2>> && TensorLike<const Floats<2>&> && !TensorLike<std::vector<float>>);
 
-// What the type knows takes no room: a handle is as large as the shared pointer in it.
+// Static extents need no memory: a handle is as large as the shared pointer in it.
 static_assert(sizeof(Floats<2, 3>) == sizeof(std::shared_ptr<float>));
 
 template <Backend B>

@@ -19,7 +19,7 @@ AddedTokenSet make_set(const std::vector<AddedToken>& tokens) {
   return set;
 }
 
-/// The parts, tokens in brackets.
+/// Returns the parts, with tokens in brackets.
 std::string cut(const AddedTokenSet& set, std::string_view text, bool special = true) {
   std::string parts;
   set.cut(

@@ -55,7 +55,7 @@ TEST_CASE("characters that are no tokens become bytes, the unknown token, or not
 
 TEST_CASE("a character falls back to bytes only if all of them are tokens", "[text]") {
   const Vocabulary some({{"<unk>", 0}, {"<0xC3>", 1}, {"<0xA9>", 2}});
-  // \xC3\xA9 is there; of \xC3\xA8 only half, so that it is unknown.
+  // \xC3\xA9 is in the vocabulary; of \xC3\xA8 only half, so that it is unknown.
   const std::string word = "\xC3\xA9\xC3\xA8";
   CHECK(cut(BpeSymbols::of_characters(some, {.bytes = true, .unknown = 0}), word) == Symbols{{1, 0}, {2, 1}, {0, 2}});
   CHECK(cut(BpeSymbols::of_characters(some, {.bytes = true}), word) == Symbols{{1, 0}, {2, 1}});
@@ -80,7 +80,7 @@ TEST_CASE("prefixes and suffixes are looked up with the character", "[text]") {
   const BpeSymbols symbols = BpeSymbols::of_characters(vocabulary, {}, {"##", "</w>"});
   CHECK(cut(symbols, "aaa") == Symbols{{0, 0}, {1, 1}, {2, 2}});
   CHECK(cut(symbols, "a") == Symbols{{3, 0}});
-  CHECK(cut(symbols, "ab") == Symbols{{0, 0}});  // "##b</w>" is no token
+  CHECK(cut(symbols, "ab") == Symbols{{0, 0}});  // "##b</w>" is not a token
 }
 
 }  // namespace bpe_symbols_test

@@ -55,7 +55,7 @@ struct RandomModel {
     return BpeModel(std::move(vocabulary), std::move(bytes), std::move(table), whole_words);
   }
 
-  /// The definition: join the leftmost pair of lowest rank until there is none.
+  /// The definition: merge the leftmost pair of lowest rank until there is none.
   Ids define(const std::string& word) const {
     Ids ids;
     for (const char byte : word) ids.push_back(static_cast<unsigned char>(byte));
@@ -94,7 +94,7 @@ TEST_CASE("the lowest rank goes first, leftmost among equals", "[text]") {
       const std::size_t length = 1 + random() % 60;
       while (word.size() < length) word += static_cast<char>('a' + random() % 4);
       REQUIRE(encode(model, word, scratch) == definition.define(word));
-      REQUIRE(encode(model, word, scratch) == definition.define(word));  // out of the cache
+      REQUIRE(encode(model, word, scratch) == definition.define(word));  // from the cache
     }
   }
 }

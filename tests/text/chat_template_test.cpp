@@ -28,7 +28,7 @@ using veneer::testing::TemporaryFolder;
 
 std::filesystem::path chat_data() { return text_data() / "chat"; }
 
-/// Those of the tokenizers in the data that can be read.
+/// Returns the readable tokenizers of the test data.
 const std::map<std::string, Tokenizer>& readable_tokenizers() {
   static const std::map<std::string, Tokenizer> all = [] {
     std::map<std::string, Tokenizer> made;
@@ -65,7 +65,7 @@ std::vector<ByteRange> to_ranges(const Json& list) {
   return ranges;
 }
 
-/// The tokens that begin inside a trained range, as ranges of tokens.
+/// Returns the tokens that begin inside a trained range, as ranges of tokens.
 std::vector<ByteRange> trained_tokens(const Encoding& encoding, const std::vector<ByteRange>& trained) {
   std::vector<ByteRange> found;
   for (std::size_t i = 0; i < encoding.ids.size(); ++i) {
@@ -80,7 +80,7 @@ std::vector<ByteRange> trained_tokens(const Encoding& encoding, const std::vecto
   return found;
 }
 
-/// What the renderer says to a conversation that it must refuse.
+/// Returns the message of the renderer for a conversation that it must refuse.
 template <class F>
 std::string refusal(const F& f) {
   try {
@@ -101,14 +101,14 @@ std::string format_error(const F& f) {
   return "";
 }
 
-/// The one text that a conversation becomes.
+/// Returns the single text of a conversation.
 TrainingChat training(const ChatTemplate& chat, std::span<const Message> messages, const ChatTokens& tokens) {
   std::vector<TrainingChat> all = render_for_training(chat, messages, tokens);
   REQUIRE(all.size() == 1);
   return std::move(all.front());
 }
 
-/// The ranges of contents are in order, apart, and hold words of messages.
+/// Checks that the ranges of contents are in order, disjoint, and have texts of messages.
 void check_contents(const RenderedChat& chat, const std::vector<Message>& messages) {
   std::size_t at = 0;
   for (const ByteRange range : chat.contents) {
@@ -132,7 +132,7 @@ void check_training(const ChatTemplate& chat, const std::vector<Message>& messag
   const TrainingChat learned = training(chat, messages, tokens);
   CHECK(learned.text == row.at("text").get<std::string>());
   CHECK(learned.trained == to_ranges(row.at("train_spans")));
-  for (std::size_t i = 0; i < learned.trained.size(); ++i) {  // the spans are those, and white space behind
+  for (std::size_t i = 0; i < learned.trained.size(); ++i) {  // the spans are these, followed by white space
     const ByteRange span = to_ranges(row.at("spans"))[i];
     CHECK(span.begin == learned.trained[i].begin);
     const std::string rest = learned.text.substr(learned.trained[i].end, span.end - learned.trained[i].end);
@@ -181,7 +181,7 @@ TEST_CASE("every recorded conversation renders as the reference renders it, to t
     }
   }
   CHECK(rows == 11 * 23 * 2);
-  CHECK(ids == 748);  // all that were recorded
+  CHECK(ids == 748);  // all recorded ones
   CHECK(masks == 198);
 }
 
@@ -273,7 +273,7 @@ TEST_CASE("what is trained on is the same as by rendering each beginning of a co
 
 namespace {
 
-/// In the manner of Qwen3: the thoughts of all replies but the last are left out.
+/// Like Qwen3: the thoughts of all replies except the last are omitted.
 constexpr const char* forgetful =
     "{%- for m in messages %}{{ '<' + m.role + '>' }}"
     "{%- if m.reasoning_content and loop.last %}{{ '{' + m.reasoning_content + '}' }}{% endif %}"
@@ -398,7 +398,7 @@ TEST_CASE("a conversation that is too long to find out what is trained on is ref
   const ChatTokens tokens{"", "<|im_end|>"};
   CHECK_THAT(refusal([&] { training(chat, messages, tokens); }), Catch::Contains("3000 messages: too many"));
   for (Message& message : messages) message.trained = false;
-  messages.back().trained = true;  // only what is trained on costs
+  messages.back().trained = true;  // only messages that are trained on are counted
   CHECK(training(chat, messages, tokens).trained.size() == 1);
 }
 
@@ -433,7 +433,7 @@ TEST_CASE("the template of a model's folder is found where transformers looks fo
   write("tokenizer_config.json", R"({"chat_template": 5})");
   CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }), Catch::Contains("tokenizer_config.json"));
 
-  write("chat_template.jinja", zephyr);  // a file of its own goes before the settings
+  write("chat_template.jinja", zephyr);  // a separate file takes precedence over the settings
   CHECK_THAT(format_error([&] { read_chat_template(folder.path()); }), Catch::Contains("eos_token"));
   write("tokenizer_config.json", R"({"eos_token": "</s>"})");
   const Message user{"user", "a"};

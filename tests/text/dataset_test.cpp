@@ -68,7 +68,7 @@ Json to_json(const DatasetNotes& notes) {
   return list;
 }
 
-/// What a file holds, or why it can't be read, in the form of the golden files.
+/// Returns the contents of a file, or its error, in the form of the golden files.
 Json read_all(const std::filesystem::path& path) {
   Json result = {{"ok", true}};
   try {
@@ -98,7 +98,7 @@ std::size_t check_folder(const char* name) {
     CAPTURE(entry.key());
     Json want = entry.value();
     want.erase("note");
-    CHECK(nlohmann::json(read_all(folder / entry.key())) == nlohmann::json(want));  // the order of keys does not count
+    CHECK(nlohmann::json(read_all(folder / entry.key())) == nlohmann::json(want));  // the order of keys is irrelevant
   }
   return expected.size();
 }
@@ -190,14 +190,14 @@ TEST_CASE("a prompt that is a list of messages says from where on a conversation
   CHECK(record.messages == std::vector<Message>{{"user", "a"}, {"assistant", ""}, {"user", "c"}, {"assistant", "d"}});
   CHECK(record.prompt_messages == 3);
   CHECK(reader.warnings().count() == 0);  // the empty reply is not learned
-  REQUIRE(reader.next(record));           // a text beside lists
+  REQUIRE(reader.next(record));           // a text in addition to lists
   CHECK(record.prompt == "a");
   CHECK(reader.format() == DatasetFormat::messages);
 }
 
 namespace {
 
-/// The first record of one line.
+/// Returns the first record of one line.
 Record record_of(const std::string& line) {
   const TemporaryFile file("one.jsonl", line + "\n");
   DatasetReader reader(file.path());
@@ -206,7 +206,7 @@ Record record_of(const std::string& line) {
   return record;
 }
 
-/// Why one line is refused: reason and key.
+/// Returns the error of one line: reason and key.
 std::string refused(const std::string& line) {
   const Json found = read_text_as("refused.jsonl", line + "\n");
   return found.value("reason", "read") + " " + found.value("key", "");
@@ -231,8 +231,8 @@ TEST_CASE("a message says itself whether it is trained on", "[text]") {
     CAPTURE(on);
     CHECK(trained("assistant", on));
   }
-  CHECK_FALSE(trained("user", R"("weight": 1)"));  // as OpenAI has it
-  CHECK(trained("user", R"("train": true)"));      // as axolotl has it
+  CHECK_FALSE(trained("user", R"("weight": 1)"));  // as in OpenAI
+  CHECK(trained("user", R"("train": true)"));      // as in axolotl
   const auto bad = [](const std::string& keys) {
     return refused(R"({"messages": [{"role": "assistant", "content": "a", )" + keys + "}]}");
   };

@@ -16,12 +16,12 @@ namespace {
 using namespace veneer;
 using Steps = std::vector<Decoder>;
 
-/// Decodes whole and eagerly, which must not differ here.
+/// Decodes the whole text and eagerly, which must not differ here.
 std::string decode(const Steps& steps, const std::vector<std::string>& tokens) {
   std::vector<std::string> texts(2);
   for (const bool eager : {false, true}) {
     TokenDecoder decoder(steps, eager);
-    for (int round = 0; round < 2; ++round) {  // a decoder begins anew
+    for (int round = 0; round < 2; ++round) {  // a decoder starts again
       texts[eager].clear();
       for (const std::string& token : tokens) decoder.push(token, texts[eager]);
       decoder.finish(texts[eager]);

@@ -22,7 +22,7 @@ using Ids = std::vector<std::int32_t>;
 
 std::shared_ptr<ExampleStore> small_store() { return std::make_shared<ExampleStore>(scratch_folder(), 40); }
 
-/// A packed row in the form of the golden file: padded to `length`.
+/// Returns a packed row in the form of the golden file: padded to `length`.
 Json to_json(const std::vector<Example>& row, std::size_t length, std::int32_t pad) {
   Ids ids, labels, segments, positions;
   for (std::size_t s = 0; s < row.size(); ++s) {
@@ -64,7 +64,7 @@ TEST_CASE("documents are packed as the reference packs them", "[text]") {
       store->add(document);
       const std::size_t cut = report.truncated, taken = report.examples;
       maker.take({document}, d, report, [&](Example example) {
-        example.labels.front() = ignored_label;  // of no use: nothing comes before it
+        example.labels.front() = ignored_label;  // not used: no token comes before it
         Ids attention(example.ids.size(), 1);
         attention.resize(length);
         const Json as_packed = to_json({example}, length, pad);
@@ -120,7 +120,7 @@ TEST_CASE("packed rows join to the chosen examples, and are full but for the las
 TEST_CASE("rows of which nothing is learned can be left out", "[text]") {
   const auto store = small_store();
   store->add(Ids{1, 2, 3, 4, 5, 6}, Ids{-100, -100, -100, -100, -100, 6});
-  store->add(Ids{7, 8, 9}, Ids{7, -100, -100});  // the first of a segment is nobody's target
+  store->add(Ids{7, 8, 9}, Ids{7, -100, -100});  // the first token of a segment is not a target
   const ExampleRows all = ExampleRows::packed(store, 3), some = all.learned();
   REQUIRE(all.size() == 3);
   REQUIRE(some.size() == 1);

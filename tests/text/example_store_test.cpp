@@ -29,7 +29,7 @@ Example numbered(std::size_t i) {
   return example;
 }
 
-/// Whether what is freed goes back to the system: AddressSanitizer keeps it for a while.
+/// Whether freed memory is returned to the system: AddressSanitizer keeps it for a while.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool frees = false;
 #elif defined(__has_feature)
@@ -38,7 +38,7 @@ constexpr bool frees = !__has_feature(address_sanitizer);
 constexpr bool frees = true;
 #endif
 
-/// Bytes of the process that no file stands behind, at this moment.
+/// Returns the current anonymous memory of the process, in bytes.
 std::int64_t anonymous_bytes() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {
@@ -57,7 +57,7 @@ TEST_CASE("a store gives what was put in, from the disk or not", "[text]") {
     for (std::size_t i = 0; i < 200; ++i) {
       store.add(numbered(i));
       tokens += numbered(i).ids.size();
-      REQUIRE(store[i / 2] == numbered(i / 2));  // also while more comes
+      REQUIRE(store[i / 2] == numbered(i / 2));  // also while more is added
     }
     CHECK(store.size() == 200);
     CHECK(store.tokens() == tokens);

@@ -32,7 +32,7 @@ GgufValue key(const GgufTokenizer& found, const std::string& name) {
 
 Json tiny_json() { return read_json(tiny / "tokenizer.json", tokenizer_limits); }
 
-/// The refusal of a changed tokenizer.json; the other files are those of veneer-tiny.
+/// Returns the error of a changed tokenizer.json; the other files are those of veneer-tiny.
 std::string refusal(const std::function<void(Json&)>& change, std::size_t rows = 512) {
   const TemporaryFolder folder;
   Json json = tiny_json();
@@ -42,7 +42,7 @@ std::string refusal(const std::function<void(Json&)>& change, std::size_t rows =
   return message_of([&] { gguf_tokenizer(folder.path(), rows, {}); });
 }
 
-/// The pre-tokenizer of a Split by a pattern, then bytes.
+/// Returns the pre-tokenizer of a Split by a pattern, then bytes.
 Json split_by(std::string_view pattern) {
   return {
       {"type", "Sequence"},

@@ -22,7 +22,7 @@ TEST_CASE("spaces become marks, and bytes know where they come from", "[text]") 
       CHECK(plain.text == placed.text);
       CHECK(plain.origin.empty());
       REQUIRE(placed.origin.size() == placed.text.size());
-      // Every byte that is no mark stands at its place in the original; a mark stands for a space, or is the prefix.
+      // Every byte that is not a mark has its origin in the original; a mark replaces a space, or is the prefix.
       for (std::size_t i = 0; i < placed.text.size(); ++i) {
         const ByteRange from = placed.origin[i];
         const bool mark = placed.text[i] == '\xE2' || is_continuation(placed.text, i);

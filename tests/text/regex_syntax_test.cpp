@@ -16,7 +16,7 @@ namespace {
 using namespace veneer;
 using Pieces = std::vector<std::string>;
 
-/// The text in pieces: matches and what is between them.
+/// Returns the pieces of the text: matches and the parts between them.
 Pieces cut(std::string_view pattern, std::string_view text) {
   detail::MatchScratch scratch;
   Pieces usual, exact;
@@ -43,7 +43,7 @@ std::size_t refused_at(std::string_view pattern) {
 }  // namespace
 
 TEST_CASE("expressions mean what they mean to Oniguruma", "[text]") {
-  // each as the tokenizers library cuts it
+  // each as in the tokenizers library
   CHECK(cut(R"(a(?i)b|c)", "aB C c") == Pieces{"aB", " C c"});
   CHECK(cut(R"(a{,2}b)", "aab") == Pieces{"aab"});
   CHECK(cut(R"(a{2}?)", "aaaa") == Pieces{"aa", "aa"});

@@ -45,7 +45,7 @@ std::string piece(const std::string& text, float score, std::uint64_t type) {
   return bytes_field(1, bytes_field(1, text) + float_field(2, score) + number_field(3, type));
 }
 
-/// The reason for which a model is refused.
+/// Returns the reason for which a model is refused.
 std::string refused(const std::string& bytes) {
   try {
     Tokenizer::from_model(bytes);
@@ -164,7 +164,7 @@ TEST_CASE("a normalization table may not point outside itself", "[text]") {
   CHECK_FALSE(detail::safe_normalization_table(with_unit('x', 256u << 10 | 'x')));  // a child's children
   CHECK(detail::safe_normalization_table(with_unit('x', 256u << 10 | 'y')));        // that place can't be reached
   CHECK_FALSE(detail::safe_normalization_table(table.substr(0, table.size() - 1)));
-  // A leaf whose replacement lies behind the end.
+  // A leaf whose replacement is after the end.
   std::string leaf = with_unit('x', 1u << 10 | 1u << 8 | 'x');
   CHECK(detail::safe_normalization_table(leaf));
   std::string longer = leaf;

@@ -15,7 +15,7 @@ using namespace veneer;
 
 namespace {
 
-/// What is shown of a text, searched as a whole.
+/// Returns the shown part of a text, searched as a whole.
 std::string expected(const std::string& text, const std::vector<std::string>& stops) {
   for (std::size_t end = 1; end <= text.size(); ++end) {
     std::size_t longest = 0;

@@ -21,7 +21,7 @@ int count(const std::string& text, const std::string& what) {
   return found;
 }
 
-/// The numbers behind `attribute="`, in order.
+/// Returns the numbers after `attribute="`, in order.
 std::vector<double> numbers(const std::string& svg, const std::string& element, const std::string& attribute) {
   std::vector<double> all;
   for (std::size_t at = svg.find("<" + element); at != std::string::npos; at = svg.find("<" + element, at + 1)) {

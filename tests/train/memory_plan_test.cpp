@@ -37,7 +37,7 @@ LoraConfig adapter(bool dora = false, AdapterMethod method = Lora{}) {
   return config;
 }
 
-/// What the same training takes from Cpu's arena.
+/// Returns the memory that the same training takes from Cpu's arena.
 index_t reserved_by_training(const LlamaConfig& config, const MemoryPlanOptions& options) {
   cpu::Memory& memory = cpu::Memory::instance();
   memory.trim();
@@ -146,7 +146,7 @@ TEST_CASE("a quantised model takes about 4 bits a weight, and a plan leaves noth
   const index_t packed = plan_memory(config, options).weights;
   const index_t outside = 2 * (2 * 256 * 1024 + 5 * 1024);  // embedding, head and norms
   const index_t linear = (dense - outside) / 2;
-  // codes, a byte for each 64 of them, a float for each 256 of those, and a table a tensor
+  // codes, a byte for each 64 of them, a float for each 256 of those, and a table per tensor
   CHECK(packed - outside == linear / 2 + linear / 64 + linear / 64 / 256 * 4 + 14 * 256 * 4);
   CHECK(MemoryMeter::instance().used() == 0);
   CHECK(MemoryMeter::instance().resident() == 0);

@@ -109,7 +109,7 @@ TEST_CASE("Rows are held out once, in their order, and the same for the same see
   for (std::size_t i = 0; i < 100; ++i) REQUIRE(all.at(i) == i);
   CHECK(hold_out(100, 0.25, 3).out == rows.out);
   CHECK(hold_out(100, 0.25, 4).out != rows.out);
-  CHECK(hold_out(3, 0.1, 0).out.size() == 1);  // a share that is asked for is not nothing
+  CHECK(hold_out(3, 0.1, 0).out.size() == 1);  // a positive fraction is at least one row
   CHECK(hold_out(1, 0.1, 0).out.empty());
   CHECK(hold_out(3, 0.0, 0).out.empty());
   CHECK_THROWS_AS(hold_out(3, 1.0, 0), ArgumentError);

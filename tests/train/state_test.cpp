@@ -81,7 +81,7 @@ TEST_CASE("a state that is missing or says something else is an error with its p
     CHECK_THROWS_AS(read_training_state(folder.path()), FormatError);
   }
   folder.file("trainer_state.json", "{\"step\":1,\"settings\":{},\"parameters\":[\"a\"]}");
-  CHECK_THROWS_AS(read_training_state(folder.path()), IoError);  // no tensors beside it
+  CHECK_THROWS_AS(read_training_state(folder.path()), IoError);  // without its tensors
 }
 
 TEST_CASE("a state of transformers' Trainer is refused by its name, with what to do instead") {

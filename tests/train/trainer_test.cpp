@@ -46,7 +46,7 @@ struct Labelled {
 const std::vector<Labelled> examples{
     {{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}}, {{6, 0}, {-100, 0}}, {{2, 2, 1}, {2, -100, 1}}};
 
-/// The examples, `cut` of them a micro-batch.
+/// Returns the examples, with `cut` of them per micro-batch.
 std::vector<Batch> cut_into(std::size_t cut) {
   std::vector<Batch> batches;
   for (std::size_t i = 0; i < examples.size(); ++i) {

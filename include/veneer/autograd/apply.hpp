@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file apply.hpp
-/// apply(op, xs...) runs an op and, on a tape, remembers how to go back.
+/// apply(op, xs...) runs an op and, on a tape, records its pullback.
 ///
 /// An op is a struct with
-///   forward(xs...)                        on tensors; returns y, or Forward{y, kept} when pullbacks need more than y
-///   pullback(Wrt<I>, dy, kept, xs...)     one overload an operand: the gradient with respect to operand I, or
-///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, where they share work (Nothing for those not
-///   wanted)
-///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are let go
-/// `kept` is y unless forward says otherwise. Pullbacks are written with tensors and verbs only, so every backend has
-/// them.
-/// A gradient has the storage of its operand, or is delivered in compute_t of it and rounded once by the tape.
-/// Operands that are not values (a layout, a packed weight) pass through and have no gradient.
+///   forward(xs...)                        on tensors; returns y, or Forward{y, kept} if pullbacks need more than y
+///   pullback(Wrt<I>, dy, kept, xs...)     one overload per operand: the gradient with respect to operand I, or
+///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, if they share work (Nothing where not wanted)
+///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are released
+/// `kept` is y unless forward returns a Forward. Pullbacks use only tensors and verbs, so they run on every backend. A
+/// gradient has the storage type of its operand, or is returned in its compute_t and rounded once by the tape. Operands
+/// that are not values (a layout, a packed weight) are passed through and have no gradient.
 #pragma once
 
 #include <array>
@@ -23,14 +21,14 @@
 
 namespace veneer {
 
-/// Names an operand: the gradient with respect to operand I.
+/// A tag for operand I: selects the gradient with respect to it.
 template <int I>
 struct Wrt {};
 
-/// In a tuple of gradients: this one was not asked for.
+/// The entry of a tuple of gradients for a gradient that was not requested.
 struct Nothing {};
 
-/// A result together with what its pullbacks want to see of it.
+/// A result together with the values that its pullbacks need.
 template <class Y, class Kept>
 struct Forward {
   Y value;
@@ -39,11 +37,11 @@ struct Forward {
 template <class Y, class Kept>
 Forward(Y, Kept) -> Forward<Y, Kept>;
 
-/// Which operands want a gradient.
+/// The set of operands whose gradients are requested.
 template <std::size_t N>
 using Wanted = std::array<bool, N>;
 
-/// A set of things that pullbacks read, for Op::reads.
+/// The set of values that pullbacks read, returned by Op::reads.
 struct Reads {
   unsigned bits = 0;
   static constexpr Reads result() { return {1u}; }
@@ -55,8 +53,7 @@ struct Reads {
   constexpr bool has(Reads part) const { return (bits & part.bits) != 0; }
 };
 
-/// May a gradient with respect to X be wanted at all? Decided by the type: no pullback is instantiated for a frozen
-/// operand.
+/// True if X may require a gradient. This depends on the type only: no pullback is instantiated for a frozen operand.
 template <class X>
 concept Differentiable = ParameterLike<X> || (VariableLike<X> && Stored<typename std::remove_cvref_t<X>::scalar>);
 
@@ -91,7 +88,7 @@ Tape& tape_of(const X& x, const Rest&... rest) {
   }
 }
 
-/// Refuses an operand without values: a weight that was never assigned would be read at address zero.
+/// Throws for an operand without values: a weight that was never assigned would be read at address zero.
 template <class X>
 void expect_values(const X& x) {
   if constexpr (ValueLike<X>) {
@@ -100,7 +97,7 @@ void expect_values(const X& x) {
   }
 }
 
-/// Refuses a variable of another tape: its history would not be replayed, and its gradient would lack a part.
+/// Throws for a variable of another tape: its history would not be replayed, and its gradient would be incomplete.
 template <class X>
 void expect_on(const Tape& tape, const X& x) {
   if constexpr (VariableLike<X>) {
@@ -117,7 +114,8 @@ X keep_if(bool read, const X& x) {
   }
 }
 
-/// Adds to a slot. A gradient comes in the storage of its operand, or in compute_t of that and is rounded here, once.
+/// Adds to a gradient. The contribution has the storage type of its operand, or its compute_t, and is then
+/// rounded here, once.
 template <class Slot, class Gradient>
 void contribute(Slot& slot, Gradient&& gradient) {
   using Given = std::remove_cvref_t<Gradient>;
@@ -134,7 +132,7 @@ void contribute(Slot& slot, Gradient&& gradient) {
   }
 }
 
-/// What the tape keeps of one op: operands and slots; calling it spreads the gradient of the result.
+/// The record of one op on the tape: operands and gradients; calling it propagates the gradient of the result.
 template <class Op, class OutputSlot, class Kept, class Values, class Slots, class Mask, std::size_t N>
 struct Entry {
   Op op;
@@ -142,10 +140,10 @@ struct Entry {
   Wanted<N> wanted;
   Kept kept;
   Values values;  // tuple of tensors and others
-  Slots slots;    // tuple of slots, Nothing where the type is frozen
+  Slots slots;    // tuple of gradients, Nothing if the type is frozen
 
   void operator()() {
-    if (!output->gradient) return;  // nobody downstream asked
+    if (!output->gradient) return;  // no later op contributed a gradient
     const auto dy = std::move(output->gradient);
     output->gradient = {};
     spread(dy, std::make_index_sequence<N>{});
@@ -191,7 +189,7 @@ constexpr Reads reads_of(const Wanted<N>& wanted) {
 }
 
 template <class Result>
-struct Split {  // forward returned y alone: pullbacks see y
+struct Split {  // forward returned y alone: pullbacks get y
   static const Result& value(const Result& result) { return result; }
   static const Result& kept(const Result& result) { return result; }
 };
@@ -229,7 +227,7 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
 
 }  // namespace detail
 
-/// Runs `op`. The result is a Tensor when no operand is a Variable, else a Variable on their tape.
+/// Runs `op`. The result is a Tensor if no operand is a Variable, else a Variable on their tape.
 /// \throws ArgumentError when an operand has no values, or when the operands are on two tapes
 template <class Op, class... Xs>
 auto apply(const Op& op, const Xs&... xs) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file checkpoint.hpp
-/// Two ways to run f(x) on a tape without keeping what f computes inside.
+/// Two ways to compute f(x) without keeping the intermediate values of f on the tape.
 ///
-///   checkpoint(f, x)           keeps x, and computes f(x) again in the backward pass
-///   gradient_in_forward(f, x)  f(x) is one value: keeps its gradient with respect to x, computed right after it
+///   checkpoint(f, x)           keeps x, and recomputes f(x) in the backward pass
+///   gradient_in_forward(f, x)  f(x) is one value: keeps its gradient, computed in the forward pass
 ///
 /// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174; the second as in Hsu et al., "Liger
-/// Kernel", arXiv:2410.10989, section 3.2. f takes a variable and returns one; parameters that it uses get their
-/// gradients. Dropout inside draws the same masks both times.
+/// Kernel", arXiv:2410.10989, section 3.2. f takes a variable and returns one; parameters used in
+/// it receive their gradients. Dropout in f draws the same masks both times.
 #pragma once
 
 #include <utility>
@@ -17,7 +17,7 @@
 namespace veneer {
 
 namespace ops {
-/// x * factor, one value.
+/// Multiplies by one value of the device.
 template <Stored T, Real C>
 struct TimesValueBody {
   T* x;
@@ -28,7 +28,7 @@ struct TimesValueBody {
 
 namespace detail {
 
-/// Records f(input) = out, to be computed again in the backward pass.
+/// Records f(x) = out, to be recomputed in the backward pass.
 template <class F, class X, class Out>
 void record_checkpoint(Tape& tape, F f, const X& x, const Out& out, std::uint64_t drawn) {
   tape.record([f = std::move(f), input = x.value(), before = x.slot(), after = out.slot(),
@@ -47,7 +47,8 @@ void record_checkpoint(Tape& tape, F f, const X& x, const Out& out, std::uint64_
 
 }  // namespace detail
 
-/// On a tensor it is f(x). `f` is copied, and must stay callable until the backward pass: capture models by reference.
+/// Returns f(x); on a tensor nothing is recorded. `f` is copied, and must remain callable until the backward pass:
+/// capture models by reference.
 template <class F, ValueLike X>
 auto checkpoint(F f, const X& x) {
   static_assert(!ParameterLike<X>,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gradcheck.hpp
-/// gradient_error(f, xs...): how far the gradients of f are from central differences, in double.
+/// gradient_error(f, xs...): the difference between the gradients of f and central differences, in double.
 ///
-///   (f(x + h e_i) - f(x - h e_i)) / 2h,  h = 1e-5: truncation and rounding together stay near 1e-9 of the gradient
-///   there,
-/// while 1e-6 and below already lose to rounding. The error is relative to the largest slope of the operand.
+///   (f(x + h e_i) - f(x - h e_i)) / 2h,   h = 1e-5
+/// Truncation and rounding together are near 1e-9 of the gradient; with h of 1e-6 and below, rounding dominates. The
+/// error is relative to the largest partial derivative of the operand.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,9 @@
 
 namespace veneer {
 
-/// \param f   takes the tape and one variable an operand, returns a variable of one value; called twice an element
-/// \param xs  tensors of double; every one is varied
-/// \returns the largest error over all operands, relative to the largest slope of each
+/// Returns the largest error over all operands, each relative to the largest partial derivative of the operand.
+/// \param f  takes the tape and one variable per operand, returns a variable of one value; called twice per element
+/// \param xs  tensors of double; each element is varied
 template <class F, TensorLike... Xs>
 double gradient_error(const F& f, const Xs&... xs) {
   Tape tape;
@@ -29,7 +29,7 @@ double gradient_error(const F& f, const Xs&... xs) {
     return item(f(other, other.input(xs)...).value());
   };
   double worst = 0.0;
-  const auto check = [&](auto x, const auto& variable) {  // x: a handle on the operand, varied in place
+  const auto check = [&](auto x, const auto& variable) {  // x: a handle to the operand, varied in place
     constexpr double step = 1e-5;
     const auto gradient = variable.gradient();
     const std::vector<double> found =

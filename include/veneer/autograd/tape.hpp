@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tape.hpp
-/// Three kinds of value, and the tape that remembers how some were made.
+/// The three kinds of value, and the tape that records how variables were computed.
 ///
 ///   Tensor      a constant                      no gradient exists
 ///   Parameter   a trainable leaf                its gradient accumulates in it, across tapes
 ///   Variable    a value recorded on a Tape      made by tape.input(x), or by an op with a Variable among its operands
 ///
-/// A tape lives on the stack of its user for one step. backward(loss) replays it in reverse and frees as it goes. It
-/// contains no op. What no parameter needs is never recorded: tape.input(x) wants no gradient. A Variable may outlive
-/// its tape: its value and its gradient stay, and computing with it, or calling backward, throws an ArgumentError.
-/// Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
+/// A tape is a local variable of its user for one step. backward(loss) replays it in reverse and frees each entry. It
+/// does not depend on any op. Ops on which no parameter depends are not recorded: tape.input(x) requires no gradient. A
+/// Variable may outlive its tape: its value and its gradient remain, and computing with it, or calling backward, throws
+/// an ArgumentError. Reverse mode: Griewank and Walther, "Evaluating Derivatives", 2nd edition, section 3.2.
 #pragma once
 
 #include <cstdint>
@@ -34,19 +34,19 @@ struct AccumulateBody {
 };
 }  // namespace ops
 
-/// The element type of a gradient: the storage of the value. Of integers, no gradient is ever wanted.
+/// The element type of a gradient: the storage type of the value. Integers have no gradient.
 template <Scalar T>
 using gradient_t = std::conditional_t<Stored<T>, T, float>;
 
-/// Where a gradient is gathered. Shared by all handles on one value, whatever extents their types know.
+/// An accumulated gradient. Shared by all handles to one value, whatever their static extents.
 template <Stored T, int Rank, Backend B>
 struct GradientSlot {
   using scalar = T;
   Tensor<T, dynamic_shape<Rank>, B> gradient;
-  std::uint64_t version = 0;  // of a parameter: how often its values were handed out to be changed
+  std::uint64_t version = 0;  // of a parameter: the number of mutable accesses to its values
 
-  /// Adds to the sum. The first contribution is taken as it is; a sum is formed in place only where no other handle
-  /// looks.
+  /// Adds to the sum. The first contribution is stored without a copy; a sum is computed in place only if there is
+  /// no other handle.
   void add(Tensor<T, dynamic_shape<Rank>, B> contribution) {
     if (!gradient) {
       gradient = std::move(contribution);
@@ -57,10 +57,10 @@ struct GradientSlot {
   }
 };
 
-/// The history of one step: closures to replay, and the random streams drawn.
+/// The history of one step: closures to replay, and the number of random streams drawn.
 class Tape {
  public:
-  /// \param randomness names the random numbers of this step; ops draw streams from it in the order of recording
+  /// \param randomness identifies the random numbers of this step; ops draw streams from it in the order of recording
   explicit Tape(RandomStream randomness = {}) : randomness_(randomness) {}
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -68,10 +68,10 @@ class Tape {
     if (handle_) *handle_ = nullptr;
   }
 
-  /// Where this tape is; holds a null pointer once it is destroyed.
+  /// Returns the address of this tape; null after it is destroyed.
   const std::shared_ptr<Tape*>& handle() const { return handle_; }
 
-  /// A tape that marks values as variables, so that what is active in training is active, but remembers nothing.
+  /// Returns a tape that makes values variables, so that ops behave as in training, but records nothing.
   static Tape forgetful(RandomStream randomness, std::uint64_t drawn) {
     Tape tape(randomness);
     tape.drawn_ = drawn;
@@ -79,24 +79,24 @@ class Tape {
     return tape;
   }
 
-  /// A recording tape that draws the same random streams as one that had drawn `drawn` before.
+  /// Returns a recording tape that draws the same random streams as one that has already drawn `drawn`.
   static Tape replaying(RandomStream randomness, std::uint64_t drawn) {
     Tape tape(randomness);
     tape.drawn_ = drawn;
     return tape;
   }
 
-  /// A value that an op may meet on this tape. It wants no gradient: the dx of a first layer is never computed.
+  /// Returns a variable on this tape that requires no gradient: the dx of a first layer is never computed.
   template <TensorLike X>
   auto input(const X& x);
 
-  /// A value whose gradient is wanted, for checks and for the inner tapes of checkpoints.
+  /// Returns a variable that requires a gradient, for checks and for the inner tapes of checkpoints.
   template <TensorLike X>
   auto variable(const X& x);
 
-  /// A stream of random numbers that nothing else on this tape uses.
+  /// Returns a stream of random numbers that is not used elsewhere on this tape.
   RandomStream draw() {
-    // The counter keeps steps apart by the high half and draws by the low one.
+    // The high bits of the counter are the step, the low bits the draw.
     return {randomness_.seed, (randomness_.stream << 20) + drawn_++};
   }
 
@@ -106,17 +106,17 @@ class Tape {
   bool recording() const { return recording_; }
   std::size_t size() const { return entries_.size(); }
 
-  /// Whether gradients of parameters are wanted from this tape; ops say so as they record.
+  /// Whether a recorded op has a parameter as an operand.
   bool uses_parameters() const { return uses_parameters_; }
   void note_parameters() { uses_parameters_ = true; }
 
-  /// Remembers a pullback. For ops; see apply.
+  /// Records a pullback. For ops; see apply.
   template <class F>
   void record(F pullback) {
     if (recording_) entries_.push_back(std::make_unique<EntryOf<F>>(std::move(pullback)));
   }
 
-  /// Replays all pullbacks, the last first, and forgets each once done.
+  /// Replays all pullbacks in reverse order, and frees each after use.
   void replay() {
     while (!entries_.empty()) {
       const std::unique_ptr<Entry> last = std::move(entries_.back());
@@ -126,7 +126,7 @@ class Tape {
   }
 
  private:
-  /// A pullback, whatever it holds. It is never copied, as std::function would require.
+  /// A type-erased pullback. It is never copied, unlike a std::function.
   struct Entry {
     Entry() = default;
     Entry(const Entry&) = delete;
@@ -174,7 +174,7 @@ class Variable {
   Variable(value_type value, Tape& tape, std::shared_ptr<slot_type> slot)
       : value_(std::move(value)), tape_(tape.handle()), slot_(std::move(slot)) {}
 
-  /// The same variable under a type that knows more or fewer extents.
+  /// Converts to a type with more or fewer static extents.
   template <ShapeLike Other>
     requires(std::is_constructible_v<value_type, const Tensor<T, Other, B>&> && !std::is_same_v<S, Other>)
   explicit(!std::is_convertible_v<Other, S>) Variable(const Variable<T, Other, B>& other)
@@ -193,11 +193,11 @@ class Variable {
     return **tape_;
   }
 
-  /// Whether a gradient with respect to this value is wanted by anything before it.
+  /// Returns whether a gradient with respect to this value is required.
   bool wanted() const { return slot_ != nullptr; }
   const std::shared_ptr<slot_type>& slot() const { return slot_; }
 
-  /// The gradient that backward() left here; hollow before it, or when none is wanted.
+  /// Returns the gradient computed by backward(); shape-only before that, or if none is required.
   Tensor<typename slot_type::scalar, dynamic_shape<S::rank>, B> gradient() const {
     return slot_ ? slot_->gradient : decltype(slot_->gradient){};
   }
@@ -219,7 +219,7 @@ auto Tape::variable(const X& x) {
   return Variable<typename X::scalar, typename X::shape_type, typename X::backend>(x, *this, true);
 }
 
-/// A trainable leaf: a value that an optimiser changes, and the gradient gathered for it. A copy is a handle on both.
+/// A trainable leaf: a value that an optimizer changes, and its accumulated gradient. A copy is a handle to both.
 template <Real T, ShapeLike S, Backend B>
 class Parameter {
  public:
@@ -233,7 +233,7 @@ class Parameter {
   explicit Parameter(value_type value) : value_(std::move(value)), slot_(std::make_shared<slot_type>()) {}
 
   const value_type& value() const { return value_; }
-  /// To be changed: what was computed from the values before, and kept, counts no more.
+  /// Mutable access. Increments the version, which invalidates caches derived from the old values.
   value_type& value() {
     if (slot_) ++slot_->version;
     return value_;
@@ -253,7 +253,7 @@ class Parameter {
   std::shared_ptr<slot_type> slot_;
 };
 
-/// The parameter as a variable of this tape, for an op that has no other operand on it.
+/// Returns the parameter as a variable of this tape, for an op that has no other operand on it.
 template <Real T, ShapeLike S, Backend B>
 Variable<T, S, B> on_tape(const Parameter<T, S, B>& parameter, Tape& tape) {
   tape.note_parameters();
@@ -280,7 +280,7 @@ concept ParameterLike = detail::IsParameter<std::remove_cvref_t<X>>::value;
 template <class X>
 concept ValueLike = TensorLike<X> || VariableLike<X> || ParameterLike<X>;
 
-/// The tensor behind a value; anything else as it is.
+/// Returns the tensor of a value, and any other argument unchanged.
 template <class X>
 const auto& value_of(const X& x) {
   if constexpr (VariableLike<X> || ParameterLike<X>) {
@@ -290,21 +290,21 @@ const auto& value_of(const X& x) {
   }
 }
 
-/// Fills the gradients of all parameters and variables that `loss` depends on, then forgets the history.
+/// Computes the gradients of all parameters and variables that `loss` depends on, then clears the history.
 /// \param loss  one value, recorded on a tape
-/// \param scale the derivative to start from: 1, or the share of this loss in a sum
+/// \param scale the initial derivative: 1, or the weight of this loss in a sum
 /// \throws ShapeError when the loss holds more than one value; ArgumentError when its tape was destroyed
 template <Real T, ShapeLike S, Backend B>
 void backward(const Variable<T, S, B>& loss, std::type_identity_t<T> scale = T(1)) {
   if (loss.value().count() != 1) {
     throw ShapeError("veneer::backward(loss): loss must hold one value, its shape is " + to_string(loss.shape()));
   }
-  if (!loss.wanted()) return;  // nothing trainable lies before it
+  if (!loss.wanted()) return;  // it depends on no trainable value
   loss.slot()->add(full<T>(dynamic_shape<S::rank>(loss.shape()), scale, loss.device()));
   loss.tape().replay();
 }
 
-/// Refused: nothing remembers how a constant, a parameter, or integers were made.
+/// Deleted: a constant, a parameter, or integers have no history.
 template <ValueLike X>
   requires(!VariableLike<X> || !Real<typename X::scalar>)
 void backward(const X&, double = 1.0) {

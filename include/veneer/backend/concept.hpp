@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file concept.hpp
-/// Backend: what a device must be able to do. Four verbs, and every op, adapter and optimiser is written once above
-/// them.
+/// Backend: the concept of a device. It has four verbs; ops, adapters and optimizers are implemented once on
+/// top of them.
 ///
 ///   memory        allocate, copy_in, copy_out
 ///   for_each      body(i) for i in [0, n), or body(r, c) for r in [0, rows), c in [0, columns), in any order
-///   reduce_rows   out[r] = fold over c of load(r, c)
+///   reduce_rows   out[r] = reduction over c of load(r, c)
 ///   gemm          C = alpha op(A) op(B) + beta C
 ///
-/// A concept cannot say "for every functor", so it is checked against archetypes: the least that a caller may pass. A
-/// functor holds pointers and integers, is copyable, and stands at namespace scope (a kernel cannot be given a local
-/// type).
-/// Speed is refinement: an op asks `if constexpr (requires { device.attention(...); })` and otherwise composes the
-/// verbs.
+/// A concept cannot express "for every functor", so it is checked with archetypes, which have the minimal requirements.
+/// A functor consists of pointers and integers, is copyable, and is defined at namespace scope (a kernel cannot have a
+/// local type as an argument). Optimised verbs are optional: an op checks `if constexpr (requires {
+/// device.attention(...); })` and otherwise composes the basic verbs.
 #pragma once
 
 #include <concepts>
@@ -25,16 +24,16 @@
 
 namespace veneer {
 
-/// C = alpha op(A) op(B) + beta C on row-major matrices, `batch` times with strides; op transposes when asked.
-/// op(A): (m, k)   op(B): (k, n)   C: (m, n)   lda, ldb, ldc: distance of two rows as stored, in elements.
-/// With beta = 0, C is not read (it may hold NaN). C overlaps neither A nor B.
-/// Sums are in compute_t<In>, and are rounded once, when they are stored.
-/// \tparam In   of A and B as stored
-/// \tparam Out  of C: In, or compute_t<In>
+/// C = alpha op(A) op(B) + beta C on row-major matrices, repeated `batch` times with strides; op optionally transposes.
+/// op(A): (m, k)   op(B): (k, n)   C: (m, n)   lda, ldb, ldc: distance between two rows as stored, in elements.
+/// With beta = 0, C is not read (it may contain NaN). C overlaps neither A nor B. Sums are in compute_t<In>, and are
+/// rounded once, when they are stored.
+/// \tparam In  storage type of A and B
+/// \tparam Out  storage type of C: In, or compute_t<In>
 template <Stored In, Stored Out = In>
 struct Gemm {
   static_assert(std::same_as<Out, In> || std::same_as<Out, compute_t<In>>,
-                "veneer::Gemm<In, Out>: the result holds what the operands hold, or what they are multiplied in");
+                "veneer::Gemm<In, Out>: the result has the type of the operands, or that of their arithmetic");
   using compute = compute_t<In>;
   bool transpose_a = false;
   bool transpose_b = false;
@@ -62,7 +61,7 @@ template <Real T>
 struct Maximum {
   using value_type = T;
   VENEER_HD static T identity() { return -std::numeric_limits<T>::infinity(); }
-  /// A NaN wins, on either side.
+  /// Returns NaN if either argument is NaN.
   VENEER_HD static T combine(T a, T b) {
     const T larger = a < b ? b : a;
     return b != b ? b : larger;
@@ -70,15 +69,15 @@ struct Maximum {
 };
 
 namespace archetype {
-/// The least body of for_each.
+/// A minimal body of for_each.
 struct Body {
   VENEER_HD void operator()(index_t) const {}
 };
-/// The least body of for_each over two extents.
+/// A minimal body of for_each over two extents.
 struct RowBody {
   VENEER_HD void operator()(index_t, index_t) const {}
 };
-/// The least load of reduce_rows.
+/// A minimal load of reduce_rows.
 struct Load {
   VENEER_HD float operator()(index_t, index_t) const { return 0.0f; }
 };
@@ -92,7 +91,7 @@ concept Backend =
       { device.template allocate<float>(n) } -> std::same_as<std::shared_ptr<float>>;
       device.copy_in(x, y, n);   // host -> device
       device.copy_out(x, y, n);  // device -> host, and wait
-      // work; `cost`, the price of one body in elementary steps, is a hint for cutting the range
+      // Work; `cost`, the number of elementary steps of one body, is a hint for dividing the range.
       device.for_each(n, archetype::Body{});
       device.for_each(n, archetype::Body{}, n);
       device.for_each(n, n, archetype::RowBody{});

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cpu.hpp
-/// Cpu: the four verbs on the host. An empty handle; its threads and its memory belong to the process.
+/// Cpu: the four verbs on the host. An empty handle; threads and memory are global to the process.
 ///
-/// for_each and reduce_rows are plain loops that a compiler vectorises; work is cut by its size alone, so results have
-/// the
-/// same bits at any number of threads. A sum runs in 16 lanes that are folded at the end, in float.
+/// for_each and reduce_rows are plain loops that a compiler vectorises; work is divided by its size alone, so results
+/// have the same bits with any number of threads. A sum has 16 lanes that are reduced at the end, in float.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +18,7 @@
 namespace veneer {
 
 struct Cpu {
-  /// Uninitialised memory for `count` values.
+  /// Allocates uninitialised memory for `count` values.
   /// \throws MemoryError when the system has no more
   template <Scalar T>
   std::shared_ptr<T> allocate(index_t count) const {
@@ -36,22 +35,23 @@ struct Cpu {
     if (count > 0) std::memcpy(host, device, static_cast<std::size_t>(count) * sizeof(T));
   }
 
-  /// body(i) for i in [0, count), in any order, several at a time.
-  /// \param cost elementary steps that one body takes; a hint
+  /// Calls body(i) for i in [0, count), in any order, concurrently.
+  /// \param cost  number of elementary steps of one body; a hint
   template <class Body>
   void for_each(index_t count, const Body& body, index_t cost = 1) const {
     in_pieces(count, cost, [&body](index_t begin, index_t end) { loop(begin, end, body); });
   }
 
-  /// body(r, c) for r in [0, rows) and c in [0, columns), in any order: threads share rows, columns run in vectors.
-  /// \param cost elementary steps that one body takes; a hint
+  /// Calls body(r, c) for r in [0, rows) and c in [0, columns), in any order: rows are divided among threads,
+  /// columns are vectorised.
+  /// \param cost  number of elementary steps of one body; a hint
   template <class Body>
   void for_each(index_t rows, index_t columns, const Body& body, index_t cost = 1) const {
     in_pieces(rows, std::max<index_t>(1, cost) * columns,
               [&body, columns](index_t begin, index_t end) { loop(begin, end, columns, body); });
   }
 
-  /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
+  /// Computes out[r] = reduction of load(r, c) over c in [0, columns), for r in [0, rows).
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {
     in_pieces(rows, columns, [&load, columns, out](index_t begin, index_t end) {
@@ -59,7 +59,7 @@ struct Cpu {
     });
   }
 
-  /// Refinement: out[c] = sum over r of value(r, c), for c in [0, columns).
+  /// Optional verb: computes out[c] = sum over r of value(r, c), for c in [0, columns).
   template <class Value, Real C>
   void sum_columns(index_t rows, index_t columns, const Value& value, C* out) const {
     const auto sum = [&value, rows, columns, out](index_t begin, index_t end) {
@@ -89,10 +89,10 @@ struct Cpu {
     });
   }
 
-  /// Refinement: a sum of products over operands of any storage.
+  /// Optional verb: computes a sum of matmuls of operands of any storage type.
   void multiply(const Product& product) const { cpu::multiply(product); }
 
-  /// Refinement: the first `count` elements of a coded weight, in runs.
+  /// Optional verb: decodes the first `count` elements of a coded weight, in runs.
   template <class To>
     requires(std::same_as<To, float> || std::same_as<To, bfloat16>)
   void decode(const RunDecoder& decoder, const void* weight, index_t count, To* to) const {
@@ -106,19 +106,19 @@ struct Cpu {
     });
   }
 
-  /// Refinement: f(0) ... f(count - 1) side by side; what they ask of the backend inside runs on their own thread.
+  /// Optional verb: calls f(0) ... f(count - 1) concurrently; verbs called in f run on its thread.
   template <class F>
   void concurrently(index_t count, const F& f) const {
     cpu::Pool::instance().run(count, f);
   }
 
-  /// Returns when all work handed out before is done. On the CPU it always is.
+  /// Waits for all previous work. On the CPU it is already done.
   void synchronize() const {}
 
-  /// Refinement: gives memory that was let go of, and is kept to be used again, back to the system.
+  /// Optional verb: returns cached free memory to the system.
   void trim() const { cpu::Memory::instance().trim(); }
 
-  /// Threads of the process that work for this backend.
+  /// Returns the number of threads of this backend.
   static int threads() { return cpu::Pool::instance().size(); }
   static void set_threads(int count) { cpu::Pool::instance().resize(count); }
 
@@ -127,7 +127,7 @@ struct Cpu {
   static constexpr int lanes = 16;
   static constexpr index_t sum_width = 128;  // columns that are summed together
 
-  /// A loop over a range, without its type: the pool is compiled once for all of them, and each loop once.
+  /// A type-erased loop over a range: the pool is compiled once for all loops, and each loop once.
   struct Pieces {
     void (*call)(const void*, index_t, index_t);
     const void* f;
@@ -135,7 +135,7 @@ struct Cpu {
     void operator()(index_t i) const { call(f, i * grain, std::min(count, (i + 1) * grain)); }
   };
 
-  /// f(begin, end) on pieces of [0, count), side by side. How they are cut follows from count and cost alone.
+  /// Calls f(begin, end) on parts of [0, count), concurrently. The division depends only on count and cost.
   template <class F>
   static void in_pieces(index_t count, index_t cost, const F& f) {
     const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, cost));
@@ -145,9 +145,9 @@ struct Cpu {
 
   template <class Body>
   static void loop(index_t begin, index_t end, const Body& shared) {
-    const Body body = shared;  // a copy on the stack: its pointers cannot alias what it writes
+    const Body body = shared;  // a copy on the stack: its pointers cannot alias its output
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC ivdep  // clang needs no word: it checks for overlap at run time
+#pragma GCC ivdep  // not needed for clang, which checks for overlap at run time
 #endif
     for (index_t i = begin; i < end; ++i) body(i);
   }

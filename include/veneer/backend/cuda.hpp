@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cuda.hpp
-/// Cuda: the four verbs on an NVIDIA device, on CUB, Thrust's iterators and cuBLASLt, in the order of one stream.
+/// Cuda: the four verbs on an NVIDIA device, implemented with CUB, Thrust's iterators and cuBLASLt, in the order
+/// of one stream.
 ///
 /// Link cudart and cublasLt; compile with nvcc and -std=c++20 --expt-relaxed-constexpr (the CMake target veneer::cuda
-/// does). Results have the same bits in every run on one device: nothing is added in an order that depends on timing.
+/// does). Results have the same bits in every run on one device: no order of summation depends on timing.
 #pragma once
 
 #if !defined(__CUDACC__)
@@ -26,19 +27,19 @@
 
 namespace veneer {
 
-/// A handle on a device, as large as a pointer: copies share the device's stream and memory. Making the default one
-/// touches no device; the first verb does. Several threads may use one device: their work is done in the order in which
-/// it is handed out.
+/// A handle to a device, as large as a pointer: copies share the device's stream and memory. Constructing the default
+/// one does not initialise the device; the first verb does. Several threads may use one device: their work runs in the
+/// order of submission.
 class Cuda {
  public:
-  /// Device 0.
+  /// Constructs a handle to device 0.
   Cuda() = default;
 
-  /// \param device its number, from 0 to device_count() - 1
+  /// \param device  index from 0 to device_count() - 1
   /// \throws BackendError when there is no such device
   explicit Cuda(int device) : context_(&gpu::Context::of(device)) {}
 
-  /// The number of devices; 0 where there is no driver.
+  /// Returns the number of devices; 0 if there is no driver.
   static int device_count() noexcept {
     int count = 0;
     if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
@@ -49,7 +50,7 @@ class Cuda {
 
   int device() const { return context_ == nullptr ? 0 : context_->device(); }
 
-  /// As its maker calls it: "NVIDIA H200".
+  /// Returns the product name, such as "NVIDIA H200".
   /// \throws BackendError when there is no device
   std::string name() const {
     cudaDeviceProp properties{};
@@ -57,10 +58,10 @@ class Cuda {
     return properties.name;
   }
 
-  /// Bytes that tensors of this device, in all handles, use now and used at most.
+  /// Returns the current and the largest number of bytes used by tensors of this device, in all handles.
   gpu::MemoryUse memory() const { return context().memory(); }
 
-  /// Uninitialised memory for `count` values; given back, in stream order, with its last owner.
+  /// Allocates uninitialised memory for `count` values; it is freed, in stream order, with its last owner.
   /// \throws MemoryError when the device has no more
   template <Scalar T>
   std::shared_ptr<T> allocate(index_t count) const {
@@ -73,31 +74,32 @@ class Cuda {
     return std::shared_ptr<T>(block, [&owner](T* old) { owner.give_back(old); });
   }
 
-  /// Host to device. When it returns, the values on the host may change.
+  /// Copies from host to device. After it returns, the values on the host may be changed.
   template <Scalar T>
   void copy_in(T* there, const T* host, index_t count) const {
     copy(there, host, count, cudaMemcpyHostToDevice);
   }
 
-  /// Device to host; waits for all work before it.
+  /// Copies from device to host; waits for all previous work.
   template <Scalar T>
   void copy_out(T* host, const T* there, index_t count) const {
     copy(host, there, count, cudaMemcpyDeviceToHost);
   }
 
-  /// body(i) for i in [0, count), in any order, many at a time.
+  /// Calls body(i) for i in [0, count), in any order, concurrently.
   template <class Body>
   void for_each(index_t count, const Body& body, index_t = 1) const {
     if (count > 0) gpu::for_each(context(), count, body);
   }
 
-  /// body(r, c) for r in [0, rows) and c in [0, columns), in any order; neighbouring threads have neighbouring columns.
+  /// Calls body(r, c) for r in [0, rows) and c in [0, columns), in any order; neighbouring threads
+  /// have neighbouring columns.
   template <class Body>
   void for_each(index_t rows, index_t columns, const Body& body, index_t = 1) const {
     if (rows > 0 && columns > 0) gpu::for_each(context(), rows, columns, body);
   }
 
-  /// out[r] = fold of load(r, c) over c in [0, columns), for r in [0, rows).
+  /// Computes out[r] = reduction of load(r, c) over c in [0, columns), for r in [0, rows).
   template <class Monoid, class Load>
   void reduce_rows(Monoid, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) const {
     if (rows > 0) gpu::reduce_rows<Monoid>(context(), rows, columns, load, out);
@@ -108,7 +110,7 @@ class Cuda {
     if (problem.m != 0 && problem.n != 0 && problem.batch != 0) gpu::product(context(), problem);
   }
 
-  /// Returns when all work handed out before is done.
+  /// Waits for all previous work.
   /// \throws BackendError when some of it failed
   void synchronize() const { context().synchronize(); }
 
@@ -125,10 +127,10 @@ class Cuda {
     const gpu::Context& owner = context();
     const gpu::DeviceScope scope(owner.device());
     gpu::check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count) * sizeof(T), kind, owner.stream()), "copy");
-    owner.synchronize();  // into the device too: whether pinned or pageable memory was read by then is not promised
+    owner.synchronize();  // also for copies to the device: CUDA may read the host memory after the call returns
   }
 
-  gpu::Context* context_ = nullptr;  // null: device 0, looked up when it is needed
+  gpu::Context* context_ = nullptr;  // null: device 0, initialised on first use
 };
 
 static_assert(Backend<Cuda>);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file meter.hpp
-/// Meter: a backend that computes nothing and counts what Cpu would take. A training step on it says what the step
-/// takes, from the same code and for a model of any size, before anything is allocated.
+/// Meter: a dry-run backend that computes nothing and counts the memory that Cpu would use. A training step on it gives
+/// the memory of the step, with the same code and for a model of any size, before anything is allocated.
 ///
-/// Its addresses lead nowhere, and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
-/// classes, blocks that are kept and used again, whole pages; and what products pack, together and on each thread
-/// (cpu/cut.hpp).
-/// Not counted are the host's own containers: ids, layouts, names, the tape.
+/// Its addresses are invalid, and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
+/// classes, cached and reused blocks, whole pages. It includes the packed operands of matmuls, both shared ones and
+/// those of each thread (cpu/cut.hpp). It does not include containers of the host: ids, layouts, names, the tape.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +22,7 @@
 
 namespace veneer {
 
-/// Bytes that tensors on Meter take, on this thread.
+/// Counters of the bytes of tensors on Meter, on this thread.
 class MemoryMeter {
  public:
   static MemoryMeter& instance() {
@@ -31,19 +30,19 @@ class MemoryMeter {
     return meter;
   }
 
-  /// \param threads  that Cpu is taken to have
+  /// \param threads  assumed number of threads of Cpu
   explicit MemoryMeter(int threads = 1) : threads_(std::max(1, threads)) {}
 
-  /// In use now, as it was asked for.
+  /// Returns the requested bytes of the blocks in use.
   std::size_t used() const { return used_; }
-  /// In memory: the pages that somebody has written to, of blocks in use and of free ones that are kept.
+  /// Returns the resident bytes: touched pages of live and cached blocks.
   std::size_t resident() const { return resident_; }
-  /// The largest `resident` so far.
+  /// Returns the largest `resident` so far.
   std::size_t peak() const { return peak_; }
-  /// What Cpu's arena would have asked the system for, and not returned: its `reserved`.
+  /// Returns the bytes that Cpu's arena would hold from the system: its `reserved`.
   std::size_t reserved() const { return reserved_; }
 
-  /// A block, by its address, how much of it has been written to at some time, and its size.
+  /// A block: its address, the number of bytes written so far, and its size.
   struct Block {
     std::uintptr_t address = 0;
     std::size_t touched = 0, bytes = 0;
@@ -76,8 +75,8 @@ class MemoryMeter {
     }
   }
 
-  /// Runs f with every block taken as often as there are threads at work on `tasks` tasks, since each of them takes
-  /// one. Inside of that, as in Cpu's pool, there is no more to share out.
+  /// Runs f and counts every block once per thread that works on `tasks` tasks. Nested calls run on one thread, as
+  /// in Cpu's pool.
   template <class F>
   void side_by_side(index_t tasks, const F& f) {
     const int before = copies_;
@@ -88,7 +87,7 @@ class MemoryMeter {
   int copies() const { return copies_; }
 
  private:
-  /// Blocks that are smaller than a huge page share huge pages.
+  /// Returns the bytes of the pages of a block. Blocks smaller than a huge page share huge pages.
   static std::size_t pages_of(std::size_t asked, std::size_t taken) {
     if (taken < cpu::chunk_block) return (asked + 63) / 64 * 64;
     return taken < cpu::huge_page ? taken : (asked + cpu::huge_page - 1) / cpu::huge_page * cpu::huge_page;
@@ -96,11 +95,11 @@ class MemoryMeter {
 
   std::size_t used_ = 0, resident_ = 0, peak_ = 0, reserved_ = 0;
   std::array<std::vector<Block>, cpu::SizeClass::count> free_;
-  std::uintptr_t next_ = 4096;  // an address that nobody owns
+  std::uintptr_t next_ = 4096;  // an unused address
   int threads_, copies_ = 1;
 };
 
-/// A meter at zero in the place of this thread's, until the end of a scope. No tensor may outlive the scope.
+/// A scope in which this thread has a new meter, starting at zero. No tensor may outlive the scope.
 class FreshMeter {
  public:
   explicit FreshMeter(int threads) : before_(std::exchange(MemoryMeter::instance(), MemoryMeter(threads))) {}
@@ -147,7 +146,7 @@ struct Meter {
     if (g.batch > 0) multiply(product_of(g));
   }
 
-  /// What Cpu takes: rows of A packed for all, and on each thread what a tile takes.
+  /// Counts the memory of a matmul on Cpu: packed rows of A, shared by all threads, and the tiles of each thread.
   void multiply(const Product& p) const {
     cpu::measure(p, [&](index_t shared, const cpu::Demand& first, const cpu::Demand& then) {
       const auto block = shared > 0 ? allocate<std::uint8_t>(shared) : nullptr;
@@ -158,7 +157,7 @@ struct Meter {
     });
   }
 
-  /// f(0) stands for all that run at a time.
+  /// Runs f(0), counted once for each concurrent call.
   template <class F>
   void concurrently(index_t count, const F& f) const {
     if (count > 0) MemoryMeter::instance().side_by_side(count, [&] { f(index_t{0}); });

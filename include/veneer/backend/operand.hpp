@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file operand.hpp
-/// Product: C = beta C + sum of terms scale op(A) op(B), over matrices that say how they are stored.
+/// Product: a description of the matmul C = beta C + sum of terms scale op(A) op(B), with matrices of any storage type.
 ///
-/// A backend that has the refinement `multiply(product)` reads each operand as it is stored and rounds C once: a 16-bit
-/// or a 4-bit weight is never written out in another type, and y = x wᵀ + s z bᵀ is one product of two terms.
+/// A backend with the optional verb `multiply(product)` reads each operand in its storage type and rounds C once: a
+/// 16-bit or 4-bit weight is never stored in another type, and y = x wᵀ + s z bᵀ is one matmul of two terms.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace veneer {
 
-/// What the elements of an operand are stored as; `coded`: as a format that decodes them has it.
+/// The storage type of an operand; `coded`: a quantised format with a decoder.
 enum class Storage : std::uint8_t { float32, float64, bfloat16, float16, coded };
 
 template <Stored T>
@@ -22,7 +22,7 @@ inline constexpr Storage storage_of = std::same_as<T, float>      ? Storage::flo
                                       : std::same_as<T, bfloat16> ? Storage::bfloat16
                                                                   : Storage::float16;
 
-/// Few rows against rows of a coded weight: c[i, j] = sum over p of a[i, p] weight[first + j stride + p].
+/// The product of few rows with rows of a coded weight: c[i, j] = sum over p of a[i, p] weight[first + j stride + p].
 struct CodedDots {
   index_t steps = 0;
   const float* a = nullptr;  // (rows, steps)
@@ -31,35 +31,35 @@ struct CodedDots {
   float* c = nullptr;  // (rows, columns)
   float* room = nullptr;
 
-  /// Floats that `room` holds.
+  /// Returns the required number of floats in `room`.
   static index_t room_of(index_t rows, index_t steps) { return rows * steps + steps / 32 + 2; }
 };
 
-/// Asks for the cache lines of `bytes` bytes without waiting.
+/// Prefetches `bytes` bytes.
 inline void fetch_bytes(const void* from, index_t bytes) {
   for (index_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(from) + at, 0, 2);
 }
 
-/// How a format reads elements [first, first + count) of the flattened matrix `weight`.
+/// The functions of a format that decode elements [first, first + count) of the flattened matrix `weight`.
 struct RunDecoder {
   void (*to_float)(const void* weight, index_t first, index_t count, float* to) = nullptr;
   void (*to_bfloat16)(const void* weight, index_t first, index_t count, bfloat16* to) = nullptr;
-  /// Asks for the memory of elements [first, first + count) without waiting; may be null.
+  /// Prefetches elements [first, first + count); may be null.
   void (*fetch)(const void* weight, index_t first, index_t count) = nullptr;
-  /// Reads codes in place. Returns false, and does nothing, where decoding rows first is as good; may be null.
+  /// Multiplies without decoding rows first. Returns false, and does nothing, if decoding is as fast; may be null.
   bool (*dots)(const void* weight, const CodedDots&) = nullptr;
 };
 
-/// A matrix as it is stored, row by row.
+/// A row-major matrix in its storage type.
 struct Operand {
   const void* data = nullptr;
-  index_t stride = 0;  // of two rows, in elements
+  index_t stride = 0;  // distance between two rows, in elements
   bool transposed = false;
   Storage storage = Storage::float32;
   const RunDecoder* decoder = nullptr;  // of coded storage
 };
 
-/// Bytes of an element, or 0 where a format decides.
+/// Returns the bytes of an element, or 0 for coded storage.
 constexpr index_t bytes_of(Storage storage) {
   switch (storage) {
     case Storage::float64: return 8;
@@ -82,20 +82,20 @@ struct Term {
 };
 
 struct Product {
-  /// What is multiplied: float64, float32, or bfloat16. Other operands are converted to it first; sums are float, or
-  /// double for float64.
+  /// The type of multiplication: float64, float32, or bfloat16. Other operands are converted to it first; sums are
+  /// float, or double for float64.
   Storage arithmetic = Storage::float32;
   index_t m = 0, n = 0;
   Term terms[2]{};
   int count = 1;  // of terms
   double beta = 0.0;
-  void* c = nullptr;  // (m, n), not read with beta = 0; overlaps no operand
+  void* c = nullptr;  // (m, n), not read if beta = 0; overlaps no operand
   index_t ldc = 0;
   bool transposed = false;            // C is stored as (n, m)
   Storage stored = Storage::float32;  // of C
 };
 
-/// The same values as op(B)ᵀ op(A)ᵀ.
+/// Returns the transposed matmul, op(B)ᵀ op(A)ᵀ.
 inline Product transpose(Product p) {
   std::swap(p.m, p.n);
   p.transposed = !p.transposed;
@@ -106,7 +106,7 @@ inline Product transpose(Product p) {
   return p;
 }
 
-/// The arithmetic of activations that are stored as T. float16 has more bits than bfloat16 keeps.
+/// The arithmetic for activations stored as T. float16 uses float32, since bfloat16 has fewer bits of precision.
 template <Stored T>
 inline constexpr Storage arithmetic_of = std::same_as<T, half> ? Storage::float32 : storage_of<T>;
 

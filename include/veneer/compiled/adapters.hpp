@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapters.hpp
-/// Explicit instantiations of what is done to AnyLlama<>: reading and writing it, and attaching, merging, reading and
-/// writing adapters. See veneer/compiled.hpp.
+/// Explicit instantiations of the operations on AnyLlama<>: reading and writing models, and attaching, merging, reading
+/// and writing adapters. See veneer/compiled.hpp.
 #pragma once
 
 #include <filesystem>

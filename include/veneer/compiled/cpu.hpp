@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cpu.hpp
-/// Explicit instantiations of what every program on the CPU uses: the kernels of all instruction sets, and products.
-/// See veneer/compiled.hpp.
+/// Explicit instantiations used by every program on the CPU: the kernels of all instruction sets, and
+/// matmuls. See veneer/compiled.hpp.
 #pragma once
 
 #include "veneer/backend/cpu.hpp"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file checked.hpp
-/// Size arithmetic that cannot wrap: sums, products and alignments of numbers that come from a file.
+/// Overflow-checked size arithmetic: sums, products and alignments of numbers that come from a file.
 ///
 ///     Checked<std::size_t> bytes = 1;
 ///     for (const std::size_t extent : shape) bytes *= extent;     // one test at the end covers the whole chain
 ///     if (!bytes.ok()) ...                                        // or bytes.value(), which throws OverflowError
 ///
-/// A result outside the type spoils the value, and whatever is computed from a spoilt value is spoilt. Dimensions such
-/// as 4194305 * 4194305 * 211106198978564, whose product is 4 modulo 2^64, are the reason.
+/// An out-of-range result marks the value as overflowed, and overflow propagates. An example are the extents 4194305 *
+/// 4194305 * 211106198978564, whose product is 4 modulo 2^64.
 #pragma once
 
 #include <concepts>
@@ -26,20 +26,20 @@ struct OverflowError : ArgumentError {
   using ArgumentError::ArgumentError;
 };
 
-/// An unsigned number, or the fact that it did not fit.
+/// An unsigned number, or an overflow.
 template <std::unsigned_integral T>
 class Checked {
  public:
-  constexpr Checked(T value) : value_(value) {}  // NOLINT(google-explicit-constructor): reads as the number it is
+  constexpr Checked(T value) : value_(value) {}  // NOLINT(google-explicit-constructor): used like a number
 
-  /// A value that is spoilt from the start.
+  /// Returns an overflowed value.
   static constexpr Checked overflow() {
     Checked spoilt(0);
     spoilt.ok_ = false;
     return spoilt;
   }
 
-  /// Takes any integer; negative ones and those past `T` are spoilt.
+  /// Converts any integer; negative ones and those beyond `T` are overflows.
   template <std::integral From>
   static constexpr Checked from(From value) {
     if (!std::in_range<T>(value)) return overflow();
@@ -48,7 +48,7 @@ class Checked {
 
   constexpr bool ok() const { return ok_; }
 
-  /// The number. Throws `OverflowError` when it is spoilt; `what` says what was computed.
+  /// Returns the number. Throws `OverflowError` after an overflow; `what` names the quantity.
   T value(const char* what = "a size") const {
     if (!ok_)
       throw OverflowError(std::string("veneer: ") + what + " does not fit " + std::to_string(sizeof(T) * 8) + " bits");
@@ -73,7 +73,7 @@ class Checked {
   constexpr Checked& operator-=(Checked other) { return *this = *this - other; }
   constexpr Checked& operator*=(Checked other) { return *this = *this * other; }
 
-  /// The next multiple of `alignment`, or the number itself when it is one. An alignment of 0 spoils the value.
+  /// Returns the number rounded up to a multiple of `alignment`. An alignment of 0 is an overflow.
   constexpr Checked align_up(T alignment) const {
     if (!ok_ || alignment == 0) return overflow();
     const T rest = static_cast<T>(value_ % alignment);
@@ -85,12 +85,11 @@ class Checked {
   bool ok_ = true;
 };
 
-/// `value` as a `To`. Throws `OverflowError` where the cast would change it.
+/// Returns `value` as a `To`. Throws `OverflowError` if the cast would change it.
 template <std::integral To, std::integral From>
 To checked_cast(From value, const char* what = "a number") {
   if (!std::in_range<To>(value)) {
-    throw OverflowError(std::string("veneer: ") + what + " is " + std::to_string(value) +
-                        ", which its type can't hold");
+    throw OverflowError(std::string("veneer: ") + what + " is " + std::to_string(value) + ", which is out of range");
   }
   return static_cast<To>(value);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file error.hpp
-/// The exceptions of the library: one class a kind of mistake, so that a program can tell a bad file from a full disk.
+/// The exceptions of the library: one class per kind of error, so that a program can distinguish an invalid file from
+/// a full disk.
 ///
-/// Nothing in the library prints or exits. A message names the function, the file or the tensor; what was found; what
-/// was
-/// expected; and, where there is something to do, what to do.
+/// Nothing in the library prints or exits. A message names the function, the file or the tensor, the value found, the
+/// value expected and, if there is one, a remedy.
 #pragma once
 
 #include <stdexcept>
@@ -12,7 +12,7 @@
 
 namespace veneer {
 
-/// The root of everything the library throws on purpose.
+/// The base class of all exceptions that the library throws on purpose.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -27,7 +27,7 @@ struct ArgumentError : Error {
   using Error::Error;
 };
 
-/// A file whose bytes break the rules of its format, or that does not fit the model it is for.
+/// A file that violates the rules of its format, or that does not fit its model.
 struct FormatError : Error {
   using Error::Error;
 };
@@ -37,12 +37,12 @@ struct IoError : Error {
   using Error::Error;
 };
 
-/// A write that failed for want of space.
+/// A write that failed because the disk is full.
 struct DiskError : IoError {
   using IoError::IoError;
 };
 
-/// Memory of the host or of a device is used up.
+/// Memory of the host or of a device is exhausted.
 struct MemoryError : Error {
   using Error::Error;
 };
@@ -52,18 +52,18 @@ struct BackendError : Error {
   using Error::Error;
 };
 
-/// A computation left the finite numbers.
+/// A computation gave a value that is not finite.
 struct DivergedError : Error {
   using Error::Error;
 };
 
-/// Throws `Failure(message)` unless `condition` holds. Never compiled out: an `assert` is not a check of input.
+/// Throws `Failure(message)` unless `condition` holds. Unlike an `assert`, it is never compiled out.
 template <class Failure = ArgumentError>
 void expects(bool condition, const std::string& message) {
   if (!condition) throw Failure(message);
 }
 
-/// The same without building a string when nothing is wrong.
+/// Throws like `require`, but builds the message only on failure.
 template <class Failure = ArgumentError>
 void expects(bool condition, const char* message) {
   if (!condition) throw Failure(message);

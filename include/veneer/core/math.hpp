@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file math.hpp
-/// exp and sigmoid that a compiler can vectorise: no branch, no call, no table.
+/// Vectorisable exp and sigmoid: no branch, no call, no table.
 ///
 ///   e^x = 2^n * e^r,   n = round(x / ln 2),   r = x - n ln 2 in two parts (Cody and Waite),   |r| <= 0.35
-/// e^r by its series to r^7, whose remainder is below 2^-26. float: at most 2 units in the last place from the true
-/// value on
-/// [-87.3, 88.3]; 0 below -87.7, infinity above 88.4, NaN for NaN. double: std::exp, since it serves finite differences
-/// alone.
+/// e^r is its series to r^7, whose remainder is below 2^-26. For float, the error is at most 2 units in the last place
+/// on [-87.3, 88.3]; the result is 0 below -87.7, infinity above 88.4, and NaN for NaN. For double it is std::exp,
+/// since double is used only for finite differences.
 #pragma once
 
 #include <cmath>
@@ -20,16 +19,16 @@ namespace veneer {
 VENEER_HD inline double exponential(double x) { return std::exp(x); }
 
 VENEER_HD inline float exponential(float x) {
-  // The bounds are integer minima on the bits: a compiler turns a comparison of floats into a branch, and no branch
-  // vectorises.
+  // The bounds are integer minima on the bits: a compiler compiles a comparison of floats to a branch, and a loop with
+  // a branch is not vectorised.
   constexpr float shift = 12582912.0f;          // 1.5 * 2^23: adding it rounds to an integer held in the low bits
   constexpr std::uint32_t zero = 0x4b400000u;   // the bits of `shift`
-  constexpr std::uint32_t floor = 0xc2b00000u;  // of -88: there n is -127, the exponent field of 0
+  constexpr std::uint32_t floor = 0xc2b00000u;  // the bits of -88, where n is -127 and the exponent field is 0
   const std::uint32_t bits = detail::bits_of_float(x);
   const float low = detail::float_from_bits(bits < floor ? bits : floor);
   const std::uint32_t rounded = detail::bits_of_float(low * 1.44269504088896341f + shift);
   const std::uint32_t bounded =
-      rounded < zero + 128u ? rounded : zero + 128u;  // n is at most 128, the field of infinity
+      rounded < zero + 128u ? rounded : zero + 128u;  // n is at most 128, the exponent of infinity
   const float n = detail::float_from_bits(bounded) - shift;
   const float r = (low - n * 0.693359375f) - n * -2.12194440e-4f;
   float p = 1.9841270e-4f;
@@ -45,7 +44,7 @@ VENEER_HD inline float exponential(float x) {
   return detail::float_from_bits(detail::bits_of_float(value) | (nan & 0x7fc00000u));
 }
 
-/// 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x).
 template <Real T>
 VENEER_HD T sigmoid(T x) {
   return T(1) / (T(1) + exponential(-x));

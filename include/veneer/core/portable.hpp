@@ -2,8 +2,7 @@
 /// \file portable.hpp
 /// VENEER_HD, the only macro of the library: marks a function that a kernel may call. Empty for a host compiler.
 ///
-/// Tensors and shapes never enter a kernel, so it stands on functors and the few functions that they call, nowhere
-/// else.
+/// Tensors and shapes are never used in a kernel, so it marks only functors and the few functions that they call.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file random.hpp
-/// Philox4x32-10, a counter-based generator: element i of stream (seed, stream) has the same bits on every backend, at
-/// any
-/// thread count, in any order.
+/// Philox4x32-10, a counter-based generator: element i of stream (seed, stream) has the same bits on every backend,
+/// with any number of threads, in any order.
 ///
-/// Values are made of operations that IEEE 754 rounds once: sums, quotients, square roots, std::fma, and products that
-/// are added to nothing. Every compiler, library and processor gives the same bits, unless told to reorder arithmetic.
+/// Values are computed by operations that IEEE 754 rounds once: sums, quotients, square roots, std::fma, and
+/// products that are not summed. Every compiler, library and processor gives the same bits, unless it is allowed
+/// to reorder arithmetic.
 ///
 /// Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011, table 2 and section 3.
 ///   counter: 128 bits (element, stream)   key: 64 bits (seed)   result: four 32-bit words
@@ -18,7 +18,7 @@
 
 namespace veneer {
 
-/// Names one sequence of random numbers: plain data, saved and restored with a training state.
+/// The identifier of one sequence of random numbers: plain data, saved and restored with a training state.
 struct RandomStream {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
@@ -27,7 +27,7 @@ struct RandomStream {
 struct Philox {
   std::uint32_t word[4];
 
-  /// Ten rounds on the counter (element, stream) under the key `seed`.
+  /// Computes ten rounds on the counter (element, stream) with the key `seed`.
   VENEER_HD static Philox at(RandomStream source, std::uint64_t element) {
     std::uint32_t c0 = static_cast<std::uint32_t>(element), c1 = static_cast<std::uint32_t>(element >> 32);
     std::uint32_t c2 = static_cast<std::uint32_t>(source.stream), c3 = static_cast<std::uint32_t>(source.stream >> 32);
@@ -48,7 +48,7 @@ struct Philox {
   }
 };
 
-/// Element `i` of a stream, uniform in [0, 1): 24 random bits, so the value is exact in binary32.
+/// Returns element `i` of a stream, uniform in [0, 1): 24 random bits, so the value is exact in binary32.
 VENEER_HD inline float uniform_at(RandomStream source, std::uint64_t i) {
   const Philox block = Philox::at(source, i / 4);
   return static_cast<float>(block.word[i % 4] >> 8) * 5.9604644775390625e-8f;  // 2^-24
@@ -56,7 +56,7 @@ VENEER_HD inline float uniform_at(RandomStream source, std::uint64_t i) {
 
 namespace detail {
 
-/// c[0] + c[1] x + c[2] x^2 ..., by Horner's rule with one rounding per step.
+/// Returns c[0] + c[1] x + c[2] x^2 ..., by Horner's rule with one rounding per step.
 VENEER_HD inline double polynomial(double x, double last) {
   (void)x;
   return last;
@@ -66,7 +66,7 @@ VENEER_HD double polynomial(double x, double first, More... more) {
   return std::fma(polynomial(x, more...), x, first);
 }
 
-/// The logarithm of u, to 2 units in the last place.
+/// Returns the logarithm of u, to 2 units in the last place.
 /// \param u  in (0, 1], with at most 33 significant bits
 VENEER_HD inline double portable_log(double u) {
   double exponent = 0.0;
@@ -78,7 +78,7 @@ VENEER_HD inline double portable_log(double u) {
   return std::fma(exponent, 0.6931471805599453, std::fma(twice, rest, twice));
 }
 
-/// cos(2 pi w / 2^32), to 2 units in the last place: the nearest quarter turn, and a series for what is left of it.
+/// Returns cos(2 pi w / 2^32), to 2 units in the last place: the nearest quarter turn, and a series for the remainder.
 VENEER_HD inline double portable_cosine(std::uint32_t w) {
   const std::uint32_t quarter = (w + 0x20000000u) >> 30;  // modulo 4
   const double x = static_cast<double>(static_cast<std::int32_t>(w - (quarter << 30))) * 1.4629180792671596e-9;
@@ -96,14 +96,14 @@ VENEER_HD inline double portable_cosine(std::uint32_t w) {
 
 }  // namespace detail
 
-/// Element `i` of a stream, standard normal, by Box and Muller on 32 + 32 bits in double precision.
+/// Returns element `i` of a stream, standard normal, by Box and Muller on 32 + 32 bits in double precision.
 VENEER_HD inline double normal_at(RandomStream source, std::uint64_t i) {
   const Philox block = Philox::at(source, i);
   const double u = (static_cast<double>(block.word[0]) + 1.0) * 2.3283064365386963e-10;  // (0, 1]
   return std::sqrt(-2.0 * detail::portable_log(u)) * detail::portable_cosine(block.word[1]);
 }
 
-/// Draws numbers one after the other on the host: shuffles, sampling. State is plain data.
+/// A sequential generator on the host, for shuffles and sampling. Its state is plain data.
 struct RandomSequence {
   RandomStream source{};
   std::uint64_t position = 0;
@@ -114,7 +114,7 @@ struct RandomSequence {
     return value;
   }
 
-  /// Uniform in [0, bound), without bias: values past the last full multiple are drawn again.
+  /// Returns a value uniform in [0, bound), without bias: values beyond the last full multiple are redrawn.
   std::uint64_t below(std::uint64_t bound) {
     const std::uint64_t limit = bound == 0 ? 0 : UINT64_MAX - UINT64_MAX % bound;
     for (;;) {
@@ -125,7 +125,7 @@ struct RandomSequence {
     }
   }
 
-  /// Uniform in [0, 1).
+  /// Returns a value uniform in [0, 1).
   double uniform() { return static_cast<double>(next()) * 2.3283064365386963e-10; }
 };
 

@@ -3,10 +3,10 @@
 /// The element types of tensors: float, double, bfloat16, half, integers for token ids, and bytes for packed codes.
 ///
 /// bfloat16 is the upper half of a binary32: sign, 8 bits of exponent, 7 of fraction. half is IEEE 754 binary16: 5 and
-/// 10.
-/// Both are storage: they convert to float exactly, and from float and double with one rounding, to nearest even;
-/// arithmetic is done in float. double exists for finite differences. A NaN stays one, with its sign. Narrowing makes
-/// it quiet, and so does widening a half, as the instructions of processors do; widening a bfloat16 keeps every bit.
+/// 10 bits. Both are storage types: they convert to float exactly, and from float and double with one rounding, to
+/// nearest even; arithmetic is done in float. double exists for finite differences. Conversions of a NaN give a NaN
+/// with the same sign. Narrowing makes it quiet, and so does widening a half, like the instructions of processors;
+/// widening a bfloat16 keeps every bit.
 #pragma once
 
 #include <bit>
@@ -34,8 +34,8 @@ VENEER_HD inline std::uint32_t bits_of_float(float value) {
 #endif
 }
 
-/// A double as a float that any narrower type rounds as it would the double: towards 0, with the last bit set where
-/// that is not exact (rounding to odd). Rounding to the nearest float first would round twice.
+/// Returns a float that rounds to any narrower type like the double itself: the double rounded towards 0, with the last
+/// bit set if that is not exact (rounding to odd). Rounding to the nearest float first would round twice.
 VENEER_HD inline float float_to_odd(double value) {
   const float nearest = static_cast<float>(value);
   const double back = static_cast<double>(nearest);
@@ -45,7 +45,7 @@ VENEER_HD inline float float_to_odd(double value) {
 }
 }  // namespace detail
 
-/// Two bytes that hold the upper half of a binary32.
+/// A 16-bit float with the upper half of a binary32.
 struct bfloat16 {
   std::uint16_t bits = 0;
 
@@ -54,14 +54,14 @@ struct bfloat16 {
     const std::uint32_t wide = detail::bits_of_float(value);
     const bool nan = (wide & 0x7fffffffu) > 0x7f800000u;
     const std::uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;
-    bits = static_cast<std::uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);  // a NaN stays one
+    bits = static_cast<std::uint16_t>(nan ? (wide >> 16) | 0x40u : rounded);  // a NaN remains a NaN
   }
   template <std::same_as<double> Double>
   VENEER_HD explicit bfloat16(Double value) : bfloat16(detail::float_to_odd(value)) {}
   VENEER_HD operator float() const { return detail::float_from_bits(static_cast<std::uint32_t>(bits) << 16); }
 };
 
-/// Two bytes that hold an IEEE binary16.
+/// A 16-bit float in the format IEEE binary16.
 struct half {
   std::uint16_t bits = 0;
 
@@ -70,13 +70,13 @@ struct half {
     const std::uint32_t wide = detail::bits_of_float(value);
     const std::uint32_t sign = (wide >> 16) & 0x8000u;
     const std::uint32_t magnitude = wide & 0x7fffffffu;
-    // All cases are computed and one is picked: no branch, so that loops vectorise.
+    // All cases are computed and one is selected, without a branch, so that loops vectorise.
     const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-    // Adding 0.5 lets the float unit round at 2^-24, the step of the subnormals.
+    // Adding 0.5 makes the hardware round at 2^-24, the step of the subnormals.
     const std::uint32_t subnormal = detail::bits_of_float(detail::float_from_bits(magnitude) + 0.5f) - 0x3f000000u;
     const std::uint32_t nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
     std::uint32_t out = magnitude >= 0x38800000u ? normal : subnormal;
-    out = magnitude >= 0x477ff000u ? 0x7c00u : out;  // rounds past 65504
+    out = magnitude >= 0x477ff000u ? 0x7c00u : out;  // rounds to more than 65504
     out = magnitude > 0x7f800000u ? nan : out;
     bits = static_cast<std::uint16_t>(sign | out);
   }
@@ -95,17 +95,17 @@ struct half {
 
 static_assert(sizeof(bfloat16) == 2 && sizeof(half) == 2);
 
-/// What a tensor may hold.
+/// The element types of tensors.
 template <class T>
 concept Scalar =
     std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
     std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t>;
 
-/// What arithmetic is done in.
+/// The types of arithmetic.
 template <class T>
 concept Real = std::same_as<T, float> || std::same_as<T, double>;
 
-/// What a weight may be stored in: a Real, or one of the 16-bit types that widen to float.
+/// The storage types of weights: a Real, or one of the 16-bit types that widen to float.
 template <class T>
 concept Stored = Real<T> || std::same_as<T, bfloat16> || std::same_as<T, half>;
 
@@ -113,7 +113,7 @@ concept Stored = Real<T> || std::same_as<T, bfloat16> || std::same_as<T, half>;
 template <Stored T>
 using compute_t = std::conditional_t<std::same_as<T, double>, double, float>;
 
-/// "float32", as frameworks and checkpoints name it.
+/// Returns the name of a type in frameworks and checkpoints, such as "float32".
 template <Scalar T>
 constexpr const char* scalar_name() {
   if constexpr (std::same_as<T, float>) return "float32";

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file shape.hpp
-/// Shape<32, 64>, Shape<dyn, 64>(rows): the extents of a tensor, in the type where the model fixes them.
+/// Shape<32, 64>, Shape<dyn, 64>(rows): the extents of a tensor, static if the model fixes them.
 ///
-/// Extents are signed and row-major: the last one is contiguous. The constructor takes only what the type does not
-/// know.
-/// Forgetting an extent is implicit; learning one is explicit and checked, throwing ShapeError. Rule of thumb: features
-/// are
-/// static, batch and time are `dyn`.
+/// Extents are signed and row-major: the last one is contiguous. The constructor takes only the dynamic extents.
+/// Conversion from a static to a dynamic extent is implicit; the other direction is explicit and checked, and throws
+/// ShapeError. As a rule, features are static, batch and time are `dyn`.
 #pragma once
 
 #include <array>
@@ -22,7 +20,7 @@
 
 namespace veneer {
 
-/// Every count, extent and offset of the library.
+/// The type of every count, extent and offset.
 using index_t = std::int64_t;
 
 /// An extent that is known at run time only.
@@ -30,7 +28,7 @@ inline constexpr index_t dyn = -1;
 
 namespace detail {
 
-/// `count` run-time extents; empty when there are none (std::array<T, 0> is not).
+/// Storage of `Count` run-time extents; an empty class for 0 (std::array<T, 0> is not).
 template <int Count>
 struct DynamicExtents {
   std::array<index_t, static_cast<std::size_t>(Count)> value{};
@@ -40,7 +38,7 @@ struct DynamicExtents<0> {};
 
 }  // namespace detail
 
-/// \tparam Extents one number an axis: its extent, or `dyn`
+/// \tparam Extents one number per axis: its extent, or `dyn`
 template <index_t... Extents>
 class Shape {
  public:
@@ -49,10 +47,10 @@ class Shape {
   static constexpr std::array<index_t, sizeof...(Extents) == 0 ? 1 : sizeof...(Extents)> extents{Extents...};
   static_assert(((Extents == dyn || Extents >= 0) && ...), "veneer::Shape: an extent must be dyn or at least 0");
 
-  /// A shape that its type knows in full; of a shape with `dyn` extents, the empty one (every `dyn` is 0).
+  /// Constructs a shape of static extents; every `dyn` extent is 0.
   constexpr Shape() = default;
 
-  /// Takes the `dyn` extents, in order.
+  /// Constructs a shape from the `dyn` extents, in order.
   /// \throws ShapeError when one is negative
   template <std::integral... Dynamic>
     requires(sizeof...(Dynamic) == dynamic_count && dynamic_count > 0)
@@ -60,8 +58,8 @@ class Shape {
     if (((dynamic < 0) || ...)) throw ShapeError("veneer::Shape: an extent must be at least 0");
   }
 
-  /// From a shape of the same rank. Implicit when nothing has to be learnt.
-  /// \throws ShapeError when a `dyn` extent of `other` differs from the one that this type knows
+  /// Converts a shape of the same rank. Implicit if no dynamic extent becomes static.
+  /// \throws ShapeError when a `dyn` extent of `other` differs from the static one of this type
   template <index_t... Others>
     requires(sizeof...(Others) == sizeof...(Extents) && ((Extents == dyn || Others == dyn || Extents == Others) && ...))
   constexpr explicit(((Extents != dyn && Others == dyn) || ...)) Shape(const Shape<Others...>& other) {
@@ -69,12 +67,12 @@ class Shape {
       if (extents[static_cast<std::size_t>(axis)] == dyn) {
         set(slot++, other[axis]);
       } else if (extents[static_cast<std::size_t>(axis)] != other[axis]) {
-        throw ShapeError("veneer::Shape: the type says " + text(*this) + ", the value is " + text(other));
+        throw ShapeError("veneer::Shape: the type has " + text(*this) + ", the value " + text(other));
       }
     }
   }
 
-  /// The extent of an axis; `axis` from 0 to rank - 1.
+  /// Returns the extent of an axis; `axis` is from 0 to rank - 1.
   constexpr index_t operator[](int axis) const {
     const index_t fixed = extents[static_cast<std::size_t>(axis)];
     if constexpr (dynamic_count > 0) {
@@ -87,7 +85,7 @@ class Shape {
     return fixed;
   }
 
-  /// The number of elements: the product of all extents, 1 for rank 0.
+  /// Returns the number of elements: the product of all extents, 1 for rank 0.
   /// \throws ShapeError when it does not fit into index_t
   constexpr index_t count() const {
     index_t product = 1;
@@ -113,7 +111,7 @@ class Shape {
     }
   }
 
-  /// "(2, 64)".
+  /// Prints a shape as "(2, 64)".
   template <class Any>
   static std::string text(const Any& shape) {
     std::string out = "(";
@@ -129,7 +127,7 @@ class Shape {
   [[no_unique_address]] detail::DynamicExtents<dynamic_count> dynamic_{};
 };
 
-/// "(2, 64)", for messages.
+/// Returns "(2, 64)", for messages.
 template <index_t... Extents>
 std::string to_string(const Shape<Extents...>& shape) {
   return Shape<Extents...>::text(shape);
@@ -145,8 +143,7 @@ struct IsShape<Shape<Extents...>> : std::true_type {};
 template <class S>
 concept ShapeLike = detail::IsShape<std::remove_cvref_t<S>>::value;
 
-/// Two extents may be equal: they are, or one is learnt at run time. A concept over values, so that compilers print
-/// them.
+/// True if two extents may be equal: they are, or one is dynamic. A concept over values, so that compilers print them.
 template <index_t Left, index_t Right>
 concept SameExtent = Left == Right || Left == dyn || Right == dyn;
 
@@ -154,7 +151,7 @@ concept SameExtent = Left == Right || Left == dyn || Right == dyn;
 template <index_t Left, index_t Right>
 inline constexpr index_t unify = Left == dyn ? Right : Left;
 
-/// The static extent of an axis, counted from the back for negative numbers: extent_of<S, -1> is the last.
+/// The static extent of an axis; negative axes count from the end: extent_of<S, -1> is the last.
 template <ShapeLike S, int Axis>
 inline constexpr index_t extent_of =
     std::remove_cvref_t<S>::extents[static_cast<std::size_t>(Axis < 0 ? std::remove_cvref_t<S>::rank + Axis : Axis)];
@@ -188,19 +185,19 @@ struct AllDynamic<4> {
 };
 }  // namespace detail
 
-/// The shape type that knows whatever either of two equal shapes knows.
+/// The shape type of two equal shapes with the static extents of both.
 template <ShapeLike Left, ShapeLike Right>
 using unify_t = typename detail::UnifyShapes<Left, Right>::type;
 
-/// A shape of that rank of which the type knows nothing else.
+/// A shape of the given rank with only dynamic extents.
 template <int Rank>
 using dynamic_shape = typename detail::AllDynamic<Rank>::type;
 
-/// Builds a shape from the full list of its extents; those that the type knows are checked.
+/// Constructs a shape from the list of all its extents and checks the static ones.
 /// \throws ShapeError when one differs
 template <ShapeLike S, std::integral... Extents>
 constexpr S shape_of(Extents... all) {
-  static_assert(sizeof...(Extents) == S::rank, "veneer::shape_of: one number an axis");
+  static_assert(sizeof...(Extents) == S::rank, "veneer::shape_of: expected one extent per axis");
   return S(dynamic_shape<S::rank>(all...));
 }
 

@@ -6,15 +6,14 @@
 ///   base_model.model.<module>.lora_embedding_A, .lora_embedding_B             LoRA on an embedding
 ///   base_model.model.<module>.<field>                                         of other methods: the adapter's fields,
 ///                                                                             trained and frozen ones
-///   base_model.<name>                                                         what all modules of a method share
+///   base_model.<name>                                                         shared by all modules of a method
 ///   base_model.model.<module>.weight, .bias                                   modules_to_save
 ///   base_model.model.<module>.bias, or .base_layer.bias on adapted modules    trained biases
-///   base_model.model.<module>.token_adapter.trainable_tokens_delta            rows that train
+///   base_model.model.<module>.token_adapter.trainable_tokens_delta            trained rows
 ///   embeddings and heads of the base                                          veneer/io/vocabulary_tensors.hpp
-/// Where PEFT warns or is silent, this is strict: every tensor that the config asks for must be there with its shape
-/// and finite
-/// values, and every tensor of the file must be asked for; one error lists all that is not so. Pickles are never
-/// opened.
+/// Unlike PEFT, which only warns or ignores differences, this is strict: every tensor required by the config must be
+/// present with its shape and finite values, and every tensor of the file must be used; one error lists all
+/// differences. Pickles are never opened.
 #pragma once
 
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file families.hpp
-/// The families of dense decoders that are supported. To add one: a file in io/families, and an entry below.
-/// docs/families.md tells how.
+/// The list of supported families of dense decoders. To add one, add a file to io/families and an entry below, as
+/// described in docs/families.md.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ inline const std::array<const ModelFamily*, 9> model_families{&llama_family,  &m
 
 namespace detail {
 
-/// "llama, mistral and qwen2", of all families.
+/// Returns the names of all families, such as "llama, mistral and qwen2".
 inline std::string supported_families() {
   std::string text;
   for (std::size_t i = 0; i < model_families.size(); ++i) {
@@ -39,7 +39,7 @@ inline std::string supported_families() {
   return text;
 }
 
-/// The family of a `config.json`: by `model_type`, else by the first of `architectures`, which must agree.
+/// Returns the family of a `config.json`: by `model_type`, else by the first of `architectures`; both must agree.
 inline const ModelFamily& model_family(const Json& raw, const std::string& where) {
   const auto architectures =
       json_find<std::vector<std::string>>(raw, "architectures", where).value_or(std::vector<std::string>());
@@ -62,8 +62,8 @@ inline const ModelFamily& model_family(const Json& raw, const std::string& where
 
 }  // namespace detail
 
-/// The modules that PEFT adapts when `target_modules` is not set. Throws `ArgumentError` for a model type without a
-/// default.
+/// Returns the modules that PEFT adapts if `target_modules` is not set. Throws `ArgumentError` for a model type
+/// without a default.
 inline ModuleChoice default_target_modules(std::string_view model_type, const AdapterMethod& method = {}) {
   for (const ModelFamily* family : model_families) {
     if (model_type != family->model_type) continue;

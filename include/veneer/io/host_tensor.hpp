@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file host_tensor.hpp
-/// Tensors of a model as a file holds them: bytes on the host under a name, in the element type of their storage or in
-/// another; a 4-bit weight in the parts that bitsandbytes writes.
+/// HostTensor: a tensor as in a file, with a name and bytes on the host, in its storage type or another. A 4-bit weight
+/// becomes the several tensors of bitsandbytes' format.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ namespace veneer {
 
 namespace detail {
 
-/// The dtype of files that holds a T.
+/// Returns the dtype of a T in files.
 template <Scalar T>
 constexpr Dtype dtype_of() {
   static_assert(Stored<T> || std::same_as<T, std::uint8_t>);
@@ -39,7 +39,7 @@ std::vector<std::int64_t> extents_of(const S& shape) {
   return extents;
 }
 
-/// Bytes of a tensor on the host, kept alive while a file is written.
+/// The bytes of a tensor on the host, kept alive while a file is written.
 struct HostTensor {
   TensorView view;
   std::shared_ptr<const void> keep;
@@ -59,13 +59,13 @@ HostTensor host_tensor(std::string name, const Tensor<U, S, B>& x) {
   return out;
 }
 
-/// The values of a quantised weight: one tensor that any reader knows.
+/// Returns the dense values of a quantised weight, as one tensor in a common element type.
 template <QuantizedTensorLike W>
 HostTensor host_tensor(std::string name, const W& w) {
   return host_tensor(std::move(name), decode(w));
 }
 
-/// x rounded to the element type that `dtype` names; F32 for all but the 16-bit ones.
+/// Returns x rounded to the element type `dtype`; F32 for all except the 16-bit ones.
 template <Real T, ShapeLike S, Backend B>
 HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtype) {
   if (dtype == Dtype::bf16) return host_tensor(std::move(name), convert<bfloat16>(x));
@@ -73,7 +73,7 @@ HostTensor host_tensor_as(std::string name, const Tensor<T, S, B>& x, Dtype dtyp
   return host_tensor(std::move(name), convert<float>(x));
 }
 
-/// The tensors of one weight, under its name: that of a format that files do not have is written dense.
+/// Returns the tensors of one weight, under its name; a format without a form in files becomes dense values.
 template <class W>
 void append_tensors(std::vector<HostTensor>& out, const std::string& name, const W& x) {
   out.push_back(host_tensor(name, x));

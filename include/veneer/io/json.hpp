@@ -4,11 +4,10 @@
 ///
 ///     const Json config = read_json("model/config.json");
 ///     const std::int64_t hidden = json_integer(config, "hidden_size", "model/config.json");
-///     const auto heads = find_integer(config, "num_key_value_heads", "model/config.json");   // empty when absent or
-///     null
+///     const auto heads = find_integer(config, "num_key_value_heads", "model/config.json");  // empty if absent or null
 ///
-/// A name given twice in one object is refused, integers stay exact, the order of the file is kept. What else is
-/// refused: veneer/io/json_events.hpp. RFC 8259.
+/// Duplicate keys in an object are refused, integers are exact, and the order of the file is kept.
+/// veneer/io/json_events.hpp lists the other errors. RFC 8259.
 #pragma once
 
 #include <algorithm>
@@ -32,8 +31,8 @@ namespace veneer {
 
 namespace detail {
 
-/// Builds a value from events. Objects are appended to, and names compared once, when the object ends: looking each
-/// name up on insertion would take quadratic time in a vocabulary, and a hash table can be flooded by a hostile file.
+/// A builder of values from events. Members are appended, and names compared once, at the end of an object: a search at
+/// each insertion would take quadratic time for a vocabulary, and a hash table can be flooded by a hostile file.
 class JsonBuilder {
  public:
   explicit JsonBuilder(const JsonSource& source) : source_(source) {}
@@ -75,7 +74,7 @@ class JsonBuilder {
  private:
   using Entries = Json::object_t::Container;
   struct Frame {
-    Json* value;  // stays put: only the innermost open container grows
+    Json* value;  // a stable address: only the innermost open container grows
     std::vector<std::size_t> name_ends;
   };
 
@@ -102,7 +101,7 @@ class JsonBuilder {
 
 }  // namespace detail
 
-/// The value that `text` holds. `where` names the text in messages: a path, or a path and a line. Throws `JsonError`.
+/// Parses `text`. `where` names the text in messages: a path, or a path and a line. Throws `JsonError`.
 inline Json parse_json(std::string_view text, const std::string& where, JsonLimits limits = {}) {
   detail::JsonSource source{text, where};
   detail::JsonBuilder builder(source);
@@ -110,13 +109,12 @@ inline Json parse_json(std::string_view text, const std::string& where, JsonLimi
   return builder.take();
 }
 
-/// The value that a file holds. Throws `IoError` when it can't be read, `JsonError` when it isn't JSON within the
-/// limits.
+/// Parses a file. Throws `IoError` if it cannot be read, `JsonError` if it is not JSON within the limits.
 inline Json read_json(const std::filesystem::path& path, JsonLimits limits = {}) {
   return parse_json(read_text(path, limits.bytes), path.string(), limits);
 }
 
-/// `value` in a few words, for a message: `the text "relu"`, `the number 3.5`, `an object`.
+/// Returns a short description of `value` for a message: `the text "relu"`, `the number 3.5`, `an object`.
 inline std::string describe_json(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "an array";
@@ -126,13 +124,13 @@ inline std::string describe_json(const Json& value) {
   return "the number " + dump_python(value);
 }
 
-/// The value of `key`, or null when `object` has no such key.
+/// Returns the value of `key`, or null if `object` has no such key.
 inline const Json* find_json(const Json& object, std::string_view key) {
   const auto found = object.find(key);
   return found == object.end() ? nullptr : &*found;
 }
 
-/// The value of `key`. Throws `FormatError` when `object` is no object or has no such key.
+/// Returns the value of `key`. Throws `FormatError` if `object` is not an object or has no such key.
 inline const Json& json_member(const Json& object, std::string_view key, const std::string& where) {
   expects<FormatError>(object.is_object(), where + ": expected an object, found " + describe_json(object));
   const Json* found = find_json(object, key);
@@ -140,8 +138,9 @@ inline const Json& json_member(const Json& object, std::string_view key, const s
   return *found;
 }
 
-/// Reads `value` as `Value`: bool, std::int64_t, double (integers too), std::string, or a vector of one of them. `what`
-/// names the value in the message: the file and the key. No conversion between kinds: 2.0 is no integer, 1 no boolean.
+/// Reads `value` as `Value`: bool, std::int64_t, double (integers too), std::string, or a vector of one of them.
+/// `what` names the value in the message: the file and the key. Kinds are not converted: 2.0 is not an integer, 1 is
+/// not a boolean.
 template <class Value>
 Value json_as(const Json& value, const std::string& what) {
   const auto refuse = [&](const char* expected) {
@@ -172,13 +171,13 @@ Value json_as(const Json& value, const std::string& what) {
   }
 }
 
-/// The value of `key` as `Value`, which must be there.
+/// Returns the value of `key` as `Value`. The key is required.
 template <class Value>
 Value json_get(const Json& object, std::string_view key, const std::string& where) {
   return json_as<Value>(json_member(object, key, where), where + ": \"" + std::string(key) + '"');
 }
 
-/// The value of `key` as `Value`, or nothing when the key is absent or null.
+/// Returns the value of `key` as `Value`, or nullopt if the key is absent or null.
 template <class Value>
 std::optional<Value> json_find(const Json& object, std::string_view key, const std::string& where) {
   expects<FormatError>(object.is_object(), where + ": expected an object, found " + describe_json(object));
@@ -187,7 +186,8 @@ std::optional<Value> json_find(const Json& object, std::string_view key, const s
   return json_as<Value>(*found, where + ": \"" + std::string(key) + '"');
 }
 
-// The kinds by name. `json_...`: the key must be there; `find_...`: absent and null give nothing. `where` is the file.
+// Accessors by kind. `json_...` requires the key; `find_...` returns nullopt if it is absent or null. `where`
+// is the file.
 
 inline std::int64_t json_integer(const Json& object, std::string_view key, const std::string& where) {
   return json_get<std::int64_t>(object, key, where);

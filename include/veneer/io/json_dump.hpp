@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file json_dump.hpp
-/// JSON text byte for byte as Python's `json.dumps` writes it, which is what PEFT and transformers leave in a folder.
+/// JSON output, byte for byte as by Python's `json.dumps`, which PEFT and transformers use.
 ///
 ///     indent 2:   {\n  "a": [\n    1,\n    2.0\n  ],\n  "b": {}\n}        no newline at the end
 ///     floats:     the shortest digits that read back to the same double; 2.0, 1e-05, 1e+16 (CPython's `repr`)
-///     text:       `\"`, `\\`, `\b \f \n \r \t`, other control characters as \u00xx; with `ascii` all that is not ASCII
-///     too
+///     text:       `\"`, `\\`, `\b \f \n \r \t`, other control characters as \u00xx, with `ascii` also all non-ASCII
 #pragma once
 
 #include <algorithm>
@@ -23,17 +22,17 @@
 
 namespace veneer {
 
-/// A JSON value whose objects keep the order of the file. Looking up a key walks the object: iterate over large ones.
+/// A JSON value whose objects keep the order of the file. The lookup of a key is linear: iterate over large objects.
 using Json = nlohmann::ordered_json;
 
 /// The keyword arguments of `json.dumps`.
 struct PythonStyle {
-  int indent = 2;         // spaces a level; negative: all on one line, ", " and ": " between
-  bool sort_keys = true;  // by code point, in nested objects too
+  int indent = 2;         // spaces per level; negative: one line, with ", " and ": " as separators
+  bool sort_keys = true;  // by code point, also in nested objects
   bool ascii = true;      // `ensure_ascii`
 };
 
-/// `value` as CPython's `repr(float)` writes it. Throws `ArgumentError` for NaN and infinity, which JSON does not have.
+/// Returns `value` as CPython's `repr(float)`. Throws `ArgumentError` for NaN and infinity, which JSON does not have.
 inline std::string python_float(double value) {
   expects(std::isfinite(value), "veneer::python_float(value): JSON has no NaN and no infinity");
   char buffer[40];
@@ -41,9 +40,9 @@ inline std::string python_float(double value) {
   const std::string_view text(buffer, static_cast<std::size_t>(written.ptr - buffer));
   const std::size_t mark = text.find('e');
   int exponent = 0;
-  const std::size_t sign = text[mark + 1] == '+' ? 2 : 1;  // from_chars takes a minus but no plus
+  const std::size_t sign = text[mark + 1] == '+' ? 2 : 1;  // from_chars accepts a minus but not a plus
   std::from_chars(text.data() + mark + sign, text.data() + text.size(), exponent);
-  if (exponent < -4 || exponent >= 16) return std::string(text);  // to_chars, too, writes two digits or more: 1e-05
+  if (exponent < -4 || exponent >= 16) return std::string(text);  // to_chars also writes at least two digits: 1e-05
 
   std::string digits;
   for (const char c : text.substr(0, mark)) {
@@ -110,7 +109,7 @@ class PythonWriter {
     using Entry = Json::object_t::value_type;
     std::vector<const Entry*> entries;
     for (const Entry& entry : json.get_ref<const Json::object_t&>()) entries.push_back(&entry);
-    if (style_.sort_keys) {  // UTF-8 sorts by bytes as its code points do
+    if (style_.sort_keys) {  // the order of UTF-8 bytes is that of code points
       std::stable_sort(entries.begin(), entries.end(),
                        [](const Entry* a, const Entry* b) { return a->first < b->first; });
     }
@@ -152,8 +151,8 @@ class PythonWriter {
 
 }  // namespace detail
 
-/// The bytes of `json.dumps(value, indent=2, sort_keys=True)`; `style` gives the other forms. No newline at the end.
-/// Throws `ArgumentError` on NaN, infinity, binary values and text that is not UTF-8.
+/// Returns the output of `json.dumps(value, indent=2, sort_keys=True)`; `style` selects other forms. There is no
+/// newline at the end. Throws `ArgumentError` on NaN, infinity, binary values and text that is not UTF-8.
 inline std::string dump_python(const Json& value, PythonStyle style = {}) {
   std::string out;
   detail::PythonWriter(out, style).value(value, 0);

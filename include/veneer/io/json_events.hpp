@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file json_events.hpp
-/// Strict JSON (RFC 8259) as a stream of events, on the SAX parser of nlohmann-json: memory does not grow with the
-/// input.
+/// Strict JSON (RFC 8259) as a stream of events, by the SAX parser of nlohmann-json: memory does not grow
+/// with the input.
 ///
-/// Refused, each with its own `JsonRule` and with line, column and byte: bytes that are not UTF-8, a byte order mark,
-/// NUL and anything else behind the value, nesting past `JsonLimits::depth`, integers outside 64 bits (never turned
-/// into floats), numbers past a double, unpaired surrogates. Names given twice are left to the sink, which holds the
-/// names.
+/// Errors, each with a `JsonRule` and with line, column and byte: bytes that are not UTF-8, a byte order mark, NUL or
+/// any other text after the value, nesting beyond `JsonLimits::depth`, integers outside 64 bits (never converted to
+/// floats), numbers outside the range of double, unpaired surrogates. Duplicate keys are detected by the sink, which
+/// has the names.
 #pragma once
 
 #include <algorithm>
@@ -25,16 +25,16 @@
 
 namespace veneer {
 
-/// How much text, in bytes, and how many open objects and arrays, in levels, a reader takes.
+/// The limits of a reader: bytes of text, and levels of open objects and arrays.
 struct JsonLimits {
   std::size_t bytes = std::size_t{4} << 20;
   int depth = 64;
 };
 
-/// Which rule a text breaks.
+/// The rule that a text violates.
 enum class JsonRule { size, encoding, syntax, depth, number, duplicate };
 
-/// JSON that is not as it must be: the broken rule, and the byte at which it shows.
+/// Invalid JSON: the violated rule, and the byte at which it was detected.
 struct JsonError : FormatError {
   JsonError(JsonRule broken, std::size_t byte, const std::string& message)
       : FormatError(message), rule(broken), offset(byte) {}
@@ -44,12 +44,12 @@ struct JsonError : FormatError {
 
 namespace detail {
 
-/// A text, how far the parser has read it, and the errors that point into it.
+/// A text, the position of the parser, and errors with positions in the text.
 struct JsonSource {
   std::string_view text;
   const std::string& where;
-  std::size_t read = 0;     // bytes gone past
-  std::size_t skipped = 0;  // of these, blanks that the parser was not shown
+  std::size_t read = 0;     // bytes consumed
+  std::size_t skipped = 0;  // of these, blanks that were not passed to the parser
 
   [[noreturn]] void fail(JsonRule rule, std::size_t offset, const std::string& message) const {
     offset = std::min(offset, text.size());
@@ -62,8 +62,9 @@ struct JsonSource {
   }
 };
 
-/// Hands bytes to the parser and counts them in the source, so that a sink's error can say where it is. Of a run of
-/// blanks outside a text only the first 64 are shown: the parser keeps them for its messages, eight bytes for each.
+/// An iterator that passes bytes to the parser and counts them in the source, so that a sink's error has a position. Of
+/// a run of blanks outside a text only the first 64 are passed, because the parser stores them for its messages, with
+/// eight bytes each.
 class JsonCursor {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -96,7 +97,7 @@ class JsonCursor {
     ++source_->read;
   }
 
-  /// Follows texts and blanks past the byte `c`.
+  /// Updates the state of texts and blanks for the byte `c`.
   void look(char c) {
     if (in_text_) {
       in_text_ = escaped_ || c != '"';
@@ -114,7 +115,7 @@ class JsonCursor {
   bool escaped_ = false;
 };
 
-/// The parser's callbacks: checks depth and numbers, then passes on. Failure leaves by exception.
+/// The callbacks of the parser: they check depth and numbers and forward the events. Failures are exceptions.
 template <class Sink>
 class StrictSax {
  public:
@@ -126,7 +127,7 @@ class StrictSax {
   bool number_integer(std::int64_t value) { return sink_.integer(value), true; }
   bool number_unsigned(std::uint64_t value) { return sink_.unsigned_integer(value), true; }
   bool number_float(double value, const std::string& token) {
-    if (is_integer(token)) refuse_integer(token);  // the parser falls back to a double when it does not fit
+    if (is_integer(token)) refuse_integer(token);  // the parser converts an integer that does not fit to a double
     return sink_.number(value), true;
   }
   bool string(std::string& value) { return sink_.text(std::move(value)), true; }
@@ -166,7 +167,7 @@ class StrictSax {
     }
   }
 
-  /// Where a number of `length` digits starts; the parser has read up to one byte past it.
+  /// Returns the start of a number of `length` digits; the parser has read up to one byte after it.
   std::size_t token_start(std::size_t length) const {
     const std::size_t last = source_.text.find_last_of("0123456789", source_.read > 0 ? source_.read - 1 : 0);
     return last == std::string_view::npos || last + 1 < length ? 0 : last + 1 - length;
@@ -180,9 +181,9 @@ class StrictSax {
 
 }  // namespace detail
 
-/// Reads one JSON value out of `source` and tells `sink` of it: `null() boolean(bool) integer(int64)
-/// unsigned_integer(uint64) number(double) text(string&&) key(string&&) begin_object() end_object() begin_array()
-/// end_array()`. Non-negative integers arrive as unsigned, and a sink may throw. Throws `JsonError`.
+/// Reads one JSON value from `source` and calls `sink`: `null() boolean(bool) integer(int64) unsigned_integer(uint64)
+/// number(double) text(string&&) key(string&&) begin_object() end_object() begin_array() end_array()`. Non-negative
+/// integers are unsigned, and a sink may throw. Throws `JsonError`.
 template <class Sink>
 void read_json_events(detail::JsonSource& source, JsonLimits limits, Sink& sink) {
   const std::string_view text = source.text;
@@ -197,7 +198,8 @@ void read_json_events(detail::JsonSource& source, JsonLimits limits, Sink& sink)
   if (const std::optional<std::size_t> bad = find_invalid_utf8(text)) {
     source.fail(JsonRule::encoding, *bad, "the bytes are not UTF-8");
   }
-  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {  // the parser would stop there, content
+  if (const std::size_t nul = text.find('\0');
+      nul != std::string_view::npos) {  // the parser would stop there without an error
     source.fail(JsonRule::syntax, nul, "not valid JSON: a NUL byte");
   }
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_checkpoint.hpp
-/// load_llama(folder): a Hugging Face folder (config.json, model.safetensors or shards of it) becomes a model;
-/// save_llama is the way
-/// back.
+/// load_llama(folder): reads a model from a Hugging Face folder (config.json, and model.safetensors or its shards).
 ///
-/// Weights stay in the type that the file has (F32, BF16, F16, 4 bits by bitsandbytes; F64 rounds to F32), or are
-/// quantised as they are read. Every tensor of the model must be in the files, with its shape, and every tensor of the
-/// files in the model: one error lists all that is missing, extra or misshapen. Nothing is allocated before all shapes
-/// have been compared.
+/// Weights keep the type that they have in the file (F32, BF16, F16, bitsandbytes' 4 bits; F64 is rounded to F32), or
+/// are quantised as they are read. Every tensor of the model must be in the files, with its shape, and every tensor of
+/// the files in the model: one error lists all that are missing, extra or misshapen. Nothing is allocated before all
+/// shapes have been compared. save_llama writes such a folder.
 #pragma once
 
 #include <algorithm>
@@ -32,18 +30,18 @@
 namespace veneer {
 
 struct LoadLlamaOptions {
-  /// Quantises the weights of linear layers one by one as they are read. Embeddings, norms, biases and the head stay as
-  /// they are, and so does what the files hold in 4 bits.
+  /// Quantises the weights of linear layers one by one as they are read. Embeddings, norms, biases and the head are not
+  /// quantised, and weights that are 4-bit in the files keep their form.
   std::optional<QuantizeOptions> quantise{};
 };
 
-/// A Llama whose sizes, storage and adapters are decided at run time.
+/// A Llama whose sizes, storage types and adapters are chosen at run time.
 template <Backend B = Cpu, Real T = float>
 using AnyLlama = Llama<LlamaExtents{}, B, stored<T>, AnyAdapter<B, T>, AnyEmbeddingAdapter<B, T>>;
 
 namespace detail {
 
-/// A tensor of a file, as it is stored, on the device.
+/// Returns a tensor of a file in its stored type, on the device.
 template <Scalar U, ShapeLike S, Backend B>
 Tensor<U, S, B> read_stored(const TensorEntry& entry, S shape, const B& device) {
   Tensor<U, S, B> out(shape, device);
@@ -57,7 +55,7 @@ Tensor<U, S, B> read_stored(const TensorEntry& entry, S shape, const B& device) 
   return out;
 }
 
-/// A tensor of a file in T.
+/// Returns a tensor of a file, converted to T.
 template <Real T, ShapeLike S, Backend B>
 Tensor<T, S, B> read_widened(const TensorEntry& entry, S shape, const B& device) {
   std::vector<T> values(static_cast<std::size_t>(shape.count()));
@@ -65,7 +63,7 @@ Tensor<T, S, B> read_widened(const TensorEntry& entry, S shape, const B& device)
   return from_host(shape, values, device);
 }
 
-/// Fills a weight that has only its shape.
+/// Fills a shape-only weight.
 template <class W, Backend B>
 void read_weight(W& weight, const TensorEntry& entry, const B& device) {
   using T = typename W::scalar;
@@ -89,25 +87,25 @@ void read_weight(W& weight, const TensorEntry& entry, const B& device) {
   weight = W(read_widened<T>(entry, shape, device));
 }
 
-/// A tensor of a file, to be read once: on the host in place, which is the mapped file, elsewhere a copy.
+/// Returns a tensor of a file that is read once: on the host a view of the mapped file, on other devices a copy.
 template <Scalar U, ShapeLike S, Backend B>
 Tensor<U, S, B> view_stored(const TensorEntry& entry, S shape, const B& device) {
   if constexpr (std::same_as<B, Cpu>) {
     if (reinterpret_cast<std::uintptr_t>(entry.data) % alignof(U) == 0) {
-      U* values = const_cast<U*>(reinterpret_cast<const U*>(entry.data));  // nobody writes: the handles are let go of
+      U* values = const_cast<U*>(reinterpret_cast<const U*>(entry.data));  // only read: the handles are temporary
       return Tensor<U, S, B>(shape, device, std::shared_ptr<U>(std::shared_ptr<void>(), values));
     }
   }
   return read_stored<U>(entry, shape, device);
 }
 
-/// A slot that holds a weight of a file quantised.
+/// Returns a slot with a quantised weight of a file.
 /// \throws FormatError when a value is not finite
 template <WeightSlotLike W, TensorLike X>
 W quantise_weight(const std::string& name, const X& w, const QuantizeOptions& options) {
   const auto expect = [&](bool finite) {
-    expects<FormatError>(finite,
-                         "tensor \"" + printable(name) + "\": holds a value that is not finite, and no code for it");
+    expects<FormatError>(finite, "tensor \"" + printable(name) +
+                                     "\": has a value that is not finite, which the format cannot represent");
   };
   try {
     W slot = quantised<W>(w, options);
@@ -116,14 +114,14 @@ W quantise_weight(const std::string& name, const X& w, const QuantizeOptions& op
       return true;
     }));
     return slot;
-  } catch (const ArgumentError&) {  // of the options, or of a format that refuses such values itself
+  } catch (const ArgumentError&) {  // of the options, or of a format that refuses such values
     const auto values = to_host(convert<float>(w));
     expect(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }));
     throw;
   }
 }
 
-/// Whether a weight may be quantised.
+/// Returns whether a weight may be quantised.
 template <class W>
 concept HoldsPacked = WeightSlotLike<W> && W::shape_type::rank == 2;
 
@@ -144,7 +142,7 @@ void read_quantised(W& weight, const TensorEntry& entry, const B& device, const 
   }
 }
 
-/// One weight, however it is stored; quantised where it is or shall be.
+/// Reads one weight, whatever its storage type, and quantises it if requested.
 template <class W, Backend B>
 void read_any_weight(W& weight, const std::string& name, const ShardedCheckpoint& checkpoint, const B& device,
                      const std::optional<QuantizeOptions>& quantise) {
@@ -163,13 +161,13 @@ void read_any_weight(W& weight, const std::string& name, const ShardedCheckpoint
   read_weight(weight, entry, device);
 }
 
-/// Collects what is wrong with a set of tensors: the first twenty, and how many more.
+/// A list of errors in a set of tensors: the first twenty, and the number of further ones.
 class Complaints {
  public:
   void add(std::string complaint) {
     if (++count_ <= 20) text_ += "\n  " + std::move(complaint);
   }
-  /// \throws FormatError when there is anything to complain about
+  /// \throws FormatError when there are errors
   void raise(const std::string& where, const std::string& advice) const {
     if (count_ == 0) return;
     throw FormatError(where + ": " + std::to_string(count_) + (count_ == 1 ? " tensor does" : " tensors do") +
@@ -182,7 +180,7 @@ class Complaints {
   std::size_t count_ = 0;
 };
 
-/// Calls f(name, weight) for every weight and bias of the base that is there, trained or not.
+/// Calls f(name, weight) for every existing weight and bias of the base, trained or not.
 template <class M, class F>
 void visit_base(M& model, const F& f) {
   visit(model, [&](const std::string& name, WeightedModule auto& part) {
@@ -203,7 +201,7 @@ void visit_base(M& model, const F& f) {
 
 namespace detail {
 
-/// What is wrong with the tensors of one weight, or nothing.
+/// Returns the error in the tensors of one weight, if there is one.
 template <class W>
 std::optional<std::string> weight_problem(const W& weight, const std::string& name, const ShardedCheckpoint& files) {
   const TensorEntry* entry = files.find(name);
@@ -227,7 +225,7 @@ std::optional<std::string> weight_problem(const W& weight, const std::string& na
   return std::nullopt;
 }
 
-/// The weights that quantising changes: of linear layers, not of the head.
+/// Returns the weights to quantise: those of linear layers except the head.
 template <class Model>
 std::set<std::string> linear_weights(Model& model) {
   std::set<std::string> names;
@@ -239,19 +237,21 @@ std::set<std::string> linear_weights(Model& model) {
 
 }  // namespace detail
 
-/// Fills the weights of an outlined model from an open checkpoint. A head of its own, where config.json says tied, is
-/// used: the model is then no longer tied. The one weight of a tied model may have either name, as in transformers 5.
+/// Fills the weights of a shape-only model from an open checkpoint. If a model that is tied in config.json has a
+/// separate head, the head is used, and the model is then no longer tied. The one weight of a tied model may have
+/// either name, as in transformers 5.
 /// \returns warnings
-/// \throws FormatError that lists every tensor that is missing, extra, misshapen or of a type without fractions
+/// \throws FormatError that lists every tensor that is missing, extra, misshapen or not of floating point
 template <class Model>
 std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoint& checkpoint,
                                             const LoadLlamaOptions& options = {}) {
   std::vector<std::string> warnings;
   if (model.config.tie_word_embeddings && detail::head_differs(checkpoint)) {
     model.separate_head();
-    warnings.push_back(checkpoint.where() +
-                       ": config.json says that the head is the embedding (tie_word_embeddings), and lm_head.weight is "
-                       "another: it is used as it is, as in transformers 5");
+    warnings.push_back(
+        checkpoint.where() +
+        ": the head is tied to the embedding in config.json (tie_word_embeddings), and lm_head.weight is "
+        "another: it is used as it is, as in transformers 5");
   }
   const std::string table = "model.embed_tokens.weight", head = "lm_head.weight";
   const bool head_alone =
@@ -289,7 +289,7 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
 }
 
 /// Reads a model.
-/// \throws FormatError, IoError; ArgumentError when config.json asks for what is not supported
+/// \throws FormatError, IoError; ArgumentError when config.json has unsupported options
 template <Backend B = Cpu, Real T = float>
 AnyLlama<B, T> load_llama(const std::filesystem::path& folder, const LoadLlamaOptions& options, B device = {}) {
   const LlamaConfigFile file = read_llama_config(folder / "config.json");
@@ -302,9 +302,8 @@ AnyLlama<B, T> load_llama(const std::filesystem::path& folder, B device = {}) {
   return load_llama<B, T>(folder, LoadLlamaOptions{}, std::move(device));
 }
 
-/// The weights of the base as a checkpoint holds them: frozen ones as they were stored, trained ones in
-/// `trained_dtype`.
-/// Adapters are not part of it; merge first.
+/// Returns the weights of the base as in a checkpoint: frozen ones in their storage type, trained ones in
+/// `trained_dtype`. Adapters are not included; merge first.
 template <class Model>
 std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype = Dtype::f32) {
   std::vector<detail::HostTensor> tensors;
@@ -321,7 +320,7 @@ std::vector<detail::HostTensor> llama_tensors(Model& model, Dtype trained_dtype 
   return tensors;
 }
 
-/// Writes model.safetensors (one file) into a folder that exists.
+/// Writes model.safetensors (one file) into an existing folder.
 template <class Model>
 void write_llama_weights(Model& model, const std::filesystem::path& folder, Dtype trained_dtype = Dtype::f32) {
   const auto tensors = llama_tensors(model, trained_dtype);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_config.hpp
-/// `config.json` of a model of a supported family (io/families.hpp), as transformers 4 and 5 write it.
+/// Reads the `config.json` of a model of a supported family (io/families.hpp), as written by transformers 4 and 5.
 ///
-/// transformers 5 has `dtype` in place of `torch_dtype`. What a model computes differently is refused by name: another
-/// architecture, activation, rope type, quantisation. Defaults are those of the model type.
+/// transformers 5 has `dtype` instead of `torch_dtype`. Unsupported settings are refused by name: other architectures,
+/// activations, rope types, quantisation methods. Defaults are those of the model type.
 /// Source: huggingface/transformers, src/transformers/models/*/configuration_*.py.
 #pragma once
 
@@ -24,17 +24,17 @@
 
 namespace veneer {
 
-/// A model's configuration and the file it comes from.
+/// The configuration of a model, and its file.
 struct LlamaConfigFile {
   LlamaConfig config;
-  Json raw;  // for writing a copy of the file beside other weights
+  Json raw;  // for writing a copy of the file with other weights
   std::optional<QuantizationConfig> quantization{};
   std::vector<std::string> warnings;
 };
 
 namespace detail {
 
-/// null, a number or a list.
+/// Returns the token ids of a key: null, a number or a list.
 inline std::vector<index_t> token_ids(const Json& raw, const char* key, const std::string& where) {
   const Json* value = find_json(raw, key);
   if (value == nullptr || value->is_null()) return {};
@@ -94,7 +94,7 @@ inline void add_warnings(LlamaConfigFile& file, const std::string& where) {
 
 }  // namespace detail
 
-/// The configuration that a parsed file holds; `where` names it. Throws `FormatError`.
+/// Returns the configuration in a parsed file; `where` names it. Throws `FormatError`.
 inline LlamaConfigFile parse_llama_config(Json raw, const std::string& where) {
   expects<FormatError>(raw.is_object(), where + ": expected an object, found " + describe_json(raw));
   LlamaConfigFile file;
@@ -128,8 +128,8 @@ inline LlamaConfigFile parse_llama_config(Json raw, const std::string& where) {
   return file;
 }
 
-/// Reads the `config.json` of a model. Throws `IoError` when it can't be read, `FormatError` when the model is not
-/// supported.
+/// Reads the `config.json` of a model. Throws `IoError` if it cannot be read, `FormatError` if the model
+/// is not supported.
 inline LlamaConfigFile read_llama_config(const std::filesystem::path& path) {
   return parse_llama_config(read_json(path), path.string());
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_folder.hpp
-/// save_llama(model, folder, config): a Hugging Face folder that transformers, and load_llama, read as this model.
+/// save_llama(model, folder, config): writes a model as a Hugging Face folder for transformers and load_llama.
 ///
-///   config.json          the one given, with "dtype" and "tie_word_embeddings" as they now are
-///   model.safetensors    all weights, in the types that the model holds
+///   config.json          the given one, with the current "dtype" and "tie_word_embeddings"
+///   model.safetensors    all weights, in their types in the model
 ///   tokenizer*, special_tokens_map.json, generation_config.json, ...    copied from the folder of the base
-/// The folder is complete or not there at all: it is built beside its place, synced, and renamed.
+/// The folder is complete or absent: it is built next to its target, synced, and renamed.
 #pragma once
 
 #include <algorithm>
@@ -27,14 +27,14 @@
 namespace veneer {
 
 struct SaveLlamaOptions {
-  std::filesystem::path base;        // the folder whose tokenizer and generation settings go along; empty: none do
-  std::filesystem::path text = {};   // a folder whose tokenizer files take the place of those; empty: none do
-  Dtype trained_dtype = Dtype::f32;  // of weights that are trainable now: F32, BF16, F16; frozen ones keep their type
+  std::filesystem::path base;        // the folder whose tokenizer and generation settings are copied; empty: none
+  std::filesystem::path text = {};   // a folder whose tokenizer files replace those; empty: none
+  Dtype trained_dtype = Dtype::f32;  // of trainable weights: F32, BF16, F16; frozen ones keep their type
 };
 
 namespace detail {
 
-/// "bfloat16", as config.json names an element type of weights.
+/// Returns the name of an element type in config.json, such as "bfloat16".
 inline const char* torch_dtype_name(Dtype dtype) {
   switch (dtype) {
     case Dtype::bf16: return "bfloat16";
@@ -44,7 +44,7 @@ inline const char* torch_dtype_name(Dtype dtype) {
   }
 }
 
-/// The type that most values have, those in 4 bits apart: one name stands for all in config.json.
+/// Returns the type of most values, except 4-bit ones, as the single type named in config.json.
 inline Dtype main_dtype(const std::vector<HostTensor>& tensors) {
   std::map<Dtype, std::int64_t> counts;
   std::set<std::string> packed;
@@ -67,7 +67,7 @@ inline Dtype main_dtype(const std::vector<HostTensor>& tensors) {
   return most == counts.end() ? Dtype::f32 : most->first;
 }
 
-/// How the linear layers of a model are quantised: as the first that is; and which of them are not.
+/// The quantisation of a model: the config of the first quantised linear layer, and the layers that are not quantised.
 struct QuantizationFound {
   std::optional<QuantizationConfig> config;
   std::vector<std::string> dense;
@@ -89,7 +89,7 @@ QuantizationFound find_quantization(Model& model) {
   return found;
 }
 
-/// What config.json says of the quantisation of the weights as they now are.
+/// Updates config.json for the current quantisation of the weights.
 inline void update_quantization(Json& config, QuantizationFound found, Dtype dtype) {
   if (!found.config) {
     config.erase("quantization_config");
@@ -100,7 +100,7 @@ inline void update_quantization(Json& config, QuantizationFound found, Dtype dty
   config["quantization_config"] = quantization_json(*found.config, found.dense);
 }
 
-/// config.json with what changed since it was read. transformers 5 says "dtype", 4 "torch_dtype".
+/// Returns config.json with the changes since it was read. transformers 5 has "dtype", 4 "torch_dtype".
 inline std::string saved_config(Json config, const LlamaConfig& model, Dtype dtype, QuantizationFound quantization) {
   const bool tied = model.tie_word_embeddings;
   config["vocab_size"] = model.vocab_size;
@@ -113,7 +113,7 @@ inline std::string saved_config(Json config, const LlamaConfig& model, Dtype dty
   return dump_python(config, {.sort_keys = false}) + "\n";
 }
 
-/// Whether a file of a model folder belongs to its text side or to its generation settings.
+/// Returns whether a file of a model folder belongs to the tokenizer or the generation settings.
 inline bool goes_along(const std::string& name) {
   constexpr std::array<std::string_view, 8> names{
       "added_tokens.json",       "chat_template.jinja", "chat_template.json", "generation_config.json",
@@ -121,7 +121,7 @@ inline bool goes_along(const std::string& name) {
   return name.starts_with("tokenizer") || std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// \throws IoError when the folder of the base, or a file of it, can't be read
+/// \throws IoError when the folder of the base, or one of its files, cannot be read
 inline void copy_along(const std::filesystem::path& base, const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -134,7 +134,7 @@ inline void copy_along(const std::filesystem::path& base, const std::filesystem:
   if (error) throw IoError(base.string() + ": can't be read: " + error.message());
 }
 
-/// Refuses a target in which another file would be read together with the model, and the folder of the base.
+/// Throws for a target with files that would be read together with the model, and for the folder of the base.
 inline void check_target(const std::filesystem::path& folder, const std::filesystem::path& base) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -153,14 +153,14 @@ inline void check_target(const std::filesystem::path& folder, const std::filesys
 
 /// Writes a model. Other files of an existing folder are kept.
 /// \param config  the model's config.json as it was read (LlamaConfigFile::raw)
-/// \throws ArgumentError when an adapter is attached (merge first), or the folder is that of the base or holds an
-///         adapter or shards; IoError, DiskError with the folder as it was
+/// \throws ArgumentError when an adapter is attached (merge first), or the folder is that of the base or has an
+///          adapter or shards; IoError, DiskError, with the folder unchanged
 template <class Model>
 void save_llama(Model& model, const std::filesystem::path& folder, const Json& config,
                 const SaveLlamaOptions& options = {}) {
   detail::visit_adaptable(model, [](const std::string& name, auto& layer, const auto&, ModuleKind) {
     if (layer.adapter)
-      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge(model) folds it into its weight");
+      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge it with merge(model)");
   });
   detail::check_target(folder, options.base);
   const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);

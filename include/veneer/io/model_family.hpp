@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file model_family.hpp
-/// ModelFamily: how one model type of transformers differs from Llama, and the readers that several families share.
+/// ModelFamily: the differences of one model type of transformers from Llama, and readers used by several families.
 ///
-/// A family is a file of io/families with one constant of this type; io/families.hpp lists them. `read` fills in the
-/// options of a LlamaConfig whose sizes are known, and refuses by name what is computed differently.
+/// A family is a file of io/families with one constant of this type; io/families.hpp lists them. `read` sets the
+/// options of a LlamaConfig whose sizes are known, and refuses unsupported settings by name.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,13 @@
 
 namespace veneer {
 
-/// The modules that PEFT adapts where `target_modules` is not set; none: it asks for them.
+/// The modules that PEFT adapts if `target_modules` is not set; none: it is required.
 /// Source: huggingface/peft, src/peft/utils/constants.py.
 struct DefaultTargets {
   ModuleChoice lora{}, adalora{}, ia3{};  // VeRA, DoRA: as LoRA
 };
 
-/// One model type. The numbers are used where a file has no value.
+/// One model type. The numbers are defaults for keys that a file lacks.
 struct ModelFamily {
   std::string_view model_type;
   std::string_view architecture;  // the class of transformers
@@ -34,7 +34,7 @@ struct ModelFamily {
   index_t head_dim = 0;           // 0: hidden_size / num_attention_heads
   index_t max_positions = 2048;
   double rms_norm_eps = 1e-6;
-  bool tied = false;  // the head has the embedding's weight
+  bool tied = false;  // the head uses the embedding's weight
   std::optional<index_t> pad_token_id{};
   std::string_view activation_key = "hidden_act";
   std::string_view activation = "silu";
@@ -44,8 +44,8 @@ struct ModelFamily {
 
 namespace detail {
 
-/// A count of at least 1 that must be there: the defaults of transformers belong to models of billions of parameters,
-/// and would be wrong for whatever else is in the folder.
+/// Returns a required count of at least 1: the defaults of transformers belong to models with billions of parameters,
+/// and would be wrong for other models.
 inline index_t required_size(const Json& raw, const char* key, const std::string& where) {
   const index_t value = json_integer(raw, key, where);
   expects<FormatError>(value >= 1,
@@ -53,7 +53,7 @@ inline index_t required_size(const Json& raw, const char* key, const std::string
   return value;
 }
 
-/// Refuses a key that has a value: what it asks for is not computed.
+/// Throws if a key of an unsupported option has a value.
 inline void refuse_value(const Json& raw, const char* key, const std::string& where) {
   const Json* value = find_json(raw, key);
   const bool unset = value == nullptr || value->is_null() || *value == false;
@@ -61,7 +61,7 @@ inline void refuse_value(const Json& raw, const char* key, const std::string& wh
                                   (unset ? "" : describe_json(*value)));
 }
 
-/// `attention_bias`: of all four projections.
+/// Reads `attention_bias`, for all four projections.
 inline void read_attention_bias(LlamaConfig& config, const Json& raw, const std::string& where) {
   config.qkv_bias = config.o_bias = find_boolean(raw, "attention_bias", where).value_or(false);
 }
@@ -69,8 +69,8 @@ inline void read_mlp_bias(LlamaConfig& config, const Json& raw, const std::strin
   config.mlp_bias = find_boolean(raw, "mlp_bias", where).value_or(false);
 }
 
-/// `sliding_window`, or nothing where it is null.
-/// \param fallback  where there is no such key
+/// Returns `sliding_window`, or nullopt if it is null.
+/// \param fallback  if there is no such key
 inline std::optional<index_t> sliding_window(const Json& raw, const std::string& where,
                                              std::optional<index_t> fallback = {}) {
   const Json* value = find_json(raw, "sliding_window");
@@ -79,7 +79,7 @@ inline std::optional<index_t> sliding_window(const Json& raw, const std::string&
   return required_size(raw, "sliding_window", where);
 }
 
-/// The windows of all layers: what `layer_types` gives, else `windows`.
+/// Returns the windows of all layers: those given by `layer_types`, else `windows`.
 /// \param window  of a layer of the type sliding_attention
 inline std::vector<index_t> layer_windows(std::vector<index_t> windows, const Json& raw, const std::string& where,
                                           std::optional<index_t> window) {
@@ -102,7 +102,7 @@ inline std::vector<index_t> layer_windows(std::vector<index_t> windows, const Js
   return windows;
 }
 
-/// The rule of Qwen: with `use_sliding_window`, layers from `max_window_layers` on have a window.
+/// Reads the windows of Qwen: with `use_sliding_window`, layers from `max_window_layers` on have a window.
 inline void read_qwen_windows(LlamaConfig& config, const Json& raw, const std::string& where) {
   const bool used = find_boolean(raw, "use_sliding_window", where).value_or(false);
   const std::optional<index_t> window = used ? sliding_window(raw, where, 4096) : std::nullopt;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file named_adapters.hpp
-/// PEFT folders of several adapters of one model: adapter_folder.hpp for peft/named_adapters.hpp.
+/// load_adapter and save_adapter for NamedAdapters: PEFT folders of several adapters of one model.
 ///
 ///   NamedAdapters adapters(load_llama(folder));
 ///   load_adapter(adapters, "dates", "out/iso");
-///   save_adapter(adapters, "dates", "out/again");     // element types and unknown keys as they were read
+///   save_adapter(adapters, "dates", "out/again");     // with the element types and unknown keys of the folder read
 #pragma once
 
 #include <filesystem>
@@ -18,9 +18,9 @@
 namespace veneer {
 
 /// Reads the adapter of a folder under a name.
-/// \returns what was found in the folder
-/// \throws FormatError, IoError as load_adapter for a model, ArgumentError for a name that is taken; the adapters are
-///         then as they were
+/// \returns the contents of the folder
+/// \throws FormatError, IoError as load_adapter for a model, ArgumentError for a name in use; the adapters
+/// are then unchanged
 template <class Model>
 LoadedAdapter load_adapter(NamedAdapters<Model>& adapters, const std::string& name,
                            const std::filesystem::path& folder) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_config.hpp
-/// `adapter_config.json` of PEFT, of every method that peft/methods.hpp lists: read into a `LoraConfig` with everything
-/// else kept, and written byte for byte as PEFT 0.21.2 does (indent 2, keys sorted, no newline at the end).
+/// PEFT's `adapter_config.json`, for every method of peft/methods.hpp: read into a `LoraConfig`, keeping all other
+/// keys, and written byte for byte as by PEFT 0.21.2 (indent 2, keys sorted, no newline at the end).
 ///
 /// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key
-/// that would change what the adapter computes, and is not implemented here, is refused by name rather than ignored.
-/// The order of rank_pattern and alpha_pattern decides which entry counts, so it is kept in reading and in writing;
+/// that would change the result of the adapter, and is not implemented, is refused by name instead of ignored. The
+/// order of rank_pattern and alpha_pattern determines which entry is used, so it is kept in reading and in writing;
 /// PEFT sorts it. Source: huggingface/peft, src/peft/config.py and src/peft/tuners/lora/config.py.
 #pragma once
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_method.hpp
-/// The part of `adapter_config.json` that belongs to a method: its keys, and its own settings read and written.
+/// The part of `adapter_config.json` that belongs to a method: its keys, and reading and writing of its own settings.
 ///
-/// A setting is a bool, index_t, double, ModuleChoice, or optional RankMasks; nothing here knows a method by name.
+/// A setting is a bool, index_t, double, ModuleChoice, or optional RankMasks; no method is mentioned by name.
 /// Source: huggingface/peft, src/peft/tuners/*/config.py.
 #pragma once
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file quantization.hpp
-/// 4-bit weights in files, in the form of bitsandbytes: what config.json says of them, and the tensors of one weight.
+/// 4-bit weights in files, in the format of bitsandbytes: their description in config.json, and the tensors
+/// of one weight.
 ///
 ///   X.weight                      U8 (count / 2, 1); or the same bytes under another dtype, `bnb_4bit_quant_storage`
 ///   X.weight.absmax               F32 (blocks), or U8 (blocks) in double quantisation, which then has
 ///   X.weight.nested_absmax        F32 (blocks / 256, up)      X.weight.nested_quant_map   F32 (256)
 ///   X.weight.quant_map            F32 (16)
 ///   X.weight.quant_state.bitsandbytes__nf4, or __fp4          U8: JSON of shape, block size, dtype, nested_offset
-/// Values are decoded by the maps of the file. A shape, a size or a key that does not fit is refused.
-/// Source: bitsandbytes 0.50, functional.py (QuantState); transformers 5, utils/quantization_config.py.
+/// Values are decoded with the maps of the file. A shape, a size or a key that does not fit is an error. Source:
+/// bitsandbytes 0.50, functional.py (QuantState); transformers 5, utils/quantization_config.py.
 #pragma once
 
 #include <algorithm>
@@ -29,15 +30,15 @@
 
 namespace veneer {
 
-/// `quantization_config` of a model whose linear layers are in 4 bits.
+/// The `quantization_config` of a model with 4-bit linear layers.
 struct QuantizationConfig {
   CodeBook book = CodeBook::nf4;
   bool double_quant = false;
   std::string compute_dtype = "float32";
 };
 
-/// What a config.json says; nothing when its weights are not quantised.
-/// \throws FormatError when they are in a way that is not supported
+/// Returns the quantisation in a config.json; nullopt if its weights are not quantised.
+/// \throws FormatError when the quantisation is not supported
 inline std::optional<QuantizationConfig> read_quantization(const Json& raw, const std::string& where) {
   const Json* json = find_json(raw, "quantization_config");
   if (json == nullptr || json->is_null()) return std::nullopt;
@@ -60,8 +61,8 @@ inline std::optional<QuantizationConfig> read_quantization(const Json& raw, cons
   return config;
 }
 
-/// The object that transformers writes.
-/// \param dense  linear modules whose weights are not in 4 bits, besides the head
+/// Returns the object that transformers writes.
+/// \param dense  linear modules whose weights are not in 4 bits, except the head
 inline Json quantization_json(const QuantizationConfig& config, const std::vector<std::string>& dense) {
   Json skip = nullptr;
   if (!dense.empty()) {
@@ -85,7 +86,7 @@ inline Json quantization_json(const QuantizationConfig& config, const std::vecto
 
 namespace detail {
 
-/// The JSON beside a 4-bit weight.
+/// The JSON of a 4-bit weight.
 struct QuantState {
   CodeBook book = CodeBook::nf4;
   index_t blocksize = 64;
@@ -102,7 +103,7 @@ inline std::string quant_state_name(const std::string& weight, CodeBook book) {
   return weight + ".quant_state.bitsandbytes__" + code_book_name(book);
 }
 
-/// Where a name of a file belongs to a 4-bit weight: the parts that stand beside it.
+/// Returns the names of the other parts of a 4-bit weight.
 inline std::vector<std::string> packed_names(const std::string& weight) {
   return {weight + ".absmax",
           weight + ".quant_map",
@@ -125,8 +126,9 @@ inline QuantState parse_quant_state(const TensorEntry& entry) {
   }
   QuantState state;
   const std::string type = json_text(json, "quant_type", at), dtype = json_text(json, "dtype", at);
-  expects<FormatError>(entry.name.ends_with("__" + type) && (type == "nf4" || type == "fp4"),
-                       at + ": \"quant_type\": found \"" + printable(type) + "\", another one than the name says");
+  expects<FormatError>(
+      entry.name.ends_with("__" + type) && (type == "nf4" || type == "fp4"),
+      at + ": \"quant_type\": found \"" + printable(type) + "\", which differs from the one in the name");
   state.book = type == "nf4" ? CodeBook::nf4 : CodeBook::fp4;
   state.blocksize = json_integer(json, "blocksize", at);
   expects<FormatError>(
@@ -147,11 +149,11 @@ inline QuantState parse_quant_state(const TensorEntry& entry) {
   return state;
 }
 
-/// A part of a 4-bit weight.
+/// Returns a part of a 4-bit weight.
 template <class Files>
 const TensorEntry& packed_part(const Files& files, const std::string& name, Dtype dtype, index_t count) {
   const TensorEntry* entry = files.find(name);
-  expects<FormatError>(entry != nullptr, "tensor \"" + printable(name) + "\": missing beside the 4-bit weight");
+  expects<FormatError>(entry != nullptr, "tensor \"" + printable(name) + "\": missing part of the 4-bit weight");
   if (entry->dtype != dtype) refuse_dtype(*entry, std::string(dtype_name(dtype)).c_str());
   expects<FormatError>(element_count(*entry) == count, "tensor \"" + printable(name) +
                                                            "\": " + std::to_string(element_count(*entry)) +
@@ -166,14 +168,14 @@ Vector<U, B> vector_of_entry(const TensorEntry& entry, index_t count, const B& d
   return from_host(Shape<dyn>(count), values, device);
 }
 
-/// Whether a weight is in 4 bits.
+/// Returns whether a weight is in 4 bits.
 template <class Files>
 bool has_quant_state(const Files& files, const std::string& weight) {
   return files.find(quant_state_name(weight, CodeBook::nf4)) != nullptr ||
          files.find(quant_state_name(weight, CodeBook::fp4)) != nullptr;
 }
 
-/// The state beside the weight of that name, or nothing when it is not in 4 bits.
+/// Returns the state of the weight with this name, or nullopt if it is not in 4 bits.
 template <class Files>
 std::optional<QuantState> find_quant_state(const Files& files, const std::string& weight) {
   const TensorEntry* nf4 = files.find(quant_state_name(weight, CodeBook::nf4));
@@ -209,7 +211,7 @@ void check_packed(const Files& files, const std::string& weight, const QuantStat
 }  // namespace detail
 
 /// Reads a 4-bit weight of a file or a folder of files.
-/// \throws FormatError when a part is missing or does not fit; ShapeError when the shape is another one
+/// \throws FormatError when a part is missing or does not fit; ShapeError when the shape differs
 template <class Files, ShapeLike S, Backend B, Real T = float>
 NF4Tensor<S, B, T> read_nf4(const Files& files, const std::string& weight, S shape, const B& device) {
   const auto state = detail::find_quant_state(files, weight);
@@ -235,7 +237,7 @@ NF4Tensor<S, B, T> read_nf4(const Files& files, const std::string& weight, S sha
   return NF4Tensor<S, B, T>(shape, std::move(parts));
 }
 
-/// The JSON that stands beside a 4-bit weight.
+/// Returns the JSON of a 4-bit weight.
 template <ShapeLike S, Backend B, Real T>
 std::string quant_state_text(const NF4Tensor<S, B, T>& w) {
   Json shape = Json::array();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file rope_config.hpp
-/// The rotary settings of a `config.json`, in the forms of transformers 4 and 5.
+/// Reads the rotary settings of a `config.json`, in the formats of transformers 4 and 5.
 ///
-/// transformers 5 has `rope_parameters` in place of `rope_theta` and `rope_scaling`; `rope_scaling.type` is an old name
+/// transformers 5 has `rope_parameters` instead of `rope_theta` and `rope_scaling`; `rope_scaling.type` is an old name
 /// of `rope_type`. Source: huggingface/transformers, src/transformers/modeling_rope_utils.py.
 #pragma once
 
@@ -16,10 +16,10 @@
 
 namespace veneer {
 
-/// What a family allows, and takes where a file has no value.
+/// The rope types and defaults of a family.
 struct RopeRules {
   double theta = 10000;
-  bool partial = false;                                                   // whether part of a head may turn
+  bool partial = false;                                                   // whether partial rotation is allowed
   std::vector<std::string> types{"default", "linear", "llama3", "yarn"};  // of `rope_type`
 };
 
@@ -64,7 +64,7 @@ inline std::string listed_types(const std::vector<std::string>& types) {
 
 }  // namespace detail
 
-/// Returns the settings that an object of type, theta and factors holds.
+/// Returns the settings in an object of type, theta and factors.
 /// \param json           a `rope_parameters` or `rope_scaling`
 /// \param max_positions  `max_position_embeddings`
 /// \param at             the place of the object, for errors
@@ -100,7 +100,7 @@ inline RopeConfig read_rope_object(const Json& json, index_t max_positions, cons
   return rope;
 }
 
-/// Returns the settings of a model that rotates all its layers alike.
+/// Returns the settings of a model with the same rotation in all layers.
 inline RopeConfig read_rope(const Json& raw, index_t max_positions, const std::string& where, RopeRules rules = {}) {
   rules.theta = find_number(raw, "rope_theta", where).value_or(rules.theta);
   const double partial = find_number(raw, "partial_rotary_factor", where).value_or(1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file safetensors.hpp
-/// safetensors: files read without trusting them (`SafetensorsFile`, `ShardedCheckpoint`), decoded (`read_floats`,
-/// `read_integers`) and written as the reference writes them (`write_safetensors`).
+/// safetensors: validated reading (`SafetensorsFile`, `ShardedCheckpoint`), decoding (`read_floats`, `read_integers`)
+/// and writing as by the reference implementation (`write_safetensors`).
 ///
 ///     const SafetensorsFile file("adapter_model.safetensors");
 ///     for (const std::string& name : file.names()) {

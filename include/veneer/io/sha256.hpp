@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sha256.hpp
-/// SHA-256 of a text, in hexadecimal: what `sha256sum` prints. FIPS 180-4, sections 4.1.2, 5 and 6.2.
+/// SHA-256 of a text, in hexadecimal, as printed by `sha256sum`. FIPS 180-4, sections 4.1.2, 5 and 6.2.
 ///
 ///     sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #pragma once
@@ -56,7 +56,7 @@ inline void sha256_block(Sha256State& state, std::string_view block) {
 
 }  // namespace detail
 
-/// The digest as 64 hexadecimal digits.
+/// Returns the digest as 64 hexadecimal digits.
 inline std::string sha256(std::string_view text) {
   detail::Sha256State state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                             0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};

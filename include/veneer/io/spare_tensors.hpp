@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file spare_tensors.hpp
-/// Tensors of a checkpoint that a model has no place for, and that are compared with what the model has instead:
+/// Checks of checkpoint tensors that a model does not use: they are compared with the model's own values.
 ///
-///   lm_head.weight of a tied model        equal to the embedding: a second copy; else the head has this weight of its
-///                                         own, as in transformers 5, and the model is no longer tied
-///   *.rotary_emb.inv_freq                 the frequencies as old transformers stored them: computed from config.json
-///                                         today, in transformers too; another value is worth a warning
+///   lm_head.weight of a tied model        equal to the embedding: a second copy; otherwise the weight of the head,
+///                                         as in transformers 5, and the model is no longer tied
+///   *.rotary_emb.inv_freq                 the frequencies, stored by old versions of transformers; now computed from
+///                                         config.json, also in transformers; another value gives a warning
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace veneer {
 
 namespace detail {
 
-/// Whether two tensors of files hold the same numbers, in whatever types. Rows are compared one by one.
+/// Returns whether two tensors of files have the same values, whatever their types. Rows are compared one by one.
 /// \throws FormatError for a tensor that is not of floating point
 inline bool same_numbers(const TensorEntry& a, const TensorEntry& b) {
   if (a.shape != b.shape) return false;
@@ -42,7 +42,7 @@ inline bool same_numbers(const TensorEntry& a, const TensorEntry& b) {
   return true;
 }
 
-/// Whether the files hold a head of its own for a model that config.json calls tied.
+/// Returns whether the files have a separate head for a model that is tied in config.json.
 inline bool head_differs(const ShardedCheckpoint& files) {
   const TensorEntry* head = files.find("lm_head.weight");
   const TensorEntry* table = files.find("model.embed_tokens.weight");
@@ -51,13 +51,13 @@ inline bool head_differs(const ShardedCheckpoint& files) {
 
 inline bool is_frequencies(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
 
-/// Whether stored frequencies are those that are computed, but for the rounding of their type.
+/// Returns whether stored frequencies equal the computed ones, up to the rounding of their type.
 inline bool same_frequencies(const TensorEntry& entry, const std::vector<float>& computed) {
   if (entry.shape != std::vector<std::int64_t>{static_cast<std::int64_t>(computed.size())}) return false;
   std::vector<double> stored(computed.size());
   read_floats(entry, stored.data());
   const double relative = entry.dtype == Dtype::bf16 ? 1.0 / 256 : entry.dtype == Dtype::f16 ? 1.0 / 2048 : 1e-5;
-  const double absolute = entry.dtype == Dtype::f16 ? 6e-8 : 0.0;  // float16 ends in steps of 2^-24
+  const double absolute = entry.dtype == Dtype::f16 ? 6e-8 : 0.0;  // float16 has subnormal steps of 2^-24
   for (std::size_t i = 0; i < stored.size(); ++i) {
     const double expected = computed[i];
     if (!(std::abs(stored[i] - expected) <= relative * expected + absolute)) return false;
@@ -65,7 +65,7 @@ inline bool same_frequencies(const TensorEntry& entry, const std::vector<float>&
   return true;
 }
 
-/// The warning about stored frequencies that are not the computed ones; empty where all are.
+/// Returns a warning about stored frequencies that differ from the computed ones; empty if none do.
 inline std::string frequency_warning(const ShardedCheckpoint& files, const LlamaConfig& config) {
   const std::vector<float> computed = inverse_frequencies(config);
   std::size_t others = 0;

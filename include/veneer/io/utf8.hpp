@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file utf8.hpp
-/// One code point at a time out of UTF-8 text, with everything ill-formed refused: overlong forms, surrogates, values
-/// above U+10FFFF, stray and missing continuation bytes (Unicode 15.0, table 3-7).
+/// Decoding and validation of UTF-8. Ill-formed are overlong forms, surrogates, values above U+10FFFF, and stray and
+/// missing continuation bytes (Unicode 15.0, table 3-7).
 #pragma once
 
 #include <cstddef>
@@ -11,20 +11,20 @@
 
 namespace veneer {
 
-/// A code point and the number of bytes it takes; `length` 0 says that the bytes are ill-formed.
+/// A code point and its number of bytes; `length` is 0 for ill-formed bytes.
 struct CodePoint {
   char32_t value = 0;
   std::size_t length = 0;
 };
 
-/// Reads the code point that begins at byte `at` of `text`; `at` must lie inside the text.
+/// Reads the code point that begins at byte `at` of `text`; `at` must be within the text.
 inline CodePoint decode_utf8(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = byte(at);
   if (lead < 0x80) return {static_cast<char32_t>(lead), 1};
   const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
   if (lead < 0xC2 || lead > 0xF4 || text.size() - at < length) return {};
-  // The second byte is where overlong forms, surrogates and values past U+10FFFF show.
+  // Overlong forms, surrogates and values above U+10FFFF are detected in the second byte.
   const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
   const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
   if (byte(at + 1) < low || byte(at + 1) > high) return {};
@@ -36,7 +36,7 @@ inline CodePoint decode_utf8(std::string_view text, std::size_t at) {
   return {value, length};
 }
 
-/// The offset of the first byte that is not well-formed UTF-8, or nothing when all of `text` is.
+/// Returns the offset of the first byte that is not well-formed UTF-8, or nullopt if there is none.
 inline std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {
@@ -47,8 +47,8 @@ inline std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
-/// A form of `text` fit for a message: at most `limit` bytes, control and ill-formed bytes as `\xNN`, cut between code
-/// points.
+/// Returns `text` in a form for messages: at most `limit` bytes, control and ill-formed bytes as `\xNN`, truncated
+/// between code points.
 inline std::string printable(std::string_view text, std::size_t limit = 80) {
   constexpr const char* digits = "0123456789abcdef";
   std::string out;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file vocabulary_tensors.hpp
-/// Embeddings and heads of the base in an adapter's file, and the keys that PEFT writes them under.
+/// Embeddings and heads of the base in an adapter's file, under PEFT's keys.
 ///
-///   <end>.weight                              as it is, neither adapted nor trained
+///   <end>.weight                              neither adapted nor trained
 ///   <end>.base_layer.weight                   under LoRA
-///   <end>.token_adapter.base_layer.weight     under tokens that train
-///   <end>.original_module.weight              of a module that trains in full, with .modules_to_save.weight, which is
-///                                             what .weight is
-///   <head>.token_adapter.trainable_tokens_delta   of a tied head: the rows of the embedding once more
-/// PEFT writes them after the vocabulary was resized, and where target_modules names such a layer
-/// (save_embedding_layers="auto"). They replace the weights of the base, with the number of rows that they have.
+///   <end>.token_adapter.base_layer.weight     under trained tokens
+///   <end>.original_module.weight              of a module trained in full; also .modules_to_save.weight, which equals
+///                                             .weight
+///   <head>.token_adapter.trainable_tokens_delta   of a tied head: a copy of the rows of the embedding
+/// PEFT writes them after the vocabulary was resized, and if target_modules names such a layer
+/// (save_embedding_layers="auto"). They replace the weights of the base, and set their number of rows.
 /// Source: huggingface/peft, src/peft/utils/save_and_load.py.
 #pragma once
 
@@ -65,15 +65,15 @@ std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std
   return values;
 }
 
-/// What an end of the vocabulary is to an adapter.
+/// The embedding or the head, and its treatment by an adapter.
 struct VocabularyEnd {
   std::string key;        // base_model.model.<name>
-  bool saved = false;     // trains in full
+  bool saved = false;     // trained in full
   bool adapted = false;   // has LoRA
-  bool tokens = false;    // has tokens that train, its own or those of the embedding
-  bool borrowed = false;  // those of the embedding
+  bool tokens = false;    // has trained tokens, its own or those of the embedding
+  bool borrowed = false;  // the tokens are those of the embedding
 
-  /// The key of its weight in the base.
+  /// Returns the key of its weight in the base.
   std::string base_key() const {
     return key + (adapted  ? ".base_layer.weight"
                   : tokens ? ".token_adapter.base_layer.weight"
@@ -82,7 +82,7 @@ struct VocabularyEnd {
   }
 };
 
-/// Embedding and head of an adapted model.
+/// Returns embedding and head of an adapted model.
 template <class Model>
 std::array<VocabularyEnd, 2> adapted_ends(Model& model, const LoraConfig& config, const AdapterPlan& plan) {
   const VocabularyEnds ends = vocabulary_ends(model);
@@ -97,7 +97,7 @@ std::array<VocabularyEnd, 2> adapted_ends(Model& model, const LoraConfig& config
   return {end(ends.embedding, false), end(ends.head, shared)};
 }
 
-/// Whether PEFT says that target_modules names an embedding or a head.
+/// Returns whether target_modules names an embedding or a head by PEFT's rule.
 inline bool targets_ends(const LoraConfig& config, const std::array<VocabularyEnd, 2>& ends) {
   const std::vector<std::string>& names = config.target_modules.names;
   const bool named = std::any_of(names.begin(), names.end(), [](const std::string& entry) {
@@ -106,7 +106,7 @@ inline bool targets_ends(const LoraConfig& config, const std::array<VocabularyEn
   return named || (config.target_modules.kind == ModuleChoice::Kind::regex && (ends[0].adapted || ends[1].adapted));
 }
 
-/// The keys that PEFT writes besides those of the adapter: after the vocabulary was `resized`, or without.
+/// Returns the keys that PEFT writes in addition to those of the adapter, with or without a `resized` vocabulary.
 template <class Model>
 std::set<std::string> vocabulary_keys(Model& model, const LoraConfig& config, const AdapterPlan& plan, bool resized) {
   const auto ends = adapted_ends(model, config, plan);
@@ -148,12 +148,12 @@ void visit_vocabulary_tensors(Model& model, const LoraConfig& config, const Adap
   });
 }
 
-/// The tensor of an end's base in a file, which is taken out of the entries.
+/// Removes and returns the tensor of an embedding or head of the base from the entries of a file.
 inline const TensorEntry* take_base(AdapterEntries& entries, const std::string& key, bool saved,
                                     std::set<std::string>& taken) {
   for (const char* end :
        {".base_layer.weight", ".token_adapter.base_layer.weight", ".original_module.weight", ".weight"}) {
-    if (saved && std::string(end) == ".weight") continue;  // that is what was trained
+    if (saved && std::string(end) == ".weight") continue;  // this is the trained weight
     const auto at = entries.find(key + end);
     if (at == entries.end()) continue;
     const TensorEntry* entry = at->second;
@@ -164,7 +164,7 @@ inline const TensorEntry* take_base(AdapterEntries& entries, const std::string& 
   return nullptr;
 }
 
-/// Takes a tensor that must be equal to another one of the file.
+/// Removes a tensor that must equal another one of the file.
 inline void take_copy(AdapterEntries& entries, const std::string& key, const std::string& original,
                       std::set<std::string>& taken, Complaints& complaints) {
   const auto copy = entries.find(key), first = entries.find(original);
@@ -174,7 +174,7 @@ inline void take_copy(AdapterEntries& entries, const std::string& key, const std
   entries.erase(copy);
 }
 
-/// Replaces a weight of the base by a tensor of a file, in its type.
+/// Replaces a weight of the base by a tensor of a file, keeping the type of the tensor.
 template <class W, Backend B>
 void replace_weight(W& weight, const TensorEntry& entry, const B& device, Complaints& complaints) {
   using T = typename W::scalar;
@@ -186,9 +186,9 @@ void replace_weight(W& weight, const TensorEntry& entry, const B& device, Compla
   weight = fresh;
 }
 
-/// Replaces embedding and head by those of an adapter's file, and resizes the vocabulary to the rows they have. Before
-/// the adapter is attached.
-/// \returns the keys of the file that were used, which are taken out of `entries`
+/// Replaces embedding and head by those of an adapter's file, and resizes the vocabulary to their number of rows.
+/// Called before the adapter is attached.
+/// \returns the used keys of the file, which are removed from `entries`
 template <class Model>
 std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, AdapterEntries& entries,
                                       Complaints& complaints) {

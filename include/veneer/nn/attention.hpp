@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attention.hpp
-/// SelfAttention: projections, rotation by position, grouped causal attention, projection back.
+/// SelfAttention: projections, rotary embedding, grouped causal attention, output projection.
 ///
 ///   q = rope(q_norm(q_proj(x)))   k = rope(k_norm(k_proj(x)))   v = v_proj(x)   y = o_proj(attention(q, k, v))
 ///   x, y: (tokens, hidden)   q: (tokens, heads * d)   k, v: (tokens, kv_heads * d)
-/// Where a family stores the projections as one, q, k and v are consecutive columns of qkv_proj(x). A norm's weight is
-/// (d), shared by all heads, or as wide as its projection. Families without norms have none, layers without rotation
-/// skip it.
-/// What a batch brings (who belongs to whom, angles of positions, a key cache) is a Context, made once for all layers.
+/// If a family stores the projections as one, q, k and v are consecutive columns of qkv_proj(x). The weight of a norm
+/// is (d), shared by all heads, or as wide as its projection. Norms and rotation are optional. Per-batch data (sequence
+/// layout, RoPE angles, KV cache) is a Context, built once and shared by all layers.
 #pragma once
 
 #include <memory>
@@ -27,7 +26,8 @@ namespace veneer {
 
 namespace ops {
 
-/// cos and sin of position * frequency, the product rounded to T as the model codes do, times a factor.
+/// A kernel that computes cos and sin of position * frequency, the product rounded to T as in the reference models,
+/// times a factor.
 template <Real T>
 struct AngleBody {
   T* cosines;
@@ -45,14 +45,14 @@ struct AngleBody {
 
 }  // namespace ops
 
-/// Keys and values of one layer for `slots` sequences of at most `capacity` tokens.    each: (slots * capacity,
-/// kv_heads * d)
+/// The keys and values of one layer for `slots` sequences of at most `capacity` tokens.
+///   each: (slots * capacity, kv_heads * d)
 template <Stored U, Backend B>
 struct CacheRows {
   Matrix<U, B> keys, values;
 };
 
-/// Those of one layer in the storage of the activations: `rows<U>()` of one U has values.
+/// The keys and values of one layer in the storage type of the activations: only one `rows<U>()` has values.
 template <Real T, Backend B>
 class LayerCache {
  public:
@@ -75,7 +75,7 @@ class LayerCache {
   CacheRows<bfloat16, B> narrow_;
 };
 
-/// The keys and values of all layers, and how many tokens each sequence has so far.
+/// The keys and values of all layers, and the number of tokens of each sequence so far.
 template <Real T, Backend B>
 struct KeyValueCache {
   std::vector<LayerCache<T, B>> layers;
@@ -83,19 +83,19 @@ struct KeyValueCache {
   index_t capacity = 0;
 };
 
-/// The rotation of each token of a batch under one set of frequencies.    both: (tokens, d / 2)
+/// The rotation angles of each token of a batch for one set of frequencies.    both: (tokens, d / 2)
 template <Real T, Backend B>
 struct RotaryAngles {
   Matrix<T, B> cosines, sines;
 };
 
-/// What all layers share about a batch.
+/// Per-batch data shared by all layers.
 template <Real T, Backend B>
 struct Context {
   std::shared_ptr<const AttentionLayout> layout;
   std::vector<RotaryAngles<T, B>> angles;    // one entry per set of frequencies
   KeyValueCache<T, B>* cache = nullptr;      // inference only
-  Tensor<std::int32_t, Shape<dyn>, B> rows;  // with a cache: the row of each token in it
+  Tensor<std::int32_t, Shape<dyn>, B> rows;  // with a cache: the row of each token in the cache
 };
 
 template <class Projection, class KeyProjection, class OutputProjection, class FusedProjection, class Norm>
@@ -107,11 +107,11 @@ struct SelfAttention {
   FusedProjection qkv_proj{{}, true};  // ((heads + 2 * kv_heads) * d, hidden)
   Norm q_norm{.absent = true}, k_norm{.absent = true};
   index_t heads = 1, kv_heads = 1;
-  index_t window = 0;             // keys that a token sees; 0: all before it
-  int angles = 0;                 // which of the context's angles; below 0: no rotation
+  index_t window = 0;             // visible keys per token; 0: all previous ones
+  int angles = 0;                 // index into the context's angles; below 0: no rotation
   std::optional<double> scale{};  // of the scores; none: 1 / sqrt(d)
 
-  /// \param layer the number of this layer, for the cache
+  /// \param layer  index of this layer, for the cache
   template <class X, Real T, Backend B>
   auto operator()(const X& x, const Context<T, B>& context, std::size_t layer) const {
     const auto [projected_q, projected_k, v] = projected(x);

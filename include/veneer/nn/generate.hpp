@@ -2,11 +2,10 @@
 /// \file generate.hpp
 /// generate(model, prompts, options): continues sequences of ids token by token, with a cache of keys and values.
 ///
-/// Greedy when the temperature is 0. Otherwise a token is drawn from softmax(logits / temperature) over the most likely
-/// ones: at most top_k,
-/// and the fewest that together reach top_p (Holtzman et al., arXiv:1904.09751, section 3.1). Draw i of sequence s
-/// comes from
-/// stream s of the seed, so the text does not depend on threads or on what else is in the batch.
+/// Greedy if the temperature is 0. Otherwise a token is drawn from softmax(logits / temperature) over the most likely
+/// ones: at most top_k, and the fewest that together reach top_p (Holtzman et al., arXiv:1904.09751, section 3.1).
+/// Draw i of sequence s comes from stream s of the seed, so the text does not depend on threads or on other sequences
+/// of the batch.
 #pragma once
 
 #include <algorithm>
@@ -29,14 +28,14 @@ struct GenerateOptions {
   double top_p = 1.0;
   double repetition_penalty = 1.0;  // Keskar et al., arXiv:1909.05858, section 4.1; 1: none
   std::uint64_t seed = 0;
-  /// Called with (sequence, id) as each token is chosen; false ends all sequences.
+  /// Called with (sequence, id) for each chosen token; returning false ends all sequences.
   std::function<bool(std::size_t, std::int32_t)> on_token = {};
 };
 
 namespace detail {
 
-/// Draws a token from softmax(logits / temperature), cut to the top_k most likely and then to the least number of them
-/// that holds top_p of the probability. A heap sorts only the tokens that are kept.
+/// Draws a token from softmax(logits / temperature), restricted to the top_k most likely and then to the fewest of them
+/// that reach the probability top_p. A heap sorts only the tokens that are kept.
 inline std::int32_t draw_token(const std::vector<float>& logits, const GenerateOptions& options,
                                RandomSequence& random) {
   std::vector<std::int32_t> heap(logits.size());
@@ -60,7 +59,7 @@ inline std::int32_t draw_token(const std::vector<float>& logits, const GenerateO
     sum += weight(id);
   }
 
-  std::vector<std::int32_t> kept;  // all, or the most likely first
+  std::vector<std::int32_t> kept;  // all, or sorted by probability
   double reached = 0.0;
   if (options.top_p >= 1.0) kept.swap(heap), reached = sum;
   while (!heap.empty() && (kept.empty() || reached < options.top_p * sum)) {
@@ -93,7 +92,7 @@ inline std::int32_t choose_token(std::vector<float>& logits, const std::vector<s
   return draw_token(logits, options, random);
 }
 
-/// The layout and cache rows of a round in which sequence s feeds `fed[s]` tokens.
+/// Returns the layout and cache rows of a round in which sequence s feeds `fed[s]` tokens.
 template <class Model>
 auto cached_context(const Model& model, KeyValueCache<typename Model::T, typename Model::backend>& cache,
                     const std::vector<index_t>& fed) {
@@ -116,7 +115,7 @@ auto cached_context(const Model& model, KeyValueCache<typename Model::T, typenam
 
 }  // namespace detail
 
-/// Memory for the keys and values of `sequences` sequences of at most `capacity` tokens.
+/// Allocates the keys and values of `sequences` sequences of at most `capacity` tokens.
 template <class Model>
 auto make_cache(const Model& model, index_t sequences, index_t capacity) {
   using T = typename Model::T;
@@ -139,9 +138,9 @@ auto make_cache(const Model& model, index_t sequences, index_t capacity) {
 
 namespace detail {
 
-/// The ids that a round feeds, and which sequences they are of.
+/// The ids fed in one round, and their sequences.
 struct GenerationRound {
-  std::vector<std::int32_t> ids, last;  // all that is fed; the row of each sequence's last id
+  std::vector<std::int32_t> ids, last;  // all fed ids; the row of each sequence's last id
   std::vector<std::size_t> active;
   std::vector<index_t> fed;
 
@@ -156,7 +155,7 @@ struct GenerationRound {
   }
 };
 
-/// The logits of what comes next in each active sequence; (active, vocabulary), row by row.
+/// Returns the logits of the next token of each active sequence; (active, vocabulary), row by row.
 template <class Model, class Cache>
 std::vector<float> next_logits(const Model& model, Cache& cache, const GenerationRound& round) {
   model.check_ids(round.ids);  // on the host, before they are copied
@@ -167,8 +166,7 @@ std::vector<float> next_logits(const Model& model, Cache& cache, const Generatio
   return {logits.begin(), logits.end()};
 }
 
-/// Where a sequence grows to a length at which positions rotate otherwise, its cached keys are dropped: all of its ids
-/// are fed again.
+/// Drops the cached keys of a sequence when its length changes the rotation of positions: all of its ids are fed again.
 template <class Model, class Cache>
 void feed_again_where_rotation_changes(const Model& model, Cache& cache, std::vector<std::vector<std::int32_t>>& feed,
                                        const std::vector<std::vector<std::int32_t>>& prompts,
@@ -183,7 +181,7 @@ void feed_again_where_rotation_changes(const Model& model, Cache& cache, std::ve
   }
 }
 
-/// \param feed what the cache does not hold yet of each prompt, at least its last id
+/// \param feed  the ids of each prompt that are not in the cache, at least its last id
 template <class Model, class Cache>
 std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& cache,
                                                      std::vector<std::vector<std::int32_t>> feed,
@@ -219,7 +217,8 @@ std::vector<std::vector<std::int32_t>> generate_with(const Model& model, Cache& 
 
 }  // namespace detail
 
-/// \param prompts token ids, each at least one
+/// Generates continuations of prompts.
+/// \param prompts  token ids, at least one per prompt
 /// \returns the new tokens of each sequence
 /// \throws ArgumentError for an empty prompt or an id outside the vocabulary
 template <class Model>
@@ -236,8 +235,8 @@ std::vector<std::vector<std::int32_t>> generate(const Model& model,
   return detail::generate_with(model, cache, prompts, prompts, options);
 }
 
-/// One sequence that grows from call to call, as a conversation does: what a call shares with the one before it is not
-/// computed again.
+/// A sequence that grows from call to call, such as a conversation: the common prefix with the previous call
+/// is not recomputed.
 ///
 ///   GrowingSequence sequence(model);
 ///   const auto reply = sequence.generate(first_turn, options);
@@ -247,7 +246,7 @@ class GrowingSequence {
  public:
   explicit GrowingSequence(Model model) : model_(std::move(model)) {}
 
-  /// What generate(model, {ids}, options) makes.
+  /// Returns the result of generate(model, {ids}, options).
   std::vector<std::int32_t> generate(const std::vector<std::int32_t>& ids, const GenerateOptions& options = {}) {
     if (options.max_new_tokens <= 0) return {};
     expects(!ids.empty(), "veneer::GrowingSequence::generate(ids): there must be at least one token");
@@ -256,7 +255,7 @@ class GrowingSequence {
                        long_sequence(rope, static_cast<index_t>(ids.size()));
     const std::size_t kept = alike ? std::min(shared(ids), ids.size() - 1) : 0;  // the last id gives the logits
     const index_t needed = static_cast<index_t>(ids.size()) + options.max_new_tokens;
-    held_.clear();  // should something be thrown, the cache counts for nothing
+    held_.clear();  // after an exception the cache is invalid
     reused_ = needed <= cache_.capacity ? kept : 0;
     if (needed > cache_.capacity) cache_ = make_cache(model_, 1, std::max(needed, 2 * cache_.capacity));
     cache_.lengths[0] = static_cast<index_t>(reused_);
@@ -268,7 +267,7 @@ class GrowingSequence {
     return std::move(made[0]);
   }
 
-  /// How many ids of the last call were there already.
+  /// Returns the number of ids of the last call that were in the cache.
   std::size_t reused() const { return reused_; }
 
  private:

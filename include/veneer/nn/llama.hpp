@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama.hpp
-/// Llama: token ids -> logits, for Llama and the families that differ from it in options (docs/families.md), sized by a
-/// type or by a configuration read at run time.
+/// Llama: token ids -> logits, for Llama and the families that differ from it in options (docs/families.md). Extents
+/// are static or read from a configuration at run time.
 ///
 ///   h = m embed_tokens[ids];  h = layers[i](h) for each i;  h = norm(h);  logits = lm_head(h) / s
 ///   (Llama: m = s = 1)   ids: (tokens)   h: (tokens, hidden)   logits: (tokens, vocabulary)
-/// Sequences of a batch lie one after the other without padding between them; an AttentionLayout keeps them apart.
-/// Field names are
-/// the keys of Hugging Face checkpoints: model.layers.0.self_attn.q_proj.weight. A tied head has no weight of its own.
+/// Sequences of a batch are concatenated without padding; an AttentionLayout separates them. Field names are the keys
+/// of Hugging Face checkpoints: model.layers.0.self_attn.q_proj.weight. A tied head has no weight of its own.
 #pragma once
 
 #include <algorithm>
@@ -35,10 +34,10 @@ struct LlamaDecoder {
                                             field("layers", &LlamaDecoder::layers), field("norm", &LlamaDecoder::norm)};
 };
 
-/// \tparam E        extents that the program fixes; LlamaExtents{} leaves all to the configuration
-/// \tparam Format   how weights are held: dense<T>, stored<T>
-/// \tparam Adapter, EmbeddingAdapter  what stands on linear layers and on the embedding; slots where that is decided at
-/// run time
+/// \tparam E  extents fixed by the program; LlamaExtents{} leaves all to the configuration
+/// \tparam Format  storage of the weights: dense<T>, stored<T>
+/// \tparam Adapter, EmbeddingAdapter  adapters of linear layers and of the embedding; slots if they are chosen
+/// at run time
 template <LlamaExtents E, Backend B, class Format, class Adapter = NoAdapter,
           class EmbeddingAdapter = NoEmbeddingAdapter>
 struct Llama {
@@ -52,15 +51,16 @@ struct Llama {
   B device{};
   LlamaDecoder<Table, Block, typename Block::Norm> model;
   Head lm_head;  // its weight is empty when the head is tied
-  /// The storage of activations between layers; bfloat16 where Format::narrows. Sums, statistics and losses stay T.
+  /// The storage type of activations between layers; bfloat16 is possible if Format::narrows. Sums, statistics and
+  /// losses remain T.
   Storage activations = std::same_as<T, double> ? Storage::float64 : Storage::float32;
   bool checkpointing = false;   // keep only the input of each block, and run the block again in the backward pass
-  bool head_separated = false;  // the files hold a head of its own, though config.json says that it is the embedding
-  index_t logits_at_once = index_t{1} << 25;  // while a loss is computed: longer batches are done in pieces
+  bool head_separated = false;  // the files have a separate head, although it is tied in config.json
+  index_t logits_at_once = index_t{1} << 25;  // for a loss: larger batches are computed in blocks
 
   using Layout = std::shared_ptr<const AttentionLayout>;
 
-  // What is computed from x, and recorded where x is.
+  // A result computed from x: a Variable if x is one.
   template <class X, class U, class S>
   using Result = std::conditional_t<VariableLike<X>, Variable<U, S, B>, Tensor<U, S, B>>;
   template <class X>
@@ -72,8 +72,7 @@ struct Llama {
 
   Llama() = default;
 
-  /// Weights that have shapes and no values: nothing of the model's size is allocated. A loader or an initialiser fills
-  /// them.
+  /// Constructs a shape-only model: no weights are allocated. A loader or an initialiser fills them.
   /// \throws ArgumentError when the configuration contradicts itself, ShapeError when it contradicts E
   explicit Llama(LlamaConfig settings, B where = {}) : config(std::move(settings)), device(std::move(where)) {
     check(config);
@@ -97,7 +96,7 @@ struct Llama {
 
   bool computes_in_bfloat16() const { return Format::narrows && activations == Storage::bfloat16; }
 
-  /// Angles of the positions that a layout gives to the rows of q.
+  /// Returns the per-batch data, with the angles of the positions that a layout gives to the rows of q.
   Context<T, B> context(Layout layout, index_t tokens) const {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens), 0);
     for (const Span& span : layout->spans) {
@@ -112,7 +111,7 @@ struct Llama {
     return context;
   }
 
-  /// All layers but the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
+  /// Computes all layers except the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
   template <ValueLike Ids>
   Hidden<Ids> hidden(const Ids& ids, const Context<T, B>& context) const;
 
@@ -121,7 +120,7 @@ struct Llama {
     return hidden(ids, context(std::move(layout), ids.extent(0)));
   }
 
-  /// Logits of some hidden rows; a tied head uses the embedding's weight.
+  /// Returns the logits of hidden rows; a tied head uses the embedding's weight.
   template <ValueLike H>
   Logits<H, typename H::scalar> head(const H& h) const;
 
@@ -129,27 +128,27 @@ struct Llama {
   void check_ids(const std::vector<std::int32_t>& ids) const {
     for (const std::int32_t id : ids) {
       if (id < 0 || id >= config.vocab_size) {
-        throw ArgumentError("veneer::Llama(ids): an id must lie in [0, " + std::to_string(config.vocab_size) +
+        throw ArgumentError("veneer::Llama(ids): an id must be in [0, " + std::to_string(config.vocab_size) +
                             "); one is " + std::to_string(id));
       }
     }
   }
-  /// The same, read back from where they are.
+  /// Checks ids on a device, by copying them to the host.
   template <ValueLike Ids>
   void check_ids(const Ids& ids) const {
     static_assert(std::same_as<typename Ids::scalar, std::int32_t>,
                   "veneer::Llama(ids): ids must be a vector of int32");
     check_ids(to_host(value_of(ids)));
   }
-  /// Ids on the device, checked on the host before they are copied.
+  /// Checks ids on the host and copies them to the device.
   /// \throws ArgumentError when an id is outside the vocabulary
   Vector<std::int32_t, B> checked_ids(const std::vector<std::int32_t>& ids) const {
     check_ids(ids);
     return from_host(Shape<dyn>(static_cast<index_t>(ids.size())), ids, device);
   }
 
-  /// Token ids to logits.    ids: (tokens) of int32, each in [0, vocabulary)   result: (tokens, vocabulary)
-  /// Ids of a tensor are read back to be checked; those of a std::vector are checked before they are copied.
+  /// Returns the logits.    ids: (tokens) of int32, each in [0, vocabulary)   result: (tokens, vocabulary)
+  /// Ids in a tensor are copied to the host for the check; those in a std::vector are checked before they are copied.
   /// \throws ArgumentError when an id is outside the vocabulary
   template <ValueLike Ids>
   Logits<Ids> operator()(const Ids& ids, Layout layout) const {
@@ -160,8 +159,8 @@ struct Llama {
     return logits(checked_ids(ids), std::move(layout));
   }
 
-  /// scale * sum of -log p(target) over rows that have one. Logits of other rows are never computed.
-  /// \param targets a row each: the id that follows it, or ignored_label
+  /// Returns scale * sum of -log p(target) over the rows with a target. Logits of other rows are never computed.
+  /// \param targets  one per row: the next id, or ignored_label
   template <ValueLike Ids>
   Loss<Ids> loss(const Ids& ids, Layout layout, const std::vector<std::int32_t>& targets, double scale) const {
     check_ids(ids);
@@ -171,22 +170,22 @@ struct Llama {
                                      const std::vector<std::int32_t>& targets, double scale) const {
     return loss_over(checked_ids(ids), std::move(layout), targets, scale);
   }
-  /// The same on a tape.
+  /// Returns the loss on a tape.
   Loss<Variable<std::int32_t, Shape<dyn>, B>> loss(Tape& tape, const std::vector<std::int32_t>& ids, Layout layout,
                                                    const std::vector<std::int32_t>& targets, double scale) const {
     return loss_over(tape.input(checked_ids(ids)), std::move(layout), targets, scale);
   }
 
-  /// For attach: which linear layer gives the logits, and what shape a tied one has.
+  /// Returns the linear layer that computes the logits, and the shape of a tied one, for attach.
   const Head& output_head() const { return lm_head; }
   Shape<dyn, dyn> tied_shape() const { return Shape<dyn, dyn>(config.vocab_size, config.hidden_size); }
 
-  /// Gives a tied head a weight of its own: the embedding's, shared until one of them is trained.
+  /// Gives a tied head its own weight: the embedding's, shared until one of them is trained.
   void untie() {
     if (!present(lm_head.weight)) lm_head.weight = model.embed_tokens.weight;
   }
 
-  /// Gives a tied head a weight of its own that has only its shape, for a reader to fill. The configuration says so.
+  /// Gives a tied head its own shape-only weight, for a reader to fill, and records this in the configuration.
   void separate_head() {
     config.tie_word_embeddings = false;
     head_separated = true;
@@ -207,7 +206,7 @@ struct Llama {
     return config.embedding_multiplier == 1 ? h : std::remove_cv_t<decltype(h)>(scale(h, config.embedding_multiplier));
   }
 
-  /// f(h) in the storage of the activations; what f returns must not depend on it.
+  /// Returns f(h) with h in the storage type of the activations; the type of the result must not depend on it.
   template <ValueLike H, class F>
   auto in_activations(const H& h, const F& f) const {
     if constexpr (Format::narrows) {
@@ -216,7 +215,7 @@ struct Llama {
     return f(h);
   }
 
-  /// h: (tokens, hidden) in any storage, and so the result
+  /// Computes all blocks.    h: (tokens, hidden) in any storage type, like the result
   template <ValueLike H>
   auto layers(H h, const Context<T, B>& context) const {
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
@@ -230,15 +229,15 @@ struct Llama {
     return model.norm(h);
   }
 
-  /// The head and the loss on `rows` of h, a piece at a time, so that all logits never exist together.
+  /// Returns the loss of `rows` of h. Logits are computed for one block of rows at a time.
   template <ValueLike H>
   auto loss_of(const H& h, const std::vector<std::int32_t>& rows, const std::vector<std::int32_t>& labels,
                double scale) const {
     const index_t count = static_cast<index_t>(rows.size());
     const index_t most = std::max<index_t>(1, logits_at_once / config.vocab_size);
     const index_t pieces = (count + most - 1) / most;
-    const index_t even = pieces <= 1 ? count : (count + pieces - 1) / pieces,
-                  piece = std::min(most, (even + 31) / 32 * 32);
+    const index_t even = pieces <= 1 ? count : (count + pieces - 1) / pieces;
+    const index_t piece = std::min(most, (even + 31) / 32 * 32);
     const auto loss = [&](index_t begin) {
       const index_t end = std::min(count, begin + piece);
       const auto part = [&](const std::vector<std::int32_t>& all) {
@@ -255,7 +254,8 @@ struct Llama {
     return total;
   }
 
-  /// The padding token as ~id: as in transformers, its row of the embedding gets no gradient from being looked up.
+  /// Returns ids with the padding token as ~id: as in transformers, its row of the embedding gets no gradient
+  /// from a lookup.
   template <class Ids>
   Ids without_padding_gradient(const Ids& ids) const {
     if constexpr (VariableLike<Ids>) {
@@ -345,7 +345,8 @@ struct Llama {
   }
 };
 
-// Outside of the class: an inline function is compiled wherever it is used, also where veneer::compiled has it.
+// Defined outside the class, because an inline function is compiled wherever it is used, even if
+// veneer::compiled contains it.
 
 template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
 template <ValueLike Ids>
@@ -374,7 +375,7 @@ auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::loss_over(const Ids& ids, L
                                                                const std::vector<std::int32_t>& targets,
                                                                double scale) const -> Loss<Ids> {
   if (static_cast<index_t>(targets.size()) != ids.extent(0)) {
-    throw ShapeError("veneer::Llama::loss: one target a token; there are " + std::to_string(ids.extent(0)) +
+    throw ShapeError("veneer::Llama::loss: expected one target per token; there are " + std::to_string(ids.extent(0)) +
                      " tokens and " + std::to_string(targets.size()) + " targets");
   }
   std::vector<std::int32_t> rows, labels;

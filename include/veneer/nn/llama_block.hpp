@@ -2,15 +2,15 @@
 /// \file llama_block.hpp
 /// LlamaBlock: h = x + attention(norm(x)),  y = h + mlp(norm(h)).    x, y: (tokens, hidden)
 ///
-/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2. Families differ in where norms are (a norm before each part,
-/// after it, or both) and in a factor of what is added to x and to h:
+/// Touvron et al., "LLaMA", arXiv:2302.13971, section 2.2. Families differ in where norms are (before each part, after
+/// it, or both) and in a factor of the residual branches:
 ///
 ///             before attention  after attention           before mlp                 after mlp
 ///   most      input_layernorm                             post_attention_layernorm
 ///   OLMo 2                      post_attention_layernorm                             post_feedforward_layernorm
 ///   Gemma 3   input_layernorm   post_attention_layernorm  pre_feedforward_layernorm  post_feedforward_layernorm
 ///
-/// The extents stand in the type where the program fixes them and are `dyn` where a checkpoint brings them.
+/// Extents are static if the program fixes them, and `dyn` if they come from a checkpoint.
 #pragma once
 
 #include <tuple>
@@ -21,7 +21,7 @@
 
 namespace veneer {
 
-/// The extents of a model as a template argument; `dyn` for those that are known at run time only.
+/// The extents of a model as a template argument; `dyn` for those that are known only at run time.
 struct LlamaExtents {
   index_t vocabulary = dyn;
   index_t hidden = dyn;
@@ -30,7 +30,7 @@ struct LlamaExtents {
   index_t key_value = dyn;  // kv_heads * d
 };
 
-/// A format whose weights are plain tensors of T: frozen, nothing to choose at run time.
+/// A format whose weights are plain, frozen tensors of T.
 template <Real T>
 struct dense {
   using compute = T;
@@ -41,7 +41,7 @@ struct dense {
   using bias = Tensor<T, S, B>;
 };
 
-/// A format that takes each weight as its checkpoint stores it, and can make it trainable.
+/// A format that keeps each weight in the storage type of its checkpoint, and can make it trainable.
 template <Real T>
 struct stored {
   using compute = T;
@@ -68,7 +68,7 @@ struct LlamaBlock {
   Norm pre_feedforward_layernorm{.absent = true};
   GatedMlp<Projection<E.intermediate, E.hidden>, Projection<E.hidden, E.intermediate>, Projection<dyn, E.hidden>> mlp;
   Norm post_feedforward_layernorm{.absent = true};
-  double residual_multiplier = 1.0;  // of what attention and mlp add
+  double residual_multiplier = 1.0;  // of the residual branches
 
   auto operator()(const auto& x, const Context<T, B>& context, std::size_t layer) const {
     const auto attended = self_attn(input_layernorm(x), context, layer);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file llama_config.hpp
-/// The sizes and options of a dense decoder, and what follows: rotary frequencies, parameter count. The options are the
-/// differences between the families of docs/families.md; a default is what Llama does.
+/// The sizes and options of a dense decoder, and derived quantities: rotary frequencies, parameter count. The options
+/// are the differences between the families of docs/families.md; the defaults are those of Llama.
 ///
 ///     angle[t, i] = t * f_i,   f_i = theta^(-2 i / d),   i = 0 .. d/2 - 1,   d = partial_rotary_factor * head_dim
 ///     linear:  f / factor
-///     llama3:  long waves f / factor, short ones f, a blend between (Llama 3.1 model card)
-///     yarn:    f / factor and f mixed by a ramp over i; cos, sin times a factor (arXiv:2309.00071, sections 3.2, 3.4)
-///     longrope:    f / factor_i; the factors of a sequence depend on whether it is longer than those of the first
+///     llama3:  long waves f / factor, short ones f, interpolated between (Llama 3.1 model card)
+///     yarn:    f / factor and f interpolated over i; cos, sin times a factor (arXiv:2309.00071, sections 3.2, 3.4)
+///     longrope:    f / factor_i; the factors of a sequence depend on whether it is longer than those of the original
 ///              training; cos, sin times a factor (arXiv:2402.13753, section 3)
 /// Computed in float as transformers does (src/transformers/modeling_rope_utils.py), so that the last bits agree.
 #pragma once
@@ -29,18 +29,18 @@
 
 namespace veneer {
 
-/// How positions turn into angles. Fields that a type does not use keep their defaults.
+/// The rotary embedding: the map from positions to angles. Fields that a type does not use keep their defaults.
 struct RopeConfig {
   std::string type = "default";  // default, linear, llama3, yarn, longrope
   double theta = 10000;
-  double partial_rotary_factor = 1;  // of the features of a head that turn
+  double partial_rotary_factor = 1;  // fraction of the features of a head that are rotated
   double factor = 1;
-  index_t original_max_position_embeddings = 0;  // llama3, yarn, longrope: positions of the first training
+  index_t original_max_position_embeddings = 0;  // llama3, yarn, longrope: positions of the original training
   double low_freq_factor = 1;                    // llama3
   double high_freq_factor = 4;                   // llama3
   double beta_fast = 32;                         // yarn
   double beta_slow = 1;                          // yarn
-  std::optional<double> attention_factor{};      // yarn, longrope: in place of the one from `factor`
+  std::optional<double> attention_factor{};      // yarn, longrope: replaces the one computed from `factor`
   std::optional<double> mscale{};                // yarn: together with mscale_all_dim
   std::optional<double> mscale_all_dim{};
   bool truncate = true;                // yarn: whole indices as the ends of the ramp
@@ -52,16 +52,16 @@ struct RopeConfig {
 
 enum class Activation { silu, gelu_tanh };
 
-/// Where a block normalises: the inputs of attention and mlp, their outputs, or both.
+/// The placement of norms in a block: the inputs of attention and mlp, their outputs, or both.
 enum class NormPlacement { before, after, both };
 
 /// Norms of queries and keys: none, one weight of (head_dim) for all heads, or one over the whole projection.
 enum class QkNorm { none, per_head, whole };
 
-/// What rotates the queries and keys of a layer: nothing, `rope`, or `local_rope`.
+/// The rotary embedding of a layer: none, `rope`, or `local_rope`.
 enum class LayerRope { none, global, local };
 
-/// One model; families differ in these values only.
+/// The configuration of a model; families differ only in these values.
 struct LlamaConfig {
   index_t vocab_size = 0;
   index_t hidden_size = 0;
@@ -77,9 +77,9 @@ struct LlamaConfig {
   bool o_bias = false;
   bool mlp_bias = false;
   RopeConfig rope{};
-  std::optional<RopeConfig> local_rope{};  // of layers that say so
+  std::optional<RopeConfig> local_rope{};  // of layers with LayerRope::local
   std::vector<LayerRope> layer_rope{};     // per layer; empty: `rope` in all
-  std::vector<index_t> window{};           // per layer: keys that a query sees, itself included; 0: all before it
+  std::vector<index_t> window{};           // per layer: visible keys per query, including itself; 0: all previous ones
 
   NormPlacement norms = NormPlacement::before;
   QkNorm qk_norm = QkNorm::none;
@@ -87,7 +87,7 @@ struct LlamaConfig {
   Activation activation = Activation::silu;
   bool fused_projections = false;           // qkv_proj and gate_up_proj
   double embedding_multiplier = 1;          // of the embedded tokens
-  double residual_multiplier = 1;           // of what attention and mlp add
+  double residual_multiplier = 1;           // of the residual branches
   std::optional<double> attention_scale{};  // of the scores; none: 1 / sqrt(head_dim)
   double logits_divisor = 1;
 
@@ -97,7 +97,7 @@ struct LlamaConfig {
   double initializer_range = 0.02;
   std::string model_type = "llama";               // the family
   std::string architecture = "LlamaForCausalLM";  // the class of transformers
-  std::string dtype = "float32";                  // of the checkpoint, as transformers names it
+  std::string dtype = "float32";                  // of the checkpoint, by transformers' name
 
   bool operator==(const LlamaConfig&) const = default;
 };
@@ -165,18 +165,18 @@ inline void check_options(const LlamaConfig& config) {
 
 }  // namespace detail
 
-/// The sets of frequencies of a model: `rope`, and `local_rope` where there is one.
+/// Returns the sets of frequencies of a model: `rope`, and `local_rope` if there is one.
 inline std::vector<RopeConfig> rope_configs(const LlamaConfig& config) {
   if (config.local_rope) return {config.rope, *config.local_rope};
   return {config.rope};
 }
 
-/// How many features of a head turn.
+/// Returns the number of rotated features of a head.
 inline index_t rotary_dim(const LlamaConfig& config, const RopeConfig& rope) {
   return static_cast<index_t>(static_cast<double>(config.head_dim) * rope.partial_rotary_factor);
 }
 
-/// Checks that the values are possible and go together. Throws `ArgumentError` with the name of the value.
+/// Checks that the values are valid and consistent. Throws `ArgumentError` with the name of the value.
 inline void check(const LlamaConfig& config) {
   detail::check_sizes(config);
   for (const RopeConfig& rope : rope_configs(config)) {
@@ -184,7 +184,7 @@ inline void check(const LlamaConfig& config) {
     const index_t turning = rotary_dim(config, rope);
     expects(turning % 2 == 0 && turning >= 2 && turning <= config.head_dim,
             (rope.partial_rotary_factor == 1 ? "head_dim: found " : "partial_rotary_factor: the part of head_dim is ") +
-                std::to_string(turning) + ", expected an even number: positions turn pairs");
+                std::to_string(turning) + ", expected an even number: rotary embeddings rotate pairs");
     const std::size_t factors = rope.type == "longrope" ? static_cast<std::size_t>(turning / 2) : 0;
     expects(rope.short_factor.size() == factors && rope.long_factor.size() == factors,
             "short_factor, long_factor: expected " + std::to_string(factors) + " numbers each, found " +
@@ -195,7 +195,7 @@ inline void check(const LlamaConfig& config) {
               std::to_string(config.num_key_value_heads) + " key/value heads evenly");
   expects(std::isfinite(config.rms_norm_eps) && config.rms_norm_eps > 0, "rms_norm_eps: expected a number above 0");
   expects(config.window.size() == static_cast<std::size_t>(config.num_hidden_layers),
-          "window: expected one entry a layer, found " + std::to_string(config.window.size()));
+          "window: expected one entry per layer, found " + std::to_string(config.window.size()));
   expects(std::all_of(config.window.begin(), config.window.end(), [](index_t window) { return window >= 0; }),
           "sliding_window: expected at least 1, or null");
   detail::check_options(config);
@@ -203,7 +203,7 @@ inline void check(const LlamaConfig& config) {
 
 namespace detail {
 
-/// theta^(2 i / d), rounded where transformers rounds: the exponent and the power are floats.
+/// Returns theta^(2 i / d) with the roundings of transformers: the exponent and the power are floats.
 inline std::vector<float> rope_powers(const RopeConfig& rope, index_t dimension) {
   std::vector<float> powers(static_cast<std::size_t>(dimension / 2));
   for (std::size_t i = 0; i < powers.size(); ++i) {
@@ -285,12 +285,13 @@ inline std::vector<float> inverse_frequencies(const LlamaConfig& config) {
   return inverse_frequencies(config, config.rope);
 }
 
-/// Whether a sequence of so many tokens is rotated by the factors of long ones. Keys of the two kinds do not mix.
+/// Returns whether a sequence of this length uses the factors of long sequences. Keys of the two kinds must
+/// not be mixed.
 inline bool long_sequence(const RopeConfig& rope, index_t tokens) {
   return rope.type == "longrope" && tokens > rope.original_max_position_embeddings;
 }
 
-/// What cos and sin of the rotary embedding are multiplied with: 1, except for yarn and longrope.
+/// Returns the factor of cos and sin of the rotary embedding: 1, except for yarn and longrope.
 inline double attention_factor(const RopeConfig& rope) {
   if (rope.type != "yarn" && rope.type != "longrope") return 1;
   if (rope.attention_factor) return *rope.attention_factor;
@@ -305,7 +306,7 @@ inline double attention_factor(const RopeConfig& rope) {
 }
 inline double attention_factor(const LlamaConfig& config) { return attention_factor(config.rope); }
 
-/// The number of parameters, tied embeddings once. Throws `OverflowError` when it leaves 64 bits.
+/// Returns the number of parameters, counting tied embeddings once. Throws `OverflowError` if it exceeds 64 bits.
 inline index_t parameter_count(const LlamaConfig& config) {
   using Count = Checked<std::uint64_t>;
   const auto count = [](index_t value) { return Count::from(value); };
@@ -327,8 +328,9 @@ inline index_t parameter_count(const LlamaConfig& config) {
   return checked_cast<index_t>(total.value("the number of parameters"), "the number of parameters");
 }
 
-/// What activations are stored in under a name of a type: "auto" is the type of the checkpoint, as in transformers 5;
-/// "float32", "bfloat16", "float16". float16 is computed in float32 on a CPU: it has no more range than gradients need.
+/// Returns the storage type of activations for the name of a type: "auto" (the type of the checkpoint, as in
+/// transformers 5), "float32", "bfloat16", "float16". On a CPU, float16 is computed in float32, because its range is
+/// too small for gradients.
 /// \throws ArgumentError for another name
 inline Storage activation_storage(const std::string& name, const LlamaConfig& config) {
   const std::string& type = name == "auto" ? config.dtype : name;
@@ -338,7 +340,7 @@ inline Storage activation_storage(const std::string& name, const LlamaConfig& co
   return Storage::float32;
 }
 
-/// The name of what activation_storage says.
+/// Returns the name of a storage type of activations.
 inline std::string activation_name(Storage storage) { return storage == Storage::bfloat16 ? "bfloat16" : "float32"; }
 
 }  // namespace veneer

@@ -3,7 +3,7 @@
 /// GatedMlp: y = down_proj(f(gate_proj(x)) * up_proj(x)),   f: silu, or GELU in its tanh form.
 ///
 ///   x, y: (tokens, hidden)   gate_proj, up_proj: (intermediate, hidden)   down_proj: (hidden, intermediate)
-///   gate_up_proj: (2 * intermediate, hidden), in place of gate_proj and up_proj where a family stores them as one
+///   gate_up_proj: (2 * intermediate, hidden), replaces gate_proj and up_proj if a family stores them as one
 /// Shazeer, "GLU Variants Improve Transformer", arXiv:2002.05202, eq. 6.
 #pragma once
 

@@ -7,9 +7,8 @@
 ///     static constexpr auto fields = std::tuple{field("up", &Mlp::up), field("down", &Mlp::down)};
 ///   };
 /// The names are the keys of checkpoints: visit_parameters(model, f) calls f("layers.0.up.lora_A.weight", parameter). A
-/// vector
-/// of modules adds its index; a field whose name is empty adds nothing; a slot that holds something is looked into. A
-/// layer with a member `absent` that is true is skipped: model families differ in which layers they have.
+/// vector of modules adds its index; a field with an empty name adds nothing; the contents of a slot are visited. A
+/// layer whose member `absent` is true is skipped: model families differ in which layers they have.
 #pragma once
 
 #include <array>
@@ -25,12 +24,12 @@ namespace veneer {
 
 template <class Owner, class Member>
 struct Field {
-  using Pointer = Member Owner::*;  // named: what nvcc makes of the plain declaration draws a warning from g++
+  using Pointer = Member Owner::*;  // named, since g++ warns about nvcc's translation of the plain declaration
   const char* name;
   Pointer member;
 };
 
-/// One entry of `fields`.
+/// Returns one entry of `fields`.
 template <class Owner, class Member>
 constexpr Field<Owner, Member> field(const char* name, Member Owner::*member) {
   return {name, member};
@@ -51,19 +50,19 @@ struct IsVector : std::false_type {};
 template <class X>
 struct IsVector<std::vector<X>> : std::true_type {};
 
-/// Something that holds one of several things, or none: `look(f)` calls f with what it holds, and the tuple
-/// `held_types` lists what it may hold.
+/// A container of at most one of several types: `look(f)` calls f with its contents, and the tuple `held_types` lists
+/// the possible types.
 template <class X>
 concept SlotLike = requires { typename std::remove_cvref_t<X>::held_types; };
 
-/// Whether a layer is one that this model does not have.
+/// Returns whether the model does not have this layer.
 template <class M>
 bool absent(const M& member) {
   if constexpr (requires { member.absent; }) return member.absent;
   return false;
 }
 
-/// The types of the parts directly in M.
+/// The types of the direct parts of M.
 template <class M>
 struct DirectParts {
   using type = std::tuple<>;
@@ -83,7 +82,7 @@ struct DirectParts<M> {
   using type = typename M::held_types;
 };
 
-/// A set of types, and the set with M and all of its parts.
+/// A set of types, and its union with M and all parts of M.
 template <class... P>
 struct PartTypes {};
 template <class Set, class M>
@@ -115,8 +114,8 @@ struct WithParts<PartTypes<P...>, std::vector<X>> : WithParts<PartTypes<P...>, X
 template <class M>
 inline char part_key = 0;
 
-/// A function f(name, part) without its type. The walk through a model is compiled once for every function, and f once
-/// for each type of parts that it takes.
+/// A type-erased function f(name, part). The traversal of a model is compiled once for all functions, and f once per
+/// type of part that it accepts.
 class PartVisitor {
  public:
   struct Row {
@@ -144,7 +143,7 @@ void call_with_part(const void* f, const std::string& name, const void* part) {
   (*static_cast<const F*>(f))(name, *static_cast<M*>(const_cast<void*>(part)));
 }
 
-/// \tparam Constant  whether the model is
+/// \tparam Constant  whether the model is const
 template <bool Constant, class F, class M>
 constexpr PartVisitor::Row part_row() {
   using Part = std::conditional_t<Constant, const M, M>;
@@ -191,7 +190,7 @@ void walk(const std::string& name, M& member, const PartVisitor& f) {
 }  // namespace detail
 
 /// Calls f(name, part) for the module itself, for every module inside it, and for every leaf, owners first. Parts of
-/// types that f does not take are left out.
+/// types that f does not accept are skipped.
 template <class M, class F>
 void visit(M& root, const F& f, const std::string& prefix = "") {
   using Model = std::remove_const_t<M>;
@@ -202,7 +201,7 @@ void visit(M& root, const F& f, const std::string& prefix = "") {
   detail::walk(prefix, root, detail::PartVisitor(f, rows));
 }
 
-/// Calls f(name, parameter) for every Parameter that holds a value.
+/// Calls f(name, parameter) for every Parameter that has a value.
 template <class M, class F>
 void visit_parameters(M& root, const F& f) {
   visit(root, [&](const std::string& name, ParameterLike auto& parameter) {
@@ -210,7 +209,7 @@ void visit_parameters(M& root, const F& f) {
   });
 }
 
-/// The number of trainable values.
+/// Returns the number of trainable values.
 template <class M>
 index_t trainable_count(M& root) {
   index_t count = 0;
@@ -218,7 +217,7 @@ index_t trainable_count(M& root) {
   return count;
 }
 
-/// Forgets all gradients.
+/// Clears all gradients.
 template <class M>
 void clear_gradients(M& root) {
   visit_parameters(root, [](const std::string&, auto& parameter) { parameter.clear_gradient(); });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file resize_vocabulary.hpp
-/// resize_vocabulary(model, rows): another number of rows in embedding and head.
+/// resize_vocabulary(model, rows): changes the number of rows of embedding and head.
 ///
 ///   W: (vocabulary, features) -> (rows, features)      kept rows keep every bit; new rows are the mean of the old ones
-/// A mean row starts with the logit of an average token, so that a new token does not take all probability at once:
-/// what transformers' resize_token_embeddings does in expectation (mean_resizing). A tied head stays tied.
+/// A mean row gives a new token the logit of an average token, so that it does not dominate the softmax. This is the
+/// expectation of transformers' resize_token_embeddings (mean_resizing). A tied head remains tied.
 #pragma once
 
 #include <algorithm>
@@ -18,13 +18,13 @@ namespace veneer {
 
 namespace detail {
 
-/// A weight with another number of rows, in the storage of the old one; without values where that has none.
-/// \throws ArgumentError for a weight that trains
+/// Returns a weight with another number of rows, in the storage type of the old one; shape-only if the old one is.
+/// \throws ArgumentError for a trainable weight
 template <WeightSlotLike W>
 W with_row_count(const W& weight, index_t rows) {
   using T = typename W::scalar;
   using S = typename W::shape_type;
-  expects(!weight.trainable(), "veneer::resize_vocabulary(model, rows): a weight trains: resize before attach");
+  expects(!weight.trainable(), "veneer::resize_vocabulary(model, rows): a weight is trainable: resize before attach");
   const S shape = shape_of<S>(rows, weight.extent(1));
   const auto old = weight.dense_copy();
   if (!old) return W(Tensor<T, S, typename W::backend>(shape, old.device(), nullptr));
@@ -44,12 +44,12 @@ W with_row_count(const W& weight, index_t rows) {
 
 }  // namespace detail
 
-/// \param model  a Llama without adapters, whose weights are slots; with shapes alone too
-/// \throws ArgumentError when there would be no row, or a weight trains
+/// \param model  a Llama without adapters, whose weights are slots; may be shape-only
+/// \throws ArgumentError when `rows` is 0 or a weight is trainable
 template <class Model>
 void resize_vocabulary(Model& model, index_t rows) {
   expects(rows >= 1,
-          "veneer::resize_vocabulary(model, rows): at least one row is needed; asked for " + std::to_string(rows));
+          "veneer::resize_vocabulary(model, rows): at least one row is required; requested " + std::to_string(rows));
   if (rows == model.config.vocab_size) return;
   model.model.embed_tokens.weight = detail::with_row_count(model.model.embed_tokens.weight, rows);
   if (present(model.lm_head.weight)) model.lm_head.weight = detail::with_row_count(model.lm_head.weight, rows);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file rms_norm.hpp
-/// RmsNorm: the layer that holds the weight of ops/rms_norm.hpp.    weight: (features)
+/// RmsNorm: the layer of ops/rms_norm.hpp with its weight.    weight: (features)
 #pragma once
 
 #include <tuple>
@@ -13,12 +13,12 @@ namespace veneer {
 
 template <class Weight>
 struct RmsNorm {
-  Weight weight{};  // (features), or (d) where it is applied to every head
+  Weight weight{};  // (features), or (d) if it is applied to every head
   double epsilon = 1e-6;
   double offset = 0.0;  // added to the weight: 1 in Gemma
   bool absent = false;  // the model has no such norm: the input is returned
 
-  /// x: (tokens, groups * features)
+  /// Normalises x: (tokens, groups * features).
   auto operator()(const auto& x) const {
     using Y = decltype(normalised(x));
     return absent ? Y(x) : normalised(x);

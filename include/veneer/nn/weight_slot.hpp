@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file weight_slot.hpp
-/// WeightSlot: a weight whose storage is known when a checkpoint has been read: float, bfloat16 or half as stored, a
-/// quantised matrix, or nothing (a bias that a model lacks); frozen until `train` puts a trainable copy in front.
+/// WeightSlot: a weight whose storage type is known when a checkpoint is read: float, bfloat16 or half as stored,
+/// a quantised matrix, or nothing (a bias that a model lacks). It is frozen until `train` adds a trainable copy
+/// that replaces it.
 ///
-/// What is stored is one type to the ops, StoredWeight, whatever its format: products read it as it is. Where a program
-/// fixes its storage, a layer takes a Tensor instead.
+/// All storage types are one type to the ops, StoredWeight: matmuls read the stored form. If a program fixes the
+/// storage type, a layer has a Tensor instead.
 #pragma once
 
 #include <optional>

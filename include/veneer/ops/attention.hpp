@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attention.hpp
-/// attention(q, k, v, layout, heads, kv_heads, window, scale): causal scaled dot products with grouped heads and an
-/// optional sliding window.
+/// attention(q, k, v, layout, heads, kv_heads, window, scale): causal scaled dot-product attention with grouped heads
+/// and an optional sliding window.
 ///
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
 ///   y_h = softmax(scale q_h k_gᵀ over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
-///   scale: 1 / sqrt(d), unless a model has another
-/// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. The scores of a block of
-/// queries exist one block at a time (Dao et al., arXiv:2205.14135): forward keeps the logarithm of each row's sum, the
-/// pullback recomputes. With 16-bit storage the scores, their sums and the sums of dk and dv over blocks are in float;
-/// weights and score slopes are rounded for the products that read them.
-/// A layout says which rows belong together, so packed sequences, padded batches and a key cache are one op.
+///   scale: 1 / sqrt(d) by default
+/// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. Scores are computed for one
+/// block of queries at a time (Dao et al., arXiv:2205.14135): forward keeps the log-sum-exp of each row, and the pullback
+/// recomputes the scores. With 16-bit storage the scores, their sums, and dk and dv are summed in float; weights and
+/// gradients of scores are rounded to the storage type for the matmuls that read them.
+/// The layout lists the sequences, so that packed sequences, padded batches and a key cache are one op.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ namespace veneer {
 
 namespace ops {
 
-/// Calls f(0) ... f(count - 1), together where the backend can.
+/// Calls f(0) ... f(count - 1), in parallel if the backend supports it.
 template <Backend B, class F>
 void run_tasks(const B& device, index_t count, const F& f) {
   if constexpr (requires { device.concurrently(count, f); }) {
@@ -44,12 +44,12 @@ struct Attention {
   std::shared_ptr<const AttentionLayout> layout;
   index_t heads = 1, kv_heads = 1;
   index_t window = 0;           // 0: no limit
-  std::optional<double> scale;  // of q kᵀ, positive; none: 1 / sqrt(d)
+  std::optional<double> scale;  // of q kᵀ, positive; nullopt: 1 / sqrt(d)
 
   double scale_of(const auto& q) const {
     return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(q.extent(1) / heads));
   }
-  /// Queries of a block: with the heads that share keys, as many rows as keep the scores in a cache.
+  /// Queries per block. With the heads that share keys, the scores of a block fit into the second-level cache.
   index_t block() const { return std::clamp<index_t>(192 / (heads / kv_heads) / 32 * 32, 32, 128); }
   index_t blocks(const Span& span) const { return (span.queries + block() - 1) / block(); }
 
@@ -65,9 +65,9 @@ struct Attention {
     const Span& span;
     index_t kv_head, first, width, group, rows, stacked;
     Visible visible;
-    index_t stride;  // of two rows of scores: an odd number of cache lines
+    index_t stride;  // between rows of scores: an odd number of cache lines
 
-    /// \param number  of the block, the last one first: it sees the most keys
+    /// \param number  of the block, counted from the last one, which sees the most keys
     Block(const Attention& attention, const Span& s, index_t head, index_t number, index_t d)
         : op(attention),
           span(s),
@@ -80,13 +80,13 @@ struct Attention {
       const index_t position = s.keys - s.queries + first;  // of row 0
       const index_t last = position + rows, high = std::min(last, s.valid);
       const index_t low = op.window == 0 ? 0 : std::max<index_t>(0, position - op.window + 1);
-      const bool blind = s.valid == 0 || (op.window != 0 && last - op.window >= s.valid);
+      const bool masked = s.valid == 0 || (op.window != 0 && last - op.window >= s.valid);
       visible = {
-          position, rows, blind ? 0 : low, blind ? s.keys : high - low, s.valid, op.window == 0 ? s.keys : op.window};
+          position, rows, masked ? 0 : low, masked ? s.keys : high - low, s.valid, op.window == 0 ? s.keys : op.window};
       stride = ((visible.columns + 15) / 16 | 1) * 16;
     }
 
-    bool some_blind() const { return visible.blind(rows - 1); }
+    bool some_masked() const { return visible.all_masked(rows - 1); }
     index_t query_offset() const { return ((span.query + first) * op.heads + kv_head * group) * width; }
     index_t key_offset() const { return ((span.key + visible.low) * op.kv_heads + kv_head) * width; }
     index_t row_offset() const { return (span.query + first) * op.heads + kv_head * group; }
@@ -105,13 +105,13 @@ struct Attention {
       y.device().for_each(stacked, width,
                           UnstackBody<T, F>{y.data() + query_offset(), f, rows, width, op.heads * width});
     }
-    /// y[r, c] = f(r, c) for every score of the block.
+    /// Writes y[r, c] = f(r, c) for every score of the block.
     template <class Y, class F>
     void map_scores(Y& y, const F& f, index_t cost) const {
       using Body = MapRowsBody<typename Y::scalar, F>;
       y.device().for_each(stacked, visible.columns, Body{y.data(), f, stride}, cost);
     }
-    /// a (stacked, width) times the keys' or values' rows: (stacked, columns).
+    /// Returns a rowsᵀ, with rows of the keys or values.    a: (stacked, width)   result: (stacked, columns)
     Plain against_rows(const Narrow& a, const X& x) const {
       auto out = of_scores<C>(a.device());
       Gemm<T, C> product{.transpose_b = true, .m = stacked, .n = visible.columns, .k = width};
@@ -121,21 +121,21 @@ struct Attention {
       gemm(a.device(), product);
       return out;
     }
-    /// q kᵀ, with what is not visible hidden: only the first and the last columns have some of that.
+    /// Returns q kᵀ with the mask applied. Only the first and the last columns have masked scores.
     Plain scores(const Narrow& queries, const X& k) const {
       auto out = against_rows(queries, k);
-      const auto hide = [&](index_t begin, index_t end) {
-        out.device().for_each(stacked, end - begin, HideBody<C>{out.data(), visible, stride, begin});
+      const auto mask = [&](index_t begin, index_t end) {
+        out.device().for_each(stacked, end - begin, MaskScoresBody<C>{out.data(), visible, stride, begin});
       };
-      if (some_blind()) {
-        hide(0, visible.columns);
+      if (some_masked()) {
+        mask(0, visible.columns);
       } else {
-        hide(0, visible.begin(rows - 1));
-        hide(visible.end(0), visible.columns);
+        mask(0, visible.begin(rows - 1));
+        mask(visible.end(0), visible.columns);
       }
       return out;
     }
-    /// p (stacked, columns) times the keys' or values' features: (stacked, width).
+    /// Returns p rows, with rows of the keys or values.    p: (stacked, columns)   result: (stacked, width)
     Plain mix(const Narrow& p, const X& x) const {
       Plain out(Shape<dyn, dyn>(stacked, width), p.device());
       Gemm<T, C> product{.m = stacked, .n = width, .k = visible.columns};
@@ -145,19 +145,19 @@ struct Attention {
       gemm(p.device(), product);
       return out;
     }
-    /// Adds aᵀ p to the gradient of keys or values, which is turned: (kv_heads * width, tokens).
-    void gather_into(Plain& turned, index_t row, const Narrow& a, const Narrow& p) const {
+    /// Adds aᵀ p to the transposed gradient of keys or values.    sums: (parts * kv_heads * width, tokens)
+    void gather_into(Plain& sums, index_t row, const Narrow& a, const Narrow& p) const {
       Gemm<T, C> product{.transpose_a = true, .m = width, .n = visible.columns, .k = stacked};
       product.a = a.data(), product.lda = width;
       product.b = p.data(), product.ldb = stride;
       product.beta = C(1);
-      product.c = turned.data() + (row + kv_head * width) * turned.extent(1) + span.key + visible.low;
-      product.ldc = turned.extent(1);
+      product.c = sums.data() + (row + kv_head * width) * sums.extent(1) + span.key + visible.low;
+      product.ldc = sums.extent(1);
       gemm(p.device(), product);
     }
   };
 
-  /// Calls f(block, part) for every block, side by side but for those of one sequence, key/value head and part.
+  /// Calls f(block, part) for every block, in parallel except within one sequence, key/value head and part.
   template <TensorLike X, class F>
   void for_blocks(const X& q, index_t parts, const F& f) const {
     const index_t spans = static_cast<index_t>(layout->spans.size()), width = q.extent(1) / heads;
@@ -168,7 +168,7 @@ struct Attention {
       }
     });
   }
-  /// Into how many parts the blocks of a sequence and head are dealt, so that there are tasks to share out.
+  /// Returns the number of parts of the blocks of a sequence and head: enough tasks to keep threads busy.
   index_t parts() const {
     const index_t tasks = static_cast<index_t>(layout->spans.size()) * kv_heads;
     return std::min(most_blocks(), std::max<index_t>(1, 16 / std::max<index_t>(1, tasks)));
@@ -228,9 +228,9 @@ struct Attention {
                          delta.data());
       scores = part.against_rows(slopes, v);
       part.map_scores(score_slopes, ScoreSlopeValue<T>{scores.data(), probabilities.data(), delta.data(), stride}, 2);
-      if (part.some_blind()) {
+      if (part.some_masked()) {
         device.for_each(part.stacked, part.visible.columns,
-                        BlindSlopeBody<T>{score_slopes.data(), part.visible, stride});
+                        MaskedSlopeBody<T>{score_slopes.data(), part.visible, stride});
       }
       part.gather_into(dk.sums, number * dk.rows, queries, score_slopes);
       const auto mixed = part.mix(score_slopes, k);
@@ -239,8 +239,8 @@ struct Attention {
     return std::tuple{dq, dk.total(root), dv.total(C(1))};
   }
 
-  /// The gradient of keys or values in parts that are summed side by side, turned: (parts * kv_heads * d, tokens).
-  /// There are enough parts to share out, whatever the number of threads.
+  /// The transposed gradient of keys or values, as a sum of parts that are computed in parallel.
+  /// The number of parts, and so the order of the sums, does not depend on the number of threads.
   template <Real C, Backend B>
   struct GradientParts {
     index_t parts, rows, tokens;
@@ -252,7 +252,7 @@ struct Attention {
           tokens(x.extent(0)),
           sums(zeros<C>(Shape<dyn, dyn>(parts * rows, ((tokens + 15) / 16 | 1) * 16), x.device())) {}
 
-    /// (tokens, kv_heads * d)
+    /// Returns factor times the sum of the parts.    result: (tokens, kv_heads * d)
     Matrix<C, B> total(C factor) {
       const index_t stride = sums.extent(1), count = rows * stride;
       for (index_t i = 1; i < parts; ++i) {
@@ -287,7 +287,7 @@ auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const Attenti
   for (const Span& span : layout->spans) {
     if (span.query < 0 || span.queries < 0 || span.query + span.queries > q.extent(0) || span.key < 0 ||
         span.keys < span.queries || span.key + span.keys > k.extent(0) || span.valid < 0 || span.valid > span.keys) {
-      throw ShapeError("veneer::attention(q, k, v): a span of the layout lies outside q or k");
+      throw ShapeError("veneer::attention(q, k, v): a span of the layout is outside q or k");
     }
   }
   expects(!scale || *scale > 0.0, "veneer::attention(q, k, v): the scale of the scores must be positive");

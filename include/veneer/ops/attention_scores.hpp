@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attention_scores.hpp
-/// Which keys a query sees, and the elementwise steps of attention on a block of scores.
+/// The layout of sequences, the causal mask, and the elementwise steps of attention on a block of scores.
 ///
-///   weight = e^(scale (score - top))   top: the largest score of the row
-///   probability = e^(scale score - log_sum)   slope of a score = probability (slope - delta)
-/// A block has a row for each query and head that share keys, and a column for each key: (heads * rows, columns), rows
+///   weight = e^(scale (score - top)),   top: the largest score of the row
+///   probability = e^(scale score - log_sum),   dscore = probability (dprobability - delta)
+/// A block has one row per query and head that share keys, and one column per key: (heads * rows, columns). Rows are
 /// `stride` values apart.
 #pragma once
 
@@ -19,21 +19,21 @@
 
 namespace veneer {
 
-/// One sequence: rows [query, query + queries) of q look at rows [key, key + keys) of k and v. The queries are the last
-/// of the keys: query i is at position keys - queries + i and sees keys up to itself, of these the first `valid` only,
-/// and with a window the last `window` only. A query that may see none (padding) takes the plain mean of all keys, as a
-/// mask of the lowest finite numbers gives.
+/// One sequence: rows [query, query + queries) of q attend to rows [key, key + keys) of k and v. The queries are the
+/// last positions: query i has position keys - queries + i and sees keys up to its own, of these only the first `valid`, and
+/// with a window only the last `window`. A query that sees no key (padding) takes the mean over all keys, as with a mask
+/// of the lowest finite number.
 struct Span {
   index_t query = 0, queries = 0;
   index_t key = 0, keys = 0;
   index_t valid = 0;
 };
 
-/// The sequences of a batch. Rows of q in no span are not written.
+/// The sequences of a batch. Rows of q outside all spans are not written.
 struct AttentionLayout {
   std::vector<Span> spans;
 
-  /// Sequences of these lengths, one after the other, each seeing itself alone.
+  /// Returns the layout of consecutive sequences of these lengths, each of which attends only to itself.
   static std::shared_ptr<const AttentionLayout> packed(const std::vector<index_t>& lengths) {
     auto layout = std::make_shared<AttentionLayout>();
     index_t row = 0;
@@ -47,13 +47,13 @@ struct AttentionLayout {
 
 namespace ops {
 
-/// Which keys a row of a block sees: [begin, end) of the block's columns; empty rows see all, evenly.
+/// The mask of a block: a row sees columns [begin, end). A row where all are masked weighs all keys equally.
 struct Visible {
   index_t first_position;  // of the block's row 0
   index_t rows;            // of the block, before heads are stacked
   index_t low;             // key of column 0
   index_t columns, valid;
-  index_t window;  // the number of all keys where there is no limit
+  index_t window;  // the number of all keys if there is no limit
 
   VENEER_HD index_t end(index_t stacked_row) const {
     const index_t position = first_position + stacked_row % rows;
@@ -63,14 +63,14 @@ struct Visible {
     const index_t first = first_position + stacked_row % rows - window + 1 - low;
     return first < 0 ? 0 : first;
   }
-  VENEER_HD bool blind(index_t stacked_row) const { return begin(stacked_row) >= end(stacked_row); }
+  VENEER_HD bool all_masked(index_t stacked_row) const { return begin(stacked_row) >= end(stacked_row); }
   VENEER_HD bool sees(index_t stacked_row, index_t column) const {
-    const index_t first = begin(stacked_row), count = blind(stacked_row) ? 0 : end(stacked_row) - first;
+    const index_t first = begin(stacked_row), count = all_masked(stacked_row) ? 0 : end(stacked_row) - first;
     return static_cast<std::uint64_t>(column - first) < static_cast<std::uint64_t>(count);  // one comparison
   }
 };
 
-/// Rows of some heads of a (tokens, heads * d) matrix, stacked head by head: row = head * rows + i.
+/// Reads some heads of a (tokens, heads * d) matrix, stacked head by head: row = head * rows + i.
 template <Stored T>
 struct StackedLoad {
   const T* x;  // at the first token and the first head
@@ -80,7 +80,7 @@ struct StackedLoad {
   }
 };
 
-/// The inverse of StackedLoad: f(row, c) for the row of a stack, to where its token and head have their place.
+/// The inverse of StackedLoad: writes f(row, c) of a stacked row to its token and head.
 template <Stored T, class F>
 struct UnstackBody {
   T* y;
@@ -91,16 +91,17 @@ struct UnstackBody {
   }
 };
 
-/// Writes minus infinity over scores that are not visible, and 0 over those of blind rows. Column 0 is score `first`.
+/// Writes minus infinity over masked scores, and 0 over the scores of a row where all are masked. Column c of the loop
+/// is column first + c of the block.
 template <Real T>
-struct HideBody {
+struct MaskScoresBody {
   T* scores;
   Visible visible;
   index_t stride, first;
   VENEER_HD void operator()(index_t r, index_t c) const {
     T& score = scores[r * stride + first + c];
-    const T hidden = visible.blind(r) ? T(0) : -std::numeric_limits<T>::infinity();
-    score = visible.sees(r, first + c) ? score : hidden;
+    const T masked = visible.all_masked(r) ? T(0) : -std::numeric_limits<T>::infinity();
+    score = visible.sees(r, first + c) ? score : masked;
   }
 };
 
@@ -114,7 +115,7 @@ struct WeightValue {
   VENEER_HD T operator()(index_t r, index_t c) const { return exponential(scale * (scores[r * stride + c] - top[r])); }
 };
 
-/// log of the sum of exponentials, to where (token, head) has its place.
+/// Writes the log-sum-exp of each row to its token and head.
 template <Real T>
 struct LogSumStoreBody {
   T* log_sums;  // at the first token and head
@@ -136,7 +137,7 @@ struct DividedRows {
   VENEER_HD T operator()(index_t r, index_t c) const { return x[r * columns + c] / divisor[r]; }
 };
 
-/// The softmax of scores, from the logarithms that were kept.
+/// The softmax of scores, from the log-sum-exp that forward kept.
 template <Real T>
 struct ProbabilityValue {
   const T* scores;
@@ -160,15 +161,15 @@ struct ScoreSlopeValue {
   }
 };
 
-/// Zeros on blind rows, whose probabilities do not depend on scores.
+/// Writes zeros to rows where all keys are masked: their probabilities do not depend on scores.
 template <Stored T>
-struct BlindSlopeBody {
+struct MaskedSlopeBody {
   T* slopes;
   Visible visible;
   index_t stride;
   VENEER_HD void operator()(index_t r, index_t c) const {
     T& slope = slopes[r * stride + c];
-    slope = visible.blind(r) ? T(0) : slope;
+    slope = visible.all_masked(r) ? T(0) : slope;
   }
 };
 

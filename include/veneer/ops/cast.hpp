@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cast.hpp
-/// cast<To>(x): x in another storage, rounded to nearest even where that is narrower.
+/// cast<To>(x): x in another storage type, rounded to nearest even if that is narrower.
 ///
-///   y = round(x)   dx = round(dy), in the storage of x
+///   y = round(x)   dx = round(dy), in the storage type of x
 #pragma once
 
 #include "veneer/autograd/apply.hpp"
@@ -24,7 +24,7 @@ struct Cast {
 
 }  // namespace ops
 
-/// x as it is where it is stored so already.
+/// Returns x in another storage type; x itself if it already has this type.
 template <Stored To, ValueLike X>
 auto cast(const X& x) {
   if constexpr (std::same_as<To, typename X::scalar>) {

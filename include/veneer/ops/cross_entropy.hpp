@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cross_entropy.hpp
-/// cross_entropy(logits, labels): how surprising the labels are under softmax(logits), in nats.
+/// cross_entropy(logits, labels): negative log-likelihood of the labels under softmax(logits), in nats.
 ///
 ///   logits: (rows, classes)   labels: (rows), each in [0, classes) or ignored_label   result: one value
-///   loss = scale * sum over counted rows of (log sum over c of e^logits[r, c] - logits[r, labels[r]])
-///   dlogits[r, c] = scale * (softmax(logits)[r, c] - [c == labels[r]]) on counted rows, 0 on ignored ones
+///   loss = scale * sum over active rows of (log sum over c of e^logits[r, c] - logits[r, labels[r]])
+///   dlogits[r, c] = scale * (softmax(logits)[r, c] - [c == labels[r]]) on active rows, 0 on ignored ones
 /// Log-sum-exp and the result are in compute_t of the logits, the sum over rows in double. The mean over no active rows
 /// is 0, with gradient 0 (a framework that divides 0 by 0 gives NaN there).
 #pragma once
@@ -21,7 +21,7 @@ namespace veneer {
 
 namespace ops {
 
-/// log of a sum of exponentials, from the maximum of the exponents and the sum shifted by it.
+/// Log of a sum of exponentials, from the maximum of the exponents and the sum shifted by it.
 template <Real T>
 struct LogSum {
   VENEER_HD T value(T maximum, T sum) const { return maximum + std::log(sum); }
@@ -39,7 +39,7 @@ struct RowLossLoad {
   }
 };
 
-/// The slope of the loss with respect to the log-sum of row r.
+/// The gradient of the loss with respect to the log-sum of row r.
 template <Real T>
 struct RowSlope {
   const std::int32_t* labels;
@@ -50,7 +50,7 @@ struct RowSlope {
 
 template <Stored T>
 struct CrossEntropySlope {
-  SoftmaxValue<T> share;  // of the slope of the row
+  SoftmaxValue<T> share;  // of the gradient of the row
   const std::int32_t* labels;
   VENEER_HD auto operator()(index_t r, index_t c) const {
     using C = compute_t<T>;
@@ -89,7 +89,7 @@ struct CrossEntropy {
   static constexpr Reads reads(const Wanted<2>&) { return Reads::everything(); }
 };
 
-/// Returns how many labels are not ignored.
+/// Returns the number of labels that are not ignored.
 /// \throws ShapeError, ArgumentError when labels do not fit the logits
 template <ValueLike X>
 index_t counted_rows(const char* call, const X& logits, const std::vector<std::int32_t>& labels) {
@@ -97,14 +97,14 @@ index_t counted_rows(const char* call, const X& logits, const std::vector<std::i
                 "veneer::cross_entropy(logits, labels): logits must be a matrix (rows, classes)");
   const auto rows = static_cast<index_t>(labels.size());
   if (logits.extent(0) != rows) {
-    throw ShapeError(std::string("veneer::") + call + ": one label per row; there are " +
+    throw ShapeError(std::string("veneer::") + call + ": expected one label per row; there are " +
                      std::to_string(logits.extent(0)) + " rows and " + std::to_string(rows) + " labels");
   }
   index_t counted = 0;
   for (const std::int32_t label : labels) {
     if (label == ignored_label) continue;
     if (label < 0 || label >= logits.extent(1)) {
-      throw ArgumentError(std::string("veneer::") + call + ": a label must lie in [0, " +
+      throw ArgumentError(std::string("veneer::") + call + ": a label must be in [0, " +
                           std::to_string(logits.extent(1)) + ") or be -100 (ignored); one is " + std::to_string(label));
     }
     ++counted;
@@ -112,7 +112,7 @@ index_t counted_rows(const char* call, const X& logits, const std::vector<std::i
   return counted;
 }
 
-/// Labels on the device, copied there unless they are there already.
+/// Returns the labels on the device, copied if necessary.
 template <Backend B>
 Vector<std::int32_t, B> labels_on(const B& device, const std::vector<std::int32_t>& labels) {
   return from_host(Shape<dyn>(static_cast<index_t>(labels.size())), labels, device);
@@ -122,7 +122,7 @@ const L& labels_on(const B&, const L& labels) {
   return labels;
 }
 
-/// Labels on the host, read back where they are on a device.
+/// Returns the labels on the host, copied if they are on a device.
 inline const std::vector<std::int32_t>& labels_on_host(const std::vector<std::int32_t>& labels) { return labels; }
 template <ValueLike L>
 std::vector<std::int32_t> labels_on_host(const L& labels) {
@@ -133,8 +133,8 @@ std::vector<std::int32_t> labels_on_host(const L& labels) {
 
 }  // namespace ops
 
-/// The mean over the rows whose label is not ignored.
-/// \param labels  a std::vector, which is checked on the host and then copied, or a tensor, which is read back for that
+/// Returns the mean over the rows whose label is not ignored.
+/// \param labels  a std::vector, which is checked on the host and then copied, or a tensor, copied to the host for that
 /// \throws ShapeError, ArgumentError when labels do not fit
 template <ValueLike X, class L>
 auto cross_entropy(const X& logits, const L& labels) {
@@ -143,7 +143,7 @@ auto cross_entropy(const X& logits, const L& labels) {
   return apply(ops::CrossEntropy{scale}, logits, ops::labels_on(logits.device(), labels));
 }
 
-/// The sum over the rows whose label is not ignored, times `scale`: for a mean over several batches together.
+/// Returns the sum over the rows whose label is not ignored, times `scale`, for a mean over several batches.
 /// \param labels  as in cross_entropy
 /// \throws ShapeError, ArgumentError when labels do not fit
 template <ValueLike X, class L>

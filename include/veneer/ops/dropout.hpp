@@ -2,8 +2,8 @@
 /// \file dropout.hpp
 /// dropout(x, p): on a tape, each element is 0 with probability p and x / (1 - p) otherwise; on a tensor, x itself.
 ///
-/// Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form. The mask is never stored: element i of a random
-/// stream decides, and the backward pass asks again. There is no training switch: a Variable is training.
+/// Srivastava et al., "Dropout", JMLR 15 (2014), in the inverted form. The mask is never stored: it is element i of a
+/// random stream, and the backward pass recomputes it. There is no training mode: dropout applies to Variables.
 #pragma once
 
 #include "veneer/autograd/apply.hpp"
@@ -43,12 +43,12 @@ struct Dropout {
 
 }  // namespace ops
 
-/// \param probability of a zero, in [0, 1)
+/// \param probability  of a zero, in [0, 1)
 /// \throws ArgumentError outside that range
 template <ValueLike X>
 auto dropout(const X& x, double probability) {
   if (!(probability >= 0.0 && probability < 1.0)) {
-    throw ArgumentError("veneer::dropout(x, probability): probability must lie in [0, 1); it is " +
+    throw ArgumentError("veneer::dropout(x, probability): probability must be in [0, 1); it is " +
                         std::to_string(probability));
   }
   if constexpr (VariableLike<X>) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gain.hpp
-/// Every column of a matrix, or every row, times a number of its own.
+/// Column scaling and row scaling of a matrix.
 ///
 ///   gain(x, g)[r, c]      = x[r, c] g[c]      x: (rows, columns)   g: columns values
 ///   gain_rows(x, g)[r, c] = x[r, c] g[r]      x: (rows, columns)   g: rows values
-/// g may have any shape of that many values: (n), (n, 1), (1, n); a vector x is a row. It may be float where x is in 16
-/// bits, and its gradient is summed in compute_t. DoRA, IA3, VeRA and AdaLoRA are made of this.
+/// g may have any shape with this number of values: (n), (n, 1), (1, n); a vector x is a row. g may be float next to a
+/// 16-bit x, and its gradient is summed in compute_t. DoRA, IA3, VeRA and AdaLoRA use these ops.
 #pragma once
 
 #include <string>
@@ -81,16 +81,16 @@ void expect_gain(const char* call, const X& x, const G& g, int axis) {
 
 }  // namespace ops
 
-/// x with column c times g[c].    x: (rows, columns)   g: columns values
-/// \throws ShapeError when g holds another number of values
+/// Returns x with column c multiplied by g[c].    x: (rows, columns)   g: columns values
+/// \throws ShapeError when g has another number of values
 template <ValueLike X, ValueLike G>
 auto gain(const X& x, const G& g) {
   ops::expect_gain("gain(x, g)", x, g, -1);
   return apply(ops::Gain<false>{}, x, g);
 }
 
-/// x with row r times g[r].    x: (rows, columns)   g: rows values
-/// \throws ShapeError when g holds another number of values
+/// Returns x with row r multiplied by g[r].    x: (rows, columns)   g: rows values
+/// \throws ShapeError when g has another number of values
 template <ValueLike X, ValueLike G>
 auto gain_rows(const X& x, const G& g) {
   static_assert(X::shape_type::rank == 2, "veneer::gain_rows(x, g): x must be a matrix");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gather.hpp
-/// Picking rows or columns of a matrix by number.
+/// Gathers rows or columns of a matrix by index.
 ///
 ///   gather_rows(x, ids)[i, c]    = x[ids[i], c]      x: (rows, columns)   ids: (count)   result: (count, columns)
 ///   gather_columns(x, ids)[i, r] = x[r, ids[i]]      x: (rows, columns)   ids: (count)   result: (count, rows)
 ///   column_range(x, begin, end)[r, c] = x[r, begin + c]                   result: (rows, end - begin)
-/// embedding(ids, table) is gather_rows, widened. The pullback adds up, in compute_t, what fell on the same row; each
-/// worker owns some columns and walks the ids in order, so there is no race and always the same bits. An id may be
-/// given as ~id: row or column id is read, and receives no gradient.
+/// embedding(ids, table) is gather_rows, widened. The pullback sums the gradients of a row in compute_t. Each thread
+/// has its own columns and adds in the order of the ids, so there are no races and always the same bits. An id may be
+/// given as ~id: row or column id is read, but receives no gradient.
 #pragma once
 
 #include <string>
@@ -20,10 +20,10 @@ namespace veneer {
 
 namespace ops {
 
-/// Which row or column an id reads.
+/// Returns the row or column that an id reads.
 VENEER_HD inline index_t place_of(std::int32_t id) { return static_cast<index_t>(id < 0 ? ~id : id); }
 
-/// Turns one id into its complement, which gather reads alike and gives no gradient.
+/// A kernel that replaces an id by its complement, for which gather reads the same row but adds no gradient.
 struct ComplementBody {
   std::int32_t* ids;
   std::int32_t id;
@@ -41,7 +41,8 @@ struct PickedRows {
   VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[place_of(ids[r]) * columns + c]; }
 };
 
-/// Adds the rows that fell on the same place, in the order of the ids. A strip of columns has one worker: no races.
+/// A kernel that adds the gradients of equal ids, in the order of the ids. Each strip of columns has one thread, so
+/// there are no races.
 template <Stored T>
 struct ScatterRowsBody {
   static constexpr index_t width = 16;
@@ -59,7 +60,8 @@ struct ScatterRowsBody {
   }
 };
 
-/// \tparam To  storage of the result
+/// The op of gather_rows.
+/// \tparam To  storage type of the result
 template <Stored To>
 struct GatherRows {
   template <TensorLike X, TensorLike I>
@@ -151,14 +153,14 @@ struct ColumnRange {
 template <ValueLike X, ValueLike I>
 void expect_ids(const char* call, const X&, const I&) {
   static_assert(std::same_as<typename I::scalar, std::int32_t> && I::shape_type::rank == 1 && X::shape_type::rank == 2,
-                "veneer::gather: picks from a matrix by a vector of int32 numbers");
+                "veneer::gather: expected a matrix and a vector of int32 indices");
   (void)call;
 }
 
 }  // namespace ops
 
-/// Rows of x by number.    x: (rows, columns)   ids: (count), each in [0, rows), not checked here
-/// \tparam To  storage of the result: that of x, unless given
+/// Returns the rows `ids` of x.    x: (rows, columns)   ids: (count), each in [0, rows), not checked here
+/// \tparam To  storage type of the result; by default that of x
 template <class To = void, ValueLike X, ValueLike I>
 auto gather_rows(const X& x, const I& ids) {
   ops::expect_ids("gather_rows", x, ids);
@@ -166,14 +168,14 @@ auto gather_rows(const X& x, const I& ids) {
   return apply(ops::GatherRows<std::conditional_t<std::is_void_v<To>, T, To>>{}, x, ids);
 }
 
-/// Columns of x by number, as rows.    x: (rows, columns)   ids: (count), each in [0, columns), not checked here
+/// Returns the columns `ids` of x, as rows.    x: (rows, columns)   ids: (count), each in [0, columns), not checked
 template <ValueLike X, ValueLike I>
 auto gather_columns(const X& x, const I& ids) {
   ops::expect_ids("gather_columns", x, ids);
   return apply(ops::GatherColumns{}, x, ids);
 }
 
-/// Consecutive columns of x: the parts of a fused projection.    x: (rows, columns)   result: (rows, end - begin)
+/// Returns consecutive columns of x, a part of a fused projection.    x: (rows, columns)   result: (rows, end - begin)
 /// \throws ShapeError unless 0 <= begin <= end <= columns
 template <ValueLike X>
 auto column_range(const X& x, index_t begin, index_t end) {
@@ -185,14 +187,14 @@ auto column_range(const X& x, index_t begin, index_t end) {
   return apply(ops::ColumnRange{begin, end}, x);
 }
 
-/// The vectors of tokens; 16-bit storage widens.    ids: (tokens), each in [0, vocabulary)   table: (vocabulary,
-/// features)   result: (tokens, features)
+/// Returns the embeddings of tokens; 16-bit storage is widened.
+///   ids: (tokens), each in [0, vocabulary)   table: (vocabulary, features)   result: (tokens, features)
 template <ValueLike I, Weight W>
 auto embedding(const I& ids, const W& table) {
   if constexpr (ValueLike<W>) {
     return gather_rows<compute_t<typename W::scalar>>(table, ids);
   } else {
-    return gather_rows(table, ids);  // the format's own
+    return gather_rows(table, ids);  // overload of the weight format
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gemm.hpp
-/// gemm(device, g): C = alpha op(A) op(B) + beta C for operands of any storage.
+/// gemm(device, g): C = alpha op(A) op(B) + beta C for operands of any storage type.
 ///
-/// float and double are the backend's verb. A product of 16-bit operands is a refinement: where a backend lacks it,
+/// float and double use the backend's verb. A matmul of 16-bit operands is an optional verb: on a backend without it
 /// they are widened, which is exact, multiplied in float, and the result is rounded once.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace veneer::ops {
 
-/// Copies a matrix into another type. A stride is the distance of two rows.
+/// Copies a matrix to another type. A stride is the distance between two rows.
 template <Backend B, Stored To, Stored From>
 void convert_rows(const B& device, index_t rows, index_t columns, const From* from, index_t from_stride, To* to,
                   index_t to_stride) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file linear.hpp
-/// linear(x, w) = x wᵀ, the product that adapters are made of, and its low-rank companion in one op.
+/// linear(x, w) = x wᵀ, and low_rank_linear, which adds a low-rank term in the same op.
 ///
 ///   x: (tokens, in)   w: (out, in)   y: (tokens, out)
 ///   low_rank_linear(x, w, a, b, s) = x wᵀ + s (x aᵀ) bᵀ      a: (rank, in)   b: (out, rank)
 ///   Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685, eq. 3.
 ///
-/// x may be stored in 16 bits: y is then, too, and dx; sums are float, and so are the gradients of float factors. w may
-/// be of any format (ops/product.hpp). The tape keeps w as it is stored.
+/// x may be stored in 16 bits, then y and dx are as well; sums are float, and so are the gradients of float factors. w
+/// may have any format (ops/product.hpp). The tape keeps w in its storage type.
 #pragma once
 
 #include <string>
@@ -21,11 +21,11 @@ namespace veneer {
 
 namespace ops {
 
-/// x and w are multiplied in one type.
+/// True if x and w are multiplied in the same type.
 template <class X, class W>
 concept SameCompute = std::same_as<compute_t<typename X::scalar>, compute_t<typename W::scalar>>;
 
-/// A matrix of the rows of x and the columns of y, uninitialised.
+/// Returns an uninitialised matrix with the rows of x and the columns of y.
 template <Stored T, int RowAxis, int ColumnAxis, class X, class Y>
 auto empty(const X& x, const Y& y) {
   using S = Shape<extent_of<typename X::shape_type, RowAxis>, extent_of<typename Y::shape_type, ColumnAxis>>;
@@ -56,7 +56,7 @@ struct Linear {
   }
 };
 
-/// Both products into one result: nothing of the size of y is written twice.
+/// The op of low_rank_linear. Both terms are summed in one matmul, so y is written once.
 struct LowRankLinear {
   double scale = 1.0;
 
@@ -117,7 +117,7 @@ void expect_matching(const char* call, const char* sentence, const X& x, const W
 
 }  // namespace ops
 
-/// x wᵀ.    x: (tokens, in)   w: (out, in)   result: (tokens, out)
+/// Returns x wᵀ.    x: (tokens, in)   w: (out, in)   result: (tokens, out)
 /// \throws ShapeError when the last extents differ
 template <ValueLike X, Weight W>
 auto linear(const X& x, const W& w) {
@@ -129,7 +129,7 @@ auto linear(const X& x, const W& w) {
   return apply(ops::Linear{}, x, w);
 }
 
-/// x wᵀ + scale (x aᵀ) bᵀ.    a: (rank, in)   b: (out, rank)
+/// Returns x wᵀ + scale (x aᵀ) bᵀ.    a: (rank, in)   b: (out, rank)
 /// \throws ShapeError when extents do not fit
 template <ValueLike X, Weight W, ValueLike A, ValueLike C>
 auto low_rank_linear(const X& x, const W& w, const A& a, const C& b, double scale) {

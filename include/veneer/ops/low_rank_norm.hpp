@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file low_rank_norm.hpp
-/// The norms of the rows of w + s B A, or of the columns of w + s (B A)ᵀ, without that sum as a matrix.
+/// low_rank_norms: the norms of the rows of w + s B A, or of the columns of w + s (B A)ᵀ, without computing that sum.
 ///
 ///   n_o^2 = ||w_o||^2 + 2 s (w Aᵀ)_o . B_o + s^2 B_o (A Aᵀ) B_oᵀ
 ///   rows:    w: (out, in)              A: (rank, in)           B: (out, rank)        n: (out)
 ///   columns: w: (vocabulary, features) A: (rank, vocabulary)   B: (features, rank)   n: (features)
-/// Constants to autograd: DoRA holds them so (Liu et al., arXiv:2402.09353, section 4.3). The three terms are added in
-/// double. Where they nearly cancel, n^2 < (||w_o||^2 + ||s B_o A||^2) / 10, a row is summed element by element.
-/// w may be of any format.
+/// The norms are constants to autograd, as in DoRA (Liu et al., arXiv:2402.09353, section 4.3). The three terms are
+/// summed in double. If they nearly cancel, n^2 < (||w_o||^2 + ||s B_o A||^2) / 10, a row is summed element by element.
+/// w may have any format.
 #pragma once
 
 #include <cmath>
@@ -25,7 +25,7 @@ struct Elements {
   VENEER_HD double operator()(index_t i) const { return static_cast<double>(static_cast<compute_t<T>>(x[i])); }
 };
 
-/// Those of a tensor, or of a format that says them one by one.
+/// Returns the elements of a tensor, or of a weight format, by their flat index.
 template <class W>
 auto elements(const W& w) {
   if constexpr (TensorLike<W>) {
@@ -80,7 +80,7 @@ struct LowRankNormBody {
   }
 };
 
-/// ||w_o||^2 of each row, or column, of a weight of any format, element by element.
+/// Returns ||w_o||^2 of each row, or column, of a weight of any format, element by element.
 template <bool Columns, class W>
 auto squared_norms(const W& w) {
   const auto device = w.device();
@@ -92,7 +92,7 @@ auto squared_norms(const W& w) {
     return 0;
   };
   if constexpr (requires { w.visit(squares_of); }) {
-    w.visit(squares_of);  // each storage has a loop of its own
+    w.visit(squares_of);  // each storage type has its own loop
   } else {
     squares_of(w);
   }
@@ -101,8 +101,8 @@ auto squared_norms(const W& w) {
 
 }  // namespace ops
 
-/// The norms of the rows of w + s B A; with Columns of the columns of w + s (B A)ᵀ.
-/// \param squares  ops::squared_norms<Columns>(w), which only w decides
+/// Returns the norms of the rows of w + s B A; with Columns, of the columns of w + s (B A)ᵀ.
+/// \param squares  ops::squared_norms<Columns>(w), which depends only on w
 template <bool Columns, class W, TensorLike N, TensorLike A, TensorLike C>
 auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double scale) {
   using T = typename A::scalar;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file map.hpp
-/// map(y, f): y[i] = f(i), and map_rows(y, f): y[r, c] = f(r, c), in any storage.
+/// map(y, f): y[i] = f(i), and map_rows(y, f): y[r, c] = f(r, c), for any storage type.
 ///
-/// A tensor stores one type, arithmetic is done in another: f reads stored values, computes in compute_t, and the map
-/// rounds its result once, to nearest even. f is a named functor of pointers and numbers; those of the form f(r, c) are
-/// also what reduce_rows folds.
+/// The storage type and the type of arithmetic differ: f reads stored values, computes in compute_t, and the map
+/// rounds its result once, to nearest even. f is a named functor of pointers and numbers; functors f(r, c) are also
+/// used with reduce_rows.
 #pragma once
 
 #include "veneer/core/math.hpp"
@@ -29,20 +29,20 @@ struct MapRowsBody {
   VENEER_HD void operator()(index_t r, index_t c) const { y[r * stride + c] = static_cast<T>(f(r, c)); }
 };
 
-/// y[i] = f(i) for every element.
-/// \param cost  elementary steps of one f, a hint for cutting the work
+/// Computes y[i] = f(i) for every element.
+/// \param cost  elementary steps of one f, a hint for dividing the work
 template <TensorLike Y, class F>
 void map(Y& y, const F& f, index_t cost = 1) {
   y.device().for_each(y.count(), MapBody<typename Y::scalar, F>{y.data(), f}, cost);
 }
 
-/// y[r, c] = f(r, c) for every element.    y: (rows, columns)
+/// Computes y[r, c] = f(r, c) for every element.    y: (rows, columns)
 template <TensorLike Y, class F>
 void map_rows(Y& y, const F& f, index_t cost = 1) {
   y.device().for_each(y.extent(0), y.extent(1), MapRowsBody<typename Y::scalar, F>{y.data(), f, y.extent(1)}, cost);
 }
 
-/// f(x[i]) for a function of one number, which has a member `value`.
+/// f(x[i]) for a unary function with a member `value`.
 template <class F, Stored T>
 struct UnaryValue {
   F f;
@@ -50,7 +50,7 @@ struct UnaryValue {
   VENEER_HD auto operator()(index_t i) const { return f.value(x[i]); }
 };
 
-/// f(x[i], y[i]) for a function of two numbers.
+/// f(x[i], y[i]) for a binary function.
 template <class F, Stored T>
 struct BinaryValue {
   F f;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file orthogonality.hpp
-/// How far the rows, or the columns, of a matrix are from being orthonormal.
+/// The distance of the rows, or the columns, of a matrix from orthonormality.
 ///
 ///   row_orthogonality(a) = || a aᵀ - I ||_F        column_orthogonality(b) = || bᵀ b - I ||_F
-///   da = 2 (a aᵀ - I) a / || a aᵀ - I ||_F         db = 2 b (bᵀ b - I) / || bᵀ b - I ||_F; 0 where the norm is 0
-/// a: (rank, in)   b: (out, rank)   result: one value. Zhang et al., arXiv:2303.10512, eq. 4, without the square, as in
-/// PEFT.
+///   da = 2 (a aᵀ - I) a / || a aᵀ - I ||_F         db = 2 b (bᵀ b - I) / || bᵀ b - I ||_F; 0 if the norm is 0
+///   a: (rank, in)   b: (out, rank)   result: one value
+/// Zhang et al., arXiv:2303.10512, eq. 4, without the square, as in PEFT.
 #pragma once
 
 #include <cmath>
@@ -68,7 +68,7 @@ struct Orthogonality {
   }
 
  private:
-  /// x xᵀ - I, or xᵀ x - I.
+  /// Returns x xᵀ - I, or xᵀ x - I.
   template <TensorLike X>
   static auto deviation(const X& x) {
     using T = typename X::scalar;
@@ -82,14 +82,14 @@ struct Orthogonality {
 
 }  // namespace ops
 
-/// || a aᵀ - I ||_F.    a: (rank, in)   result: one value
+/// Returns || a aᵀ - I ||_F.    a: (rank, in)   result: one value
 template <ValueLike A>
 auto row_orthogonality(const A& a) {
   static_assert(A::shape_type::rank == 2, "veneer::row_orthogonality(a): a must be a matrix");
   return apply(ops::Orthogonality<false>{}, a);
 }
 
-/// || bᵀ b - I ||_F.    b: (out, rank)   result: one value
+/// Returns || bᵀ b - I ||_F.    b: (out, rank)   result: one value
 template <ValueLike A>
 auto column_orthogonality(const A& b) {
   static_assert(A::shape_type::rank == 2, "veneer::column_orthogonality(b): b must be a matrix");

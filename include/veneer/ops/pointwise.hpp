@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pointwise.hpp
-/// Ops that work element by element: y[i] = f(x[i], ...), all operands of one shape.
+/// Elementwise ops: y[i] = f(x[i], ...), all operands of one shape.
 ///
 ///   silu(x) = x * sigmoid(x)              Elfwing et al., arXiv:1702.03118
-///   swiglu(g, u) = silu(g) * u            Shazeer, arXiv:2002.05202, eq. 6 without the products
+///   swiglu(g, u) = silu(g) * u            Shazeer, arXiv:2002.05202, eq. 6 without the matmuls
 ///   geglu(g, u) = g * sigmoid(2 z(g)) * u, z(g) = sqrt(2 / pi) (g + 0.044715 g^3): GELU in its tanh form
 ///                                         Hendrycks and Gimpel, arXiv:1606.08415, section 2
 ///   relu(x), add(x, y), multiply(x, y), divide(x, y), scale(x, factor)
 ///   add_row(x, b) = x[r, c] + b[c]        a bias
 ///
-/// A function gives its value and its partial slopes, next to each other, in the compute type; forward, pullback, all
-/// backends and all storages follow from them.
+/// A function is defined by its value and its partial derivatives in the compute type; forward and pullback for all
+/// backends and storage types follow from them.
 #pragma once
 
 #include <tuple>
@@ -60,7 +60,7 @@ struct SwiGlu {
   VENEER_HD T partial(Wrt<1>, T gate, T) const { return gate * sigmoid(gate); }
 };
 
-/// 0.5 (1 + tanh(z)) is sigmoid(2 z), without cancellation where z is far below 0.
+/// Uses 0.5 (1 + tanh(z)) = sigmoid(2 z), which has no cancellation for z far below 0.
 template <Real T>
 struct GeGlu {
   static constexpr double root = 0.79788456080286535588, cube = 0.044715;  // sqrt(2 / pi)
@@ -98,7 +98,7 @@ struct BinaryPullbackBody {
   }
 };
 
-/// y = f(x) for a function of one number.
+/// The op y = f(x) of a unary function.
 template <template <class> class F>
 struct Unary {
   template <TensorLike X>
@@ -120,14 +120,14 @@ struct Unary {
   static constexpr Reads reads(const Wanted<1>&) { return Reads::operand(0); }
 };
 
-/// An uninitialised tensor of the shape that two operands share.
+/// Returns an uninitialised tensor with the common shape of two operands.
 template <TensorLike X, TensorLike Y>
 auto like_both(const X& x, const Y&) {
   using S = unify_t<typename X::shape_type, typename Y::shape_type>;
   return Tensor<typename X::scalar, S, typename X::backend>(S(x.shape()), x.device());
 }
 
-/// z = f(x, y) for a function of two numbers; both gradients in one pass.
+/// The op z = f(x, y) of a binary function; both gradients are computed in one pass.
 template <template <class> class F>
 struct Binary {
   template <TensorLike X, TensorLike Y>
@@ -155,7 +155,7 @@ struct Plus {
   VENEER_HD T value(T x, T y) const { return x + y; }
 };
 
-/// z = x + y. The gradient of both is dz itself: no memory is touched.
+/// The op z = x + y. The gradient of both operands is dz itself: nothing is copied.
 struct Add {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
@@ -177,7 +177,7 @@ struct Times {
   VENEER_HD T value(T x) const { return factor * x; }
 };
 
-/// y = factor * x, with a constant factor.
+/// The op y = factor * x, with a constant factor.
 struct Scale {
   double factor = 1.0;
 
@@ -203,8 +203,8 @@ struct AddRowValue {
   }
 };
 
-/// sums[c] = sum over r of value(r, c), for r in [0, rows); added up by the backend, or as a matmul with ones, which
-/// reads columns fastest.
+/// Computes sums[c] = sum over r of value(r, c), for r in [0, rows); summed by the backend, or as a matmul with ones,
+/// which is the fastest way to read columns.
 template <Real C, ShapeLike S, Backend B, class Value>
 Tensor<C, S, B> column_sums(S shape, const B& device, index_t rows, const Value& value) {
   Tensor<C, S, B> sums(shape, device);
@@ -224,7 +224,7 @@ Tensor<C, S, B> column_sums(S shape, const B& device, index_t rows, const Value&
   return sums;
 }
 
-/// The sum over the rows of a matrix, in its compute type.
+/// Returns the sum over the rows of a matrix, in its compute type.
 template <TensorLike X>
 auto column_sums(const X& x) {
   using T = typename X::scalar;
@@ -233,7 +233,7 @@ auto column_sums(const X& x) {
                                    RowsLoad<T>{x.data(), x.extent(1)});
 }
 
-/// y[r, c] = x[r, c] + row[c].
+/// The op y[r, c] = x[r, c] + row[c].
 struct AddRow {
   template <TensorLike X, TensorLike R>
   X forward(const X& x, const R& row) const {
@@ -262,25 +262,25 @@ template <index_t... Left, index_t... Right>
   requires(sizeof...(Left) == sizeof...(Right))
 inline constexpr bool same_extents<Shape<Left...>, Shape<Right...>> = (SameExtent<Left, Right> && ...);
 
-/// A relation of two shape types, as a concept so that compilers print the extents that break it.
+/// A relation of two shape types, as a concept, so that compilers print the extents that violate it.
 template <class X, class Y>
 concept SameShape = same_extents<typename X::shape_type, typename Y::shape_type>;
 
 }  // namespace ops
 
-/// x * sigmoid(x), element by element.
+/// Returns x * sigmoid(x), elementwise.
 template <ValueLike X>
 auto silu(const X& x) {
   return apply(ops::Unary<ops::Silu>{}, x);
 }
 
-/// max(x, 0), element by element; its slope at 0 is taken as 0.
+/// Returns max(x, 0), elementwise; its derivative at 0 is 0.
 template <ValueLike X>
 auto relu(const X& x) {
   return apply(ops::Unary<ops::Relu>{}, x);
 }
 
-/// x * y, element by element.
+/// Returns x * y, elementwise.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto multiply(const X& x, const Y& y) {
@@ -289,7 +289,7 @@ auto multiply(const X& x, const Y& y) {
   return apply(ops::Binary<ops::Multiply>{}, x, y);
 }
 
-/// x / y, element by element.
+/// Returns x / y, elementwise.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto divide(const X& x, const Y& y) {
@@ -298,7 +298,7 @@ auto divide(const X& x, const Y& y) {
   return apply(ops::Binary<ops::Divide>{}, x, y);
 }
 
-/// silu(gate) * up, element by element.
+/// Returns silu(gate) * up, elementwise.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto swiglu(const X& gate, const Y& up) {
@@ -307,7 +307,7 @@ auto swiglu(const X& gate, const Y& up) {
   return apply(ops::Binary<ops::SwiGlu>{}, gate, up);
 }
 
-/// gelu(gate) * up in the tanh form of GELU, element by element.
+/// Returns gelu(gate) * up in the tanh form of GELU, elementwise.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto geglu(const X& gate, const Y& up) {
@@ -316,7 +316,7 @@ auto geglu(const X& gate, const Y& up) {
   return apply(ops::Binary<ops::GeGlu>{}, gate, up);
 }
 
-/// x + y, element by element.
+/// Returns x + y, elementwise.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto add(const X& x, const Y& y) {
@@ -325,13 +325,13 @@ auto add(const X& x, const Y& y) {
   return apply(ops::Add{}, x, y);
 }
 
-/// factor * x.
+/// Returns factor * x.
 template <ValueLike X>
 auto scale(const X& x, double factor) {
   return apply(ops::Scale{factor}, x);
 }
 
-/// x + row, the same row for every row of x.    x: (rows, columns)   row: (columns), of any storage
+/// Returns x + row, with the same row added to every row of x.    x: (rows, columns)   row: (columns), of any type
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike R>
 auto add_row(const X& x, const R& row) {

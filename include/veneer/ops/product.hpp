@@ -2,9 +2,9 @@
 /// \file product.hpp
 /// y = beta y + sum of terms scale op(x) op(w), where each operand is a tensor or a weight of any format.
 ///
-/// A weight format has a shape, decode(w), its dense values in the compute type, and operand(w), which says how a
-/// product reads it as it is stored. A backend with the refinement `multiply` reads all operands so and rounds y once;
-/// elsewhere operands are decoded for the length of one product.
+/// A weight format has a shape, decode(w), its dense values in the compute type, and operand(w), its stored form as an
+/// operand of a matmul. A backend with the optional verb `multiply` reads all operands in their stored form and rounds
+/// y once; otherwise operands are decoded for the duration of one matmul.
 #pragma once
 
 #include <concepts>
@@ -16,7 +16,7 @@
 
 namespace veneer {
 
-/// A tensor in the type that it is multiplied in; float and double as they are.
+/// Returns a tensor in the type used by a matmul; float and double unchanged.
 template <Stored T, ShapeLike S, Backend B>
 decltype(auto) decode(const Tensor<T, S, B>& w) {
   if constexpr (Real<T>) {
@@ -26,13 +26,13 @@ decltype(auto) decode(const Tensor<T, S, B>& w) {
   }
 }
 
-/// How a product reads a matrix, transposed if asked.
+/// Returns a matrix as an operand of a matmul, optionally transposed.
 template <Stored T, ShapeLike S, Backend B>
 Operand operand(const Tensor<T, S, B>& x, bool transposed) {
   return operand(x.data(), x.extent(-1), transposed);
 }
 
-/// What a layer may multiply by: anything with a shape (out, in), dense values and a way to read them.
+/// The weight of a layer: a type with a shape (out, in), dense values and an operand.
 template <class W>
 concept Weight = requires(const W& w) {
   { w.shape()[0] } -> std::convertible_to<index_t>;
@@ -40,7 +40,7 @@ concept Weight = requires(const W& w) {
   { operand(value_of(w), true) } -> std::same_as<Operand>;
 };
 
-/// A weight that has no gradient, by its type.
+/// A weight whose type has no gradient.
 template <class W>
 concept FrozenWeight = Weight<W> && !VariableLike<W> && !ParameterLike<W>;
 
@@ -58,13 +58,13 @@ struct TermOf {
   index_t inner() const { return x.shape()[TransposeX ? 0 : 1]; }
 };
 
-/// scale op(x) op(w)
+/// Returns the term scale op(x) op(w).
 template <bool TransposeX, bool TransposeW, class X, class W>
 TermOf<TransposeX, TransposeW, X, W> term(const X& x, const W& w, double scale = 1.0) {
   return {x, w, scale};
 }
 
-/// c = beta c + the term, in the compute type.
+/// Computes c = beta c + term, in the compute type.
 template <bool TransposeX, bool TransposeW, class C, class X, class W>
 void add_decoded(C& c, double beta, const TermOf<TransposeX, TransposeW, X, W>& t) {
   using T = typename C::scalar;
@@ -79,8 +79,8 @@ void add_decoded(C& c, double beta, const TermOf<TransposeX, TransposeW, X, W>& 
   c.device().gemm(gemm);
 }
 
-/// y = beta y + the terms.
-/// \param arithmetic  what is multiplied, see Product
+/// Computes y = beta y + the sum of the terms.
+/// \param arithmetic  the type of multiplication, see Product
 template <TensorLike Y, class... Terms>
 void sum_of_products_in(Storage arithmetic, Y& y, double beta, const Terms&... terms) {
   using C = compute_t<typename Y::scalar>;
@@ -99,13 +99,13 @@ void sum_of_products_in(Storage arithmetic, Y& y, double beta, const Terms&... t
   }
 }
 
-/// Multiplied as the first operand is stored.
+/// Multiplies in the arithmetic of the first operand's storage type.
 template <TensorLike Y, bool Tx, bool Tw, class X, class W, class... Terms>
 void sum_of_products(Y& y, double beta, const TermOf<Tx, Tw, X, W>& first, const Terms&... others) {
   sum_of_products_in(arithmetic_of<typename X::scalar>, y, beta, first, others...);
 }
 
-/// y = alpha op(x) op(w) + beta y.
+/// Computes y = alpha op(x) op(w) + beta y.
 template <bool TransposeX, bool TransposeW, TensorLike Y, class X, class W>
 void product(Y& y, const X& x, const W& w, double alpha = 1.0, double beta = 0.0) {
   sum_of_products(y, beta, term<TransposeX, TransposeW>(x, w, alpha));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file put.hpp
-/// Replacing rows or columns of a matrix by number: the inverse of gather.
+/// Replaces rows or columns of a matrix by index: the inverse of gather.
 ///
 ///   put_rows(x, rows, at)[at[i], c]       = rows[i, c]      all other rows are those of x
 ///   put_columns(x, columns, at)[r, at[i]] = columns[r, i]   all other columns are those of x
 ///   x, result: (n, m)   rows: (count, m)   columns: (n, count)   at: (count) of int32, each at most once
-/// The gradient of x is that of the result with zeros where something was put; that of what was put is picked out.
+/// The gradient of x is that of the result with zeros in the replaced entries; that of `rows` and `columns` is
+/// gathered from them.
 #pragma once
 
 #include "veneer/ops/gather.hpp"
@@ -14,7 +15,7 @@ namespace veneer {
 
 namespace ops {
 
-/// y[at[r], c] = f(r, c).
+/// A kernel that computes y[at[r], c] = f(r, c).
 template <Stored T, class F>
 struct PutRowsBody {
   T* y;
@@ -33,7 +34,7 @@ void store_rows(Y& y, const F& f, const auto& at) {
   y.device().for_each(at.extent(0), columns, PutRowsBody<typename Y::scalar, F>{y.data(), f, at.data(), columns});
 }
 
-/// y[r, at[c]] = f(r, c).
+/// A kernel that computes y[r, at[c]] = f(r, c).
 template <Stored T, class F>
 struct PutColumnsBody {
   T* y;
@@ -114,14 +115,14 @@ struct PutColumns {
 
 inline void expect_put(const char* call, index_t given, index_t rows, index_t other, index_t along) {
   if (given == rows && other == along) return;
-  throw ShapeError(std::string("veneer::") + call + ": what is put has " + std::to_string(rows) + " parts of " +
+  throw ShapeError(std::string("veneer::") + call + ": the replacement has " + std::to_string(rows) + " parts of " +
                    std::to_string(other) + " values; " + std::to_string(given) + " numbers and parts of " +
                    std::to_string(along) + " values were expected");
 }
 
 }  // namespace ops
 
-/// x with other rows by number.    x: (n, m)   rows: (count, m)   at: (count), distinct, in [0, n), not checked here
+/// Returns x with rows `at` replaced.    x: (n, m)   rows: (count, m)   at: (count), distinct, in [0, n), not checked
 /// \throws ShapeError when the extents do not fit
 template <ValueLike X, ValueLike R, ValueLike I>
 auto put_rows(const X& x, const R& rows, const I& at) {
@@ -130,8 +131,8 @@ auto put_rows(const X& x, const R& rows, const I& at) {
   return apply(ops::PutRows{}, x, rows, at);
 }
 
-/// x with other columns by number.    x: (n, m)   columns: (n, count)   at: (count), distinct, in [0, m), not checked
-/// here
+/// Returns x with columns `at` replaced.
+///   x: (n, m)   columns: (n, count)   at: (count), distinct, in [0, m), not checked
 /// \throws ShapeError when the extents do not fit
 template <ValueLike X, ValueLike C, ValueLike I>
 auto put_columns(const X& x, const C& columns, const I& at) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reduce.hpp
-/// Losses of plain vectors: inner(x, y) = sum of x * y, and mean_squared_error(x, y) = mean of (x - y)^2.
+/// Reductions to one value: inner(x, y) = sum of x * y, the dot product, and mean_squared_error(x, y) = mean of
+/// (x - y)^2.
 ///
-///   x, y: one shape   result: one value of compute_t, summed in double
+///   x, y: equal shapes   result: one value of compute_t, summed in double
 #pragma once
 
 #include <string>
@@ -49,7 +50,7 @@ struct SquareErrorSlope {
   VENEER_HD auto operator()(index_t i) const { return dz[0] * factor * (x[i] - y[i]); }
 };
 
-/// factor * the sum of load(0, i) over i in [0, count), summed in double.    result: one value of type T
+/// Returns factor * the sum of load(0, i) over i in [0, count), summed in double.    result: one value of type T
 template <Real T, Backend B, class Load>
 Tensor<T, Shape<1>, B> sum_all(const B& device, index_t count, const Load& load, double factor) {
   Tensor<double, Shape<1>, B> sum(Shape<1>{}, device);
@@ -104,7 +105,7 @@ struct MeanSquaredError {
 
 }  // namespace ops
 
-/// The sum of x * y over all elements.
+/// Returns the dot product: the sum of x * y over all elements.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto inner(const X& x, const Y& y) {
@@ -113,7 +114,7 @@ auto inner(const X& x, const Y& y) {
   return apply(ops::Inner{}, x, y);
 }
 
-/// The mean of (x - y)^2 over all elements.
+/// Returns the mean of (x - y)^2 over all elements.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
 auto mean_squared_error(const X& x, const Y& y) {

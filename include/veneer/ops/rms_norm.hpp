@@ -2,11 +2,11 @@
 /// \file rms_norm.hpp
 /// rms_norm(x, w, eps, offset): y[r, c] = (offset + w[c]) * x[r, c] / sqrt(mean over c of x[r, c]^2 + eps).
 ///
-///   x: (tokens, features)   w: (features)   y: (tokens, features)   offset: 0, or 1 where a checkpoint holds w - 1
-/// grouped_rms_norm is the same over consecutive groups of features, one per attention head for instance.
+///   x: (tokens, features)   w: (features)   y: (tokens, features)   offset: 0, or 1 if a checkpoint has w - 1
+/// grouped_rms_norm normalises consecutive groups of features, for example one per attention head.
 ///
-/// Sums and inverse roots are in compute_t of x; w is read as it is stored, and its gradient is in compute_t.
-/// Zhang and Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4; eps stands inside the root.
+/// Sums and inverse roots are in compute_t of x; w is read in its storage type, and its gradient is in compute_t. Zhang
+/// and Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4; eps is inside the root.
 /// With s = 1 / root and n features:   dx = s * (w dy) - x * s^3 / n * sum(w dy x)   dw[c] = sum over r of dy x s
 #pragma once
 
@@ -29,7 +29,7 @@ struct SquareLoad {
   VENEER_HD compute_t<T> operator()(index_t r, index_t c) const { return x[r * columns + c] * x[r * columns + c]; }
 };
 
-/// 1 / root of the mean square, from a sum of squares.
+/// 1 / root of the mean square, computed from a sum of squares.
 template <Real T>
 struct InverseRoot {
   T share, epsilon;
@@ -59,7 +59,7 @@ struct NormDotLoad {
   }
 };
 
-/// s^3 / n * dot: what a row subtracts per unit of x.
+/// s^3 / n * dot: the coefficient of x in the gradient of a row.
 template <Real T>
 struct NormPull {
   T columns;
@@ -93,12 +93,12 @@ struct NormWeightTerm {
   }
 };
 
-/// One norm per group of w.extent(0) consecutive features.
+/// The op with one norm per group of w.extent(0) consecutive features.
 struct RmsNorm {
   double epsilon = 1e-6;
   double offset = 0.0;
 
-  /// A tensor of x's shape, seen as one group per row.
+  /// Returns an uninitialised tensor with x's number of values, with one group per row.
   template <Scalar To, TensorLike X>
   static auto grouped(const X& x, index_t columns) {
     const index_t rows = columns == 0 ? 0 : x.count() / columns;
@@ -151,7 +151,7 @@ struct RmsNorm {
 
 }  // namespace ops
 
-/// (offset + w) * x / sqrt(mean(x^2) + epsilon), row by row.    x: (tokens, features)   w: (features), of any storage
+/// Returns (offset + w) * x / sqrt(mean(x^2) + epsilon), per row.    x: (tokens, features)   w: (features), of any type
 /// \throws ShapeError when the extents differ
 template <ValueLike X, ValueLike W>
 auto rms_norm(const X& x, const W& w, double epsilon, double offset = 0.0) {
@@ -163,7 +163,7 @@ auto rms_norm(const X& x, const W& w, double epsilon, double offset = 0.0) {
   return apply(ops::RmsNorm{epsilon, offset}, x, w);
 }
 
-/// The same over each group of w.extent(0) consecutive features.    x: (tokens, groups * features)   w: (features)
+/// Normalises each group of w.extent(0) consecutive features.    x: (tokens, groups * features)   w: (features)
 /// \throws ShapeError when the extent of w does not divide the last extent of x
 template <ValueLike X, ValueLike W>
 auto grouped_rms_norm(const X& x, const W& w, double epsilon, double offset = 0.0) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file rope.hpp
-/// rope(x, cosines, sines, width): turns pairs of features by an angle that grows with the position of the token.
+/// rope(x, cosines, sines, width): rotates pairs of features by an angle proportional to the position of the token.
 ///
 ///   x, y: (tokens, heads * width)   cosines, sines: (tokens, d / 2), d <= width
 ///   y[i]         = x[i] cos_i - x[i + d/2] sin_i        for i in [0, d/2), in every head
 ///   y[i + d/2]   = x[i + d/2] cos_i + x[i] sin_i        features from d on are copied (partial rotation)
-/// Su et al., "RoFormer", arXiv:2104.09864, eq. 34, with the pairs (i, i + d/2) of Hugging Face checkpoints.
-/// The pullback is the turn by the opposite angle.
+/// Su et al., "RoFormer", arXiv:2104.09864, eq. 34, with the pairs (i, i + d/2) of Hugging Face checkpoints. The
+/// pullback is the rotation by the opposite angle.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace veneer {
 
 namespace ops {
 
-/// Turns pair i of one head of one token. With Partial, feature i of those that do not turn is copied.
+/// A kernel that rotates pair i of one head of one token. With Partial, it also copies feature i of those that
+/// are not rotated.
 template <Stored T, bool Partial>
 struct RopeBody {
   T* y;
@@ -68,21 +69,22 @@ struct Rope {
 
 }  // namespace ops
 
-/// Turns the features of every head.    x: (tokens, heads * width)   cosines, sines: (tokens, d / 2), constants in
-/// compute_t of x
-/// \param width  features of a head, the first d of which turn; 0: d
+/// Rotates the features of every head.
+///   x: (tokens, heads * width)   cosines, sines: (tokens, d / 2), constants in compute_t of x
+/// \param width  features of a head, of which the first d are rotated; 0: d
 /// \throws ShapeError when the extents do not fit
 template <ValueLike X, TensorLike C>
 auto rope(const X& x, const C& cosines, const C& sines, index_t width = 0) {
   static_assert(X::shape_type::rank == 2 && C::shape_type::rank == 2,
                 "veneer::rope(x, cosines, sines): all three must be matrices, one row per token");
   static_assert(std::same_as<typename C::scalar, compute_t<typename X::scalar>>,
-                "veneer::rope(x, cosines, sines): the angles must hold the type that x is computed in");
+                "veneer::rope(x, cosines, sines): the angles must have the compute type of x");
   if (width == 0) width = 2 * cosines.extent(1);
   if (cosines.extent(0) != x.extent(0) || !(cosines.shape() == sines.shape()) || cosines.extent(1) == 0 ||
       width < 2 * cosines.extent(1) || x.extent(1) % width != 0) {
     throw ShapeError(
-        "veneer::rope(x, cosines, sines): a row of angles a token, and heads of twice as many features; they are " +
+        "veneer::rope(x, cosines, sines): expected a row of angles per token, and heads of at least twice as many "
+        "features; they are " +
         to_string(x.shape()) + ", " + to_string(cosines.shape()) + " and " + to_string(sines.shape()));
   }
   return apply(ops::Rope{width}, x, cosines, sines);

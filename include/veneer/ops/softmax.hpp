@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file softmax.hpp
-/// softmax(x): y[r, c] = e^(x[r, c] - m) / sum over c of the same, m the largest of the row.
+/// softmax(x): y[r, c] = e^(x[r, c] - m) / sum over c of e^(x[r, c] - m), where m is the maximum of the row.
 ///
 ///   x, y: (rows, columns)      dx = y * (dy - sum over c of dy y)
 /// Maxima and sums are in compute_t of x.
@@ -43,7 +43,7 @@ struct SoftmaxSlope {
   VENEER_HD auto operator()(index_t r, index_t c) const { return y[r * columns + c] * (dy[r * columns + c] - dot[r]); }
 };
 
-/// Largest value and sum of exponentials of every row, in the compute type.
+/// Returns the maximum and the sum of exponentials of every row, in the compute type.
 template <TensorLike X>
 auto row_statistics(const X& x) {
   using T = typename X::scalar;
@@ -82,7 +82,7 @@ struct Softmax {
 
 }  // namespace ops
 
-/// Every row becomes positive and sums to 1.    x: (rows, columns)
+/// Returns the softmax of every row: positive values with sum 1.    x: (rows, columns)
 template <ValueLike X>
 auto softmax(const X& x) {
   static_assert(X::shape_type::rank == 2, "veneer::softmax(x): x must be a matrix; each row is normalised");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adamw.hpp
-/// AdamW: Adam with decoupled weight decay, over every Parameter that a model holds.
+/// AdamW: Adam with decoupled weight decay, for all Parameters of a model.
 ///
 ///   m <- b1 m + (1 - b1) g      v <- b2 v + (1 - b2) g^2
 ///   p <- (1 - rate * decay) p - rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
-/// Where the model has AdaLoRA adapters, a step masks their triplets too (optim/rank_allocator.hpp).
-/// Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2; the order of
-/// roundings is
-/// PyTorch's. Parameters are found by visit_parameters; frozen weights are of another type and are never seen.
+/// If the model has AdaLoRA adapters, a step also masks their triplets (optim/rank_allocator.hpp). Loshchilov and
+/// Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2; the order of roundings is PyTorch's.
+/// Parameters are found by visit_parameters; frozen weights have another type and are not visited.
 #pragma once
 
 #include <cmath>
@@ -30,13 +29,13 @@ struct AdamWOptions {
   double weight_decay = 0.01;
 };
 
-/// How one parameter differs from the others.
+/// The settings of one parameter that differ from the options.
 struct ParameterGroup {
   double learning_rate_factor = 1.0;
   double weight_decay_factor = 1.0;
 };
 
-/// The moments of one parameter, on the host: what a training state saves.
+/// The moments of one parameter, on the host, as saved in a training state.
 struct Moments {
   std::string name;
   std::vector<float> first, second;
@@ -80,11 +79,11 @@ struct MultiplyBody {
 
 class AdamW {
  public:
-  /// Keeps handles on the parameters that the model has now. Adapters come first: one that is made or assigned
-  /// afterwards is not trained, and no error says so.
+  /// Keeps handles to the current parameters of the model. Attach adapters first: an adapter that is created or
+  /// assigned later is not trained, without an error.
   /// \param model  any module
-  /// \param group  what differs for a parameter, by name and rank; the default treats all alike
-  /// \throws ArgumentError when the model has nothing to train, or its AdaLoRA schedule can't be kept
+  /// \param group  returns the settings of a parameter, by name and rank; by default all are equal
+  /// \throws ArgumentError when the model has no parameters, or an invalid AdaLoRA schedule
   template <class M>
   explicit AdamW(M& model, AdamWOptions options = {},
                  const std::function<ParameterGroup(const std::string&, int rank)>& group = {})
@@ -98,11 +97,11 @@ class AdamW {
             "veneer::AdamW(model): the model has no parameters; attach an adapter, or train everything");
   }
 
-  /// One update at the rate of the options; gradients are forgotten afterwards. A parameter without gradient is left
-  /// alone.
+  /// Updates the parameters with the learning rate of the options, then clears the gradients. A parameter without
+  /// gradient is not changed.
   void step() { step(options_.learning_rate); }
 
-  /// One update at this rate.
+  /// Updates the parameters with this learning rate.
   void step(double learning_rate) {
     ++steps_;
     for (const auto& entry : entries_) entry->update(options_, learning_rate, steps_);
@@ -110,7 +109,7 @@ class AdamW {
     clear_gradients();
   }
 
-  /// The Euclidean norm of all gradients together.
+  /// Returns the Euclidean norm of all gradients together.
   double gradient_norm() const {
     double sum = 0.0;
     for (const auto& entry : entries_) sum += entry->squared_norm();
@@ -128,14 +127,14 @@ class AdamW {
   const RankAllocator& allocator() const { return allocator_; }
   index_t steps() const { return steps_; }
 
-  /// All that a later run needs to go on with the same bits.
+  /// Returns the state that a later run needs to continue with the same bits.
   std::vector<Moments> moments() const {
     std::vector<Moments> all;
     for (const auto& entry : entries_) all.push_back(entry->moments());
     return all;
   }
 
-  /// \param triplets  of AdaLoRA, with the values of their factors; empty where there are none
+  /// \param triplets  state of AdaLoRA, with the values of the factors; empty without AdaLoRA
   /// \throws FormatError when names or sizes differ from the model's
   void restore(index_t steps, const std::vector<Moments>& all, const std::vector<TripletState>& triplets = {}) {
     allocator_.restore(triplets);

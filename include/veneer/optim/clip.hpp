@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file clip.hpp
-/// clip_gradients(optimizer, max_norm): shortens the gradient of all parameters together to a Euclidean length.
+/// clip_gradients(optimizer, max_norm): scales the gradients of all parameters so that their joint norm is
+/// at most max_norm.
 ///
-///   g <- g * min(1, max_norm / (||g|| + 1e-6))      Pascanu et al., arXiv:1211.5063, algorithm 1; the 1e-6 is
-///   PyTorch's
+///   g <- g * min(1, max_norm / (||g|| + 1e-6))      Pascanu et al., arXiv:1211.5063, algorithm 1; 1e-6 as in PyTorch
 #pragma once
 
 #include "veneer/core/error.hpp"

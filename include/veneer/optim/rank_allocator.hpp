@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file rank_allocator.hpp
-/// RankAllocator: which triplets (row of A, value of E, column of B) of AdaLoRA adapters stay, while they train.
+/// RankAllocator: selects the triplets (row of A, value of E, column of B) of AdaLoRA adapters that are
+/// kept during training.
 ///
 ///   I = |p g|      S <- beta1 S + (1 - beta1) I      U <- beta2 U + (1 - beta2) |I - S|, with the new S
 ///   score of a value: S U        of triplet i: score(E_i) + mean of A's row i + mean of B's column i
 ///   budget(t) = init                                  t <= tinit
 ///             = trunc((init - target) u^3 + target)   u = 1 - (t - tinit) / (total - tfinal - tinit)
 ///             = target                                t >= total - tfinal
-/// Every delta_t steps the lowest scores of all modules together are masked, E_i = 0, down to the budget; a masked
-/// triplet may come back until step total - tfinal. Zhang et al., arXiv:2303.10512, eqs. 8 to 12 and algorithm 1; the
-/// order of steps is PEFT's. AdamW runs it inside step(): there is nothing to call.
+/// Every delta_t steps the triplets with the lowest scores of all modules together are masked, E_i = 0, down to the
+/// budget; a masked triplet may be unmasked until step total - tfinal. Zhang et al., arXiv:2303.10512, eqs. 8 to 12 and
+/// algorithm 1; the order of steps is PEFT's. AdamW calls it in step(): users need not call it.
 #pragma once
 
 #include <algorithm>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file schedule.hpp
-/// Schedule: the share of the learning rate at each step, as the schedules of transformers give it.
+/// Schedule: the fraction of the learning rate at each step, as in the schedules of transformers.
 ///
 ///   warm-up    t / warmup                                                for t < warmup
-///   constant   1      linear   (total - t) / (total - warmup)      cosine   (1 + cos(pi (t - warmup) / (total -
-///   warmup))) / 2
+///   constant   1
+///   linear     (total - t) / (total - warmup)
+///   cosine     (1 + cos(pi (t - warmup) / (total - warmup))) / 2
 /// t counts optimizer steps from 0, so with a warm-up the first step has rate 0.
 #pragma once
 
@@ -25,9 +26,9 @@ struct Schedule {
   Kind kind = Kind::constant;
   index_t warmup = 0;
   index_t total = 0;   // optimizer steps of the whole run; not used by constant
-  double floor = 0.0;  // the share at the end, where a run does not go to 0
+  double floor = 0.0;  // the smallest fraction
 
-  /// \param step from 0
+  /// Returns the fraction of the learning rate at a step, counted from 0.
   double factor(index_t step) const {
     if (step < warmup) return static_cast<double>(step) / static_cast<double>(warmup);
     if (kind == Kind::constant) return 1.0;
@@ -37,7 +38,7 @@ struct Schedule {
     return floor + (1.0 - floor) * share;
   }
 
-  /// "constant", "linear", "cosine".
+  /// Returns the schedule with the name "constant", "linear" or "cosine".
   /// \throws ArgumentError for another name
   static Kind kind_of(std::string_view name) {
     if (name == "constant") return Kind::constant;

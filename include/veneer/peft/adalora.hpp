@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adalora.hpp
-/// AdaLoraAdapter: y = w x + s / n B (E * A x), with w frozen, and triplets that are masked while it trains.  (AdaLoRA)
+/// AdaLoraAdapter: y = w x + s / n B (E * A x), with w frozen, and triplets that are masked during training.  (AdaLoRA)
 ///
 ///   w: (out, in)   A, `lora_A`: (rank, in)   E, `lora_E`: (rank, 1)   B, `lora_B`: (out, rank)
-///   s = alpha, or the rank where alpha <= 0      n = init_r + 1e-5, also for a layer that keeps fewer
-/// Zhang et al., "AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", arXiv:2303.10512, eq. 3;
-/// s and n are PEFT's. E starts at 0. Which triplets stay is decided by the optimizer (optim/rank_allocator.hpp);
-/// a file holds those alone, and a rank of 0 is a layer that is left as it was.
+///   s = alpha, or the rank if alpha <= 0      n = init_r + 1e-5, also for a layer that keeps fewer
+/// Zhang et al., "AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", arXiv:2303.10512, eq. 3; s
+/// and n are PEFT's. E is initially 0. The optimizer selects the kept triplets (optim/rank_allocator.hpp); a file has
+/// only these, and a rank of 0 is an unchanged layer.
 #pragma once
 
 #include <algorithm>

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attach.hpp
-/// attach(model, config): fills the adapter slots of the modules that a LoraConfig names, and makes trainable what it
-/// says.
+/// attach(model, config): fills the adapter slots of the modules named by a LoraConfig, and makes the
+/// configured weights trainable.
 ///
-///   const AdapterPlan plan = attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj",
-///   "v_proj"}});
-/// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as PEFT matches
-/// them
-/// (peft/config.hpp). plan_adapter says the same without touching the model, and works on one that has shapes only.
+///   const AdapterPlan plan =
+///       attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj", "v_proj"}});
+/// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as in PEFT
+/// (peft/config.hpp). plan_adapter returns the plan without changing the model, and also works on a shape-only one.
 #pragma once
 
 #include <algorithm>

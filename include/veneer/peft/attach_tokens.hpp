@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attach_tokens.hpp
-/// trainable_token_indices of a configuration: which rows of which weights train, and the adapters that hold them.
+/// trainable_token_indices of a configuration: the trained rows of weights, and their adapters.
 ///
 ///   a list                              tokens of the input embedding
 ///   {"embed_tokens": [...], ...}        tokens by the end of a module's name: of the embedding, of the head
-/// Of a tied model the head follows the embedding, unless it has tokens of its own. As in PEFT a weight has either
-/// tokens that train, or LoRA, or trains in full. Source: huggingface/peft, src/peft/utils/other.py.
+/// The head of a tied model uses the rows of the embedding, unless it has its own tokens. As in PEFT, a weight has
+/// either trained tokens, or LoRA, or is trained in full. Source: huggingface/peft, src/peft/utils/other.py.
 #pragma once
 
 #include <algorithm>

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file combine.hpp
-/// combine(adapters, name, parts, options): one new LoRA adapter out of several, PEFT's add_weighted_adapter.
+/// combine(adapters, name, parts, options): combines several LoRA adapters into a new one,
+/// like PEFT's add_weighted_adapter.
 ///
 ///   adapter i: s_i B_i A_i with weight w_i, c_i = w_i s_i      A: (rank, in)   B: (out, rank)
 ///   linear             A = sum sign(c_i) sqrt|c_i| A_i,  B = sum sqrt|c_i| B_i       all ranks equal
 ///   cat                A = rows of c_i A_i,  B = columns of B_i                      rank = the sum of ranks
-///   svd                B A = the best of its rank for sum c_i B_i A_i
+///   svd                B A = the best approximation of its rank to sum c_i B_i A_i
 ///   ties, dare_linear, dare_ties, magnitude_prune: the rule of task_arithmetic.hpp for the A and for the B, with
 ///                      the square roots of `linear` as weights                       all ranks equal
-///   ..._svd            B A = the best of its rank for the rule applied to the s_i B_i A_i with weights w_i
-/// Only `cat` is sum c_i B_i A_i, the sum of the outputs; `svd` is as near to it as the rank allows. `linear`, and the
-/// rules on A and B apart, multiply every A_i with every B_j: two adapters bring sqrt(c_1 c_2) (B_1 A_2 + B_2 A_1) too.
-/// The new adapter has alpha = r and no rsLoRA, so its scale is 1. (PEFT 0.21.2 lets it inherit use_rslora, and then
-/// everything is sqrt(r) times too large.) Weights of an adapter may be negative.
+///   ..._svd            B A = the best approximation to the rule applied to the s_i B_i A_i with weights w_i
+/// Only `cat` is sum c_i B_i A_i, the sum of the outputs; `svd` approximates it as well as the rank allows. `linear`,
+/// and the rules on A and B separately, multiply every A_i with every B_j: two adapters also give sqrt(c_1 c_2) (B_1
+/// A_2 + B_2 A_1). The new adapter has alpha = r and no rsLoRA, so its scale is 1. (In PEFT 0.21.2 it inherits
+/// use_rslora, and the result is sqrt(r) times too large.) Weights of an adapter may be negative.
 #pragma once
 
 #include <algorithm>

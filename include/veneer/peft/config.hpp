@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file config.hpp
-/// The settings of a LoRA adapter under PEFT's names and with PEFT's defaults, and which modules of a model they adapt.
+/// The settings of an adapter, with PEFT's names and defaults, and the selection of the adapted modules.
 ///
 ///     y = W x + scaling B A x        scaling = alpha / r, with use_rslora alpha / sqrt(r)
 ///
-/// Module names are dotted paths without the prefix "base_model.model." ("model.layers.0.self_attn.q_proj"). Rules for
-/// matching: `ModuleMatcher`. LoRA: Hu et al., arXiv:2106.09685; rsLoRA: Kalajdzievski, arXiv:2312.03732; DoRA:
-/// Liu et al., arXiv:2402.09353. Settings as in huggingface/peft, src/peft/tuners/lora/config.py.
+/// Module names are dotted paths without the prefix "base_model.model."
+/// ("model.layers.0.self_attn.q_proj"). `ModuleMatcher` has the rules for matching. LoRA: Hu et al.,
+/// arXiv:2106.09685; rsLoRA: Kalajdzievski, arXiv:2312.03732; DoRA: Liu et al., arXiv:2402.09353. Settings
+/// as in huggingface/peft, src/peft/tuners/lora/config.py.
 #pragma once
 
 #include <algorithm>

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file dora.hpp
-/// DoraAdapter: y = (m / n) * (w x + s B A x), with w frozen: length and direction of each row of w apart.    (DoRA)
+/// DoraAdapter: y = (m / n) * (w x + s B A x), with w frozen: separate magnitude and direction of each row.    (DoRA)
 ///
 ///   w: (out, in)   A, B, s: as in lora.hpp   m, `lora_magnitude_vector`: (out)   n_o = ||w_o + s B_o A||: (out)
 /// Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", arXiv:2402.09353, eq. 5; n is a constant to autograd,
-/// section 4.3. m starts as n, so that an untrained adapter changes nothing. With dropout, x' = dropout(x), PEFT's
-/// rule: y = w (x - x') + (m / n) * (w x' + s B A x'). A row with n = 0 gives 0.
-/// On an embedding n is over the vocabulary: y = (m / n) * (table[id] + s B A[:, id]), m, n: (features).
+/// section 4.3. m is initially n, so that an untrained adapter changes nothing. With dropout, x' = dropout(x), as in
+/// PEFT: y = w (x - x') + (m / n) * (w x' + s B A x'). A row with n = 0 gives 0.
+/// On an embedding, n is the norm over the vocabulary: y = (m / n) * (table[id] + s B A[:, id]), m, n: (features).
 ///
-/// n is found without w + s B A (ops/low_rank_norm.hpp) and kept until A, B or w change; ||w_o||^2 until w changes.
+/// n is computed without w + s B A (ops/low_rank_norm.hpp) and cached until A, B or w change; ||w_o||^2
+/// until w changes.
 #pragma once
 
 #include <memory>

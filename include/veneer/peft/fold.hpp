@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file fold.hpp
-/// fold_to_lora(model, config, plan): the same function as plain LoRA, with one rank and one alpha in all modules.
+/// fold_to_lora(model, config, plan): converts an adapter to plain LoRA of the same function, with one rank and one
+/// alpha for all modules.
 ///
-///   s B A = B' A'      A': A with rows of zeros below, (r, in)      B': s B with columns of zeros beside, (out, r)
+///   s B A = B' A'      A': A padded with rows of zeros, (r, in)      B': s B padded with columns of zeros, (out, r)
 /// r is the largest rank of a module and alpha = r, so the scale is 1 whether a tool divides alpha by the r of the file
-/// or by the rank of the tensors, and knows patterns or not. So rsLoRA, rank and alpha patterns, AdaLoRA and VeRA can
-/// be read by tools that know LoRA alone. Where all is plain already, no value is touched. Each value of B' is rounded
-/// once. Hu et al., arXiv:2106.09685, eq. 3.
+/// or by the rank of the tensors, and whether it supports patterns or not. So tools that support only LoRA can read
+/// rsLoRA, rank and alpha patterns, AdaLoRA and VeRA. A plain adapter is not changed. Each value of B' is rounded once.
+/// Hu et al., arXiv:2106.09685, eq. 3.
 #pragma once
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 /// \file ia3.hpp
 /// ScalingAdapter: y = l * (w x + b), or in a feed-forward module y = w (l * x) + b, with w frozen.    (IA3)
 ///
-///   w: (out, in)   b: (out)   l, `ia3_l`: (out, 1), feed-forward (1, in); starts at 1
+///   w: (out, in)   b: (out)   l, `ia3_l`: (out, 1), feed-forward (1, in); initially 1
 /// Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
 /// arXiv:2205.05638, section 3.3.
 #pragma once

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file init.hpp
-/// First values of LoRA that look at the weights, or at what goes through them: PiSSA, OLoRA, LoftQ, orthogonal, EVA.
+/// Weight- and data-dependent initialisations of LoRA: PiSSA, OLoRA, LoftQ, orthogonal, EVA.
 ///
-/// Included in one source file of a program, attach and load_adapter know these by their names everywhere in it:
+/// If one source file of a program includes this header, attach and load_adapter accept their names in
+/// the whole program:
 ///   attach(model, {.init_lora_weights = "pissa"})
-/// It is the only header that brings Eigen's decompositions along.
+/// It is the only header that includes Eigen's decompositions.
 #pragma once
 
 #include "veneer/peft/init/decompose.hpp"

@@ -2,12 +2,11 @@
 /// \file lora.hpp
 /// LowRankAdapter: y = w x + s B A x, with w frozen.    (LoRA)
 ///
-///   w: (out, in)   A, `lora_A`: (rank, in)   B, `lora_B`: (out, rank)   s = alpha / rank, or alpha / sqrt(rank)
-///   (rsLoRA)
+///   w: (out, in)   A, `lora_A`: (rank, in)   B, `lora_B`: (out, rank)   s = alpha / rank; rsLoRA: alpha / sqrt(rank)
 /// Hu et al., arXiv:2106.09685, eq. 3; rsLoRA: Kalajdzievski, arXiv:2312.03732, eq. 4.
-/// Starts with B = 0, so that an untrained adapter changes nothing. Dropout is on the adapter's input, and only on a
-/// tape.
-/// On an embedding the roles turn: y = table[id] + s B A[:, id], with A: (rank, vocabulary), B: (features, rank).
+/// Initially B = 0, so that an untrained adapter changes nothing. Dropout applies to the adapter's input, and
+/// only on a tape. On an embedding the roles are swapped: y = table[id] + s B A[:, id], with A: (rank,
+/// vocabulary), B: (features, rank).
 #pragma once
 
 #include <cmath>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file low_rank_factors.hpp
-/// LowRankFactors: the change s B A of a weight as constants, whatever method it came from.
+/// LowRankFactors: the change s B A of a weight as constants, for any method.
 ///
 ///   y + s B A x            of a linear module    A: (rank, in)           B: (out, rank)       x: (tokens, in)
 ///   y + s B A[:, ids]      of an embedding       A: (rank, vocabulary)   B: (features, rank)  ids: (tokens)
-/// Hu et al., arXiv:2106.09685, eq. 3. An adapter that is such a term, LoRA, AdaLoRA, VeRA, has `factors(weight)`: what
-/// sums, mixed batches, combinations and exports are made of. DoRA and IA3 scale the weight too: they are no such term.
+/// Hu et al., arXiv:2106.09685, eq. 3. An adapter of this form (LoRA, AdaLoRA, VeRA) has `factors(weight)`, which sums,
+/// mixed batches, combinations and exports use. DoRA and IA3 also scale the weight and do not have this form.
 #pragma once
 
 #include <concepts>

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file merge.hpp
-/// merge(model): folds every adapter into the weight that it stands on, and leaves a plain, frozen model.
+/// merge(model): merges every adapter into its weight; the result is a plain, frozen model.
 ///
 ///   w <- round(w + s B A)     b <- round(b + s b_B)     b_B: the bias of B, PEFT's lora_bias
-/// Rounding is to the storage type of w, which is kept; float weights are not rounded. Weights and biases that were
-/// trained themselves take the place of the stored ones. Hu et al., arXiv:2106.09685, section 4.1.
+/// Results are rounded to the storage type of w, which does not change; float weights are not rounded. Trained weights
+/// and biases replace the stored ones. Hu et al., arXiv:2106.09685, section 4.1.
 ///
 /// A quantised w is decoded to the type that it was quantised from, as PEFT does, and the sum is quantised again with
-/// the options of w, which is far from exact. Each weight's error is reported, more than `max_error` is refused, and
-/// `dequantize` keeps the sums in 16 or 32 bits instead.
+/// the options of w, which is far from exact. The error of each weight is reported, errors above `max_error` are
+/// refused, and `dequantize` keeps the sums in 16 or 32 bits instead.
 ///
-/// A tied model has one weight at both ends. Merging an adapter of the embedding moves the head too, as in PEFT: the
-/// merged model then computes another function than the adapted one. A head that has an adapter of its own, or that
-/// trained, gets a weight of its own, and the configuration says so.
+/// In a tied model embedding and head share one weight. Merging an adapter of the embedding also changes the head, as
+/// in PEFT: the merged model then computes a different function than the adapted one. A head with its own adapter, or a
+/// trained one, is untied, also in the configuration.
 ///
 ///   Merge done = merge(model, {.keep = true});
-///   unmerge(model, done);                          // every bit as it was
+///   unmerge(model, done);                          // restores every bit
 #pragma once
 
 #include <algorithm>

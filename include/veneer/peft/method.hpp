@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file method.hpp
-/// What a method of adapting is to attach and to the files of PEFT: a plain struct of settings, in the adapter's file.
+/// The requirements of a method: a plain struct of settings, defined in the file of its adapter, for attach
+/// and PEFT's files.
 ///
-///   peft_type, name     what adapter_config.json and people call it
-///   shares              keys of LoRA's settings that its file has too, or all of them
+///   peft_type, name     its names in adapter_config.json and for users
+///   shares              keys of LoRA's settings that its file also has, or all of them
 ///   settings            its own keys, as fields
-///   linear<B, T>        the adapter of a linear module. Its `fields` name what is in the file: Parameters, which
-///                       train, and Tensors, which are frozen
-///   make_linear(site, w)  makes one, of site.parameter(...) and site.frozen(...)
-/// and where there is something to say
-///   describe(m, match)  fills in rank, alpha and scaling of a module
-///   check(config)       refuses settings that do not go together
+///   linear<B, T>        the adapter of a linear module. Its `fields` name the tensors in the file: Parameters, which
+///                       are trained, and Tensors, which are frozen
+///   make_linear(site, w)  creates one, with site.parameter(...) and site.frozen(...)
+/// and optionally
+///   describe(m, match)  sets rank, alpha and scaling of a module
+///   check(config)       throws for inconsistent settings
 ///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
-///   starts_from_weights true where first values are computed from the weight
-///   in_file_of          the method whose file it is in, as DoRA's is LoRA's
-/// Everything else follows: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
+///   starts_from_weights true if the initialisation is computed from the weight
+///   in_file_of          the method in whose file it is stored, as DoRA in LoRA's
+/// The rest follows from these: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file methods.hpp
-/// The list of methods. A new one is a file of its own and its name here.
+/// The list of methods. To add one, add a file and its name here.
 #pragma once
 
 #include <type_traits>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file mixed_adapter.hpp
-/// MixedAdapter: every row of a batch goes through the adapter that was chosen for it, or through none.
+/// MixedAdapter: applies to every row of a batch the adapter chosen for it, or none.
 ///
 ///   y_i = a_{c(i)}(w, x_i)      x: (rows, in)   w: (out, in)   y: (rows, out)   c(i): the adapter of row i, or none
-/// The product with w is done once for all rows. Then the rows of each adapter are picked, its small pair of products
-/// is added, and they are put back: PEFT's mixed batches. An adapter that is no low-rank term, DoRA, computes its rows
-/// whole. Which rows are whose is a RowChoice, shared by all layers and made before each batch. Inference only.
+/// The matmul with w is computed once for all rows. Then the rows of each adapter are gathered, its low-rank term
+/// is added, and they are scattered, as in PEFT's mixed batches. An adapter that is not a low-rank term (DoRA)
+/// computes its rows completely. A RowChoice, shared by all layers and set before each batch, assigns rows to
+/// adapters. Inference only.
 #pragma once
 
 #include <concepts>

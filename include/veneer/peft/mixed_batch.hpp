@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file mixed_batch.hpp
-/// MixedBatch: a language model in which each sequence of a batch has an adapter of its own.
+/// MixedBatch: a language model in which each sequence of a batch has its own adapter.
 ///
 ///   const auto model = adapters.mixed({"first", "__base__", "second"});   // NamedAdapters, peft/named_adapters.hpp
 ///   model(ids, AttentionLayout::packed(lengths));                         // three sequences
 ///   generate(model, {prompt, prompt, prompt});
-/// Layers see rows and no sequences. Which rows are whose follows from the spans of the layout, or, with a cache, from
-/// where a span's keys lie in it, and is handed to all layers before the first one runs. So one MixedBatch does one
-/// batch at a time; make one for each thread, at the price of handles.
+/// Layers process rows, not sequences. The assignment of rows follows from the spans of the layout or, with a cache,
+/// from the positions of a span's keys in it, and is set for all layers before the first one runs. So one MixedBatch
+/// processes one batch at a time; use one per thread, which costs only handles.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file module_choice.hpp
-/// A choice of modules by name, as the settings of adapters make it.
+/// ModuleChoice: a selection of modules by name, as in the settings of adapters.
 #pragma once
 
 #include <algorithm>

@@ -2,9 +2,9 @@
 /// \file name_pattern.hpp
 /// Regular expressions over module names, with the meaning of Python's `re.fullmatch` and `re.match`.
 ///
-/// The grammar is ECMAScript's, as std::regex has it: the part that it shares with Python's is what adapters use.
-/// Patterns come out of files, so time and stack are bounded: 1,000 bytes, few counted repetitions and lookaheads, and
-/// the executor of libstdc++ that takes polynomial time (without back references).
+/// The grammar is std::regex's ECMAScript; adapters use the part that it shares with Python's. Patterns come from
+/// files, so time and stack are bounded: 1,000 bytes, few counted repetitions and lookaheads, and the executor of
+/// libstdc++ with polynomial time (without back references).
 #pragma once
 
 #include <cstddef>

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file named_adapters.hpp
-/// NamedAdapters: one frozen model and any number of adapters for it, each under a name.
+/// NamedAdapters: one frozen model and any number of named adapters for it.
 ///
 ///   NamedAdapters adapters(load_llama(folder));
 ///   load_adapter(adapters, "dates", "out/iso");
 ///   auto model = adapters.with("dates");                 // PEFT's set_adapter
 ///   auto both = adapters.sum({"dates", "french"});       // outputs add: w x + s_1 B_1 A_1 x + s_2 B_2 A_2 x
-///   auto rows = adapters.mixed({"dates", "__base__"});   // an adapter a sequence
+///   auto rows = adapters.mixed({"dates", "__base__"});   // one adapter per sequence
 ///   auto base = adapters.base();
-/// Each of these is a model of its own, made of handles: weights and factors are shared, nothing is copied, and whoever
-/// holds one model need not know of the others. Switching is an assignment. Training one changes its factors for all.
-/// What is frozen is so by type: an optimiser over `with(name)` sees the parameters of that adapter, over a sum those
-/// of the one that `learning` names, over anything else none.
+/// Each of these is a separate model made of handles: weights and factors are shared and not copied, and the models do
+/// not depend on each other. Switching is an assignment. Training one changes its factors for all. Frozen is a type: an
+/// optimizer over `with(name)` gets the parameters of that adapter, over a sum those of the one named by `learning`,
+/// over the other models none.
 #pragma once
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plan.hpp
-/// AdapterPlan: what an adapter will change about a model, module by module, before or after it does.
+/// AdapterPlan: the changes of a model by an adapter, module by module, before or after attaching.
 ///
-/// The last line of its text is PEFT's own:
+/// The last line of its text is PEFT's:
 ///   trainable params: 8,720 || all params: 142,160 || trainable%: 6.1339
-/// where "all" counts the base once, every adapter value, and every copy of a module that is trained in full.
+/// where "all" includes the base once, every adapter value, and every copy of a module trained in full.
 #pragma once
 
 #include <algorithm>

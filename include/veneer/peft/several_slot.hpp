@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file several_slot.hpp
-/// SeveralSlot<Slot>: a slot that takes, beside what Slot takes, a sum of these and a choice among them by rows.
+/// SeveralSlot<Slot>: a slot that accepts the adapters of Slot, a sum of them, and a choice among them by rows.
 ///
-///   SeveralSlot<AdapterSlot<Low, Whole, ...>>   Low: the low-rank adapter, which may learn in a sum
-///                                               Whole: the one that is no low-rank term, and computes its rows whole
-/// Whoever has one adapter pays nothing: a variant has two kinds more.
+///   SeveralSlot<AdapterSlot<Low, Whole, ...>>   Low: the low-rank adapter, trainable in a sum
+///                                               Whole: not a low-rank term; computes its rows completely
+/// A single adapter has no overhead: the variant only has two more alternatives.
 #pragma once
 
 #include "veneer/nn/adapter.hpp"

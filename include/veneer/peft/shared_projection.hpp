@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file shared_projection.hpp
-/// SharedProjection: one frozen random pair A, B for all modules of an adapter, however large each is.
+/// SharedProjection: one frozen random pair A, B for all modules of an adapter, whatever their sizes.
 ///
-///   A: (rank, largest in)   B: (largest out, rank)   a module takes the first columns of A, the first rows of B
-/// Uniform with bounds sqrt(6 / in) and sqrt(6 / rank), A first, from one Mersenne Twister: the numbers that PyTorch's
-/// CPU generator gives for the same key, to the bit, so that an adapter saved without A and B is read as it was.
-/// He et al., arXiv:1502.01852, eq. 10; Matsumoto and Nishimura, ACM TOMACS 8 (1998).
+///   A: (rank, largest in)   B: (largest out, rank)   a module uses the first columns of A, the first rows of B
+/// Uniform with bounds sqrt(6 / in) and sqrt(6 / rank), A first, from one Mersenne Twister: the same bits as from
+/// PyTorch's CPU generator for the same key, so that an adapter saved without A and B is read correctly. He et al.,
+/// arXiv:1502.01852, eq. 10; Matsumoto and Nishimura, ACM TOMACS 8 (1998).
 #pragma once
 
 #include <cmath>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sum_adapter.hpp
-/// SumAdapter: several low-rank terms on one frozen weight, of which at most one learns.
+/// SumAdapter: several low-rank terms on one frozen weight, at most one of them trainable.
 ///
 ///   y = w x + s_0 B_0 A_0 x + s_1 B_1 A_1 x + ...      w: (out, in)   A_i: (rank_i, in)   B_i: (out, rank_i)
-/// What PEFT computes with several adapters active. The frozen terms are Tensors: visit finds no Parameter in them, no
-/// optimiser changes them, and no gradient of theirs is ever computed; that of x goes through them. They have no
+/// This is PEFT's result with several active adapters. The frozen terms are Tensors: visit finds no Parameter in them,
+/// no optimizer changes them, and their gradients are never computed, while that of x includes them. They have no
 /// dropout. Hu et al., arXiv:2106.09685, eq. 3, term by term.
 #pragma once
 

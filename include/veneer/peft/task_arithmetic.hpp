@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file task_arithmetic.hpp
-/// Lists of numbers t_1, t_2, ... of one length, put together element by element under weights c_1, c_2, ...
+/// combine_tasks: elementwise combination of lists t_1, t_2, ... of one length with weights c_1, c_2, ...
 ///
 ///   linear            sum_i c_i t_i
 ///   magnitude_prune   sum_i c_i top(t_i)
 ///   ties              sum_i c_i top(t_i) [sign top(t_i) = e] / max(1, number of these i)
 ///   dare_linear       sum_i c_i drop(t_i)
-///   dare_ties         as ties, with drop in the place of top
-/// top keeps the floor(density n) values of largest magnitude, of equal ones the first; drop keeps each with
-/// probability `density` and divides it by that. The elected sign e of an element is that of the sum of the t_i, pruned
-/// and without their weights ("total"), or of their signs ("frequency"); a sum of 0 counts as positive. As in PEFT's
-/// merge_utils.py. Ilharco et al., arXiv:2212.04089 (linear); Yadav et al., arXiv:2306.01708 (TIES); Yu et al.,
-/// arXiv:2311.03099 (DARE).
+///   dare_ties         as ties, with drop instead of top
+/// top keeps the floor(density n) values of largest magnitude, and the first among equal ones; drop keeps each with
+/// probability `density` and divides it by that. The elected sign e of an element is that of the sum of the t_i,
+/// pruned and without their weights ("total"), or of their signs ("frequency"); a sum of 0 is treated as positive. As
+/// in PEFT's merge_utils.py. Ilharco et al., arXiv:2212.04089 (linear); Yadav et al., arXiv:2306.01708 (TIES); Yu et
+/// al., arXiv:2311.03099 (DARE).
 #pragma once
 
 #include <algorithm>

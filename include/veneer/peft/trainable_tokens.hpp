@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file trainable_tokens.hpp
-/// TokenEmbeddingAdapter, TokenHeadAdapter: some rows of a frozen weight are replaced by rows that train.
+/// TokenEmbeddingAdapter, TokenHeadAdapter: replace some rows of a frozen weight by trained rows.
 ///
 ///   W' = W with W'[ids[i]] = rows[i]      embedding: y = W'[x]      head: y = W' x
 ///   W: (vocabulary, features)   ids: distinct   rows: (count, features), `token_adapter.trainable_tokens_delta`
-/// W' is never formed: the vectors of these tokens are put over those of W, and the logits of these tokens over those
-/// that W gives. Rows start as those of W. A head that is tied to the embedding borrows its rows, so both ends change
+/// W' is never computed: the embeddings of these tokens replace those of W, and the logits of these tokens replace
+/// those of W. Rows are initialised with those of W. A head that is tied to the embedding uses its rows, so both change
 /// together. Source: huggingface/peft, src/peft/tuners/trainable_tokens/layer.py.
 #pragma once
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file truncated_svd.hpp
-/// The best approximation of a matrix by one of small rank: M = U S Vᵀ, of which the largest `rank` values are kept.
+/// truncated_svd: the best approximation of a matrix by one of small rank: M = U S Vᵀ with the largest
+/// `rank` singular values.
 ///
 ///   M: (rows, columns)   up = U_r S_r: (rows, rank)   down = V_rᵀ: (rank, columns)
 /// Eckart and Young, Psychometrika 1 (1936). One-sided Jacobi rotations in double: Golub and Van Loan, "Matrix
-/// Computations", 4th edition, section 8.6.3. A product B A of small inner extent R is decomposed without forming it,
-/// in O((rows + columns) R²); a matrix that is given whole takes O(rows columns min(rows, columns)) a sweep, and some
-/// ten sweeps. On the host, in one thread.
+/// Computations", 4th edition, section 8.6.3. A product B A of small inner extent R is decomposed without computing it,
+/// in O((rows + columns) R²); a dense matrix takes O(rows columns min(rows, columns)) per sweep, and about ten sweeps.
+/// On the host, on one thread.
 #pragma once
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 /// \file vera.hpp
 /// VeraAdapter: y = w x + b * B (d * A x), with w, A and B frozen.    (VeRA)
 ///
-///   A: (rank, in)   B: (out, rank)   d, `vera_lambda_d`: (rank), from d_initial   b, `vera_lambda_b`: (out), from 0
-/// A and B are the first columns and rows of one random pair that all modules share. Dropout is before A.
+///   A: (rank, in)   B: (out, rank)   d, `vera_lambda_d`: (rank), first d_initial   b, `vera_lambda_b`: (out), first 0
+/// A and B are the first columns and rows of one random pair shared by all modules. Dropout is applied before A.
 /// Kopiczko et al., "VeRA: Vector-based Random Matrix Adaptation", arXiv:2310.11454, eq. 2.
 #pragma once
 

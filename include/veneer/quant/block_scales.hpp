@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file block_scales.hpp
-/// BlockScales: the largest magnitude of every block of a 4-bit weight, as floats or, in double quantisation, as 8-bit
-/// codes.
+/// BlockScales: the largest magnitude of each block of a 4-bit weight, as floats or, in double quantisation,
+/// as 8-bit codes.
 ///
 ///   plain    scale[b] = absmax[b]                                         absmax: (blocks)
 ///   nested   scale[b] = map[code[b]] * nested[b / nested_block] + offset  code: (blocks)   nested: (blocks / 256, up)
-///   offset = mean(absmax),   code = the nearest of map to (absmax - offset) / nested; the even one when two are
-/// The product is rounded to float before the sum. 32 bits a block become 8.125.
+///   offset = mean(absmax),   code = the nearest of map to (absmax - offset) / nested, ties to even
+/// The product is rounded to float before the sum. 32 bits per block become 8.125.
 /// Dettmers et al., "QLoRA", arXiv:2305.14314, section 3, "Double Quantization".
 #pragma once
 
@@ -23,14 +23,14 @@
 
 namespace veneer {
 
-/// Blocks of block maxima that share a scale when this library writes them.
+/// The number of block maxima with a common scale, as written by this library.
 inline constexpr index_t nested_blocksize = 256;
 
 namespace ops {
 
-/// The nearest float of x * y, in double. The product is exact there, and it is rounded on its bits: a compiler that
-/// may contract would turn a float product and the sum behind it into one operation with one rounding, and GCC does so
-/// through conversions to double too.
+/// Returns the nearest float of x * y, in double. The product is exact in double, and is rounded by integer operations
+/// on its bits: a compiler could contract a float product and the following sum to an fma with one rounding, and GCC
+/// does so even through conversions to double.
 VENEER_HD inline double rounded_product(float x, float y) {
 #if defined(__CUDA_ARCH__)
   return static_cast<double>(__fmul_rn(x, y));
@@ -42,7 +42,8 @@ VENEER_HD inline double rounded_product(float x, float y) {
 #endif
 }
 
-/// The bits of the largest magnitude of a block: magnitudes order as their bits do, a NaN above all.
+/// Returns the bits of the largest magnitude of a block: magnitudes are ordered like their bits, with NaN
+/// as the largest.
 template <Stored From>
 VENEER_HD std::uint32_t largest_magnitude(const From* x, index_t count) {
   std::uint32_t largest = 0;
@@ -53,31 +54,31 @@ VENEER_HD std::uint32_t largest_magnitude(const From* x, index_t count) {
   return largest;
 }
 
-/// The number that a block is divided by: its largest magnitude, at least 1e-38.
+/// Returns the divisor of a block: its largest magnitude, at least 1e-38.
 VENEER_HD inline float divisor_of(std::uint32_t largest) {
   constexpr std::uint32_t smallest = 0x006ce3eeu;
   return detail::float_from_bits(largest > smallest ? largest : smallest);
 }
 
-/// What a kernel needs of BlockScales.
+/// BlockScales as plain pointers, for kernels.
 struct ScaleView {
   const float* plain;
   const std::uint8_t* codes;  // null: plain
   const float* nested;
   const float* map;
   index_t nested_block;
-  int nested_shift;  // log2 of nested_block, -1 where it is no power of two
+  int nested_shift;  // log2 of nested_block; -1 if that is not a power of two
   float offset;
 
   VENEER_HD float operator()(index_t block) const {
     if (codes == nullptr) return plain[block];
-    // Rounded twice, to double and to float, a sum of two floats is the float that it is rounded to at once.
+    // A sum of two floats, rounded to double and then to float, equals the sum rounded to float directly.
     const index_t group = nested_shift >= 0 ? block >> nested_shift : block / nested_block;
     return static_cast<float>(rounded_product(map[codes[block]], nested[group]) + static_cast<double>(offset));
   }
 };
 
-/// One block of 256: nested[i] and the codes of absmax - offset.
+/// A kernel that computes one block of 256: nested[i] and the codes of absmax - offset.
 struct NestScalesBody {
   std::uint8_t* codes;
   float* nested;
@@ -87,7 +88,7 @@ struct NestScalesBody {
   float offset;
 
   VENEER_HD std::uint8_t nearest(float s) const {
-    int low = 0, high = 255;  // the number of middles below s
+    int low = 0, high = 255;  // the number of midpoints below s
     while (low < high) {
       const int half = (low + high) / 2;
       const float middle = 0.5f * (map[half] + map[half + 1]);
@@ -126,9 +127,9 @@ template <Backend B>
 class BlockScales {
  public:
   BlockScales() = default;
-  /// Plain ones.    absmax: (blocks)
+  /// Constructs plain scales.    absmax: (blocks)
   explicit BlockScales(Vector<float, B> absmax) : plain_(std::move(absmax)) {}
-  /// Nested ones.    codes: (blocks)   nested: (blocks / nested_block, rounded up)   map: (256)
+  /// Constructs nested scales.    codes: (blocks)   nested: (blocks / nested_block, rounded up)   map: (256)
   /// \throws ShapeError when these do not fit
   BlockScales(Vector<std::uint8_t, B> codes, Vector<float, B> nested, Vector<float, B> map, float offset,
               index_t nested_block = nested_blocksize)
@@ -141,12 +142,12 @@ class BlockScales {
         nested_.count() != (codes_.count() + nested_block - 1) / nested_block) {
       throw ShapeError("veneer::BlockScales: " + std::to_string(codes_.count()) + " codes in blocks of " +
                        std::to_string(nested_block) + " have " + std::to_string(nested_.count()) +
-                       " scales and a map of " + std::to_string(map_.count()) + "; expected one a block, and 256");
+                       " scales and a map of " + std::to_string(map_.count()) + "; expected one per block, and 256");
     }
   }
 
   index_t count() const { return nested() ? codes_.count() : plain_.count(); }
-  /// Whether the block maxima are quantised themselves.
+  /// Returns whether the block maxima are quantised.
   bool nested() const { return static_cast<bool>(codes_); }
   const Vector<float, B>& absmax() const { return plain_; }
   const Vector<std::uint8_t, B>& codes() const { return codes_; }
@@ -161,7 +162,7 @@ class BlockScales {
     return {plain_.data(), codes_.data(), nested_.data(), map_.data(), nested_block_, shift, offset_};
   }
 
-  /// The block maxima that decoding uses, as floats.    (blocks)
+  /// Returns the block maxima used for decoding, as floats.    (blocks)
   Vector<float, B> decoded() const {
     const B device = nested() ? codes_.device() : plain_.device();
     Vector<float, B> y(Shape<dyn>(count()), device);
@@ -177,7 +178,7 @@ class BlockScales {
   index_t nested_block_ = nested_blocksize;
 };
 
-/// Double quantisation of plain block maxima around a given offset.
+/// Quantises plain block maxima around a given offset.
 template <Backend B>
 BlockScales<B> nest(const Vector<float, B>& absmax, float offset) {
   const B& device = absmax.device();
@@ -192,8 +193,8 @@ BlockScales<B> nest(const Vector<float, B>& absmax, float offset) {
   return BlockScales<B>(codes, nested, map, offset);
 }
 
-/// Double quantisation around the mean, which is summed in double.
-/// \throws ArgumentError when a block maximum is not finite: it would spoil every block
+/// Quantises plain block maxima around their mean, which is summed in double.
+/// \throws ArgumentError when a block maximum is not finite: it would change every block
 template <Backend B>
 BlockScales<B> nest(const Vector<float, B>& absmax) {
   double sum = 0.0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file codebook.hpp
-/// The values that codes stand for, as bitsandbytes has them, to the bit.
+/// The values of quantisation codes, equal to those of bitsandbytes to the bit.
 ///
 ///   NF4       16 values: quantiles of the normal distribution, scaled to [-1, 1], with an exact 0 (code 7)
-///   FP4       16 values: a sign and one of 8 magnitudes / 12. Read, never written.
+///   FP4       16 values: a sign and one of 8 magnitudes / 12. Only read.
 ///   dynamic   256 values for the 8-bit codes of block maxima: +-10^(i-6) m_ik, i = 0..6, and 0 and 1, in order;
-///             m_ik is the middle of step k of the 2^i equal steps from 0.1 to 1
-/// A value s in [-1, 1] gets the NF4 code of the nearest value; at the middle of two values, the lower one.
+///             m_ik is the midpoint of step k of the 2^i equal steps from 0.1 to 1
+/// A value s in [-1, 1] gets the NF4 code of the nearest value, and at the midpoint of two values the lower one.
 /// Dettmers, Pagnoni, Holtzman and Zettlemoyer, "QLoRA", arXiv:2305.14314, section 3 and appendix E; Dettmers et al.,
 /// "8-bit Optimizers via Block-wise Quantization", arXiv:2110.02861, section 2.
 #pragma once
@@ -21,10 +21,10 @@
 
 namespace veneer {
 
-/// What the codes of a 4-bit weight mean.
+/// The code book of a 4-bit weight.
 enum class CodeBook { nf4, fp4 };
 
-/// "nf4", as checkpoints name it.
+/// Returns the name of a code book in checkpoints, such as "nf4".
 constexpr const char* code_book_name(CodeBook book) { return book == CodeBook::nf4 ? "nf4" : "fp4"; }
 
 inline constexpr std::array<float, 16> nf4_values{-1.0f,
@@ -54,14 +54,14 @@ constexpr const std::array<float, 16>& code_values(CodeBook book) {
 
 namespace detail {
 
-/// The bits of a float that is no NaN, as an integer that orders as the float does. Comparing integers keeps loops free
-/// of branches, which compilers make of comparisons of floats. Both zeros come between all other numbers.
+/// Returns the bits of a float that is not a NaN as an integer with the same order. Comparisons of integers keep loops
+/// free of branches, unlike comparisons of floats. Both zeros are between the negative and the positive numbers.
 VENEER_HD constexpr std::int32_t ordered(std::uint32_t bits) {
   const auto word = static_cast<std::int32_t>(bits);
   return word ^ ((word >> 31) & 0x7fffffff);
 }
 
-/// How many of the keys are below `key`.
+/// The function that counts the keys below `key`.
 template <std::uint32_t... Bits>
 struct CountBelow {
   VENEER_HD static std::int32_t of(std::int32_t key) {
@@ -69,20 +69,20 @@ struct CountBelow {
   }
 };
 
-/// The middles of neighbouring values of NF4, (a + b) / 2 in float.
+/// The midpoints of adjacent values of NF4, (a + b) / 2 in float.
 using NF4Bounds =
     CountBelow<0xbf591cd8u, 0xbf1c5270u, 0xbeeb8480u, 0xbeadea76u, 0xbe703cecu, 0xbe0d38bcu, 0xbd3a7871u, 0x3d22faffu,
                0x3df64862u, 0x3e5067e0u, 0x3e9582d4u, 0x3ec753f9u, 0x3f006d04u, 0x3f248dafu, 0x3f5c89dau>;
 
 }  // namespace detail
 
-/// The code of a scaled value: 0 to 15.
-/// \param s no NaN
+/// Returns the code of a scaled value: 0 to 15.
+/// \param s  not a NaN
 VENEER_HD inline std::int32_t nf4_code(float s) {
   return detail::NF4Bounds::of(detail::ordered(detail::bits_of_float(s)));
 }
 
-/// The 256 values of the signed dynamic map, ascending. Rounded where torch.linspace and bitsandbytes round.
+/// Returns the 256 values of the signed dynamic map, ascending, with the roundings of torch.linspace and bitsandbytes.
 inline std::array<float, 256> dynamic_map() {
   std::array<float, 256> values{};
   std::size_t count = 0;

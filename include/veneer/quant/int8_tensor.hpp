@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file int8_tensor.hpp
-/// Int8Tensor: a frozen tensor in 8 bits, quantised block by block over the dynamic map of bitsandbytes
-/// (quantize_blockwise).
+/// Int8Tensor: a frozen tensor in 8 bits, quantised in blocks with the dynamic map
+/// of bitsandbytes (quantize_blockwise).
 ///
 ///   absmax[b] = max |w[i]|                                   i in block b: b = i / blocksize, i flattened
 ///   code[i]   = number of bounds below w[i] * (1 / max(absmax[b], 1e-38))     bound[k] = (map[k] + map[k + 1]) / 2
-///   w'[i]     = map[code[i]] * absmax[b]                     in float, then rounded to the type that is asked for
-///   codes: count bytes   absmax: (blocks) floats   map: 256 floats, ascending (dynamic_map)   8.5 bits a weight at 64
-/// The last block, when it is not full, divides by its maximum and stores it as at least 1e-38. A NaN has code 255, and
-/// so has every value of its block. Codes are those of bitsandbytes' reference rule. Its compiled CPU kernel takes them
-/// from a table of 65536 steps, which misses the nearest one for a value in a thousand. Decoding is the same in both.
+///   w'[i]     = map[code[i]] * absmax[b]                     in float, then rounded to the requested type
+///   codes: count bytes   absmax: (blocks) floats   map: 256 floats, ascending (dynamic_map)   8.5 bits per weight
+/// An incomplete last block divides by its maximum and stores it as at least 1e-38. In a block with a NaN every value
+/// has code 255. Codes are those of bitsandbytes' reference rule. Its compiled CPU kernel uses a table of 65536 steps,
+/// which misses the nearest one for one value in a thousand. Decoding is the same in both.
 ///
 ///   const Int8Tensor w(tensor, {.blocksize = 64});
 ///   const auto y = low_rank_linear(x, w, a, b, s);
-/// Dettmers et al., "8-bit Optimizers via Block-wise Quantization", arXiv:2110.02861, section 2; bitsandbytes 0.50,
-/// backends/default/ops.py.
+/// Dettmers et al., "8-bit Optimizers via Block-wise Quantization", arXiv:2110.02861, section 2;
+/// bitsandbytes 0.50, backends/default/ops.py.
 #pragma once
 
 #include <algorithm>
@@ -36,7 +36,7 @@ template <ShapeLike S, Backend B, Real T>
 class Int8Tensor;
 
 struct Int8Options {
-  index_t blocksize = 64;  // values that share a scale: a power of two from 64 to 4096
+  index_t blocksize = 64;  // values per scale: a power of two from 64 to 4096
 
   static constexpr const char* name = "int8";
   template <ShapeLike S, Backend B, Real T>
@@ -45,7 +45,7 @@ struct Int8Options {
 
 namespace ops {
 
-/// Block b of x: its maximum and its codes.
+/// A kernel that computes the maximum and the codes of block b of x.
 template <Stored From>
 struct EncodeInt8Body {
   std::uint8_t* codes;
@@ -68,7 +68,7 @@ struct EncodeInt8Body {
   }
 
  private:
-  /// The number of bounds below s: the nearest code, in the middle the lower one; 255 for a NaN.
+  /// Returns the number of bounds below s: the nearest code, the lower one at a midpoint; 255 for a NaN.
   VENEER_HD std::uint8_t code(float s) const {
     int low = 0;
     for (int step = 128; step > 0; step /= 2) {
@@ -79,18 +79,18 @@ struct EncodeInt8Body {
   }
 };
 
-/// What a kernel needs of an 8-bit weight.
+/// An 8-bit weight as plain pointers, for kernels.
 struct Int8View {
   const std::uint8_t* codes;
   const float* map;
   const float* absmax;
-  int shift;  // log2 of the size of a block
+  int shift;  // log2 of the block size
 
-  /// Element i of the flattened tensor.
+  /// Returns element i of the flattened tensor.
   VENEER_HD float operator()(index_t i) const { return map[codes[i]] * absmax[i >> shift]; }
 };
 
-/// Elements [first, first + count) on the host.
+/// Decodes elements [first, first + count) on the host.
 template <Stored To>
 void decode_int8_run(const void* weight, index_t first, index_t count, To* to) {
   const Int8View& w = *static_cast<const Int8View*>(weight);
@@ -101,7 +101,7 @@ void decode_int8_run(const void* weight, index_t first, index_t count, To* to) {
   }
 }
 
-/// How products read 8-bit weights.
+/// Returns the decoder of 8-bit weights in matmuls.
 inline const RunDecoder& int8_decoder() {
   static const RunDecoder decoder{decode_int8_run<float>, decode_int8_run<bfloat16>,
                                   [](const void* w, index_t first, index_t count) {
@@ -112,17 +112,18 @@ inline const RunDecoder& int8_decoder() {
 
 }  // namespace ops
 
-/// What an 8-bit weight is made of.
+/// The parts of an 8-bit weight.
 template <Backend B>
 struct Int8Parts {
   Vector<std::uint8_t, B> codes;  // (count)
   Vector<float, B> absmax;        // (blocks)
-  Vector<float, B> map;           // (256): that of quantize_blockwise's state
+  Vector<float, B> map;           // (256), as in quantize_blockwise's state
   index_t blocksize = 64;
   QuantizedFrom from = QuantizedFrom::float32;
 };
 
-/// \tparam T what it decodes to in products
+/// A frozen tensor in 8 bits.
+/// \tparam T  the type it decodes to in matmuls
 template <ShapeLike S, Backend B, Real T = float>
 class Int8Tensor {
  public:
@@ -131,11 +132,11 @@ class Int8Tensor {
   using backend = B;
   static constexpr int rank = S::rank;
 
-  /// A tensor without values.
+  /// Constructs a tensor without values.
   Int8Tensor() = default;
 
-  /// Quantises. double is rounded to float first.
-  /// \throws ArgumentError when the block size is none of 64, 128, ..., 4096
+  /// Quantises a tensor. double is rounded to float first.
+  /// \throws ArgumentError when the block size is not one of 64, 128, ..., 4096
   template <Scalar U, ShapeLike Other>
   explicit Int8Tensor(const Tensor<U, Other, B>& w, const Int8Options& options = {})
       : Int8Tensor(uninitialized(S(w.shape()), options, w.device())) {
@@ -149,7 +150,7 @@ class Int8Tensor {
                         options.blocksize * 16);
   }
 
-  /// Memory of that size, uninitialised.
+  /// Allocates uninitialised memory of the same size.
   static Int8Tensor uninitialized(const S& shape, const Int8Options& options, const B& device) {
     expect_blocksize(options.blocksize);
     const index_t count = shape.count(), blocks = (count + options.blocksize - 1) / options.blocksize;
@@ -158,7 +159,8 @@ class Int8Tensor {
                        Vector<float, B>(Shape<dyn>(256), device), options.blocksize});
   }
 
-  /// From parts, of quantize_blockwise for one: its codes, and absmax, code and blocksize of its state.
+  /// Constructs a tensor from parts, for example those of quantize_blockwise: its codes, and absmax, code and blocksize
+  /// of its state.
   /// \throws ShapeError, ArgumentError when they do not fit the shape, or each other
   Int8Tensor(S shape, Int8Parts<B> parts) : shape_(shape), parts_(std::move(parts)) {
     expect_blocksize(parts_.blocksize);
@@ -174,8 +176,8 @@ class Int8Tensor {
              std::countr_zero(static_cast<std::uint64_t>(parts_.blocksize))};
   }
 
-  /// The same values under a type with more or fewer known extents, or with another decoded type.
-  /// \throws ShapeError when an extent differs from what the type says
+  /// Converts to a type with more or fewer static extents, or with another decoded type, sharing the values.
+  /// \throws ShapeError when an extent differs from the static one
   template <ShapeLike Other, Real U>
     requires(std::is_constructible_v<S, const Other&> && !(std::is_same_v<S, Other> && std::is_same_v<T, U>))
   explicit(!std::is_convertible_v<Other, S> || !std::is_same_v<T, U>) Int8Tensor(const Int8Tensor<Other, B, U>& other)
@@ -186,19 +188,19 @@ class Int8Tensor {
   index_t count() const { return shape_.count(); }
   const B& device() const { return parts_.codes.device(); }
   explicit operator bool() const { return static_cast<bool>(parts_.codes); }
-  /// The memory of the codes, which identifies the handles of one weight.
+  /// Returns the memory of the codes, which identifies the handles to one weight.
   const std::shared_ptr<std::uint8_t>& share() const { return parts_.codes.share(); }
 
   const Int8Parts<B>& parts() const { return parts_; }
   Int8Options options() const { return {parts_.blocksize}; }
   QuantizedFrom from() const { return parts_.from; }
-  /// Whether every value is finite.
+  /// Returns whether every value is finite.
   bool finite() const {
     const std::vector<float> largest = to_host(parts_.absmax);
     return std::all_of(largest.begin(), largest.end(), [](float value) { return std::isfinite(value); });
   }
 
-  /// Bytes on the device.
+  /// Returns the number of bytes on the device.
   index_t bytes() const { return parts_.codes.count() + 4 * (parts_.absmax.count() + parts_.map.count()); }
 
   const ops::Int8View& view() const { return view_; }

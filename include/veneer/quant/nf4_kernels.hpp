@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file nf4_kernels.hpp
-/// The loops of 4-bit weights: encode a block, decode a run. bitsandbytes' rule on a CPU, to the bit.
+/// The loops of 4-bit weights: encode a block, decode a run. Bit-identical to bitsandbytes on a CPU.
 ///
 ///   encode   absmax[b] = max |x|;   code[i] = nf4_code(x[i] * (1 / max(absmax[b], 1e-38)))     i in block b
 ///   decode   y[i] = value[code[i]] * scale[i / blocksize], in float, then rounded to the type of y
-/// Blocks are runs of the flattened tensor and may cross its rows. Two codes a byte, the first in the high half. The
-/// last block, when it is not full, divides by its maximum and stores it as at least 1e-38; after an odd count the low
-/// half is the code of 0. A NaN makes all codes of its block 15; in a block with an infinity, finite values get 7 and
-/// infinities 15.
-/// Source: bitsandbytes 0.50, bitsandbytes/backends/default/ops.py.
+/// Blocks are runs of the flattened tensor and may cross its rows. A byte has two codes, the first in the high half. An
+/// incomplete last block divides by its maximum and stores it as at least 1e-38; after an odd count the low half is the
+/// code of 0. A NaN makes all codes of its block 15; in a block with an infinity, finite values get 7 and infinities
+/// 15. Source: bitsandbytes 0.50, bitsandbytes/backends/default/ops.py.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +19,7 @@
 
 namespace veneer::ops {
 
-/// Number b of the blocks of x. Codes and absmax of that block are written.
+/// A kernel that computes the codes and the absmax of block b of x.
 template <Stored From>
 struct EncodeNF4Body {
   static constexpr index_t run = 32;  // the smallest block
@@ -64,22 +63,22 @@ struct EncodeNF4Body {
   }
 };
 
-/// What a kernel needs of a 4-bit weight.
+/// A 4-bit weight as plain pointers, for kernels.
 struct PackedView {
   const std::uint8_t* codes;
   float values[16];
   ScaleView scale;
-  int shift;  // log2 of the size of a block
+  int shift;  // log2 of the block size
 
-  /// Element i of the flattened tensor.
+  /// Returns element i of the flattened tensor.
   VENEER_HD float operator()(index_t i) const {
     const std::uint8_t byte = codes[i / 2];
     return values[i % 2 == 0 ? byte >> 4 : byte & 15] * scale(i >> shift);
   }
 };
 
-/// Elements [first, first + count) on the host: whole runs of 32, which lie in one block, by the kernels of the
-/// processor.
+/// Decodes elements [first, first + count) on the host: whole runs of 32, each within one block, by the kernels
+/// of the processor.
 /// \param look_up  of cpu::Kernels, for this type
 template <Stored To, class LookUp>
 void decode_run(const PackedView& w, index_t first, index_t count, To* to, const LookUp& look_up) {
@@ -100,7 +99,7 @@ void decode_run(const PackedView& w, index_t first, index_t count, To* to, const
   for (; first < end; ++first) *to++ = static_cast<To>(w(first));
 }
 
-/// Few rows against codes as they are stored: a sum over each block, times its scale.
+/// Multiplies few rows by packed codes: a sum over each block, times its scale.
 inline bool nf4_dots(const PackedView& w, const CodedDots& d) {
   const cpu::Kernels& kernels = cpu::kernels();
   if (kernels.dots_codes == nullptr || d.steps % 32 != 0 || d.first % 32 != 0 || d.stride % 32 != 0) return false;
@@ -122,7 +121,7 @@ inline bool nf4_dots(const PackedView& w, const CodedDots& d) {
   return true;
 }
 
-/// How products read 4-bit weights.
+/// Returns the decoder of 4-bit weights in matmuls.
 inline const RunDecoder& nf4_decoder() {
   static const RunDecoder decoder{
       [](const void* w, index_t first, index_t count, float* to) {

@@ -3,11 +3,11 @@
 /// NF4Tensor: a frozen tensor in 4 bits, in the layout of bitsandbytes. The base of QLoRA.
 ///
 ///   w[i] = value[code[i]] * scale[i / blocksize]      i: index of the flattened tensor
-///   codes: (count / 2, rounded up) bytes   scale: one a block, BlockScales   4.5 bits a weight, 4.13 with double_quant
+///   codes: (count / 2, rounded up) bytes   scale: per block, BlockScales   4.5 bits per weight, 4.13 with double_quant
 ///
 ///   const NF4Tensor w(tensor, {.blocksize = 64, .double_quant = true});
-///   const auto y = low_rank_linear(x, w, a, b, s);   // frozen by its type: there is no gradient of w to ask for
-/// Products read it as it is stored; nothing of the decoded size is kept, on a tape or elsewhere.
+///   const auto y = low_rank_linear(x, w, a, b, s);   // frozen by its type: w has no gradient
+/// Matmuls read the packed form; the decoded values are not kept, neither on a tape nor elsewhere.
 /// Dettmers, Pagnoni, Holtzman and Zettlemoyer, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314.
 #pragma once
 
@@ -29,8 +29,8 @@ template <ShapeLike S, Backend B, Real T>
 class NF4Tensor;
 
 struct NF4Options {
-  index_t blocksize = 64;     // values that share a scale: a power of two from 32 to 4096
-  bool double_quant = false;  // 8-bit codes in place of float scales
+  index_t blocksize = 64;     // values per scale: a power of two from 32 to 4096
+  bool double_quant = false;  // 8-bit codes instead of float scales
   CodeBook book = CodeBook::nf4;
 
   static constexpr const char* name = "nf4";
@@ -38,18 +38,19 @@ struct NF4Options {
   using tensor = NF4Tensor<S, B, T>;
 };
 
-/// What a 4-bit weight is made of.
+/// The parts of a 4-bit weight.
 template <Backend B>
 struct PackedParts {
   Vector<std::uint8_t, B> codes;  // (count / 2, rounded up)
   BlockScales<B> scales;
   index_t blocksize = 64;
   CodeBook book = CodeBook::nf4;
-  std::vector<float> values{nf4_values.begin(), nf4_values.end()};  // of the 16 codes; those of a file may differ
+  std::vector<float> values{nf4_values.begin(), nf4_values.end()};  // of the 16 codes; a file may have others
   QuantizedFrom from = QuantizedFrom::float32;
 };
 
-/// \tparam T what it decodes to in products
+/// A frozen tensor in 4 bits.
+/// \tparam T  the type it decodes to in matmuls
 template <ShapeLike S, Backend B, Real T = float>
 class NF4Tensor {
  public:
@@ -58,11 +59,11 @@ class NF4Tensor {
   using backend = B;
   static constexpr int rank = S::rank;
 
-  /// A tensor without values.
+  /// Constructs a tensor without values.
   NF4Tensor() = default;
 
-  /// Quantises. float, half and bfloat16 as bitsandbytes does; double is rounded to float first.
-  /// \throws ArgumentError when the block size is none of 32, 64, ..., 4096; for FP4, which is read and not written;
+  /// Quantises a tensor: float, half and bfloat16 as in bitsandbytes; double is rounded to float first.
+  /// \throws ArgumentError when the block size is not one of 32, 64, ..., 4096; for FP4, which can only be read;
   ///         with double_quant, when a value is not finite
   template <Scalar U, ShapeLike Other>
   explicit NF4Tensor(const Tensor<U, Other, B>& w, const NF4Options& options = {}) : shape_(w.shape()) {
@@ -82,7 +83,7 @@ class NF4Tensor {
     make_view();
   }
 
-  /// Memory of that size, uninitialised.
+  /// Allocates uninitialised memory of the same size.
   static NF4Tensor uninitialized(const S& shape, const NF4Options& options, const B& device) {
     const index_t count = shape.count(), blocks = blocks_of(count, options);
     PackedParts<B> parts;
@@ -98,7 +99,7 @@ class NF4Tensor {
     return NF4Tensor(shape, std::move(parts));
   }
 
-  /// From parts, of a file for one.
+  /// Constructs a tensor from parts, for example those of a file.
   /// \throws ShapeError, ArgumentError when they do not fit the shape, or each other
   NF4Tensor(S shape, PackedParts<B> parts) : shape_(shape), parts_(std::move(parts)) {
     expect_blocksize(parts_.blocksize);
@@ -113,8 +114,8 @@ class NF4Tensor {
     make_view();
   }
 
-  /// The same values under a type that knows more or fewer extents, or decodes to another type.
-  /// \throws ShapeError when an extent differs from what the type says
+  /// Converts to a type with more or fewer static extents, or with another decoded type, sharing the values.
+  /// \throws ShapeError when an extent differs from the static one
   template <ShapeLike Other, Real U>
     requires(std::is_constructible_v<S, const Other&> && !(std::is_same_v<S, Other> && std::is_same_v<T, U>))
   explicit(!std::is_convertible_v<Other, S> || !std::is_same_v<T, U>) NF4Tensor(const NF4Tensor<Other, B, U>& other)
@@ -125,20 +126,20 @@ class NF4Tensor {
   index_t count() const { return shape_.count(); }
   const B& device() const { return parts_.codes.device(); }
   explicit operator bool() const { return static_cast<bool>(parts_.codes); }
-  /// The memory of the codes, by which handles of one weight are known.
+  /// Returns the memory of the codes, which identifies the handles to one weight.
   const std::shared_ptr<std::uint8_t>& share() const { return parts_.codes.share(); }
 
   const PackedParts<B>& parts() const { return parts_; }
   NF4Options options() const { return {parts_.blocksize, parts_.scales.nested(), parts_.book}; }
   QuantizedFrom from() const { return parts_.from; }
-  /// Whether every value is: those with nested scales always are.
+  /// Returns whether every value is finite. Values with nested scales always are.
   bool finite() const {
     if (parts_.scales.nested()) return true;
     const std::vector<float> largest = to_host(parts_.scales.absmax());
     return std::all_of(largest.begin(), largest.end(), [](float value) { return std::isfinite(value); });
   }
 
-  /// Bytes on the device.
+  /// Returns the number of bytes on the device.
   index_t bytes() const {
     const auto& s = parts_.scales;
     return parts_.codes.count() + (s.nested() ? s.codes().count() + 4 * s.nested_absmax().count() : 4 * s.count());

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file quantized_tensor.hpp
-/// QuantizedTensorLike: a frozen weight in codes, and what all such formats share: how products read one, its dense
-/// values, and rows of it.
+/// QuantizedTensorLike: the concept of a frozen quantised weight, and the functions of all such formats: the operand of
+/// a matmul, dense values, and gathered rows.
 ///
 ///   w[i] = view(i)      i: index of the flattened tensor
 /// A format is one header. It defines a type F<Shape, Backend, T> with
 ///   F(tensor, options)               quantises
-///   F::uninitialized(shape, options, device)    memory of that size, for planning
-///   shape, extent, count, device, operator bool, share, bytes     as a Tensor has them
+///   F::uninitialized(shape, options, device)    memory of the same size, for planning
+///   shape, extent, count, device, operator bool, share, bytes     as in Tensor
 ///   view()                           element i in float, device code
 ///   F::decoder()                     runs of elements on the host
-///   options(), from()                what other values are quantised with in the same way, and from which type it was
-///   finite()                         whether all of its values are
-/// and its options, with the name of the format and the type that they make:
+///   options(), from()                the options to quantise other values in the same way, and the original type
+///   finite()                         whether all values are finite
+/// and its options, with the name of the format and its tensor type:
 ///   struct FOptions { static constexpr const char* name = "f"; template <...> using tensor = F<S, B, T>; };
-/// Models hold a format that is entered in QuantizeOptions (nn/weight_slot.hpp).
+/// Models support a format that is listed in QuantizeOptions (nn/weight_slot.hpp).
 #pragma once
 
 #include <concepts>
@@ -26,7 +26,7 @@
 
 namespace veneer {
 
-/// The element type of the weight before it was quantised. Merging decodes to it, as PEFT does.
+/// The element type of the weight before quantisation. Merging decodes to it, as PEFT does.
 enum class QuantizedFrom { float32, float16, bfloat16 };
 
 template <Scalar U>
@@ -51,7 +51,7 @@ struct DecodeBody {
   VENEER_HD void operator()(index_t i) const { y[i] = static_cast<To>(w(i)); }
 };
 
-/// Row ids[i] of a table of (rows, columns).    y: (count, columns)
+/// A kernel that decodes row ids[i] of a table of (rows, columns).    y: (count, columns)
 template <Real T, class View>
 struct DecodedRows {
   View w;
@@ -60,7 +60,7 @@ struct DecodedRows {
   VENEER_HD T operator()(index_t r, index_t c) const { return static_cast<T>(w(place_of(ids[r]) * columns + c)); }
 };
 
-/// Rows of a quantised table; it is frozen, so there is no backward pass.
+/// The op that gathers rows of a quantised table. The table is frozen, so there is no backward pass.
 struct DecodeRows {
   template <QuantizedTensorLike W, TensorLike I>
   auto forward(const W& w, const I& ids) const {
@@ -75,13 +75,13 @@ struct DecodeRows {
 
 }  // namespace ops
 
-/// How a product reads it, transposed if asked.
+/// Returns the weight as an operand of a matmul, optionally transposed.
 template <QuantizedTensorLike W>
 Operand operand(const W& w, bool transposed) {
   return {&w.view(), w.extent(-1), transposed, Storage::coded, &w.decoder()};
 }
 
-/// The values in another type: the float value, rounded to nearest even where To is narrower.
+/// Returns the values in another type: the float value, rounded to nearest even if To is narrower.
 template <Stored To, QuantizedTensorLike W>
 auto decode_as(const W& w) {
   using Y = Tensor<To, typename W::shape_type, typename W::backend>;
@@ -95,18 +95,18 @@ auto decode_as(const W& w) {
   return y;
 }
 
-/// The dense form, of the same shape.
+/// Returns the dense values, of the same shape.
 template <QuantizedTensorLike W>
 auto decode(const W& w) {
   return decode_as<typename W::scalar>(w);
 }
 
-/// Rows of a quantised table by number.    w: (rows, columns)   ids: (count), each in [0, rows)
-///                                         result: (count, columns)
+/// Gathers rows of a quantised table.    w: (rows, columns)   ids: (count), each in [0, rows)
+///                                    result: (count, columns)
 template <QuantizedTensorLike W, ValueLike I>
 auto gather_rows(const W& w, const I& ids) {
   static_assert(W::rank == 2 && I::shape_type::rank == 1 && std::is_same_v<typename I::scalar, std::int32_t>,
-                "veneer::gather: picks from a matrix by a vector of int32 numbers");
+                "veneer::gather: expected a matrix and a vector of int32 indices");
   return apply(ops::DecodeRows{}, w, ids);
 }
 

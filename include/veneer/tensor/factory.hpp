@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file factory.hpp
-/// Ways to make a tensor: from values of the host, filled, random, converted.
+/// Functions that create tensors: from host values, filled, random, converted.
 ///
-/// Random tensors depend on the stream and the element index alone: same bits on every backend, at any thread count.
+/// Random tensors depend only on the stream and the element index: the same bits on every backend, with any
+/// number of threads.
 #pragma once
 
 #include <cmath>
@@ -42,7 +43,7 @@ struct UniformBody {
   RandomStream source;
   T low, width;
   VENEER_HD void operator()(index_t i) const {
-    // One rounding, by name: a compiler may or may not contract a product and a sum.
+    // An explicit fma: whether a product and a sum are contracted depends on the compiler.
     y[i] = std::fma(width, static_cast<T>(uniform_at(source, static_cast<std::uint64_t>(i))), low);
   }
 };
@@ -58,7 +59,7 @@ struct NormalBody {
 };
 }  // namespace ops
 
-/// Every element `value`.
+/// Returns a tensor with every element equal to `value`.
 template <Scalar T, ShapeLike S, Backend B>
 void fill(Tensor<T, S, B>& x, T value) {
   x.device().for_each(x.count(), ops::FillBody<T>{x.data(), value});
@@ -89,7 +90,7 @@ Tensor<T, S, B> from_host(S shape, const std::vector<T>& values, B device = {}) 
   return x;
 }
 
-/// Independent values, uniform in [low, high).
+/// Returns independent values, uniform in [low, high).
 template <Real T, Backend B, ShapeLike S>
 Tensor<T, S, B> uniform(S shape, RandomStream source, T low, T high, B device = {}) {
   Tensor<T, S, B> x(shape, std::move(device));
@@ -97,7 +98,7 @@ Tensor<T, S, B> uniform(S shape, RandomStream source, T low, T high, B device = 
   return x;
 }
 
-/// Independent normal values of mean 0.
+/// Returns independent normal values of mean 0.
 template <Real T, Backend B, ShapeLike S>
 Tensor<T, S, B> normal(S shape, RandomStream source, double deviation = 1.0, B device = {}) {
   Tensor<T, S, B> x(shape, std::move(device));
@@ -105,7 +106,7 @@ Tensor<T, S, B> normal(S shape, RandomStream source, double deviation = 1.0, B d
   return x;
 }
 
-/// The values in another element type: exact to a wider one, rounded to nearest even to a narrower.
+/// Converts the values to another element type: exactly to a wider one, rounded to nearest even to a narrower one.
 template <Scalar To, Scalar From, ShapeLike S, Backend B>
 Tensor<To, S, B> convert(const Tensor<From, S, B>& x) {
   if constexpr (std::is_same_v<To, From>) {
@@ -117,7 +118,7 @@ Tensor<To, S, B> convert(const Tensor<From, S, B>& x) {
   }
 }
 
-/// New memory with the same values.
+/// Returns a copy of the values in new memory.
 template <Scalar T, ShapeLike S, Backend B>
 Tensor<T, S, B> copy(const Tensor<T, S, B>& x) {
   Tensor<T, S, B> y(x.shape(), x.device());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file print.hpp
-/// One readable form of a tensor, for people and for the messages of failed tests.
+/// Prints tensors in readable form, for users and for the messages of failed tests.
 #pragma once
 
 #include <ostream>
@@ -9,7 +9,7 @@
 
 namespace veneer {
 
-/// "float32 (2, 3) [1, 2, 3, ...]": element type, shape and the first values.
+/// Prints element type, shape and the first values: "float32 (2, 3) [1, 2, 3, ...]".
 template <Scalar T, ShapeLike S, Backend B>
 std::ostream& operator<<(std::ostream& out, const Tensor<T, S, B>& x) {
   constexpr std::size_t shown = 12;
@@ -20,7 +20,7 @@ std::ostream& operator<<(std::ostream& out, const Tensor<T, S, B>& x) {
   for (std::size_t i = 0; i < values.size() && i < shown; ++i) {
     if (i > 0) out << ", ";
     if constexpr (std::is_integral_v<T> || std::is_same_v<T, double>) {
-      out << +values[i];  // a byte is a number
+      out << +values[i];  // prints a byte as a number
     } else {
       out << static_cast<float>(values[i]);
     }

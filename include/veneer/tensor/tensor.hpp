@@ -2,8 +2,8 @@
 /// \file tensor.hpp
 /// Tensor<Scalar, Shape, Backend>: a shape, a device handle, and a shared, contiguous, row-major buffer.
 ///
-/// A copy is a handle on the same values. There are no strides: transposition is an argument of gemm, permutation is an
-/// op. A Tensor is a constant to autograd: no gradient of it exists, and none can be asked for.
+/// A copy is a handle to the same values. There are no strides: transposition is an argument of gemm, permutation is an
+/// op. A Tensor is a constant to autograd: it has no gradient, and none can be requested.
 #pragma once
 
 #include <memory>
@@ -27,19 +27,20 @@ class Tensor {
   using backend = B;
   static constexpr int rank = S::rank;
 
-  /// A tensor without values: every `dyn` extent is 0 and data() is null.
+  /// Constructs a tensor without values: every `dyn` extent is 0 and data() is null.
   Tensor() = default;
 
-  /// Uninitialised values.
+  /// Allocates uninitialised values.
   explicit Tensor(S shape, B device = {})
       : shape_(shape), device_(std::move(device)), data_(device_.template allocate<T>(shape.count())) {}
 
-  /// Shares `data`, which must hold shape.count() values.
+  /// Shares `data`, which must have shape.count() values.
   Tensor(S shape, B device, std::shared_ptr<T> data)
       : shape_(shape), device_(std::move(device)), data_(std::move(data)) {}
 
-  /// The same values under a type that knows more or fewer extents; explicit, and checked, when it learns one.
-  /// \throws ShapeError when an extent differs from what the type says
+  /// Converts to a type with more or fewer static extents, sharing the values. Explicit and checked if a dynamic
+  /// extent becomes static.
+  /// \throws ShapeError when an extent differs from the static one
   template <ShapeLike Other>
     requires(std::is_constructible_v<S, const Other&> && !std::is_same_v<S, Other>)
   explicit(!std::is_convertible_v<Other, S>) Tensor(const Tensor<T, Other, B>& other)
@@ -53,16 +54,16 @@ class Tensor {
   const T* data() const { return data_.get(); }
   const std::shared_ptr<T>& share() const { return data_; }
 
-  /// Whether there are values. A hollow tensor has a shape only.
+  /// Returns whether there are values. A shape-only tensor has none.
   explicit operator bool() const { return data_ != nullptr; }
 
-  /// The shape without the values: what a tape keeps of an operand that no pullback reads.
+  /// Returns the shape without the values. A tape keeps this of an operand that no pullback reads.
   Tensor hollow() const { return Tensor(shape_, device_, nullptr); }
 
-  /// Whether this is the only handle on the values, so that they may be changed in place.
+  /// Returns whether this is the only handle to the values, so that they may be changed in place.
   bool unique() const { return data_.use_count() == 1; }
 
-  /// The same values in another shape of the same count.
+  /// Returns the same values in another shape of the same count.
   /// \throws ShapeError when the counts differ
   template <ShapeLike Other>
   Tensor<T, Other, B> reshape(Other shape) const {
@@ -73,7 +74,7 @@ class Tensor {
     return Tensor<T, Other, B>(shape, device_, data_);
   }
 
-  /// Rows [begin, begin + count) of the first axis: a view on the same buffer.
+  /// Returns rows [begin, begin + count) of the first axis: a view of the same buffer.
   /// \throws ShapeError when they are out of range
   auto rows(index_t begin, index_t count) const {
     static_assert(rank >= 1, "veneer::Tensor::rows: a tensor of rank 0 has no rows");
@@ -92,7 +93,7 @@ class Tensor {
     if constexpr (rank == 1) {
       return Shape<dyn>(first);
     } else {
-      static_assert(rank == 2, "veneer::Tensor::rows: of vectors and matrices");
+      static_assert(rank == 2, "veneer::Tensor::rows: expected a vector or a matrix");
       return shape_of<Shape<dyn, extent_of<S, 1>>>(first, shape_[1]);
     }
   }
@@ -112,15 +113,15 @@ struct IsTensor<Tensor<T, S, B>> : std::true_type {};
 template <class T>
 concept TensorLike = detail::IsTensor<std::remove_cvref_t<T>>::value;
 
-/// A matrix of which the type knows nothing but its rank.
+/// A matrix with dynamic extents.
 template <Scalar T, Backend B>
 using Matrix = Tensor<T, Shape<dyn, dyn>, B>;
 
-/// A vector of which the type knows nothing but its rank.
+/// A vector with a dynamic extent.
 template <Scalar T, Backend B>
 using Vector = Tensor<T, Shape<dyn>, B>;
 
-/// The values, on the host.
+/// Returns the values, copied to the host.
 template <Scalar T, ShapeLike S, Backend B>
 std::vector<T> to_host(const Tensor<T, S, B>& x) {
   std::vector<T> values(static_cast<std::size_t>(x.count()));
@@ -128,7 +129,7 @@ std::vector<T> to_host(const Tensor<T, S, B>& x) {
   return values;
 }
 
-/// The one value of a tensor of one.
+/// Returns the value of a tensor with one element.
 /// \throws ShapeError when it has another number of values
 template <Scalar T, ShapeLike S, Backend B>
 T item(const Tensor<T, S, B>& x) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file add_tokens.hpp
-/// add_tokens(folder, texts): the tokenizer.json of a folder with more tokens, as tokenizers' add_tokens numbers them.
+/// add_tokens(folder, texts): returns the tokenizer.json of a folder with more tokens, with ids as
+/// in tokenizers' add_tokens.
 ///
-///   ids: one past the largest id, in the order given; a text that is a token already keeps its id
-/// Each is an entry of "added_tokens" that is matched as it is, before anything else is done to a text.
+///   ids: consecutive after the largest id, in the given order; an existing token keeps its id
+/// Each is an entry of "added_tokens" that is matched in the raw text, before any other step.
 /// Source: huggingface/tokenizers, tokenizers/src/tokenizer/added_vocabulary.rs.
 #pragma once
 
@@ -22,11 +23,11 @@ namespace veneer {
 /// A tokenizer with more tokens.
 struct GrownTokenizer {
   std::string json;               // of tokenizer.json
-  std::vector<std::int32_t> ids;  // of the tokens that were asked for, in their order
-  index_t rows = 0;               // one more than the largest id: what len(tokenizer) is in transformers
+  std::vector<std::int32_t> ids;  // of the requested tokens, in their order
+  index_t rows = 0;               // the largest id + 1, like len(tokenizer) in transformers
 };
 
-/// \throws FormatError where the folder has no tokenizer.json, ArgumentError for a text that is empty or given twice
+/// \throws FormatError when the folder has no tokenizer.json, ArgumentError for an empty or duplicate text
 inline GrownTokenizer add_tokens(const std::filesystem::path& folder, const std::vector<std::string>& texts) {
   const std::filesystem::path path = folder / "tokenizer.json";
   std::error_code error;

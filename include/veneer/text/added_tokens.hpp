@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file added_tokens.hpp
-/// Tokens beside the model's vocabulary, found in the text as they stand before anything else happens to it.
+/// AddedTokenSet: tokens in addition to the model's vocabulary, which are matched in the text before any other step.
 ///
-/// At each place, from left to right, the longest token that is there is cut out. `lstrip` and `rstrip` take the white
-/// space on that side with it; a `single_word` token counts only between characters that are no word characters. Tokens
-/// that are `normalized` are looked for in the normalized rest, by their normalized text. What is `special` can be left
-/// as text: a user's words must not be able to end their turn.
+/// At each position, from left to right, the longest matching token is extracted. `lstrip` and `rstrip` include the
+/// white space on that side; a `single_word` token matches only between characters that are not word characters.
+/// `normalized` tokens are matched in the normalized rest, by their normalized text. `special` tokens can be left as
+/// text, so that the text of a user cannot end a turn.
 #pragma once
 
 #include <algorithm>
@@ -33,10 +33,10 @@ struct AddedToken {
   bool special = false;
 };
 
-/// A set of tokens as a tree of bytes, and the search for the longest.
+/// A set of tokens as a byte trie, with longest-match search.
 class AddedTokenSet {
  public:
-  /// Takes `token` in under `text`, its content or the normalized form of it; the first of two with one text stays.
+  /// Adds `token` under `text`, its content or the normalized form of it; of two with the same text the first is kept.
   void add(const AddedToken& token, std::string_view text) {
     std::size_t node = 0;
     for (const char byte : text) {
@@ -60,8 +60,8 @@ class AddedTokenSet {
 
   bool empty() const { return tokens_.empty(); }
 
-  /// Cuts `text`: calls `emit(piece, token)` for its parts in order, `token` null where the part is ordinary text. A
-  /// special token is left in the text where `takes(begin, end)` of its bytes says so.
+  /// Splits `text`: calls `emit(piece, token)` for its parts in order, with a null `token` for ordinary text. A special
+  /// token is left in the text if `takes(begin, end)` returns so for its bytes.
   template <class Takes, class Emit>
   void cut(std::string_view text, const Takes& takes, const Emit& emit) const {
     std::size_t done = 0;
@@ -74,10 +74,10 @@ class AddedTokenSet {
       const AddedToken& token = *match.token;
       std::size_t begin = at;
       std::size_t end = at + match.length;
-      at = end;  // a token that does not count still hides those inside it
+      at = end;  // a token that is not used still hides those inside it
       if (token.special && !takes(begin, end)) continue;
       if (token.single_word && !stands_alone(text, begin, end)) continue;
-      if (token.lstrip) {  // white space that the token before took is not taken again
+      if (token.lstrip) {  // white space taken by the previous token is not taken again
         begin = std::max(begin, done);
         while (begin > done && is_white_space(code_point_before(text, begin).value)) {
           begin -= code_point_before(text, begin).length;
@@ -126,7 +126,7 @@ class AddedTokenSet {
 
   std::vector<Node> nodes_{1};
   std::vector<AddedToken> tokens_;
-  std::array<bool, 256> begins_{};  // whether some token begins with the byte
+  std::array<bool, 256> begins_{};  // whether any token begins with the byte
 };
 
 }  // namespace veneer

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe.hpp
-/// Byte-pair encoding: a word begins as its bytes or characters, and the pair of neighbours that was learned first is
-/// joined, again and again, until no pair is in the table.
+/// Byte-pair encoding: a word is split into bytes or characters, and the adjacent pair with the lowest rank is merged,
+/// repeatedly, until no pair is in the table.
 ///
-///     word -> ids       among pairs of lowest rank the leftmost goes first
-///     time              O(n log n) for a word of n symbols: words may be whole texts
+///     word -> ids       of equal pairs the leftmost is merged first
+///     time              O(n log n) for a word of n symbols, which may be a whole text
 ///
-/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units", arXiv:1508.07909,
-/// algorithm 1.
+/// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units",
+/// arXiv:1508.07909, algorithm 1.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,7 @@ namespace veneer {
 
 namespace detail {
 
-/// The learned pairs: (left id, right id) -> rank and id of the joined token. Open addressing, at most half full.
+/// The merges: (left id, right id) -> rank and id of the merged token. Open addressing, at most half full.
 class MergeTable {
  public:
   struct Merge {
@@ -46,7 +46,7 @@ class MergeTable {
     slots_.resize(capacity);
   }
 
-  /// A pair given twice has its later rank.
+  /// Sets the merge of a pair, replacing an earlier one.
   void set(std::int32_t left, std::int32_t right, Merge merge) {
     slots_[place(key_of(left, right))] = {key_of(left, right), merge};
     const auto rank = static_cast<std::size_t>(merge.rank);
@@ -54,7 +54,7 @@ class MergeTable {
     results_[rank] = merge.result;
   }
 
-  /// What the pair of a rank makes.
+  /// Returns the token that the pair of a rank is merged to.
   std::int32_t result(std::size_t rank) const { return results_[rank]; }
 
   const Merge* find(std::int32_t left, std::int32_t right) const {
@@ -75,7 +75,7 @@ class MergeTable {
     return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right);
   }
 
-  /// Where `key` is, or where it would go.
+  /// Returns the position of `key`, or the free position for it.
   std::size_t place(std::uint64_t key) const {
     std::size_t at = static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> shift_);
     while (slots_[at].key != key && slots_[at].key != free) at = (at + 1) & (slots_.size() - 1);
@@ -87,26 +87,26 @@ class MergeTable {
   int shift_ = 60;
 };
 
-/// Memory that encoding a word needs; one a thread.
+/// Scratch memory for encoding a word; one per thread.
 struct BpeScratch {
   static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
   struct Symbol {
-    std::int32_t id;  // -1: joined to the symbol before
+    std::int32_t id;  // -1: merged with the previous symbol
     std::uint32_t previous;
     std::uint32_t next;
   };
   std::vector<Symbol> symbols;
-  std::vector<ByteRange> places;          // of each symbol, in the word's bytes: only where they are asked for
-  std::vector<std::uint64_t> candidates;  // a heap of rank << 32 | position of the left symbol, the least on top
+  std::vector<ByteRange> places;          // of each symbol, in bytes of the word; only if requested
+  std::vector<std::uint64_t> candidates;  // a heap of rank << 32 | position of the left symbol, the smallest on top
 };
 
 }  // namespace detail
 
-/// A model of merges over a vocabulary, and over what words are made of at the start: bytes or characters.
+/// A BPE model: merges over a vocabulary, and the initial symbols, bytes or characters.
 class BpeModel {
  public:
-  /// `whole_words`: a word that is in the vocabulary is one token, whatever the merges make of it (`ignore_merges` in
-  /// tokenizer.json).
+  /// \param whole_words  encode a word in the vocabulary as one token, without merges
+  /// (`ignore_merges` in tokenizer.json)
   BpeModel(Vocabulary vocabulary, BpeSymbols symbols, detail::MergeTable merges, bool whole_words)
       : vocabulary_(std::move(vocabulary)),
         symbols_(std::move(symbols)),
@@ -118,7 +118,7 @@ class BpeModel {
 
   const BpeSymbols& symbols() const { return symbols_; }
 
-  /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for one of 4 GiB.
+  /// Appends the ids of a non-empty word. Throws `ArgumentError` for one of 4 GiB.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out) const {
     if (const auto whole = find_word(word)) {
       out.push_back(*whole);
@@ -128,7 +128,7 @@ class BpeModel {
     for_each_symbol(scratch, [&](std::uint32_t i) { out.push_back(scratch.symbols[i].id); });
   }
 
-  /// The same, and the bytes of the word that each id takes.
+  /// Appends the ids, and the bytes of the word that each id covers.
   void encode(std::string_view word, detail::BpeScratch& scratch, std::vector<std::int32_t>& out,
               std::vector<ByteRange>& places) const {
     if (const auto whole = find_word(word)) {
@@ -184,8 +184,8 @@ class BpeModel {
       Scratch::Symbol& left = symbols[position];
       if (left.id < 0 || left.next == Scratch::none) continue;
       Scratch::Symbol& right = symbols[left.next];
-      // Either symbol may have been joined to another since the pair was proposed. As in tokenizers, the place keeps
-      // its turn if what is there now makes the same token.
+      // Either symbol may have been merged since the pair was proposed. As in tokenizers, the position keeps its rank
+      // if the current pair gives the same token.
       const detail::MergeTable::Merge* const found = merges_.find(left.id, right.id);
       const auto rank = static_cast<std::size_t>(best >> 32);
       if (found == nullptr) continue;
@@ -206,7 +206,7 @@ class BpeModel {
     left = {std::min(left.begin, right.begin), std::max(left.end, right.end)};
   }
 
-  /// Puts the pair at `position` behind the heap if the table has it.
+  /// Appends the pair at `position` to the heap's storage if it is in the table.
   bool propose(std::uint32_t position, Scratch& scratch) const {
     const Scratch::Symbol& left = scratch.symbols[position];
     const detail::MergeTable::Merge* const found = merges_.find(left.id, scratch.symbols[left.next].id);

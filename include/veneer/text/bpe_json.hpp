@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe_json.hpp
-/// Reads a `model` of type BPE in a tokenizer.json: byte-pair encoding over bytes or over characters.
+/// BpeReader: reads a `model` of type BPE in a tokenizer.json, over bytes or over characters.
 ///
 ///     vocab     {"token": id, ...}; over bytes in the byte alphabet
-///     merges    [["a", "b"], ...] or ["a b", ...], the first learned first
+///     merges    [["a", "b"], ...] or ["a b", ...], in the order of ranks
 ///
-/// `continuing_subword_prefix` goes before every character of a word but the first, and a merge drops that of its right
-/// part; `end_of_word_suffix` goes after the last character.
+/// `continuing_subword_prefix` is prepended to every character of a word except the first, and a merge drops that of
+/// its right part; `end_of_word_suffix` is appended to the last character.
 #pragma once
 
 #include <algorithm>
@@ -32,11 +32,11 @@ namespace veneer::detail {
 /// The reader of `model`.
 class BpeReader : TokenizerFile {
  public:
-  /// `added` are the tokens beside the model: one of them may be its unknown token.
+  /// \param added  the added tokens, one of which may be the unknown token of the model
   BpeReader(const TokenizerFile& file, const std::vector<AddedToken>& added, const TextPipeline& pipeline)
       : TokenizerFile(file), added_(added), pipeline_(pipeline) {}
 
-  /// Whether a `model` can encode bytes as they are, without writing them as characters.
+  /// Returns whether a `model` can encode bytes directly, without mapping them to characters.
   static bool takes_bytes(const Json& model) {
     const auto empty = [&](const char* name) {
       const Json* const affix = find_json(model, name);
@@ -60,7 +60,7 @@ class BpeReader : TokenizerFile {
                                          : BpeSymbols::of_characters(vocabulary, fallback, std::move(affixes));
     if (!symbols.bytes() || symbols.has_gaps()) check_unknown(model, fallback);
     const bool whole_words = flag_or(model, "ignore_merges", "model", false);
-    // A word that is a token as a whole must be seen as a whole.
+    // A word that is a token must not be split.
     const bool may_cut = !symbols.bytes() && symbols.knows(piece_space_character) && !whole_words;
     const bool drops = may_cut && fallback.unknown == BpeSymbols::none && !symbols.knows_all_bytes();
     cuts = PieceCuts(std::move(joins), may_cut, drops ? std::optional(symbols) : std::nullopt);
@@ -68,7 +68,7 @@ class BpeReader : TokenizerFile {
   }
 
  private:
-  /// What becomes of what is no token.
+  /// Reads the treatment of symbols that are not tokens.
   BpeSymbols::Fallback read_fallback(const Json& model, const Vocabulary& vocabulary) const {
     BpeSymbols::Fallback fallback;
     fallback.bytes = flag_or(model, "byte_fallback", "model", false);
@@ -78,7 +78,7 @@ class BpeReader : TokenizerFile {
     return fallback;
   }
 
-  /// Refuses an unknown token that the model may have to use and does not have.
+  /// Throws if the model may need an unknown token that it does not have.
   void check_unknown(const Json& model, const BpeSymbols::Fallback& fallback) const {
     const Json* unknown = find_json(model, "unk_token");
     if (!is_absent(unknown) && fallback.unknown == BpeSymbols::none)
@@ -122,7 +122,8 @@ class BpeReader : TokenizerFile {
     return vocabulary;
   }
 
-  /// `prefix`: bytes that a merge drops of its right part. `joins`: the characters that a merge puts before a "▁".
+  /// Reads the merges. A merge drops `prefix` bytes of its right part. `joins` receives the characters that a merge
+  /// joins to a "▁".
   MergeTable read_merges(const Json& model, const Vocabulary& vocabulary, std::size_t prefix,
                          std::vector<char32_t>& joins) const {
     const Json& merges = member(model, "merges", "model.merges");
@@ -134,7 +135,7 @@ class BpeReader : TokenizerFile {
     std::string joined;
     std::int32_t rank = 0;
     for (const Json& merge : merges) {
-      // The first line of a merges.txt, in files that were made of one.
+      // The first line of a merges.txt, in files converted from one.
       if (merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version")) continue;
       const auto [left, right] = merge_parts(merge, rank);
       joined.assign(left).append(right.substr(std::min(prefix, right.size())));
@@ -144,7 +145,7 @@ class BpeReader : TokenizerFile {
       if (!left_id || !right_id || !result || right.size() < prefix) {
         fail(Reason::bad_merge, merge_key(rank),
              "of \"" + printable(left) + "\" and \"" + printable(right) +
-                 "\": these two and what they make must be in the vocabulary");
+                 "\": both tokens and their union must be in the vocabulary");
       }
       table.set(*left_id, *right_id, {rank, *result});
       if (right.starts_with(piece_space) && !left.empty()) {

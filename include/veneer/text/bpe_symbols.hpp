@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file bpe_symbols.hpp
-/// What a word is made of before anything is merged.
+/// BpeSymbols: the initial symbols of a word, before any merge.
 ///
-///     bytes            each by its character in the byte alphabet of GPT-2
-///     characters       each that is a token, with a prefix or suffix where the model has them
+///     bytes            each as its character in the byte alphabet of GPT-2
+///     characters       each that is a token, with a prefix or suffix if the model has them
 ///
-/// What is no token becomes its bytes, as <0x00> to <0xFF>, or the unknown token, or nothing.
+/// A character that is not a token becomes its bytes, as <0x00> to <0xFF>, or the unknown token, or is dropped.
 ///
 /// Kudo and Richardson, "SentencePiece", arXiv:1808.06226; byte fallback as in its trainer's `byte_fallback`.
 #pragma once
@@ -29,13 +29,13 @@
 
 namespace veneer {
 
-/// The token of a byte in a sentencepiece vocabulary: <0x0A>.
+/// Returns the token of a byte in a sentencepiece vocabulary, such as <0x0A>.
 inline std::string byte_token(unsigned char byte) {
   constexpr const char* digits = "0123456789ABCDEF";
   return std::string("<0x") + digits[byte >> 4] + digits[byte & 15u] + '>';
 }
 
-/// The byte that a token stands for, if it does.
+/// Returns the byte that a token represents, if any.
 inline std::optional<unsigned char> byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   unsigned value = 0;
@@ -47,24 +47,24 @@ inline std::optional<unsigned char> byte_of_token(std::string_view token) {
   return static_cast<unsigned char>(value);
 }
 
-/// The first symbols of a word.
+/// The mapping from a word to its initial symbols.
 class BpeSymbols {
  public:
   static constexpr std::int32_t none = -1;
 
   struct Fallback {
-    bool bytes = false;           // what is no token becomes its bytes, if all of them are tokens
-    std::int32_t unknown = none;  // else this, or nothing at all
-    bool fuse_unknown = false;    // neighbours become one
+    bool bytes = false;           // unknown characters become their bytes, if all of these are tokens
+    std::int32_t unknown = none;  // otherwise this token; none: they are dropped
+    bool fuse_unknown = false;    // adjacent ones become one token
   };
 
-  /// What is put before every character but the first of a word, and after the last, before it is looked up.
+  /// The prefix of every character except the first of a word, and the suffix of the last, for the lookup.
   struct Affixes {
     std::string prefix, suffix;
     bool empty() const { return prefix.empty() && suffix.empty(); }
   };
 
-  /// Words of bytes, each a character of the byte alphabet in the vocabulary.
+  /// Returns the symbols for words of bytes, each a character of the byte alphabet in the vocabulary.
   static BpeSymbols of_bytes(const Vocabulary& vocabulary, Fallback fallback) {
     BpeSymbols symbols(vocabulary, fallback);
     for (std::size_t byte = 0; byte < 256; ++byte) {
@@ -74,7 +74,7 @@ class BpeSymbols {
     return symbols;
   }
 
-  /// Words of characters.
+  /// Returns the symbols for words of characters.
   static BpeSymbols of_characters(const Vocabulary& vocabulary, Fallback fallback, Affixes affixes = {}) {
     BpeSymbols symbols(vocabulary, fallback);
     symbols.characters_ = std::make_shared<Characters>();
@@ -86,16 +86,16 @@ class BpeSymbols {
     return symbols;
   }
 
-  /// Whether words are made of bytes.
+  /// Returns whether the symbols are bytes.
   bool bytes() const { return characters_ == nullptr; }
 
-  /// Whether a byte may be no token. Only for symbols that are bytes.
+  /// Returns whether any byte is not a token. Only for symbols that are bytes.
   bool has_gaps() const { return gaps_; }
 
-  /// Whether the character is a token at any position. Only for symbols that are characters.
+  /// Returns whether the character is a token at any position. Only for symbols that are characters.
   bool knows(char32_t character) const { return spelled_ == nullptr && characters_->id(character) != none; }
 
-  /// Whether every character becomes a symbol: itself or its bytes.
+  /// Returns whether every character becomes symbols: itself or its bytes.
   bool knows_all_bytes() const {
     return fallback_.bytes && std::find(byte_tokens_.begin(), byte_tokens_.end(), none) == byte_tokens_.end();
   }
@@ -139,7 +139,7 @@ class BpeSymbols {
     return text;
   }
 
-  /// How the character at [at, end) of a word is looked up.
+  /// Returns the text by which the character at [at, end) of a word is looked up.
   std::string spelled(std::string_view word, std::size_t at, std::size_t end) const {
     const std::string character(word.substr(at, end - at));
     if (spelled_ == nullptr) return character;
@@ -147,19 +147,19 @@ class BpeSymbols {
     return (at > 0 ? affixes.prefix : "") + character + (end == word.size() ? affixes.suffix : "");
   }
 
-  /// One word on its way.
+  /// The state while one word is converted.
   template <class Emit>
   struct Run {
     const BpeSymbols& symbols;
     const Emit& emit;
-    std::optional<ByteRange> unknown;  // what has no token and waits for its neighbours
+    std::optional<ByteRange> unknown;  // pending bytes without a token, possibly fused with the following ones
 
     void end_unknown() {
       if (unknown) emit(symbols.fallback_.unknown, *unknown);
       unknown.reset();
     }
 
-    /// `spelling()` is what has no token where `id` is none.
+    /// Adds a symbol; if `id` is none, `spelling()` is the text without a token.
     template <class Spelling>
     void take(std::int32_t id, ByteRange bytes, const Spelling& spelling) {
       if (id != none) {
@@ -171,7 +171,7 @@ class BpeSymbols {
       }
     }
 
-    /// As tokenizers does, what is unknown and waits is put behind these bytes.
+    /// Emits the bytes of a character; as in tokenizers, a pending unknown token is emitted after these bytes.
     bool fall_back(const std::string& text, ByteRange bytes) const {
       const auto id = [&](char byte) { return symbols.byte_tokens_[static_cast<unsigned char>(byte)]; };
       if (std::any_of(text.begin(), text.end(), [&](char byte) { return id(byte) == none; })) return false;
@@ -211,7 +211,7 @@ class BpeSymbols {
 
    private:
     std::array<std::uint16_t, 0x1100> page_of_{};
-    std::vector<std::array<std::int32_t, 256>> pages_ = empty_page();  // the first for all that is not there
+    std::vector<std::array<std::int32_t, 256>> pages_ = empty_page();  // the first one is shared by all absent pages
 
     static std::vector<std::array<std::int32_t, 256>> empty_page() {
       std::vector<std::array<std::int32_t, 256>> pages(1);

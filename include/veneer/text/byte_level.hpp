@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file byte_level.hpp
-/// The byte alphabet of GPT-2: every byte has a printable character, so that a vocabulary of bytes is a vocabulary of
-/// text.
+/// The byte alphabet of GPT-2: every byte is mapped to a printable character, so that a vocabulary of bytes is
+/// one of text.
 ///
-///     bytes 21..7E, A1..AC, AE..FF    the character of the same number
+///     bytes 21..7E, A1..AC, AE..FF    the character with the same code point
 ///     the other 68, in order          U+0100, U+0101, ... U+0143      (a space is U+0120 "Ġ", a line end U+010A "Ċ")
 ///
 /// Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.2.
@@ -43,13 +43,12 @@ inline constexpr std::array<int, 0x144> byte_of_character = invert_byte_alphabet
 
 }  // namespace detail
 
-/// Appends the characters that stand for `bytes`.
+/// Appends the characters of `bytes`.
 inline void append_byte_level(std::string& out, std::string_view bytes) {
   for (const char byte : bytes) append_utf8(out, detail::byte_alphabet[static_cast<unsigned char>(byte)]);
 }
 
-/// Appends the bytes that the characters of a token stand for; if one of them stands for no byte, the token's own
-/// UTF-8.
+/// Appends the bytes of the characters of a token; if a character does not represent a byte, appends the token's UTF-8.
 inline void append_token_bytes(std::string& out, std::string_view token) {
   const std::size_t before = out.size();
   out.resize(before + token.size());

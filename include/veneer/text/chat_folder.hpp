@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chat_folder.hpp
-/// The chat template of a model's folder, and what of it a tokenizer has to do with.
+/// Reads the chat template of a model's folder, and checks it against the tokenizer.
 ///
 /// As in transformers, `chat_template.jinja` is the template, and `additional_chat_templates/tool_use.jinja` the one
-/// for conversations with tools; where there is no such file, `chat_template` in tokenizer_config.json: a text, or a
-/// list of {"name", "template"} with the names `default` and `tool_use`.
+/// for conversations with tools; if there is no such file, `chat_template` in tokenizer_config.json is used: a text, or
+/// a list of {"name", "template"} with the names `default` and `tool_use`.
 #pragma once
 
 #include <cstddef>
@@ -28,13 +28,13 @@ namespace veneer {
 
 namespace detail {
 
-/// The texts of templates, as they are found.
+/// The texts of the templates of a folder.
 struct FoundTemplates {
   std::string where;
   std::optional<std::string> plain, with_tools;
 };
 
-/// The templates that a tokenizer_config.json holds.
+/// Returns the templates in a tokenizer_config.json.
 inline FoundTemplates templates_in_settings(const std::filesystem::path& path) {
   FoundTemplates all{path.string() + ": \"chat_template\"", {}, {}};
   if (!std::filesystem::exists(path)) return all;
@@ -71,7 +71,7 @@ inline FoundTemplates find_templates(const std::filesystem::path& folder) {
   return all;
 }
 
-/// The template that is asked for: a family by name, or a file.
+/// Returns the requested template: a family by name, or a file.
 inline ChatTemplate chosen_template(const std::string& name) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(name, error)) return ChatTemplate::named(name);
@@ -93,8 +93,8 @@ inline ChatTemplate template_of(const std::filesystem::path& folder) {
 
 }  // namespace detail
 
-/// The chat template of a model's folder; or the one that is named, a family or a file, whatever the folder holds.
-/// Throws `FormatError` for a template that can't be parsed, or that ends replies with an EOS that the folder does not
+/// Returns the chat template of a model's folder, or a given one: a family or a file, which replaces the folder's.
+/// Throws `FormatError` for a template that cannot be parsed, or that ends replies with an EOS that the folder does not
 /// name; `ArgumentError` for an unknown name; `IoError`.
 inline ModelChat read_chat_template(const std::filesystem::path& folder, const std::optional<std::string>& name = {}) {
   ChatTemplate chat = name ? detail::chosen_template(*name) : detail::template_of(folder);
@@ -109,8 +109,8 @@ inline ModelChat read_chat_template(const std::filesystem::path& folder, const s
   return model;
 }
 
-/// Throws `FormatError` for a tokenizer that has BOS or EOS and does not find it in a text, where a rendered
-/// conversation has it: a tokenizer.model alone.
+/// Throws `FormatError` for a tokenizer that does not parse its BOS or EOS in a text, where rendered conversations have
+/// them. Only a tokenizer.model does so.
 inline void check_chat_tokenizer(const ModelChat& chat, const Tokenizer& tokenizer) {
   for (const std::string& text : {chat.tokens.bos, chat.tokens.eos}) {
     const auto id = text.empty() ? std::nullopt : tokenizer.id(text);
@@ -121,13 +121,14 @@ inline void check_chat_tokenizer(const ModelChat& chat, const Tokenizer& tokeniz
   }
 }
 
-/// What ends a reply that a model writes: a token, or a text where the vocabulary has none.
+/// The end of a generated reply: a token, or a text if the vocabulary has no such token.
 struct ReplyEnd {
   std::optional<std::int32_t> id;
   std::string text;
 };
 
-/// The first special token that the template writes after a reply; where there is none, all that it writes.
+/// Returns the first special token that the template writes after a reply, or the whole text if it has
+/// no special token.
 inline ReplyEnd reply_end(const ModelChat& chat, const Tokenizer& tokenizer) {
   const std::string text = chat.chat_template.end_of_turn(chat.tokens);
   if (const auto id = tokenizer.id(text)) return {id, text};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chat_labels.hpp
-/// for_each_trained_token(chat, encoding, tokenizer, use): the tokens of a rendered conversation that are trained on.
+/// for_each_trained_token(chat, encoding, tokenizer, use): visits the tokens of a rendered conversation that
+/// are trained on.
 ///
-/// A token is trained on if it begins in a range of `chat.trained`. Where the template writes special tokens after the
-/// words of a message, the last of them is the last of the range: "yes<|end|> (over)" is trained on up to <|end|>.
+/// A token is trained on if it begins in a range of `chat.trained`. If the template writes special tokens after the
+/// content of a message, the range ends with the last of them: "yes<|end|> (over)" is trained on up to <|end|>.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +18,7 @@
 
 namespace veneer {
 
-/// Calls `use(i)` for each of those tokens, in order. `encoding` is that of `chat.text`, with offsets.
+/// Calls `use(i)` for each trained token, in order. `encoding` is that of `chat.text`, with offsets.
 template <class Use>
 void for_each_trained_token(const TrainingChat& chat, const Encoding& encoding, const Tokenizer& tokenizer,
                             const Use& use) {
@@ -29,7 +30,7 @@ void for_each_trained_token(const TrainingChat& chat, const Encoding& encoding, 
     while (token < ids.size() && begin_of(token) < range.begin) ++token;
     const std::size_t first = token;
     while (token < ids.size() && begin_of(token) < range.end) ++token;
-    std::size_t said = range.begin;  // the end of the words of the message
+    std::size_t said = range.begin;  // the end of the content of the message
     for (; content != chat.contents.end() && content->begin < range.end; ++content) said = std::max(said, content->end);
     std::size_t end = token;
     while (end > first && begin_of(end - 1) >= said && !tokenizer.is_special(ids[end - 1])) --end;

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chat_template.hpp
-/// ChatTemplate: a conversation as the text that a model was trained on.
+/// ChatTemplate: renders a conversation as the text that a model was trained on.
 ///
 ///     const ModelChat chat = read_chat_template("path/to/hf-model");                       // text/chat_folder.hpp
-///     const RenderedChat text = chat.chat_template.render(messages, chat.tokens, true);    // the model goes on
+///     const RenderedChat text = chat.chat_template.render(messages, chat.tokens, true);    // for a reply of the model
 ///     const auto learned = render_for_training(chat.chat_template, messages, chat.tokens); // text/chat_training.hpp
 ///
-/// A model brings its template as a program in Jinja (text/jinja.hpp). It is rendered with the variables that
-/// transformers gives it:
+/// The template of a model is a program in Jinja (text/jinja.hpp). It is rendered with the variables of transformers:
 ///
 ///     messages                objects with role, content and other keys; keys with null are left out, and thoughts
-///                             named reasoning, thinking or reasoning_content are there under the last two names
+///                             named reasoning, thinking or reasoning_content have the last two names
 ///     tools, documents        lists, or none
 ///     add_generation_prompt   whether the text ends where the assistant's next turn begins
-///     bos_token, eos_token, pad_token, unk_token      where the tokenizer names them
-///     what `chat_template_kwargs` of a record holds
+///     bos_token, eos_token, pad_token, unk_token      if the tokenizer names them
+///     the keys of `chat_template_kwargs` of a record
 #pragma once
 
 #include <algorithm>
@@ -36,12 +35,12 @@
 
 namespace veneer {
 
-/// A conversation that a chat template refuses, or of which it can't be determined what the assistant wrote.
+/// A conversation that a chat template refuses, or in which the text of the assistant cannot be determined.
 struct ChatError : FormatError {
   using FormatError::FormatError;
 };
 
-/// The texts of a model's special tokens; empty where it has none.
+/// The texts of a model's special tokens; empty if it has none.
 struct ChatTokens {
   std::string bos;
   std::string eos;
@@ -49,8 +48,8 @@ struct ChatTokens {
   std::string unk = {};
 };
 
-/// A rendered conversation. `contents` are the ranges of `text` that came out of messages, tools and documents, in
-/// order and apart: tokenizer.encode(text, {.add_special_tokens = false}, contents) makes no special token of them.
+/// A rendered conversation. `contents` are the disjoint ranges of `text` that come from messages, tools and documents,
+/// in order: tokenizer.encode(text, {.add_special_tokens = false}, contents) makes no special token of them.
 /// `generations` are the ranges that the template marks with {% generation %}.
 struct RenderedChat {
   std::string text;
@@ -60,14 +59,14 @@ struct RenderedChat {
 
 class ChatTemplate {
  public:
-  /// Parses a template. `name` is for messages: a family or a file. `with_tools` is what is rendered in place of it
-  /// where there are tools. Throws `JinjaError`.
+  /// Parses a template. `name` is for messages: a family or a file. `with_tools` replaces it if there are
+  /// tools. Throws `JinjaError`.
   ChatTemplate(std::string name, std::string jinja, std::optional<std::string> with_tools = {})
       : name_(std::move(name)), plain_(parse(std::move(jinja))) {
     if (with_tools) with_tools_ = parse(std::move(*with_tools));
   }
 
-  /// The family of that name. Throws `ArgumentError` that lists the names.
+  /// Returns the family with this name. Throws `ArgumentError` that lists the names.
   static ChatTemplate named(std::string_view family) {
     std::string names;
     for (const ChatFamily& known : chat_families) {
@@ -86,22 +85,22 @@ class ChatTemplate {
 
   const std::string& name() const { return name_; }
 
-  /// Whether the template marks replies with {% generation %}.
+  /// Returns whether the template marks replies with {% generation %}.
   bool marks_replies(const ChatVariables& variables = {}) const { return chosen(variables).jinja.has_generation(); }
 
-  /// Whether the template reads a variable, or a key of messages, of that name: whether the name is in its text.
+  /// Returns whether the template uses a variable, or a key of messages, with this name, that is, contains the name.
   bool mentions(std::string_view name, const ChatVariables& variables = {}) const {
     return chosen(variables).source.find(name) != std::string::npos;
   }
 
-  /// The text of a conversation; with `generation_prompt` it ends where the assistant's next turn begins.
-  /// Throws `ChatError` that names the message, with the words of the template where that raises an exception.
+  /// Returns the text of a conversation; with `generation_prompt` it ends where the assistant's next turn begins.
+  /// Throws `ChatError` that names the message, and has the template's text if the template raises an exception.
   RenderedChat render(std::span<const Message> messages, const ChatTokens& tokens, bool generation_prompt,
                       const ChatVariables& variables = {}) const;
 
-  /// The text that the template writes after a reply, up to the next turn, without white space around it and without
-  /// the EOS that closes a whole conversation. A model that writes it has ended its reply. Where the template writes
-  /// nothing, the text of EOS.
+  /// Returns the text that the template writes after a reply, up to the next turn, without white space around it and
+  /// without the EOS that closes a whole conversation. A model that writes it has ended its reply. If the template
+  /// writes nothing, this is the text of EOS.
   std::string end_of_turn(const ChatTokens& tokens) const;
 
  private:
@@ -114,7 +113,7 @@ class ChatTemplate {
     return std::make_shared<const Parsed>(Parsed{jinja, JinjaTemplate(jinja, "chat template " + name_)});
   }
 
-  /// As in transformers: the one for tools, where there are some.
+  /// Returns the template for tools if there are tools, as in transformers.
   const Parsed& chosen(const ChatVariables& variables) const {
     return with_tools_ != nullptr && !variables.tools.is_null() ? *with_tools_ : *plain_;
   }
@@ -128,7 +127,7 @@ class ChatTemplate {
 
 namespace detail {
 
-/// A message as templates read it.
+/// Returns a message as passed to templates.
 inline Json template_message(const Message& message) {
   if (message.whole.is_null()) return {{"role", message.role}, {"content", message.content}};
   constexpr std::string_view names[] = {"reasoning_content", "thinking", "reasoning"};
@@ -145,7 +144,7 @@ inline Json template_message(const Message& message) {
   return made;
 }
 
-/// The variables of a template.
+/// Returns the variables of a template.
 inline Json template_variables(std::span<const Message> messages, const ChatTokens& tokens, bool generation_prompt,
                                const ChatVariables& others) {
   Json all = Json::object();
@@ -166,7 +165,7 @@ inline Json template_variables(std::span<const Message> messages, const ChatToke
   return all;
 }
 
-/// Takes out ranges that are the role of a message: templates make special tokens of roles.
+/// Removes ranges that are the role of a message: templates make special tokens of roles.
 inline std::vector<ByteRange> without_roles(const std::string& text, std::vector<ByteRange> ranges,
                                             std::span<const Message> messages) {
   std::erase_if(ranges, [&](ByteRange range) {
@@ -195,8 +194,8 @@ inline RenderedChat ChatTemplate::render(std::span<const Message> messages, cons
   }
 }
 
-/// Where the template raised an exception, names the message: the last of the shortest beginning that is refused with
-/// the same words.
+/// Throws a ChatError. After an exception of the template it names the message: the last one of the shortest prefix of
+/// messages that gives the same exception.
 inline void ChatTemplate::refuse(const JinjaError& error, std::span<const Message> messages, const ChatTokens& tokens,
                                  bool generation_prompt, const ChatVariables& variables) const {
   constexpr std::size_t looked_at = 64;

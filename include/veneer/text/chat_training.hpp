@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chat_training.hpp
-/// Which bytes of a rendered conversation are trained on.
+/// The byte ranges of a rendered conversation that are trained on.
 ///
-/// A template that marks replies with {% generation %} says it. Elsewhere, for message i of messages[0..n):
+/// If a template marks replies with {% generation %}, these are the ranges. Otherwise, for message i of messages[0..n):
 ///     S = length of render(messages[0..i), with the generation prompt for a reply, without it for others)
 ///     E = length of render(messages[0..i], without the generation prompt)
-///     where both are beginnings of the whole text (an EOS that closes the second is not compared). [S, E) without
-///     white space at its end is trained on, so the last token is the one that ends the turn.
+///     Both texts must be prefixes of the whole text (a final EOS of the second is not compared). [S, E) without white
+///     space at its end is trained on, so the last token is the one that ends the turn.
 ///
 /// Some templates render a message differently once others follow it: Qwen3 removes earlier thoughts. Then each
-/// message that is trained on becomes a text of its own, which ends with it: render(messages[0..i]), from S on. That is
-/// what the model sees when it replies. Where S is not a beginning of that text either, the conversation is refused.
+/// message that is trained on becomes a separate text, which ends with it: render(messages[0..i]), from S on. That is
+/// the context that the model has when it replies. If S is not the length of a prefix of that text either, the
+/// conversation is refused.
 ///
-/// Beginnings are rendered again for each message that is trained on, so conversations have a limit: `work_limit`
-/// messages in all beginnings together.
+/// Prefixes are rendered again for each message that is trained on, so the total number of messages in all prefixes is
+/// limited by `work_limit`.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +31,7 @@
 
 namespace veneer {
 
-/// A conversation to train on, or the part of it up to one message. `trained` has the ranges of `text`, in order.
+/// A conversation to train on, or its part up to one message. `trained` has the ranges of `text`, in order.
 struct TrainingChat {
   std::string text;
   std::vector<ByteRange> contents;
@@ -73,7 +74,7 @@ class ChatMask {
   }
 
  private:
-  /// What the template marks; nothing where a message is trained on that it does not mark.
+  /// Returns the marks of the template; nullopt if a message that is trained on has no mark.
   std::optional<std::vector<ByteRange>> from_marks(const std::vector<ByteRange>& marks) const {
     std::vector<std::size_t> replies;
     for (std::size_t i = 0; i < messages_.size(); ++i)
@@ -90,7 +91,7 @@ class ChatMask {
     return next == chosen_.size() ? std::optional(ranges) : std::nullopt;
   }
 
-  /// The bytes of message i, if the beginnings with and without it are beginnings of `text`.
+  /// Returns the bytes of message i, if the renderings up to it, with and without it, are prefixes of `text`.
   std::optional<ByteRange> range_in(const std::string& text, std::size_t i) const {
     const bool reply = messages_[i].role == "assistant";
     if (i == 0 && reply) fail(i, "the conversation before it is empty, and does not render");
@@ -100,7 +101,7 @@ class ChatMask {
     return ByteRange{*begin, *end};
   }
 
-  /// How long the first `count` messages are as text, if `text` begins with them.
+  /// Returns the length of the text of the first `count` messages, if `text` begins with it.
   std::optional<std::size_t> prefix(const std::string& text, std::size_t count, bool generation_prompt) const {
     if (count == messages_.size() && !generation_prompt) return text.size();
     const std::string made = beginning(count, generation_prompt).text;
@@ -120,17 +121,18 @@ class ChatMask {
     for (const std::size_t i : chosen_) work += 2 * i + 1;
     if (work <= work_limit) return;
     throw ChatError("chat template " + chat_.name() + ": the conversation has " + std::to_string(messages_.size()) +
-                    " messages: too many to find out what of it is trained on; cut it into several");
+                    " messages: too many to determine which text is trained on; split it into several");
   }
 
-  /// Each message as a text of its own.
+  /// Returns a separate text for each message.
   std::vector<TrainingChat> apart() const {
     std::vector<TrainingChat> all;
     for (const std::size_t i : chosen_) {
       const bool reply = messages_[i].role == "assistant";
       RenderedChat made = beginning(i + 1, false);
       const std::string before = i == 0 ? std::string() : beginning(i, reply).text;
-      if (!made.text.starts_with(before)) fail(i, "the conversation up to it is not the beginning of what it becomes");
+      if (!made.text.starts_with(before))
+        fail(i, "the text up to it is not a prefix of the text of the whole conversation");
       const ByteRange range = trimmed(made.text, {before.size(), made.text.size()}, i);
       all.push_back({std::move(made.text), std::move(made.contents), {range}, false, false});
     }
@@ -140,7 +142,7 @@ class ChatMask {
   ByteRange trimmed(const std::string& text, ByteRange range, std::size_t i) const {
     constexpr std::string_view space = " \t\r\n";
     const std::string_view reply = std::string_view(text).substr(range.begin, range.end - range.begin);
-    const std::size_t length = reply.find_last_not_of(space) + 1;  // npos + 1 is 0: nothing but white space
+    const std::size_t length = reply.find_last_not_of(space) + 1;  // npos + 1 is 0: only white space
     if (length == 0 && messages_[i].content.find_first_not_of(space) != std::string::npos)
       fail(i, "the template does not write it");
     return {range.begin, range.begin + length};
@@ -160,16 +162,16 @@ class ChatMask {
 
 }  // namespace detail
 
-/// The text of a whole conversation and what of it is trained on; or several texts, one for each message that is
-/// trained on, where the template renders a message differently once others follow. Messages before `first` are not
-/// trained on. Throws `ChatError`, also where it can't be determined what the assistant wrote.
+/// Returns the text of a whole conversation and its trained ranges; or several texts, one per message that is trained
+/// on, if the template renders a message differently once others follow. Messages before `first` are not trained on.
+/// Throws `ChatError`, also if the text of the assistant cannot be determined.
 inline std::vector<TrainingChat> render_for_training(const ChatTemplate& chat, std::span<const Message> messages,
                                                      const ChatTokens& tokens, const ChatVariables& variables = {},
                                                      std::size_t first = 0) {
   return detail::ChatMask(chat, messages, tokens, variables, first).texts();
 }
 
-/// Throws `ChatError` where a conversation has tools, documents or calls, and the template does not mention them.
+/// Throws `ChatError` if a conversation has tools, documents or calls, and the template does not mention them.
 inline void check_mentioned(const ChatTemplate& chat, std::span<const Message> messages,
                             const ChatVariables& variables) {
   const auto check = [&](const char* name, const Json* value) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file component_json.hpp
-/// What the readers of the components of a tokenizer.json share: sequences, patterns and single characters.
+/// Common parts of the readers of tokenizer.json components: sequences, patterns and single characters.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ class ComponentReader : protected TokenizerFile {
  protected:
   explicit ComponentReader(const TokenizerFile& file) : TokenizerFile(file) {}
 
-  /// Calls `read(component, type)` for a component, or for each of a Sequence, whose list is under `parts`.
+  /// Calls `read(component, type)` for a component, or for each one of a Sequence, whose list is under `parts`.
   template <class Read>
   void each_component(const Json& component, const std::string& key, const char* parts, const Read& read) const {
     const std::string& type = type_of(component, key);
@@ -26,7 +26,7 @@ class ComponentReader : protected TokenizerFile {
     for (const Json& part : list(component, parts, key)) each_component(part, key, parts, read);
   }
 
-  /// {"String": "..."} or {"Regex": "..."}.
+  /// Reads a pattern: {"String": "..."} or {"Regex": "..."}.
   TextPattern pattern(const Json& component, const std::string& key) const {
     const std::string path = key + ".pattern";
     const Json& value = member(component, "pattern", path);
@@ -35,7 +35,7 @@ class ComponentReader : protected TokenizerFile {
     const Json* const found = text != nullptr ? text : regex;
     expect(found != nullptr && found->is_string(), path, value, "{\"String\": text} or {\"Regex\": text}");
     const std::string& content = found->get_ref<const std::string&>();
-    if (content.empty()) fail(Reason::unsupported_pattern, path, "is empty: nothing to look for");
+    if (content.empty()) fail(Reason::unsupported_pattern, path, "is empty: there is no text to search");
     if (found == text) return content;
     try {
       return Regex(content);
@@ -44,7 +44,7 @@ class ComponentReader : protected TokenizerFile {
     }
   }
 
-  /// A text of one character.
+  /// Reads a text of one character.
   std::string character(const Json& component, const char* name, const std::string& key) const {
     const std::string& found = text(component, name, key);
     if (found.empty() || decode_utf8(found, 0).length != found.size())
@@ -64,7 +64,7 @@ class ComponentReader : protected TokenizerFile {
              "\", expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
   }
 
-  /// When Metaspace puts a mark in front. Files of before 2024 have a flag, and no way to say "first".
+  /// Reads when Metaspace prepends a mark. Files from before 2024 have a flag, without the value "first".
   PiecePrefix prefix_scheme(const Json& component, const std::string& key) const {
     const bool prefix = flag_or(component, "add_prefix_space", key, true);
     const std::string scheme =

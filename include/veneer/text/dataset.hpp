@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file dataset.hpp
-/// Records of training data, one JSON object a line, or a plain text.
+/// DatasetReader: reads records of training data, one JSON object per line, or a plain text.
 ///
 ///     {"messages": [{"role": "user", "content": "2+2?"},   the replies of the assistant are trained on
 ///                   {"role": "assistant", "content": "4"}]}
 ///     {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}         the same
 ///     {"prompt": "2+2=", "completion": "4"}                the text after the prompt is trained on
-///     {"prompt": [MESSAGES], "completion": [MESSAGES]}     one conversation; its replies in the completion are
-///     {"instruction": "Add.", "input": "2 2", "output": "4"}    the output is; `input` may be missing
-///     {"text": "Once upon a time"}                         all of it is
-///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids, used as they are; all are where there are no labels
+///     {"prompt": [MESSAGES], "completion": [MESSAGES]}     one conversation; its replies in the completion
+///     {"instruction": "Add.", "input": "2 2", "output": "4"}    the output; `input` is optional
+///     {"text": "Once upon a time"}                          all of it
+///     {"input_ids": [1, 5, 9], "labels": [-100, 5, 9]}     ids; all of them if there are no labels
 ///     anything in a file whose name ends in .txt           one text
 ///
 /// Conversations may have `system`, `tools`, `documents` and `chat_template_kwargs`, instructions `system` and
 /// `history`; messages: message_fields.hpp.
 ///
-/// The keys of the first line decide the format of all; in this order where a line has the keys of several: `messages`,
-/// `conversations`, `prompt` and `completion`, `instruction` and `output`, `text`, `input_ids`. A key that would change
-/// what is rendered or trained on, and is not supported, refuses the record (record_fields.hpp); others are ignored.
-/// Files are read a line at a time. Lines of white space are skipped but counted.
+/// The keys of the first line decide the format of all; in this order if a line has the keys of several: `messages`,
+/// `conversations`, `prompt` and `completion`, `instruction` and `output`, `text`, `input_ids`. A record with an
+/// unsupported key that would change the rendered text or the trained tokens is an error (record_fields.hpp); other
+/// keys are ignored. Files are read line by line. Lines of white space are skipped but counted.
 #pragma once
 
 #include <algorithm>
@@ -41,10 +41,10 @@
 
 namespace veneer {
 
-/// Reads the records of a file, one at a time.
+/// A reader of the records of a file, one at a time.
 class DatasetReader {
  public:
-  /// `rows`: ids and labels in the file must be below; 0 if that is not known. Throws `IoError`.
+  /// \param rows  exclusive bound of ids and labels in the file; 0 if unknown. Throws `IoError`.
   explicit DatasetReader(const std::filesystem::path& path, std::int32_t rows = 0)
       : rows_(rows), path_(path), name_(path.string()), lines_(path) {
     if (is_plain_text(path)) format_ = DatasetFormat::plain;
@@ -61,10 +61,11 @@ class DatasetReader {
     return false;
   }
 
-  /// The format, once the first record is read. Prompts and completions that are lists of messages are `messages`.
+  /// Returns the format, after the first record was read. Prompts and completions that are lists of
+  /// messages are `messages`.
   std::optional<DatasetFormat> format() const { return lists_ ? DatasetFormat::messages : format_; }
 
-  /// Records that were dropped (`empty_text`), and those that have little to learn from (`empty_target`).
+  /// Returns notes on dropped records (`empty_text`), and on records with few trained tokens (`empty_target`).
   const DatasetNotes& dropped() const { return dropped_; }
   const DatasetNotes& warnings() const { return warnings_; }
 
@@ -77,7 +78,7 @@ class DatasetReader {
 
   static bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos; }
 
-  /// False if the line holds no record to keep.
+  /// Reads a line. Returns false if it has no record to keep.
   bool read_line(const Line& line, Record& record) {
     const std::string_view text = line.text;
     const auto at = [&](std::size_t byte) { return DatasetPlace{line.number, "", line.offset + byte}; };
@@ -94,7 +95,7 @@ class DatasetReader {
     if (scan.syntax_error) {
       if (const auto kind = format_ ? std::nullopt : text_kind(text, path_))
         fail(Reason::json, at(*scan.syntax_error), *kind);
-      fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object a line, on one line");
+      fail(Reason::json, at(*scan.syntax_error), "not valid JSON: expected one object per line, on one line");
     }
     if (scan.kind != JsonKind::object) {
       fail(Reason::not_an_object, {line.number, "", {}},
@@ -120,7 +121,7 @@ class DatasetReader {
     } else if (found && *found != *format_) {
       fail(Reason::mixed_formats, {line_, "", {}},
            "has the keys of \"" + std::string(to_string(*found)) + "\", the first record those of \"" +
-               std::string(to_string(*format_)) + "\": one format a file");
+               std::string(to_string(*format_)) + "\": a file has one format");
     }
     const std::optional<Reason> note = RecordFields(scan, line_, name_, rows_).read(*format_, record);
     lists_ = lists_ || (format_ == DatasetFormat::prompt_completion && record.is_conversation());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file dataset_error.hpp
-/// What can be wrong with a file of training data, and where: the line, the key, the byte.
+/// DatasetError: the errors in files of training data, and their position: the line, the key, the byte.
 #pragma once
 
 #include <cstddef>
@@ -23,25 +23,25 @@ enum class DatasetReason {
   json,               // not one JSON value (RFC 8259)
   not_an_object,      //
   surrogate,          // half a pair, as \ud800
-  duplicate_key,      // a name twice in one object
+  duplicate_key,      // a duplicate key in an object
   unknown_format,     // the first line has the keys of no format
   mixed_formats,      // a later line has the keys of another format
   missing_field,      //
   wrong_type,         //
   empty_messages,     // a list of messages without one
-  unknown_role,       // none of those that messages may have
-  unsupported_key,    // a key that changes what is rendered or trained on, in a way that is not supported
-  no_assistant_turn,  // a conversation that nothing can be learned from
+  unknown_role,       // not a role of messages
+  unsupported_key,    // an unsupported key that changes the rendered text or the trained tokens
+  no_assistant_turn,  // a conversation without a reply to train on
   bad_id,             // an id or label outside the vocabulary
-  length_mismatch,    // labels and ids differ in count
+  length_mismatch,    // different numbers of labels and ids
   empty_file,         // no record at all
   // notes: the file can be used
   empty_text,        // a record without text: dropped
-  empty_target,      // nothing to learn but to stop: kept
-  no_trained_token,  // no label left to learn from: dropped
+  empty_target,      // only the end is trained on: kept
+  no_trained_token,  // no label to train on: dropped
 };
 
-/// The reason's name as in the list above.
+/// Returns the name of a reason, as in the list above.
 inline std::string_view to_string(DatasetReason reason) {
   switch (reason) {
     case DatasetReason::other_file: return "other_file";
@@ -70,14 +70,14 @@ inline std::string_view to_string(DatasetReason reason) {
   return "unknown";
 }
 
-/// Where in a file: lines count from 1 (0: the file as a whole), bytes from 0, from the start of the file.
+/// A position in a file: lines are counted from 1 (0: the whole file), bytes from 0, from the start of the file.
 struct DatasetPlace {
   std::size_t line = 0;
   std::string key = {};
   std::optional<std::uint64_t> byte = {};
 };
 
-/// Data that can't be used.
+/// Invalid data.
 struct DatasetError : FormatError {
   DatasetError(DatasetReason why, DatasetPlace where, const std::string& file, const std::string& message)
       : FormatError(describe(where, file) + message), reason(why), place(std::move(where)) {}

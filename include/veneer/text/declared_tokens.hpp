@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file declared_tokens.hpp
-/// Tokens that files next to a tokenizer.json declare: `tokenizer_config.json`, `special_tokens_map.json` and
-/// `added_tokens.json`. They are used as transformers 5 uses them.
+/// Tokens declared in files next to a tokenizer.json: `tokenizer_config.json`, `special_tokens_map.json` and
+/// `added_tokens.json`. They are added as by transformers 5.
 ///
 ///     added_tokens_decoder     {"507": {"content": "<|im_start|>", "special": true, ...}, ...}, in the order of ids
-///     bos_token, ..._token     "<s>" or {"content": "<s>", ...}           special; if not yet an added token
-///     extra_special_tokens     ["<x>", ...] or {"name_token": "<x>"}     the same; before: additional_special_tokens
-///     added_tokens.json        {"<x>": 507, ...}                          where there is no added_tokens_decoder
+///     bos_token, ..._token     "<s>" or {"content": "<s>", ...}           special; if not already an added token
+///     extra_special_tokens     ["<x>", ...] or {"name_token": "<x>"}     as above; formerly additional_special_tokens
+///     added_tokens.json        {"<x>": 507, ...}                          if there is no added_tokens_decoder
 ///
-/// A token that the vocabulary has keeps its id there; any other gets the next free one, whatever id is declared.
+/// A token in the vocabulary keeps its id; any other gets the next free one, whatever id is declared.
 #pragma once
 
 #include <algorithm>
@@ -37,19 +37,19 @@
 
 namespace veneer {
 
-/// A token to add; its id is not known yet.
+/// A token to add, before it has an id.
 struct DeclaredToken {
   AddedToken token;
-  bool only_if_new = false;  // an added token of this content stays as it is, unless it is one of these too
+  bool only_if_new = false;  // keep an existing added token with this content, unless it is also declared
 };
 
 namespace detail {
 
-/// Reads the tokens of a folder.
+/// A reader of the tokens of a folder.
 class DeclaredTokenReader {
  public:
-  /// `config`, `map` and `added` are the texts of the three files, empty where there is none; `known` are the added
-  /// tokens of the tokenizer.json. Throws `FormatError`.
+  /// Returns the declared tokens. `config`, `map` and `added` are the texts of the three files, empty if absent;
+  /// `known` are the added tokens of the tokenizer.json. Throws `FormatError`.
   std::vector<DeclaredToken> read(std::string_view config, std::string_view map, std::string_view added,
                                   const std::vector<AddedToken>& known) {
     const bool has_decoder = !config.empty() && read_decoder(config);
@@ -79,7 +79,7 @@ class DeclaredTokenReader {
   static constexpr std::array<const char*, 7> standard_names{"bos_token", "eos_token", "unk_token", "sep_token",
                                                              "pad_token", "cls_token", "mask_token"};
 
-  /// A token as it is written; whether it is normalized may follow from whether it is special, once that is known.
+  /// A token as written in a file; `normalized` may follow from `special`, which is determined later.
   struct Read {
     AddedToken token;
     bool normalized_is_known = false;
@@ -101,7 +101,7 @@ class DeclaredTokenReader {
     throw FormatError(where + ": " + message);
   }
 
-  /// A token from a text, which is special then, or an object.
+  /// Reads a token from a text, which makes it special, or from an object.
   static Read token_of(const Json& value, const std::string& where) {
     Read read;
     AddedToken& token = read.token;
@@ -130,7 +130,7 @@ class DeclaredTokenReader {
     return read;
   }
 
-  /// The tokens of `added_tokens_decoder`; false if there is none.
+  /// Reads the tokens of `added_tokens_decoder`; returns false if there is none.
   bool read_decoder(std::string_view config) {
     const std::string where = "tokenizer_config.json: added_tokens_decoder";
     const JsonScan file = scan_settings(config, "tokenizer_config.json");
@@ -150,7 +150,7 @@ class DeclaredTokenReader {
     return true;
   }
 
-  /// Named and extra tokens of a file; `map`: of special_tokens_map.json, which wins over the configuration.
+  /// Reads the named and extra tokens of a file. `map`: the file is special_tokens_map.json, which takes precedence.
   void read_settings(std::string_view text, const std::string& where, bool map) {
     const JsonScan file = scan_settings(text, where);
     for (const JsonField& field : file.fields) {
@@ -239,7 +239,7 @@ class DeclaredTokenReader {
     put_new(read, tokens);
   }
 
-  /// A text that is there twice is added once; objects are added again, and the last one's flags count.
+  /// Adds a token. Duplicate texts are added once; objects are added again, and the flags of the last one are used.
   void put_new(const Read& read, std::vector<DeclaredToken>& tokens) {
     if (read.is_text && !texts_.insert(read.token.content).second) return;
     tokens.push_back({read.finished(), true});
@@ -254,8 +254,8 @@ class DeclaredTokenReader {
 
 }  // namespace detail
 
-/// The tokens that the files of a model's folder declare, in the order in which they are added to `known`, the added
-/// tokens of its tokenizer.json. Throws `FormatError` and `IoError`.
+/// Returns the tokens declared by the files of a model's folder, in the order in which they are added to `known`, the
+/// added tokens of its tokenizer.json. Throws `FormatError` and `IoError`.
 inline std::vector<DeclaredToken> read_declared_tokens(const std::filesystem::path& folder,
                                                        const std::vector<AddedToken>& known) {
   const auto text = [&](const char* name) {
@@ -279,7 +279,7 @@ void add_declared_tokens(const std::vector<DeclaredToken>& declared, const IdOf&
   const auto has = [](const std::vector<AddedToken>& tokens, const std::string& content) {
     return std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& one) { return one.content == content; });
   };
-  std::optional<std::vector<AddedToken>> before_new;  // what is there when the first comes that must be new
+  std::optional<std::vector<AddedToken>> before_new;  // the tokens before the first one that must be new
   for (const DeclaredToken& one : declared) {
     if (one.token.content.empty()) continue;
     if (one.only_if_new && !before_new) before_new = added;

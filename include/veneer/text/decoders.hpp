@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file decoders.hpp
-/// What makes text of tokens: the decoders of a tokenizer.json, each one's results the tokens of the next.
+/// The decoders of a tokenizer.json, which convert tokens to text; the results of each are the tokens of the next.
 ///
-///     ByteLevel          a token is bytes, a character each; all of them joined are one token
+///     ByteLevel          a token is bytes, one per character; all tokens are joined to one
 ///     ByteFallback       <0x0A> is a byte; a run of them is a token
-///     Fuse               all tokens joined are one
-///     Strip              without so many characters at the ends of each token
-///     Replace            a string or an expression by a string
+///     Fuse               all tokens are joined to one
+///     Strip              removes a number of characters at the ends of each token
+///     Replace            replaces a string or an expression by a string
 ///     Metaspace          "▁" is a space, or nothing in the first token
 ///     WordSuffix         the suffix of a word's last token is a space
-///     LeadingMark        as sentencepiece has it: the "▁" that was put in front of the text is taken away
-///     JoinBySpaces       what happens without a decoder
+///     LeadingMark        removes the "▁" that sentencepiece prepends to a text
+///     JoinBySpaces       the default without a decoder
 ///
-/// Tokens come one at a time. A token may itself come in parts, where the whole text is one: `push(part, last, next)`
-/// and `finish(next)` call `next(part, last)`. Bytes need not be whole characters. In a whole text ill-formed parts
-/// become U+FFFD: of bytes that were joined one for each maximal part (Unicode 15.0, section 3.9), of a run of byte
-/// tokens one for each byte, or, as Hugging Face's decoder does, for all bytes of a run that is not UTF-8 as a
-/// whole.
+/// Tokens are passed one at a time. A token may be passed in parts if the whole text is one token: `push(part, last,
+/// next)` and `finish(next)` call `next(part, last)`. Bytes need not be whole characters. In a whole text ill-formed
+/// parts become U+FFFD: for joined bytes one per maximal part (Unicode 15.0, section 3.9), for a run of byte tokens one
+/// per byte, or, as in Hugging Face's decoder, one for each byte of a run that is not UTF-8 as a whole.
 ///
-/// Eagerly, for text that is printed as it comes, only half a character waits for its rest. A run of bytes that turns
-/// out to be ill-formed was then printed up to that place, and shows fewer U+FFFD than the whole text would.
+/// In eager mode, for text that is printed while it is generated, only incomplete characters are held back. A run of
+/// bytes that turns out to be ill-formed is then already printed up to that position, and has fewer U+FFFD than in
+/// the whole text.
 #pragma once
 
 #include <algorithm>
@@ -41,10 +41,10 @@ namespace veneer {
 
 namespace detail {
 
-/// Puts the parts of a token together.
+/// A buffer that joins the parts of a token.
 class WholeToken {
  public:
-  /// The token, once its last part is there.
+  /// Returns the token, after its last part was added.
   std::optional<std::string_view> add(std::string_view part, bool last) {
     if (fresh_ && last) return part;
     if (fresh_) held_.clear();
@@ -58,11 +58,11 @@ class WholeToken {
   bool fresh_ = true;
 };
 
-/// `text` with `to` in place of each `from`: `text` itself, or what is then in `buffer`.
+/// Returns `text` with each `from` replaced by `to`: `text` itself, or a view of `buffer`.
 inline std::string_view replace_all(std::string_view text, std::string_view from, std::string_view to,
                                     std::string& buffer) {
   std::size_t done = 0;
-  for (std::size_t at = 0; at < text.size();) {  // tokens are too short to call a search for them
+  for (std::size_t at = 0; at < text.size();) {  // tokens are too short for a call of a search function
     if (text[at] != from.front() || !text.substr(at).starts_with(from)) {
       ++at;
       continue;
@@ -108,7 +108,7 @@ class ByteLevel {
 
 class ByteFallback {
  public:
-  bool whole_runs = true;  // a run that is not UTF-8 is U+FFFD throughout
+  bool whole_runs = true;  // a run that is not UTF-8 becomes U+FFFD for all bytes
   bool eager = false;
 
   template <class Next>
@@ -147,7 +147,7 @@ class ByteFallback {
  private:
   static constexpr std::string_view replacement = "\xEF\xBF\xBD";
 
-  /// The characters at the front of the run that are whole; of what can't become one, U+FFFD for each maximal part.
+  /// Emits the complete characters at the front of the run, and U+FFFD for each maximal ill-formed part.
   template <class Next>
   void put_complete(const Next& next) {
     std::string text;
@@ -174,7 +174,7 @@ class Fuse {
 
 class Strip {
  public:
-  /// `content` is one character.
+  /// \param content  one character
   Strip(std::string content, std::size_t start, std::size_t stop)
       : content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
 
@@ -201,8 +201,8 @@ class Strip {
  private:
   std::string content_;
   std::size_t start_, stop_;
-  std::size_t left_;  // to take away at the start of this token
-  std::string held_;  // what may be the end of the token
+  std::size_t left_;  // characters to remove at the start of this token
+  std::string held_;  // characters that may be the end of the token
 };
 
 class Replace {
@@ -292,12 +292,12 @@ class WordSuffix {
 
   std::string suffix_;
   detail::WholeToken whole_;
-  std::optional<std::string> waiting_;  // for another, behind which it is not the last
+  std::optional<std::string> waiting_;  // held until another token follows, after which it is not the last
 };
 
 class LeadingMark {
  public:
-  /// `each`: the same of each token until there is text.
+  /// \param each  remove the mark of each token until there is text
   explicit LeadingMark(bool each) : each_(each) {}
 
   template <class Next>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file example.hpp
-/// Example: one sequence to learn from, and what ends it.
+/// Example: one sequence of training data.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,14 @@
 
 namespace veneer {
 
-/// One sequence to learn from.
+/// One sequence of training data.
 struct Example {
   std::vector<std::int32_t> ids;     // (tokens)
-  std::vector<std::int32_t> labels;  // (tokens), `ignored_label` where nothing is learned
+  std::vector<std::int32_t> labels;  // (tokens), `ignored_label` for tokens that are not trained on
   friend bool operator==(const Example&, const Example&) = default;
 };
 
-/// Puts `eos`, which is learned, behind a document that does not end with it.
+/// Appends `eos`, which is trained on, to a document that does not end with it.
 inline void end_with(Example& document, std::int32_t eos) {
   if (!document.ids.empty() && document.ids.back() == eos) return;
   document.ids.push_back(eos);

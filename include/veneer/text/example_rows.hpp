@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file example_rows.hpp
-/// ExampleRows: what a batch takes at a time from a store of examples: one example, or a packed row.
+/// ExampleRows: the rows of a data set in a store of examples: one example each, or packed rows.
 ///
-///     packed, rows of T tokens:   all chosen examples, in order, one behind the other, cut every T
-///     row k:                      its segments, each a sequence of its own
+///     packed, rows of T tokens:   all chosen examples, concatenated in order, split every T tokens
+///     row k:                      its segments, each a separate sequence
 ///
-/// An example that a row's end cuts goes on in the next row as a new segment; the first label of a segment does not
-/// count, for nothing of it comes before. Segments of a row do not see each other and their positions begin at 0: a
-/// batch has them as sequences side by side, and no padding. (Raffel et al. 2020, arXiv:1910.10683, pack; the mask
-/// between segments is that of Krell et al. 2021, arXiv:2107.02027.)
+/// An example that does not fit continues in the next row as a new segment. The first label of a segment is not used,
+/// since no token of it comes before. Segments of a row do not attend to each other, and their positions begin at 0: in
+/// a batch they are separate sequences without padding. (Raffel et al. 2020, arXiv:1910.10683, pack; the mask between
+/// segments is that of Krell et al. 2021, arXiv:2107.02027.)
 #pragma once
 
 #include <algorithm>
@@ -27,14 +27,14 @@
 
 namespace veneer {
 
-/// Numbers of examples of a store; nothing: all of them.
+/// Indices of examples of a store; nullopt: all of them.
 using ChosenExamples = std::optional<std::vector<std::size_t>>;
 
 class ExampleRows {
  public:
   ExampleRows() = default;
 
-  /// An example a row; of an example longer than `length` its beginning. 0: any length.
+  /// Returns one row per example, truncated to `length` tokens. 0: any length.
   static ExampleRows whole(std::shared_ptr<const ExampleStore> store, ChosenExamples chosen = {},
                            std::size_t length = 0) {
     ExampleRows rows(std::move(store), std::move(chosen), length);
@@ -42,7 +42,7 @@ class ExampleRows {
     return rows;
   }
 
-  /// Rows of `length` tokens; the last may be shorter.
+  /// Returns rows of `length` tokens; the last may be shorter.
   static ExampleRows packed(std::shared_ptr<const ExampleStore> store, std::size_t length, ChosenExamples chosen = {}) {
     expects(length > 0, "veneer::ExampleRows::packed(store, length): a row has at least one token");
     ExampleRows rows(std::move(store), std::move(chosen), length);
@@ -51,7 +51,7 @@ class ExampleRows {
     return rows;
   }
 
-  /// The packed rows in which a target counts: cutting may leave some with none. Reads all of them once.
+  /// Returns the packed rows with an active target: some may have none. Reads all rows once.
   ExampleRows learned() const {
     ExampleRows rows = *this;
     rows.begins_.clear();
@@ -69,7 +69,7 @@ class ExampleRows {
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  /// The segments of a row. Throws `IoError`.
+  /// Returns the segments of a row. Throws `IoError`.
   std::vector<Example> operator[](std::size_t row) const {
     expects(row < size_, "veneer::ExampleRows[row]: there is no such row");
     if (begins_.empty()) {
@@ -89,7 +89,7 @@ class ExampleRows {
   }
 
  private:
-  /// Where a row begins: at a token of an example.
+  /// The begin of a row: a token of an example.
   struct Begin {
     std::size_t place = 0;  // among the chosen examples
     std::size_t token = 0;

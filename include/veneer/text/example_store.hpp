@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file example_store.hpp
-/// ExampleStore: examples of any number, kept in a file without a name, so that data may be larger than memory.
+/// ExampleStore: any number of examples in an unnamed file, so that data may be larger than memory.
 ///
-///     example i of n(i) tokens:  ids (n), labels (n), 32 bits each, behind example i - 1
+///     example i of n(i) tokens:  ids (n), labels (n), 32 bits each, after example i - 1
 ///
-/// Memory holds the place of each example and a buffer; what does not fill the buffer never touches the disk. The file
-/// is gone with the store, however the process ends. It is written with write and read with pread, not mapped: a full
-/// disk is a `DiskError` where a mapping would be a signal, and what was read is cache of the system and not memory of
-/// the process. Any number of threads may read at once.
+/// The position of each example and a buffer are in memory; data that fits in the buffer is never written to the disk.
+/// The file disappears with the store, however the process ends. It is written with write and read with pread, not
+/// mapped: a full disk is a `DiskError`, while a mapping would raise a signal, and the data read is in the system's
+/// cache, not in the memory of the process. Any number of threads may read concurrently.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@
 
 namespace veneer {
 
-/// Where files go that nobody keeps: $TMPDIR, or else /tmp.
+/// Returns the folder of temporary files: $TMPDIR, or else /tmp.
 inline std::filesystem::path scratch_folder() {
   const char* folder = std::getenv("TMPDIR");
   return folder != nullptr && *folder != '\0' ? folder : "/tmp";
@@ -37,11 +37,11 @@ inline std::filesystem::path scratch_folder() {
 
 class ExampleStore {
  public:
-  /// `folder`: where the file without a name lies. `buffer`: values that are kept in memory before they are written.
+  /// Creates a store with its unnamed file in `folder` and a buffer of `buffer` values in memory.
   explicit ExampleStore(std::filesystem::path folder = scratch_folder(), std::size_t buffer = std::size_t{1} << 20)
       : folder_(std::move(folder)), limit_(buffer) {}
 
-  /// Throws `DiskError` when the disk is full, `IoError`.
+  /// Adds an example. Throws `DiskError` if the disk is full, `IoError`.
   void add(std::span<const std::int32_t> ids, std::span<const std::int32_t> labels) {
     expects(ids.size() == labels.size(), "veneer::ExampleStore::add(ids, labels): expected a label for each id");
     buffer_.insert(buffer_.end(), ids.begin(), ids.end());
@@ -53,19 +53,19 @@ class ExampleStore {
 
   std::size_t size() const { return ends_.size(); }
   bool empty() const { return ends_.empty(); }
-  /// Of all examples.
+  /// Returns the number of tokens of all examples.
   std::uint64_t tokens() const { return ends_.empty() ? 0 : ends_.back(); }
   std::size_t length(std::size_t example) const { return static_cast<std::size_t>(ends_[example] - begin_of(example)); }
-  /// Bytes on the disk.
+  /// Returns the number of bytes on the disk.
   std::uint64_t bytes_written() const { return written_ * sizeof(std::int32_t); }
 
-  /// An example, read anew. Throws `IoError`.
+  /// Reads an example. Throws `IoError`.
   Example operator[](std::size_t example) const {
     expects(example < size(), "veneer::ExampleStore[example]: there is no such example");
     return part(example, 0, length(example));
   }
 
-  /// `count` tokens of an example, from token `begin` on.
+  /// Reads `count` tokens of an example, from token `begin` on.
   Example part(std::size_t example, std::size_t begin, std::size_t count) const {
     expects(example < size() && begin <= length(example) && count <= length(example) - begin,
             "veneer::ExampleStore::part(example, begin, count): there is no such part");
@@ -76,7 +76,7 @@ class ExampleStore {
  private:
   std::uint64_t begin_of(std::size_t example) const { return example == 0 ? 0 : ends_[example - 1]; }
 
-  /// A file that has no name, or had one for a moment where the system knows no others.
+  /// Opens an unnamed file; if the system does not support these, a named file that is unlinked at once.
   void open_file() {
     const auto flags = O_RDWR | O_CLOEXEC;
     file_ = detail::Descriptor(
@@ -106,10 +106,10 @@ class ExampleStore {
     throw DiskError(folder_.string() + ": " + what + ": " + detail::system_words(number) + "; " +
                     std::to_string(bytes_written()) + " bytes of it are written, " +
                     std::to_string(detail::free_bytes(folder_)) +
-                    " bytes are free. Name a folder with more room in TMPDIR");
+                    " bytes are free. Set TMPDIR to a folder with more space");
   }
 
-  /// `count` values from place `at` on, of the file or of what is not written yet: an example is in one of the two.
+  /// Reads `count` values from position `at` on, from the file or from the buffer: an example is in one of the two.
   std::vector<std::int32_t> read(std::uint64_t at, std::size_t count) const {
     if (at >= written_) {
       const auto begin = buffer_.begin() + static_cast<std::ptrdiff_t>(at - written_);
@@ -132,7 +132,7 @@ class ExampleStore {
   std::filesystem::path folder_;
   std::size_t limit_;
   detail::Descriptor file_;
-  std::vector<std::int32_t> buffer_;  // what is not written yet
+  std::vector<std::int32_t> buffer_;  // values not yet written
   std::uint64_t written_ = 0;         // values in the file
   std::vector<std::uint64_t> ends_;   // tokens up to the end of each example
 };

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file examples.hpp
-/// Records to ids and labels: what a training loop reads.
+/// ExampleMaker: converts records to ids and labels for training.
 ///
 ///     a text          ids     BOS, the text, EOS                                     (tokens)
-///                     labels  -100, then each token's own id where it is learned     (tokens), not shifted
-///     a conversation  ids     the text that the chat template makes of it, with BOS and EOS where that has them
-///                     labels  the replies of the assistant, each with the token that ends its turn; where the template
-///                             renders a reply differently once others follow, each reply is an example of its own
+///                     labels  -100, then the id of each trained token                (tokens), not shifted
+///     a conversation  ids     the text rendered by the chat template, with the BOS and EOS that it writes
+///                     labels  the replies of the assistant, each with the token that ends its turn; if the template
+///                             renders a reply differently once others follow, each reply is a separate example
 ///
-/// Prompt and completion are joined as they are and encoded once, for a token may reach over the seam; a token is
-/// learned if it begins at or after the end of the prompt. EOS is learned, BOS is not. A conversation is encoded once
-/// too; a token is learned if it begins within a reply and is not empty. A label at position 0 is never used: nothing
-/// comes before it.
+/// Prompt and completion are concatenated and encoded together, since a token may span both; a token is trained on if
+/// it begins at or after the end of the prompt. EOS is trained on, BOS is not. A conversation is also encoded as a
+/// whole; a token is trained on if it begins within a reply and is not empty. A label at position 0 is never used,
+/// since no token comes before it.
 #pragma once
 
 #include <algorithm>
@@ -39,55 +39,56 @@
 
 namespace veneer {
 
-/// What of a prompt and its completion, or of a conversation, is learned.
+/// The trained part of a prompt and its completion, or of a conversation.
 enum class TrainOn { completion, all };
 
 struct ExampleOptions {
   TrainOn train_on = TrainOn::completion;
-  std::size_t max_length = 0;  // of an example, in tokens; what is longer is cut. 0: any length
-  bool cut = true;             // false: only a plain text is, into windows; packing cuts the rest where rows end
-  /// Put in front of a text, once: not if the tokenizer's template or the text itself begins with it. Empty: the
-  /// template alone decides, as in transformers.
+  std::size_t max_length = 0;  // of an example, in tokens; longer ones are truncated. 0: any length
+  bool cut = true;             // false: only plain texts are split, into windows; packing splits the others at row ends
+  /// Prepended to a text, unless the tokenizer's template or the text itself begins with it. Empty: only the template
+  /// adds it, as in transformers.
   std::optional<std::int32_t> bos_id = {};
   std::optional<std::int32_t> eos_id = {};  // empty: the tokenizer's `eos_id()`
-  bool add_eos = true;                      // EOS behind each text that does not end with it
+  bool add_eos = true;                      // append EOS to each text that does not end with it
   bool parse_special_tokens = true;         // whether `<|eot|>` in a text is that token
   std::int32_t rows = 0;                    // of the model's embedding: ids must be below. 0: not known
-  std::optional<ModelChat> chat = {};       // how conversations are written
-  std::string no_chat = {};                 // why there is none, for the message that a conversation needs it
-  bool plain_content = false;  // special tokens in what a message says are text; false: as in transformers, tokens
+  std::optional<ModelChat> chat = {};       // the template of conversations
+  std::string no_chat = {};                 // the reason for its absence, for error messages
+  bool plain_content = false;  // special tokens in the content of a message are text; false: tokens, as in transformers
 };
 
-/// What became of a file.
+/// A report on a data file.
 struct DatasetReport {
   std::optional<DatasetFormat> format;
   std::size_t records = 0;
   std::size_t examples = 0;
   std::size_t tokens = 0;     // of all examples
   std::size_t learned = 0;    // tokens with a label
-  std::size_t truncated = 0;  // examples that were cut to `max_length`
-  std::size_t apart = 0;      // conversations whose messages became examples of their own
+  std::size_t truncated = 0;  // examples truncated to `max_length`
+  std::size_t apart = 0;      // conversations whose messages became separate examples
   DatasetNotes empty;         // records without text: dropped
-  DatasetNotes unlearned;     // examples without a label to learn from: dropped
+  DatasetNotes unlearned;     // examples without a label to train on: dropped
   DatasetNotes warnings;      // records with an empty completion: kept
 };
 
-/// Makes examples of records.
+/// A converter from records to examples.
 class ExampleMaker {
  public:
-  /// `tokenizer` may be null for data that is already tokenised. Throws `ArgumentError` if EOS is to be added and is
-  /// not known.
+  /// Constructs a converter. `tokenizer` may be null for data that is already tokenised. Throws `ArgumentError` if EOS
+  /// is to be added and is not known.
   explicit ExampleMaker(const Tokenizer* tokenizer, ExampleOptions options = {})
       : tokenizer_(tokenizer), options_(std::move(options)) {
     if (tokenizer_ == nullptr) return;
     if (!options_.eos_id) options_.eos_id = tokenizer_->eos_id();
     expects(options_.eos_id || !options_.add_eos,
-            "veneer::ExampleMaker: no token is known that ends a text: give options.eos_id, or add \"eos_token\" to "
+            "veneer::ExampleMaker: the token that ends a text is unknown: give options.eos_id, or add \"eos_token\" to "
             "tokenizer_config.json");
   }
 
-  /// The whole of a record, of any length: one example; of a conversation perhaps several, see chat_training.hpp.
-  /// Throws `ChatError` for a conversation that the template refuses, `FormatError` where there is no template.
+  /// Returns the examples of a whole record, of any length: one, or possibly several for a conversation, see
+  /// chat_training.hpp. Throws `ChatError` for a conversation that the template refuses, `FormatError` if there
+  /// is no template.
   std::vector<Example> examples(const Record& record) const {
     if (record.format == DatasetFormat::input_ids) return {{record.ids, record.labels}};
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
@@ -95,15 +96,14 @@ class ExampleMaker {
     return {make_text(record.prompt + record.text, record.prompt.size())};
   }
 
-  /// The one example of a record. Throws `FormatError` for a conversation that becomes several.
+  /// Returns the single example of a record. Throws `FormatError` for a conversation that becomes several.
   Example make(const Record& record) const {
     std::vector<Example> all = examples(record);
     expects<FormatError>(all.size() == 1, "veneer::ExampleMaker: the conversation becomes several examples");
     return std::move(all.front());
   }
 
-  /// The ids that a model is asked with, so that it goes on as the record does: those of the prompt, or of a
-  /// conversation up to the last reply.
+  /// Returns the ids of the prompt of a record; for a conversation, those up to the last reply.
   std::vector<std::int32_t> prompt(const Record& record) const {
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a record of text needs a tokenizer");
     if (record.is_conversation()) {
@@ -118,8 +118,7 @@ class ExampleMaker {
     return example.ids;
   }
 
-  /// The last reply of a conversation, as the model should give it: what ends the turn is left out if it is a special
-  /// token.
+  /// Returns the expected last reply of a conversation, without the end of the turn if that is a special token.
   std::string reply(const Record& record) const {
     Record cut = record;
     cut.prompt_messages = record.last_reply();
@@ -131,15 +130,15 @@ class ExampleMaker {
     return tokenizer_->decode(learned, true);
   }
 
-  /// Calls `emit(example)` for what a record becomes: one example cut to `max_length`, or a plain text's windows of
-  /// that length; and counts in `report`.
+  /// Calls `emit(example)` for the examples of a record: one example truncated to `max_length`, or the windows of a
+  /// plain text. Counts them in `report`.
   template <class Emit>
   void make(const Record& record, DatasetReport& report, const Emit& emit) const {
     if (record.format == DatasetFormat::plain) return make_plain(record.text, report, emit);
     take(examples(record), record.line, report, emit);
   }
 
-  /// The same for the examples that were made of the record on `line`.
+  /// Calls `emit` for examples made from the record on `line`.
   template <class Emit>
   void take(std::vector<Example> examples, std::size_t line, DatasetReport& report, const Emit& emit) const {
     ++report.records;
@@ -147,13 +146,13 @@ class ExampleMaker {
     for (Example& example : examples) take_one(std::move(example), line, report, emit);
   }
 
-  /// The same for a plain text of any length: its windows come while it is encoded, and its ids are never all held.
+  /// Calls `emit` for the windows of a plain text of any length while it is encoded, without holding all ids in memory.
   template <class Emit>
   void make_plain(std::string_view text, DatasetReport& report, const Emit& emit) const {
     expects(tokenizer_ != nullptr, "veneer::ExampleMaker: a text needs a tokenizer");
     ++report.records;
-    Example open;           // what no window has yet
-    const auto cut = [&] {  // not the last one: what ends the text may belong to it
+    Example open;           // tokens that are not yet in a window
+    const auto cut = [&] {  // not the last one: the end of the text may belong to it
       std::size_t at = 0;
       for (const std::size_t limit = options_.max_length; limit > 0 && open.ids.size() - at > limit; at += limit)
         finish(window(open, at, limit), 1, report, emit);
@@ -177,7 +176,7 @@ class ExampleMaker {
     return {.add_special_tokens = false, .parse_special_tokens = options_.parse_special_tokens};
   }
 
-  /// A text of whose bytes those from `learned` on are learned.
+  /// Returns the example of a text that is trained on from byte `learned` on.
   Example make_text(std::string_view text, std::size_t learned) const {
     Example example;
     if (learned == 0 || options_.train_on == TrainOn::all) {
@@ -194,7 +193,7 @@ class ExampleMaker {
     return example;
   }
 
-  /// `count` tokens from `begin` on, or as many as there are.
+  /// Returns at most `count` tokens from `begin` on.
   static Example window(const Example& example, std::size_t begin, std::size_t count) {
     const std::size_t first = std::min(begin, example.ids.size());
     const std::size_t last = first + std::min(count, example.ids.size() - first);
@@ -205,7 +204,7 @@ class ExampleMaker {
     return {part(example.ids), part(example.labels)};
   }
 
-  /// What the template puts behind a text, and EOS.
+  /// Appends the tokens that the template adds after a text, and EOS.
   void put_behind(Example& example) const {
     for (const std::int32_t id : tokenizer_->suffix()) append(example, id);
     if (!options_.add_eos) return;
@@ -221,12 +220,12 @@ class ExampleMaker {
     example.labels.push_back(id);
   }
 
-  /// BOS and what else the template puts before a text.
+  /// Adds BOS and the other tokens that the template adds before a text.
   void put_before(Example& example) const {
     std::vector<std::int32_t> before(tokenizer_->prefix().begin(), tokenizer_->prefix().end());
     const std::optional<std::int32_t> bos = options_.bos_id;
     if (bos && std::find(before.begin(), before.end(), *bos) == before.end()) before.insert(before.begin(), *bos);
-    // A text that was rendered by a chat template begins with BOS already.
+    // A text rendered by a chat template already begins with BOS.
     if (before.size() == 1 && !example.ids.empty() && example.ids.front() == before.front()) {
       before.clear();
       example.labels.front() = ignored_label;
@@ -246,7 +245,7 @@ class ExampleMaker {
     finish(std::move(example), line, report, emit);
   }
 
-  /// The template, which must have a place for what the record says.
+  /// Returns the template, which must use all variables of the record.
   const ModelChat& chat_for(const Record& record) const {
     expects<FormatError>(options_.chat.has_value(),
                          "a conversation needs the chat template of the model" +
@@ -256,7 +255,7 @@ class ExampleMaker {
     return *options_.chat;
   }
 
-  /// `contents`: what messages say, in the text; an empty range where the template leaves one out.
+  /// Encodes a text. `contents` are the ranges of the messages' contents, empty for those that the template omits.
   Encoding encode(const std::string& text, std::vector<ByteRange> contents) const {
     std::erase_if(contents, [](ByteRange range) { return range.begin == range.end; });
     if (!options_.plain_content) contents.clear();
@@ -277,7 +276,7 @@ class ExampleMaker {
     return examples;
   }
 
-  /// All of a conversation is trained on, except for messages that say they are not.
+  /// Returns the example of a conversation that is trained on as a whole, except messages marked otherwise.
   Example make_whole_chat(const ModelChat& chat, const Record& record) const {
     std::vector<Message> messages = record.messages;
     const auto left_out = [](const Message& message) { return message.trained == false; };
@@ -289,8 +288,8 @@ class ExampleMaker {
     for (Message& message : messages) message.trained = left_out(message);
     const auto parts = render_for_training(chat.chat_template, messages, chat.tokens, record.variables);
     expects<FormatError>(parts.front().whole,
-                         "a message that is not trained on can't be told from the rest of the conversation; train on "
-                         "completions, not on all");
+                         "a message that is not trained on cannot be separated from the rest of the conversation; "
+                         "train on completions, not on all");
     const Encoding encoding = encode(parts.front().text, parts.front().contents);
     Example example{encoding.ids, encoding.ids};
     for_each_trained_token(parts.front(), encoding, *tokenizer_,
@@ -325,7 +324,7 @@ class ExampleMaker {
   ExampleOptions options_;
 };
 
-/// Calls `use(record)` for every record of a file, in order; where one can't be used, the error names file and line.
+/// Calls `use(record)` for every record of a file, in order; errors name file and line.
 template <class Use>
 void for_each_record(const std::filesystem::path& path, DatasetReader& reader, const Use& use) {
   Record record;
@@ -358,13 +357,13 @@ DatasetReport for_each_example(const std::filesystem::path& path, const Tokenize
   return report;
 }
 
-/// All examples of a file, and what became of it.
+/// All examples of a file, and the report on it.
 struct ExampleSet {
   std::vector<Example> examples;
   DatasetReport report;
 };
 
-/// Reads and tokenises a file into memory: see `for_each_example`. For data of any size there is `store_examples`.
+/// Reads and tokenises a file into memory: see `for_each_example`. For data of any size use `store_examples`.
 inline ExampleSet load_examples(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                 const ExampleOptions& options = {}) {
   ExampleSet set;

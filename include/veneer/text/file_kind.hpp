@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file file_kind.hpp
-/// Files that are given as training data and are of another kind: Parquet, CSV, compressed files, a JSON list.
+/// Detection of files that are not JSON lines: Parquet, CSV, compressed files, a JSON list.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace veneer {
 
-/// What a file is whose first line that is not blank begins with `first`, and what to do with it; nothing if it may be
-/// JSON lines.
+/// Returns the kind of a file whose first non-blank line begins with `first`, with a remedy; nullopt if it may
+/// be JSON lines.
 inline std::optional<std::string> binary_kind(std::string_view first) {
   struct Kind {
     std::string_view magic;  // the first bytes of such a file
@@ -37,7 +37,7 @@ inline std::optional<std::string> binary_kind(std::string_view first) {
        {"BZh", "compressed with bzip2: unpack it with bunzip2"},
        {"PK\x03\x04", "a zip archive: unpack it with unzip"},
        {"version https://git-lfs", "a git-lfs pointer: fetch the file with git lfs pull"},
-       {"<", "HTML or XML: a page in place of the file"}}};
+       {"<", "HTML or XML: a page instead of the file"}}};
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     if (!first.starts_with(kinds[i].magic)) continue;
     return "this is " + std::string(kinds[i].text) + (i < 5 ? std::string(convert) : "");
@@ -45,7 +45,7 @@ inline std::optional<std::string> binary_kind(std::string_view first) {
   return std::nullopt;
 }
 
-/// The same for a first line that is not JSON.
+/// Returns the kind of a file whose first line is not JSON, with a remedy.
 inline std::optional<std::string> text_kind(std::string_view first, const std::filesystem::path& path) {
   const std::string ending = path.extension().string();
   const std::size_t begin = first.find_first_not_of(" \t\r");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file jinja.hpp
-/// Chat templates: the Jinja that transformers renders them with (jinja2 3.1.6, immutable sandbox), interpreted.
+/// JinjaTemplate: an interpreter of the Jinja dialect of chat templates in transformers (jinja2
+/// 3.1.6, immutable sandbox).
 ///
 ///     const JinjaTemplate chat(source);
 ///     const RenderedJinja out = chat.render({{"messages", messages}, {"add_generation_prompt", true}});
-///     out.text, out.inputs (bytes that are a user's words), out.generations (bytes inside {% generation %})
+///     out.text, out.inputs (bytes that come from messages), out.generations (bytes inside {% generation %})
 ///
 /// A template has access to its variables and nothing else. Steps, depth and memory are limited: JinjaOptions. Tags,
 /// filters and methods that are not supported (include, import, extends, block, a few filters) are errors that name the
@@ -25,7 +26,7 @@
 
 namespace veneer {
 
-/// What a template rendered.
+/// The result of rendering a template.
 struct RenderedJinja {
   std::string text;
   std::vector<ByteRange> inputs;       // bytes from strings inside the variables `input_names`: in order, merged
@@ -34,7 +35,7 @@ struct RenderedJinja {
 
 namespace jinja {
 
-/// The value of JSON; texts are marked as input when `input` is set.
+/// Returns the value of JSON; texts are marked as input if `input` is set.
 inline Value from_json(Runtime& runtime, const Json& json, bool input) {
   const Runtime::Level level(runtime);
   const auto text = [&](const std::string& bytes) {
@@ -67,10 +68,10 @@ inline Value from_json(Runtime& runtime, const Json& json, bool input) {
 
 }  // namespace jinja
 
-/// A template that was parsed.
+/// A parsed template.
 class JinjaTemplate {
  public:
-  /// Throws JinjaError when `source` is not a template. `where` names it in messages.
+  /// Parses a template. Throws JinjaError if `source` is not a template. `where` names it in messages.
   explicit JinjaTemplate(std::string source, std::string where = "chat template") : where_(std::move(where)) {
     auto tree = std::make_shared<jinja::Tree>(jinja::Parser(source, where_).tree());
     jinja::Resolver(*tree, where_).resolve();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file json_scan.hpp
-/// Checks that a text is one JSON value (RFC 8259) and finds the fields of it, without building the value.
+/// scan_json: checks that a text is one JSON value (RFC 8259) and finds its fields, without building the value.
 ///
-/// For lines of data: most of a line is one long string or of no interest, other keys may hold anything (numbers past
-/// every type, deep nesting), and a program must be told which rule a line breaks. What is found are ranges of the
-/// text; a string is unescaped when it is asked for.
+/// For lines of data: most of a line is one long string or not used, other keys may have any value (huge numbers,
+/// deep nesting), and errors must name the violated rule. The results are ranges of the text; strings are
+/// unescaped on request.
 ///
-/// Strict: no comments, no trailing commas, no control characters in strings, nothing behind the value. Unpaired
-/// surrogates and names that come twice in one object are JSON, and are reported beside.
+/// Strict: no comments, no trailing commas, no control characters in strings, no text after the value. Unpaired
+/// surrogates and duplicate names in an object are valid JSON, and are reported separately.
 #pragma once
 
 #include <algorithm>
@@ -26,33 +26,33 @@ namespace veneer {
 
 enum class JsonKind { null, boolean, number, string, array, object };
 
-/// A field of the outermost object: its name, and its value as it stands in the text.
+/// A field of the outermost object: its name, and the text of its value.
 struct JsonField {
   std::string_view name;
   JsonKind kind = JsonKind::null;
   std::string_view value;
 };
 
-/// What a scan found. Names point into the text or into `unescaped`.
+/// The result of a scan. Names are views of the text or of `unescaped`.
 struct JsonScan {
-  std::optional<std::size_t> syntax_error;    // the byte that can't be
+  std::optional<std::size_t> syntax_error;    // the invalid byte
   std::optional<std::size_t> lone_surrogate;  // the byte of its escape
-  std::optional<std::string> duplicate;       // the path of a name that came twice: `a`, `messages[0].role`
+  std::optional<std::string> duplicate;       // the path of a duplicate name: `a`, `messages[0].role`
   JsonKind kind = JsonKind::null;             // of the value
   std::vector<JsonField> fields;              // of the value, if it is an object
-  std::deque<std::string> unescaped;          // names that hold escapes
+  std::deque<std::string> unescaped;          // names with escapes
 
   const JsonField* find(std::string_view name) const& {
     const auto found =
         std::find_if(fields.begin(), fields.end(), [&](const JsonField& field) { return field.name == name; });
     return found == fields.end() ? nullptr : &*found;
   }
-  const JsonField* find(std::string_view) const&& = delete;  // the field would go with the scan
+  const JsonField* find(std::string_view) const&& = delete;  // the field would dangle
 };
 
 namespace detail {
 
-/// The value of four hexadecimal digits at `at`, or nothing.
+/// Returns the value of four hexadecimal digits at `at`, or nullopt.
 inline std::optional<char32_t> hex4(std::string_view text, std::size_t at) {
   if (text.size() < at + 4) return std::nullopt;
   char32_t value = 0;
@@ -66,7 +66,7 @@ inline std::optional<char32_t> hex4(std::string_view text, std::size_t at) {
   return value;
 }
 
-/// One pass over a text, by recursive descent. The caller bounds the nesting.
+/// A scanner by recursive descent, in one pass. The caller bounds the nesting.
 class JsonScanner {
  public:
   JsonScanner(std::string_view text, JsonScan& result) : text_(text), result_(result) {}
@@ -220,7 +220,7 @@ class JsonScanner {
     result_.duplicate = path;
   }
 
-  /// The name that a string in quotes stands for.
+  /// Returns the name in a quoted string.
   std::string_view name_of(std::string_view quoted);
 
   void skip_space() {
@@ -241,7 +241,7 @@ class JsonScanner {
 
 }  // namespace detail
 
-/// The text that a JSON string stands for; `quoted` is a string that a scan found, without unpaired surrogates.
+/// Returns the text of a JSON string; `quoted` is a string found by a scan, without unpaired surrogates.
 inline std::string unescape_json(std::string_view quoted) {
   const std::string_view inside = quoted.substr(1, quoted.size() - 2);
   std::string out;
@@ -276,7 +276,7 @@ inline std::string_view detail::JsonScanner::name_of(std::string_view quoted) {
   return result_.unescaped.emplace_back(unescape_json(quoted));
 }
 
-/// Scans `text`, which must be UTF-8 and not nest deeper than the stack allows: see `json_depth`.
+/// Scans `text`, which must be UTF-8 and not nested deeper than the stack allows: see `json_depth`.
 inline JsonScan scan_json(std::string_view text) {
   JsonScan result;
   detail::JsonScanner(text, result).run();
@@ -285,7 +285,7 @@ inline JsonScan scan_json(std::string_view text) {
 
 namespace detail {
 
-/// Calls f(at, byte) for the bytes of a text that stand outside JSON strings; quotes are part of a string.
+/// Calls f(at, byte) for the bytes of a text outside JSON strings; quotes are part of a string.
 template <class F>
 void each_outside_strings(std::string_view text, const F& f) {
   bool in_string = false;
@@ -304,8 +304,7 @@ void each_outside_strings(std::string_view text, const F& f) {
 
 }  // namespace detail
 
-/// The items of a JSON array, as they stand in the text, without the space around them. `array` is one that a scan
-/// found.
+/// Returns the texts of the items of a JSON array, without the surrounding space. `array` was found by a scan.
 inline std::vector<std::string_view> json_items(std::string_view array) {
   const std::string_view inside = array.substr(1, array.size() - 2);
   std::vector<std::string_view> items;
@@ -321,11 +320,12 @@ inline std::vector<std::string_view> json_items(std::string_view array) {
     if (c == ']' || c == '}') --depth;
     if (c == ',' && depth == 0) add(at);
   });
-  add(inside.size());  // nothing, if there is nothing between the brackets
+  add(inside.size());  // adds no item if the brackets are empty
   return items;
 }
 
-/// How many arrays and objects are open at once in `text`, at most; brackets in strings do not count. Any text will do.
+/// Returns the largest number of open arrays and objects in `text`; brackets in strings are not counted. The text need
+/// not be valid JSON.
 inline std::size_t json_depth(std::string_view text) {
   std::size_t depth = 0;
   std::size_t deepest = 0;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file line_reader.hpp
-/// The lines of a file of any size, one at a time, with their numbers and their places in the file.
+/// LineReader: reads the lines of a file of any size, one at a time, with their numbers and offsets.
 ///
-/// Lines end with LF; a CR before it is left on the line. A UTF-8 byte order mark at the start of the file is no part
-/// of it.
+/// Lines end with LF; a CR before it is part of the line. A UTF-8 byte order mark at the start of the file is skipped.
 #pragma once
 
 #include <algorithm>
@@ -36,7 +35,7 @@ struct Line {
 
 class LineReader {
  public:
-  /// `limit`: of a line, in bytes. Throws `IoError`.
+  /// Opens a file. `limit` is the largest length of a line, in bytes. Throws `IoError`.
   explicit LineReader(const std::filesystem::path& path, std::size_t limit = std::size_t{64} << 20)
       : name_(path.string()), limit_(limit), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
     if (file_ < 0) throw IoError(name_ + ": cannot be opened: " + std::strerror(errno));
@@ -50,7 +49,7 @@ class LineReader {
   LineReader& operator=(const LineReader&) = delete;
   ~LineReader() { ::close(file_); }
 
-  /// The next line, or nothing at the end. Throws `DatasetError` (line_too_long) and `IoError`.
+  /// Returns the next line, or nullopt at the end. Throws `DatasetError` (line_too_long) and `IoError`.
   std::optional<Line> next() {
     if (number_ == 0) skip_mark();
     std::size_t seen = 0;
@@ -60,7 +59,7 @@ class LineReader {
       const std::size_t length = std::min(end, rest.size());
       if (length > limit_) {
         throw DatasetError(DatasetReason::line_too_long, {number_ + 1, "", {}}, name_,
-                           "longer than " + std::to_string(limit_) + " bytes: one record a line");
+                           "longer than " + std::to_string(limit_) + " bytes: write one record per line");
       }
       if (end != std::string_view::npos) return take(length, true);
       seen = rest.size();
@@ -87,7 +86,7 @@ class LineReader {
     offset_ += 3;
   }
 
-  /// Reads more behind what is there; false at the end of the file.
+  /// Reads more bytes into the buffer; returns false at the end of the file.
   bool fill() {
     constexpr std::size_t step = std::size_t{1} << 18;
     buffer_.erase(0, std::exchange(begin_, 0));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file message_fields.hpp
-/// MessageFields: one message of a conversation, out of the JSON of a record.
+/// MessageFields: reads one message of a conversation from the JSON of a record.
 ///
-///     {"role": "assistant", "content": "4", "weight": 0}        OpenAI's form; other keys are for the chat template
+///     {"role": "assistant", "content": "4", "weight": 0}        OpenAI's format; other keys are for the chat template
 ///     {"role": "user", "content": [{"type": "text", "text": "2+2?"}]}      parts of text are joined
 ///     {"role": "assistant", "content": null, "tool_calls": [...]}          a call needs no text
-///     {"from": "gpt", "value": "4"}                             ShareGPT's form, with LLaMA-Factory's names:
+///     {"from": "gpt", "value": "4"}                             ShareGPT's format, with LLaMA-Factory's names:
 ///     {"from": "function_call", "value": "{\"name\": \"add\", \"arguments\": {}}"}   an assistant's tool_calls
 ///     {"from": "observation", "value": "4"}                     role `tool`
 ///
-/// `weight` (0 or 1), `train`, `training` and `loss` (true or false) say whether a message is trained on. A `weight` of
-/// 1 changes nothing: as OpenAI and axolotl have it, it does not make a user's message one that is trained on.
+/// `weight` (0 or 1), `train`, `training` and `loss` (true or false) determine whether a message is trained on. A
+/// `weight` of 1 changes nothing: as in OpenAI and axolotl, it does not make a message of a user trained on.
 #pragma once
 
 #include <algorithm>
@@ -30,17 +30,17 @@
 
 namespace veneer {
 
-/// Reads messages of one list. Throws `DatasetError` with line and key.
+/// A reader of the messages of one list. Throws `DatasetError` with line and key.
 class MessageFields {
  public:
-  /// `sharegpt`: messages have `from` and `value`, not `role` and `content`.
+  /// \param sharegpt  messages have `from` and `value`, not `role` and `content`
   MessageFields(const RecordPlace& place, bool sharegpt)
       : place_(place),
         role_(sharegpt ? "from" : "role"),
         content_(sharegpt ? "value" : "content"),
         sharegpt_(sharegpt) {}
 
-  /// The message that `item` holds; `at` is its path in the record.
+  /// Reads the message in `item`; `at` is its path in the record.
   Message read(std::string_view item, const std::string& at) const {
     const JsonScan fields = scan_json(item);
     if (fields.kind != JsonKind::object)
@@ -69,7 +69,7 @@ class MessageFields {
     return field != nullptr && !is_empty_field(*field);
   }
 
-  /// All keys of a message in their order, under the names that templates read.
+  /// Returns all keys of a message in their order, under their names in templates.
   Json others(std::string_view item, const std::string& at, const std::string& role) const {
     Json whole = Json::object();
     const Json all = place_.parse(item, at);
@@ -97,7 +97,7 @@ class MessageFields {
     place_.fail(Reason::unknown_role, at + "." + role_, "found \"" + printable(name, 40) + "\", expected " + expected);
   }
 
-  /// The text of a message: a text, or parts of text joined.
+  /// Returns the text of a message: a text, or the concatenation of text parts.
   std::string text_of(const JsonField& field, const std::string& key) const {
     if (field.kind == JsonKind::string) return unescape_json(field.value);
     if (field.kind != JsonKind::array) {
@@ -124,7 +124,7 @@ class MessageFields {
     return place_.need_text(place_.need(fields, "text", at + "."), at + ".");
   }
 
-  /// A call of tools as ShareGPT data has it: JSON in a text.
+  /// Reads a call of tools in ShareGPT data: JSON in a text.
   Message call(const JsonScan& fields, const std::string& at) const {
     const std::string key = at + "." + content_;
     Json calls = place_.parse(place_.need_text(place_.need(fields, content_, at + "."), at + "."), key);
@@ -140,7 +140,7 @@ class MessageFields {
     return message;
   }
 
-  /// Reads whether the message is trained on, and refuses keys that would change that in ways that are not supported.
+  /// Reads whether the message is trained on, and throws for unsupported keys that would change this.
   void finish(const JsonScan& fields, const std::string& at, Message& message) const {
     constexpr std::array<std::string_view, 11> unsupported{
         "image",        "images",          "audio",       "audios",     "video",        "videos",
@@ -150,7 +150,7 @@ class MessageFields {
       place_.fail(Reason::unsupported_key, at + "." + std::string(name),
                   name == "function_call" ? "is not supported: write the call as tool_calls" : "is not supported");
     }
-    std::string decided;  // the key that says whether the message is trained on
+    std::string decided;  // the key that determines whether the message is trained on
     for (const char* name : {"weight", "train", "training", "loss"}) {
       const JsonField* field = fields.find(name);
       if (field == nullptr || field->kind == JsonKind::null) continue;

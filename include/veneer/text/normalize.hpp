@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file normalize.hpp
-/// The four Unicode normalization forms, with the place in the original text that each byte of the result comes from.
+/// The four Unicode normalization forms, with the origin of each byte of the result in the original text.
 ///
 ///     nfc("e" U+0301 "x")   "é" U+0078          é comes from [0, 1), x from [3, 4)
 ///
-/// NFD and NFKD decompose, canonically or with compatibility mappings; NFC and NFKC compose what is left.
+/// NFD and NFKD decompose, canonically or with compatibility mappings; NFC and NFKC then compose.
 ///
-/// Unicode Standard Annex 15, on the tables of utf8proc. Vocabularies are made by a library whose tables are of Unicode
-/// 9, so what later versions changed is undone here, and characters that compose since then are left alone; all other
-/// text has the same form in every version. U+11A7, which utf8proc 2.8 drops behind a Hangul syllable, is kept.
+/// Unicode Standard Annex 15, with the tables of utf8proc. Vocabularies are made by a library with tables of Unicode 9,
+/// so later changes are undone here, and characters that compose only since then are not composed; all other text has
+/// the same form in every version. U+11A7, which utf8proc 2.8 drops after a Hangul syllable, is kept.
 ///
-/// A composed character is said to come from the first of its parts. That is how tokenizers report it, and offsets that
-/// are compared with theirs must agree.
+/// The origin of a composed character is the first of its parts, as in the tokenizers library, so that offsets agree.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +37,8 @@ struct ByteRange {
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 
-/// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a character share
-/// one.
+/// A normalized text. `origin` has a range of the original text for each byte of `text`; all bytes of a
+/// character share one.
 struct Normalized {
   std::string text;
   std::vector<ByteRange> origin;
@@ -47,7 +46,7 @@ struct Normalized {
 
 namespace detail {
 
-// Combining marks that Unicode 10 and later assigned: for Unicode 9 they are starters.
+// Combining marks assigned since Unicode 10: in Unicode 9 they are starters.
 inline constexpr auto newer_marks = std::to_array<CodePointRange>(
     {{0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
      {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1AFF},   {0x1DF6, 0x1DFA},
@@ -59,7 +58,7 @@ inline constexpr auto newer_marks = std::to_array<CodePointRange>(
      {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
      {0x1E5EE, 0x1E5EF}, {0x1E6E3, 0x1E6F5}});
 
-// Characters with a canonical decomposition that Unicode 10 and later assigned.
+// Characters with a canonical decomposition assigned since Unicode 10.
 inline constexpr auto newer_composites = std::to_array<CodePointRange>({{0x105C9, 0x105C9},
                                                                         {0x105E4, 0x105E4},
                                                                         {0x11383, 0x11383},
@@ -72,7 +71,7 @@ inline constexpr auto newer_composites = std::to_array<CodePointRange>({{0x105C9
                                                                         {0x16121, 0x16128},
                                                                         {0x16D68, 0x16D6A}});
 
-// Characters with a compatibility decomposition that Unicode 10 and later assigned.
+// Characters with a compatibility decomposition assigned since Unicode 10.
 inline constexpr auto newer_compatibility = std::to_array<CodePointRange>({{0x32FF, 0x32FF},
                                                                            {0xA7F2, 0xA7F4},
                                                                            {0xAB69, 0xAB69},
@@ -88,7 +87,7 @@ inline int combining_class(char32_t value) {
   return utf8proc_get_property(static_cast<utf8proc_int32_t>(value))->combining_class;
 }
 
-/// The character that two compose to, or 0.
+/// Returns the composition of two characters, or 0.
 inline char32_t compose_pair(char32_t first, char32_t second) {
   if (second < 0x300 || second == 0x11A7) return 0;
   utf8proc_int32_t pair[2] = {static_cast<utf8proc_int32_t>(first), static_cast<utf8proc_int32_t>(second)};
@@ -98,15 +97,15 @@ inline char32_t compose_pair(char32_t first, char32_t second) {
   return in_ranges(newer_composites, composed) ? 0 : composed;
 }
 
-/// A character on its way, and how the count of characters changes at it: 0 takes one of the original, +1 takes none (a
-/// further part of a decomposition), -n takes n more (parts that were composed into it).
+/// A character of an intermediate result, and the change of the number of characters at it: 0 consumes one of the
+/// original, +1 consumes none (a further part of a decomposition), -n consumes n more (parts composed into it).
 struct MovingCharacter {
   char32_t value;
   int combining;
   int change;
 };
 
-/// The parts that a character decomposes to, in `parts`; returns their count.
+/// Writes the decomposition of a character to `parts`; returns the number of parts.
 inline std::size_t decompose_character(char32_t value, bool compatibility, std::array<utf8proc_int32_t, 32>& parts) {
   parts[0] = static_cast<utf8proc_int32_t>(value);
   if (value < 0xA0 || in_ranges(newer_composites, value)) return 1;
@@ -121,11 +120,11 @@ inline std::size_t decompose_character(char32_t value, bool compatibility, std::
   return static_cast<std::size_t>(count);
 }
 
-/// The canonical or compatibility decomposition of `text`, marks in canonical order.
+/// Returns the canonical or compatibility decomposition of `text`, with marks in canonical order.
 inline std::vector<MovingCharacter> decompose(std::string_view text, bool compatibility) {
   std::vector<MovingCharacter> out;
   out.reserve(text.size());
-  std::size_t marks = 0;  // where the run of marks at the end begins
+  std::size_t marks = 0;  // the begin of the run of marks at the end
   const auto sort_marks = [&] {
     std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(marks), out.end(),
                      [](const MovingCharacter& a, const MovingCharacter& b) { return a.combining < b.combining; });
@@ -150,11 +149,11 @@ inline std::vector<MovingCharacter> decompose(std::string_view text, bool compat
   return out;
 }
 
-/// Composes in place: each starter with the marks and starters behind it that nothing blocks.
+/// Composes in place: each starter with the following unblocked marks and starters.
 inline void compose(std::vector<MovingCharacter>& characters) {
   std::size_t kept = 0;
   std::optional<std::size_t> starter;
-  int last_combining = 0;  // of the last character behind the starter that stayed; 0: none
+  int last_combining = 0;  // of the last remaining character after the starter; 0: none
   for (const MovingCharacter character : characters) {
     const bool blocked = last_combining != 0 && last_combining >= character.combining;
     if (starter && !blocked) {
@@ -172,7 +171,7 @@ inline void compose(std::vector<MovingCharacter>& characters) {
   characters.resize(kept);
 }
 
-/// The characters as text; with `origins` also the place that each byte takes in the original.
+/// Returns the characters as text; with `origins` also the origin of each byte.
 inline Normalized write(std::string_view original, const std::vector<MovingCharacter>& characters, bool origins) {
   Normalized out;
   out.text.reserve(original.size());
@@ -195,11 +194,11 @@ inline Normalized write(std::string_view original, const std::vector<MovingChara
 
 }  // namespace detail
 
-/// A normalization form of `text`, which must be UTF-8, or nothing if that is `text` itself. `origin` is filled if
-/// `origins` asks for it. Throws `ArgumentError`.
+/// Returns a normalization form of `text`, which must be UTF-8, or nullopt if that is `text` itself. `origin` is filled
+/// if `origins` is set. Throws `ArgumentError`.
 inline std::optional<Normalized> normal_form(std::string_view text, NormalForm form, bool origins = false) {
-  // Nothing below U+0300, whose UTF-8 begins with CC, changes in form C without a character from there on; nothing
-  // below U+00C0 (C3) decomposes canonically, nothing below U+00A0 (C2) at all.
+  // A text of characters below U+0300, whose UTF-8 begins with CC, does not change in form C; no character below U+00C0
+  // (C3) decomposes canonically, none below U+00A0 (C2) at all.
   const unsigned char least = form == NormalForm::nfc ? 0xCC : form == NormalForm::nfd ? 0xC3 : 0xC2;
   if (std::none_of(text.begin(), text.end(), [&](char c) { return static_cast<unsigned char>(c) >= least; }))
     return std::nullopt;
@@ -211,7 +210,7 @@ inline std::optional<Normalized> normal_form(std::string_view text, NormalForm f
   return out;
 }
 
-/// Normalization form C: see `normal_form`.
+/// Returns normalization form C: see `normal_form`.
 inline std::optional<Normalized> nfc(std::string_view text, bool origins = false) {
   return normal_form(text, NormalForm::nfc, origins);
 }

@@ -61,7 +61,7 @@ class NormalizerReader : ComponentReader {
              "Sequence");
   }
 
-  /// A last Replace of spaces by "▁", with a Prepend of "▁" before it or not, is one pass over the text.
+  /// Fuses a last Replace of spaces by "▁", with or without a preceding Prepend of "▁", into one pass over the text.
   static void fuse_marks(std::vector<Normalizer>& steps) {
     if (steps.empty()) return;
     const auto* const replace = std::get_if<normalizers::Replace>(&steps.back());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file normalizers.hpp
-/// What happens to a text before it is cut into words: the normalizers of a tokenizer.json, one after the other.
+/// The normalizers of a tokenizer.json, which are applied to a text before it is split into words.
 ///
 ///     UnicodeForm    NFC, NFD, NFKC, NFKD              Prepend      " " at the start of a text that is not empty
 ///     Lowercase      each character alone              Replace      a string or an expression by a string
 ///     StripAccents   without combining marks           MarkSpaces   Prepend and Replace of spaces by "▁" in one pass
 ///     Strip          without white space at the ends
 ///
-/// Each has `apply(text, origins, scratch, out)`, which returns false if the text stays as it is. Origins are ranges of
-/// `text`, one per byte of the result: what is put in comes from the last character that was taken out for it.
+/// Each has `apply(text, origins, scratch, out)`, which returns false if the text does not change. Origins are ranges
+/// of `text`, one per byte of the result; the origin of inserted bytes is the last character that they replace.
 #pragma once
 
 #include <algorithm>
@@ -30,13 +30,13 @@ namespace veneer {
 
 namespace detail {
 
-/// Appends `text`, all of which comes from `from`.
+/// Appends `text` with the origin `from`.
 inline void put(Normalized& out, std::string_view text, bool origins, ByteRange from) {
   out.text.append(text);
   if (origins) out.origin.resize(out.text.size(), from);
 }
 
-/// Appends bytes [begin, end) of `text` as they are.
+/// Appends bytes [begin, end) of `text` unchanged.
 inline void keep(Normalized& out, std::string_view text, ByteRange bytes, bool origins) {
   out.text.append(text.substr(bytes.begin, bytes.end - bytes.begin));
   if (!origins) return;
@@ -143,7 +143,8 @@ using Normalizer =
     std::variant<normalizers::UnicodeForm, normalizers::Lowercase, normalizers::StripAccents, normalizers::Strip,
                  normalizers::Prepend, normalizers::Replace, normalizers::MarkSpaces>;
 
-/// Applies all of `steps`, the result in `out`; false if the text stays as it is. `spare` is memory to work in.
+/// Applies all of `steps` and stores the result in `out`; returns false if the text does not change. `spare`
+/// is scratch memory.
 inline bool normalize(std::span<const Normalizer> steps, std::string_view text, bool origins,
                       detail::MatchScratch& scratch, Normalized& out, Normalized& spare) {
   bool changed = false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file piece_cuts.hpp
-/// Where a text over characters can be cut before it is encoded without any merge missing its chance: before a "▁"
-/// whose left neighbour never stands before one inside a token. Nearly all vocabularies let none but "▁" itself stand
-/// there, so that a text falls into words.
+/// PieceCuts: the positions where a text over characters can be split before encoding without preventing a merge:
+/// before a "▁" whose preceding character is never followed by "▁" inside a token. In nearly all vocabularies only "▁"
+/// itself is, so that a text is split into words.
 #pragma once
 
 #include <algorithm>
@@ -22,16 +22,17 @@ class PieceCuts {
  public:
   PieceCuts() = default;
 
-  /// `joins`: the characters that some merge joins to a "▁" after them. `known_space`: whether "▁" is a token,
-  /// without which nothing can be cut. `droppable`: the symbols, where a character that is none of them is dropped, so
-  /// that the one before it is the neighbour of a "▁".
+  /// Constructs the positions. `joins` are the characters that a merge joins to a following "▁". `known_space` is
+  /// whether "▁" is a token; otherwise no text can be split. `droppable` are the symbols if other characters are
+  /// dropped, so that the character before them is adjacent to a "▁".
   PieceCuts(std::vector<char32_t> joins, bool known_space, std::optional<BpeSymbols> droppable = std::nullopt)
       : joins_(std::move(joins)), known_space_(known_space), droppable_(std::move(droppable)) {
     std::sort(joins_.begin(), joins_.end());
     joins_.erase(std::unique(joins_.begin(), joins_.end()), joins_.end());
   }
 
-  /// The first place from `at` on where a text with spaces, not yet "▁", can be cut; its end if there is none.
+  /// Returns the first position from `at` on where a text with spaces, not yet "▁", can be split; its end if
+  /// there is none.
   std::size_t next(std::string_view text, std::size_t at) const {
     if (!known_space_) return text.size();
     for (at = text.find(' ', at); at < text.size(); at = text.find(' ', at + 1)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file piece_text.hpp
-/// Text as sentencepiece vocabularies have it: a space is U+2581 "▁", and a text may get one more in front.
+/// Conversion of a text to sentencepiece's form: spaces become U+2581 "▁", and one may be prepended.
 ///
 ///     "Hello world"    "▁Hello▁world"
 ///
@@ -21,15 +21,15 @@ namespace veneer {
 inline constexpr std::string_view piece_space = "\xE2\x96\x81";
 inline constexpr char32_t piece_space_character = 0x2581;
 
-/// When a text gets a "▁" in front.
+/// When a "▁" is prepended to a text.
 enum class PiecePrefix {
   never,
   unless_there,        // Metaspace, "always": not if it begins with one, or with a space
-  first_unless_there,  // Metaspace, "first": the same, and only at the start of the whole text
+  first_unless_there,  // Metaspace, "first": as before, and only at the start of the whole text
 };
 
-/// Writes `text` with `mark` for spaces, and one in front if `prefix`, to `out`, which is empty; with the place of each
-/// byte in `text` if `origins`. What is put in front comes from the first character.
+/// Writes `text` with `mark` for spaces, and a prepended one if `prefix`, to the empty `out`; with the origin of each
+/// byte in `text` if `origins`. The origin of a prepended mark is the first character.
 inline void mark_spaces(std::string_view text, bool prefix, bool origins, Normalized& out,
                         std::string_view mark = piece_space) {
   if (!origins) {

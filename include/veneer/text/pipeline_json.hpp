@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pipeline_json.hpp
-/// Reads what is around the model in a tokenizer.json: normalizer, pre-tokenizer, decoder.
+/// Reads the steps before and after the model in a tokenizer.json: normalizer, pre-tokenizer, decoder.
 #pragma once
 
 #include <algorithm>
@@ -16,20 +16,21 @@
 
 namespace veneer {
 
-/// What happens to a text before its words are encoded, and to tokens on the way back.
+/// The steps from a text to its words, and from tokens to text.
 struct TextPipeline {
   std::vector<Normalizer> normalizers;
   std::vector<PreTokenizer> pre_tokenizers;
   std::vector<Decoder> decoders;
-  bool bytes = false;  // words are bytes as they are: the last pre-tokenizer would write them as characters
+  bool bytes = false;  // words are raw bytes, which the last pre-tokenizer would map to characters
 
-  /// Whether nothing happens to a text but that "▁" is put in for spaces. Then a long one can be taken in parts.
+  /// Returns whether the only change of a text is "▁" for spaces. Then a long one can be processed in parts.
   bool marks_only() const {
     return pre_tokenizers.empty() && normalizers.size() == 1 &&
            std::holds_alternative<normalizers::MarkSpaces>(normalizers.front());
   }
 
-  /// Whether a pre-tokenizer asks where in the original a piece begins, and gets text that is not the original.
+  /// Returns whether a pre-tokenizer needs the position of a piece in the original, and its input differs
+  /// from the original.
   bool needs_places() const {
     bool changed = !normalizers.empty();
     for (const PreTokenizer& step : this->pre_tokenizers) {
@@ -40,7 +41,7 @@ struct TextPipeline {
     return false;
   }
 
-  /// Whether the model sees bytes, written as characters or not.
+  /// Returns whether the input of the model is bytes, mapped to characters or not.
   bool byte_level() const {
     return bytes || std::any_of(pre_tokenizers.begin(), pre_tokenizers.end(), [](const PreTokenizer& step) {
              return std::holds_alternative<pre_tokenizers::ByteLevel>(step);
@@ -50,7 +51,7 @@ struct TextPipeline {
 
 namespace detail {
 
-/// `takes_bytes`: the model can encode bytes as they are.
+/// Reads the steps. `takes_bytes`: the model can encode raw bytes.
 inline TextPipeline read_pipeline(const TokenizerFile& file, bool takes_bytes) {
   TextPipeline pipeline{NormalizerReader(file).read(), PreTokenizerReader(file).read(), DecoderReader(file).read(),
                         false};
@@ -59,10 +60,10 @@ inline TextPipeline read_pipeline(const TokenizerFile& file, bool takes_bytes) {
     if (auto* const last = std::get_if<pre_tokenizers::ByteLevel>(&steps.back())) {
       last->writes_characters = false;
       pipeline.bytes = true;
-      if (!last->prefix_space && !last->expression) steps.pop_back();  // nothing is left for it to do
+      if (!last->prefix_space && !last->expression) steps.pop_back();  // it would have no effect
     }
   }
-  // Gemma splits at spaces, of which the normalizer has left none.
+  // Gemma splits at spaces, which its normalizer has already replaced.
   const bool no_spaces =
       !pipeline.normalizers.empty() && std::holds_alternative<normalizers::MarkSpaces>(pipeline.normalizers.back());
   const auto* const split = steps.empty() ? nullptr : std::get_if<pre_tokenizers::Split>(&steps.front());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plain_text.hpp
-/// PlainText: a .txt file as one document, mapped and not copied: byte for byte but for a byte order mark at its start.
+/// PlainText: a .txt file as one document, mapped and not copied, without a byte order mark at its start.
 #pragma once
 
 #include <algorithm>
@@ -15,12 +15,12 @@
 
 namespace veneer {
 
-/// Whether a file is one document, and not a record a line: its name says so.
+/// Returns whether a file is one document instead of one record per line, by its name.
 inline bool is_plain_text(const std::filesystem::path& path) { return path.extension() == ".txt"; }
 
 class PlainText {
  public:
-  /// Throws `DatasetError` for a file that is empty, not UTF-8 or a git-lfs pointer, `IoError`.
+  /// Maps a file. Throws `DatasetError` for a file that is empty, not UTF-8 or a git-lfs pointer, `IoError`.
   explicit PlainText(const std::filesystem::path& path) : file_(path) {
     constexpr std::string_view mark = "\xEF\xBB\xBF";
     const std::string_view all = file_.text();
@@ -35,7 +35,7 @@ class PlainText {
     if (text().empty()) throw DatasetError(DatasetReason::empty_file, {}, path.string(), "holds no text");
   }
 
-  /// Valid as long as this lives.
+  /// Returns the text, which is valid as long as this object.
   std::string_view text() const { return file_.text().substr(begin_); }
 
  private:

@@ -12,11 +12,12 @@
 
 namespace veneer {
 
-/// What a post-processor does: ids before and after the text's own, and offsets without the spaces of a token.
+/// A post-processor: ids added before and after those of the text, and offsets without the spaces of tokens.
 struct PostProcessor {
   struct Trim {
-    bool keeps_first_space;     // a single space at the text's start is one that the tokenizer put there
-    std::size_t tokens_before;  // how many of `prefix` were there already: then the text's first token is not the first
+    bool keeps_first_space;  // a single space at the start of the text was added by the tokenizer
+    std::size_t
+        tokens_before;  // number of tokens of `prefix` already present: then the text's first token is not the first
   };
   std::vector<std::int32_t> prefix;
   std::vector<std::int32_t> suffix;
@@ -29,7 +30,7 @@ class PostProcessorReader : TokenizerFile {
  public:
   explicit PostProcessorReader(const TokenizerFile& file) : TokenizerFile(file) {}
 
-  /// `is_token` tells whether an id is one of the tokenizer's.
+  /// Reads a post-processor. `is_token` returns whether an id is one of the tokenizer's.
   template <class IsToken>
   PostProcessor read(const IsToken& is_token) const {
     PostProcessor post;
@@ -60,7 +61,7 @@ class PostProcessorReader : TokenizerFile {
     }
   }
 
-  /// A template for one text: special tokens, the text (`Sequence` A) once, special tokens.
+  /// Reads a template for one text: special tokens, the text (`Sequence` A) once, special tokens.
   template <class IsToken>
   void add_template(const Json& processor, const IsToken& is_token, PostProcessor& post) const {
     static const std::string key = "post_processor.single";

@@ -62,7 +62,7 @@ class PreTokenizerReader : ComponentReader {
 
   PreTokenizer byte_level(const Json& one) const {
     only(one, key, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-    flag_or(one, "trim_offsets", key, true);  // of no effect in this place, but a flag
+    flag_or(one, "trim_offsets", key, true);  // without effect here, but must be a flag
     pre_tokenizers::ByteLevel step;
     step.prefix_space = flag(one, "add_prefix_space", key);
     if (flag_or(one, "use_regex", key, true)) step.expression = Regex(split_pattern::gpt2);

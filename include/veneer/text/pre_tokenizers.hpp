@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pre_tokenizers.hpp
-/// Cuts normalized text into the words that a model encodes: the pre-tokenizers of a tokenizer.json, each one's pieces
-/// the texts of the next.
+/// The pre-tokenizers of a tokenizer.json, which split normalized text into the words that a model encodes; the pieces
+/// of each are the input of the next.
 ///
 ///     Split             by a string or an expression, with a behavior      Whitespace         \w+|[^\w\s]+
 ///     ByteLevel         GPT-2's expression; bytes as characters            WhitespaceSplit    at white space
-///     Digits            numbers apart, each digit alone or not             Metaspace          "▁" for spaces, words
-///     Punctuation       punctuation apart                                                     begin with it
+///     Digits            numbers separately, optionally each digit          Metaspace          "▁" for spaces, words
+///     Punctuation       punctuation separately                                                begin with it
 ///
-/// A pre-tokenizer that changes the text writes it to a buffer of its own. Each byte keeps its place in the original
-/// text if offsets are asked for.
+/// A pre-tokenizer that changes the text writes it to its own buffer. The origin of each byte is kept if
+/// offsets are requested.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,8 @@
 
 namespace veneer {
 
-/// A part of a text, and the place in the original of each of its bytes; null where `text` is a part of the original,
-/// or where no places are kept.
+/// A part of a text, and the origins of its bytes in the original text; null if `text` is a part of the original, or if
+/// origins are not kept.
 struct TextPiece {
   std::string_view text;
   const ByteRange* origin = nullptr;
@@ -41,14 +41,15 @@ struct TextPiece {
   }
 };
 
-/// What pre-tokenizing one text needs.
+/// The state of pre-tokenizing one text.
 struct PieceContext {
   std::string_view original;
-  bool origins = false;  // whether places are kept
+  bool origins = false;  // whether origins are kept
   detail::MatchScratch& match;
   std::vector<std::unique_ptr<Normalized>>& buffers;  // one per step
 
-  /// The whole characters of the original that bytes [begin, end) of a piece come from; `end` is above `begin`.
+  /// Returns the whole characters of the original from which bytes [begin, end) of a piece come; `end`
+  /// is above `begin`.
   ByteRange place(const TextPiece& piece, std::size_t begin, std::size_t end) const {
     if (piece.origin != nullptr) return {piece.origin[begin].begin, piece.origin[end - 1].end};
     while (begin > 0 && is_continuation(piece.text, begin)) --begin;
@@ -57,7 +58,7 @@ struct PieceContext {
     return {at + begin, at + end};
   }
 
-  /// The empty buffer of a step.
+  /// Returns the empty buffer of a step.
   Normalized& buffer(std::size_t step) const {
     while (buffers.size() <= step) buffers.push_back(std::make_unique<Normalized>());
     buffers[step]->text.clear();
@@ -73,7 +74,7 @@ namespace pre_tokenizers {
 struct Split {
   TextPattern pattern;
   SplitBehavior behavior = SplitBehavior::isolated;
-  bool invert = false;  // what is between the matches is what was looked for
+  bool invert = false;  // the parts between matches are the matches
 
   template <class Emit>
   void apply(const TextPiece& piece, const PieceContext& context, std::size_t, const Emit& emit) const {
@@ -89,7 +90,7 @@ struct Split {
   }
 };
 
-/// Digits, Punctuation, WhitespaceSplit: `Is` says which characters are looked for.
+/// Digits, Punctuation and WhitespaceSplit: `Is` selects the characters.
 template <bool (*Is)(char32_t)>
 struct CharacterSplit {
   SplitBehavior behavior = SplitBehavior::isolated;
@@ -107,7 +108,8 @@ using Digits = CharacterSplit<is_numeric>;
 using Punctuation = CharacterSplit<is_punctuation>;
 using WhitespaceSplit = CharacterSplit<is_white_space>;
 
-/// Runs of word characters, and runs of what is neither that nor white space.
+/// The pre-tokenizer Whitespace: runs of word characters, and runs of characters that are neither these
+/// nor white space.
 struct Whitespace {
   template <class Emit>
   void apply(const TextPiece& piece, const PieceContext&, std::size_t, const Emit& emit) const {
@@ -127,9 +129,9 @@ struct Whitespace {
 };
 
 struct ByteLevel {
-  bool prefix_space = false;        // a piece that does not begin with a space gets one
-  std::optional<Regex> expression;  // GPT-2's, if words are cut by it
-  bool writes_characters = true;    // false: bytes stay as they are, for a model over bytes
+  bool prefix_space = false;        // prepend a space to a piece that does not begin with one
+  std::optional<Regex> expression;  // GPT-2's, if words are split by it
+  bool writes_characters = true;    // false: raw bytes, for a model over bytes
 
   template <class Emit>
   void apply(const TextPiece& piece, const PieceContext& context, std::size_t step, const Emit& emit) const {
@@ -148,7 +150,7 @@ struct ByteLevel {
   static TextPiece with_space(const TextPiece& piece, const PieceContext& context, Normalized& out) {
     out.text.assign(1, ' ').append(piece.text);
     if (!context.origins) return context.written(out);
-    out.origin.push_back(context.place(piece, 0, 1));  // what was put in front counts as the first character
+    out.origin.push_back(context.place(piece, 0, 1));  // the origin of a prepended space is the first character
     for (std::size_t i = 0; i < piece.text.size(); ++i) out.origin.push_back(context.place(piece, i, i + 1));
     return context.written(out);
   }
@@ -191,7 +193,7 @@ using PreTokenizer =
     std::variant<pre_tokenizers::Split, pre_tokenizers::ByteLevel, pre_tokenizers::Digits, pre_tokenizers::Punctuation,
                  pre_tokenizers::Whitespace, pre_tokenizers::WhitespaceSplit, pre_tokenizers::Metaspace>;
 
-/// Cuts `piece`, which is not empty, by all of `steps`; calls `emit(piece)` for the words in order.
+/// Splits `piece`, which is not empty, by all of `steps`; calls `emit(piece)` for the words in order.
 template <class Emit>
 void pre_tokenize(const std::vector<PreTokenizer>& steps, const TextPiece& piece, const PieceContext& context,
                   const Emit& emit, std::size_t step = 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file protobuf.hpp
-/// The fields of a protocol buffer, one after the other, as bytes and numbers; nothing is known of their meaning.
+/// A reader of the fields of a protocol buffer as bytes and numbers, without a schema.
 ///
 ///     field     varint(number << 3 | type), then by type:
 ///               0 varint   1 eight bytes   2 varint(n) and n bytes   5 four bytes
@@ -31,7 +31,7 @@ struct ProtobufField {
   }
 };
 
-/// Takes a varint off the front of `rest`.
+/// Removes and returns a varint at the front of `rest`.
 inline std::optional<std::uint64_t> take_varint(std::string_view& rest) {
   std::uint64_t value = 0;
   for (unsigned shift = 0; shift < 70 && !rest.empty(); shift += 7) {
@@ -44,7 +44,7 @@ inline std::optional<std::uint64_t> take_varint(std::string_view& rest) {
   return std::nullopt;
 }
 
-/// Takes a field off the front of `rest`; nothing if the bytes are none.
+/// Removes and returns a field at the front of `rest`; nullopt if it is invalid.
 inline std::optional<ProtobufField> take_field(std::string_view& rest) {
   const auto tag = take_varint(rest);
   if (!tag || *tag >> 3 == 0 || *tag >> 32 != 0) return std::nullopt;
@@ -72,7 +72,7 @@ inline std::optional<ProtobufField> take_field(std::string_view& rest) {
   return field;
 }
 
-/// Calls `f(field)` for the fields of a message in order; false where the bytes end being one.
+/// Calls `f(field)` for the fields of a message in order; returns false if the bytes are not a message.
 template <class F>
 bool for_each_field(std::string_view message, const F& f) {
   while (!message.empty()) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file record_fields.hpp
-/// RecordFields: the fields of a line of JSON as one record, for each format of `dataset.hpp`.
+/// RecordFields: reads the fields of a JSON line as one record, for each format of `dataset.hpp`.
 ///
-/// The prompts of instruction + output are those of Stanford Alpaca (Taori et al. 2023), which many published data sets
-/// were made for; `system` and `history` are LLaMA-Factory's additions to them.
+/// The prompts of instruction + output are those of Stanford Alpaca (Taori et al. 2023), used by many published data
+/// sets; `system` and `history` are LLaMA-Factory's additions.
 ///
-/// Keys with a meaning that a format does not have refuse the record (`reserved_keys`). All other keys are left aside.
+/// A record with a key whose meaning its format does not support is refused (`reserved_keys`). All other
+/// keys are ignored.
 #pragma once
 
 #include <algorithm>
@@ -31,13 +32,13 @@
 
 namespace veneer {
 
-/// What an instruction may come with.
+/// The optional context of an instruction.
 struct AlpacaContext {
-  std::string system;                                        // stands in place of the sentence that introduces the task
+  std::string system;                                        // replaces the sentence that introduces the task
   std::vector<std::pair<std::string, std::string>> history;  // instructions and responses before this one
 };
 
-/// The prompt of an instruction, with its input where there is one.
+/// Returns the prompt of an instruction, with its input if there is one.
 inline std::string alpaca_prompt(std::string_view instruction, std::string_view input,
                                  const AlpacaContext& context = {}) {
   std::string prompt = context.system;
@@ -61,7 +62,7 @@ inline constexpr std::array<std::string_view, 17> reserved_keys{
     "functions", "function_call", "image",   "images",        "audio",     "audios",
     "video",     "videos",        "weight",  "sample_weight", "loss_mask"};
 
-/// The format whose keys a record has.
+/// Returns the format whose keys a record has.
 inline std::optional<DatasetFormat> detect_format(const JsonScan& scan) {
   const auto has = [&](std::string_view name) { return scan.find(name) != nullptr; };
   if (has("messages")) return DatasetFormat::messages;
@@ -73,14 +74,14 @@ inline std::optional<DatasetFormat> detect_format(const JsonScan& scan) {
   return std::nullopt;
 }
 
-/// Reads the fields of one line. Throws `DatasetError` with line and key.
+/// A reader of the fields of one line. Throws `DatasetError` with line and key.
 class RecordFields {
  public:
-  /// `rows`: ids and labels must be below; 0 if that is not known.
+  /// \param rows  exclusive bound of ids and labels; 0 if unknown
   RecordFields(const JsonScan& scan, std::size_t line, const std::string& file, std::int32_t rows)
       : scan_(scan), place_(line, file), rows_(rows) {}
 
-  /// The record of a format; what there is to note about it, or nothing.
+  /// Reads the record of a format; returns a note about it, if any.
   std::optional<DatasetReason> read(DatasetFormat format, Record& record) const {
     record = Record{};
     record.format = format;
@@ -98,7 +99,7 @@ class RecordFields {
  private:
   using Reason = DatasetReason;
 
-  /// Refuses reserved keys other than these.
+  /// Throws for reserved keys other than these.
   void check_reserved(std::initializer_list<std::string_view> used) const {
     for (const std::string_view key : reserved_keys) {
       const JsonField* field = scan_.find(key);
@@ -118,7 +119,7 @@ class RecordFields {
     return note_of(record, key);
   }
 
-  /// Takes the messages of a list.
+  /// Adds the messages of a list.
   void add_messages(const std::vector<std::string_view>& items, const std::string& key, Record& record) const {
     if (items.empty()) place_.fail(Reason::empty_messages, key, "is empty: a conversation has at least one message");
     const MessageFields fields(place_, key == "conversations");
@@ -126,7 +127,7 @@ class RecordFields {
       record.messages.push_back(fields.read(items[i], key + "[" + std::to_string(i) + "]"));
   }
 
-  /// What a conversation has apart from its messages.
+  /// Reads the variables of a conversation in addition to its messages.
   void read_variables(Record& record) const {
     check_reserved({"system", "tools", "documents", "chat_template_kwargs"});
     if (const std::string system = text_or_nothing("system"); !system.empty()) {
@@ -152,7 +153,7 @@ class RecordFields {
     return field == nullptr || field->kind == JsonKind::null ? "" : place_.need_text(*field);
   }
 
-  /// A list, which may stand in a text; null where there is none.
+  /// Reads a list, possibly as JSON in a text; null if there is none.
   Json list_or_nothing(const std::string& key) const {
     const JsonField* field = scan_.find(key);
     if (field == nullptr || field->kind == JsonKind::null) return {};
@@ -163,7 +164,7 @@ class RecordFields {
     return list;
   }
 
-  /// What is to be said of a conversation.
+  /// Returns the note on a conversation, if any.
   std::optional<Reason> note_of(const Record& record, const std::string& key) const {
     bool any = false, empty = false;
     for (std::size_t i = 0; i < record.messages.size(); ++i) {
@@ -173,7 +174,7 @@ class RecordFields {
       empty = empty || (record.is_trained(i) && message.content.empty() && !calls);
     }
     if (!any)
-      place_.fail(Reason::no_assistant_turn, key, "has no message of the assistant, and nothing else is learned");
+      place_.fail(Reason::no_assistant_turn, key, "has no message of the assistant, and only these are trained on");
     return empty ? std::optional(Reason::empty_target) : std::nullopt;
   }
 
@@ -187,7 +188,7 @@ class RecordFields {
       return note_of_text(record);
     }
     place_.need_list(completion, "messages, as the prompt is one");
-    // One conversation, whose messages are counted through.
+    // One conversation: messages are numbered across both lists.
     std::vector<std::string_view> items = json_items(prompt.value);
     record.prompt_messages = items.size();
     for (const std::string_view item : json_items(completion.value)) items.push_back(item);
@@ -212,7 +213,7 @@ class RecordFields {
     return note_of_text(record);
   }
 
-  /// Pairs of an instruction and its response.
+  /// Reads pairs of an instruction and its response.
   std::vector<std::pair<std::string, std::string>> history() const {
     const Json list = list_or_nothing("history");
     std::vector<std::pair<std::string, std::string>> pairs;
@@ -246,18 +247,19 @@ class RecordFields {
     return record.ids.empty() ? std::optional(Reason::empty_text) : std::nullopt;
   }
 
-  /// What is not to be trained on is said by labels alone, and rows are not padded.
+  /// Throws for masks: only labels exclude tokens from training, and rows are not padded.
   void check_masks() const {
     for (const char* key : {"loss_mask", "completion_mask", "assistant_masks", "assistant_mask", "loss_weights"}) {
       if (const JsonField* mask = scan_.find(key); mask != nullptr && !is_empty_field(*mask))
-        place_.fail(Reason::unsupported_key, key, "is not supported: write labels, with -100 where nothing is learned");
+        place_.fail(Reason::unsupported_key, key,
+                    "is not supported: write labels, with -100 for tokens that are not trained on");
     }
     const JsonField* attention = scan_.find("attention_mask");
     if (attention != nullptr && attention->kind == JsonKind::array && attention->value.find('0') != std::string::npos)
       place_.fail(Reason::unsupported_key, "attention_mask", "holds 0: remove the padding, sequences need none");
   }
 
-  /// A list of ids; `lowest` is the one negative number that may be among them, or 0.
+  /// Reads a list of ids; `lowest` is the only allowed negative number, or 0.
   std::vector<std::int32_t> need_ids(const JsonField& field, std::int32_t lowest) const {
     place_.need_list(field, "integers");
     const std::string_view list = field.value.substr(1, field.value.size() - 2);
@@ -268,7 +270,7 @@ class RecordFields {
                   "found " + printable(found, 40) + ", expected an id" +
                       (rows_ > 0 ? " below " + std::to_string(rows_) : "") + (lowest < 0 ? " or -100" : ""));
     };
-    // The list is known to be JSON, so numbers are what stands between commas, if numbers are all there is.
+    // The list is valid JSON, so the texts between commas are numbers, if it contains only numbers.
     for (std::size_t at = list.find_first_not_of(between); at < list.size();) {
       const std::size_t end = std::min(list.find_first_of(between, at), list.size());
       const std::string_view number = list.substr(at, end - at);

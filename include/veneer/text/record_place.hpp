@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file record_place.hpp
-/// RecordPlace: the line that a record is read from, and the fields of it with errors that name line and key.
+/// RecordPlace: the line of a record, and access to its fields with errors that name line and key.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace veneer {
 
-/// A field of a record, or of a message, in a few words: "null", "a list", "the number 3".
+/// Returns a short description of a field of a record or message: "null", "a list", "the number 3".
 inline std::string describe_field(const JsonField& field) {
   switch (field.kind) {
     case JsonKind::null: return "null";
@@ -24,7 +24,7 @@ inline std::string describe_field(const JsonField& field) {
   }
 }
 
-/// Whether a field holds nothing: null, "", [] or {}.
+/// Returns whether a field is empty: null, "", [] or {}.
 inline bool is_empty_field(const JsonField& field) {
   if (field.kind == JsonKind::null) return true;
   if (field.kind == JsonKind::boolean || field.kind == JsonKind::number) return false;
@@ -35,7 +35,7 @@ inline bool is_empty_field(const JsonField& field) {
 
 class RecordPlace {
  public:
-  /// `file` must outlive this.
+  /// \param file  must outlive this object
   RecordPlace(std::size_t line, const std::string& file) : line_(line), file_(file) {}
 
   std::size_t line() const { return line_; }
@@ -48,7 +48,7 @@ class RecordPlace {
     fail(DatasetReason::wrong_type, key, "found " + describe_field(field) + ", expected " + expected);
   }
 
-  /// The field of that name. `within` is the path of the object in the record.
+  /// Returns the field with this name. `within` is the path of the object in the record.
   const JsonField& need(const JsonScan& scan, const std::string& name, const std::string& within = {}) const {
     const JsonField* field = scan.find(name);
     if (field == nullptr) fail(DatasetReason::missing_field, within + name, "is missing");
@@ -60,13 +60,13 @@ class RecordPlace {
     return unescape_json(field.value);
   }
 
-  /// A list. `of` says what it holds.
+  /// Returns a field that must be a list. `of` describes its items.
   const JsonField& need_list(const JsonField& field, const std::string& of) const {
     if (field.kind != JsonKind::array) fail_kind(field, std::string(field.name), "a list of " + of);
     return field;
   }
 
-  /// The value that a text holds, which is at `key` in the record.
+  /// Parses the JSON in a text, which is at `key` in the record.
   Json parse(std::string_view text, const std::string& key) const {
     try {
       return parse_json(text, "its value", {std::size_t{64} << 20, 512});

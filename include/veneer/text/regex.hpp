@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex.hpp
-/// Regular expressions as tokenizers have them: Oniguruma's syntax and Unicode 16, matched by PCRE2.
+/// Regex: the regular expressions of tokenizers, with Oniguruma's syntax and Unicode 16, matched by PCRE2.
 ///
 ///     Regex(R"(\p{L}+)").each_part("ab c", scratch, emit)    emit([0, 2), true), emit([2, 3), false), ...
 ///
-/// PCRE2 has the tables of Unicode 14. Characters that came later are spelled out in the pattern, which makes matching
-/// slower by half, so only texts that may hold such characters pay for it: for published patterns, only such lines.
+/// PCRE2 has the tables of Unicode 14. Newer characters are listed in the pattern, which makes matching slower by
+/// half, so this pattern is used only for texts that may contain such characters; for published patterns, only
+/// for such lines.
 ///
-/// The patterns of published tokenizers take time in proportion to the text. Any other might take exponential time: it
-/// has a limit, and matching that runs into it is an error.
+/// The patterns of published tokenizers take linear time. Others might take exponential time, so they have a limit, and
+/// exceeding it is an error.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +28,7 @@
 
 namespace veneer {
 
-/// Patterns that are known to take linear time.
+/// Patterns with linear time.
 namespace split_pattern {
 inline constexpr std::string_view gpt2 =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -36,7 +37,7 @@ inline constexpr std::string_view llama3 =
     R"(\s+(?!\S)|\s+)";
 inline constexpr std::string_view qwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-// Mistral from NeMo on ("tekken"), and GPT-4o ("o200k", Llama 4): words begin where the case rises.
+// Mistral from NeMo on ("tekken"), and GPT-4o ("o200k", Llama 4): words begin at upper case after lower case.
 inline constexpr std::string_view tekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
@@ -53,10 +54,10 @@ inline bool is_known(std::string_view pattern) {
 
 namespace detail {
 
-/// The first two bytes of characters, as a set.
+/// A set of the first two bytes of characters.
 class LeadingBytes {
  public:
-  /// Of the newer characters; of letters, marks and numbers alone unless `symbols`.
+  /// Constructs the set of the newer characters; only letters, marks and numbers unless `symbols`.
   constexpr explicit LeadingBytes(bool symbols) {
     for (const NewerRange& range : newer_characters) {
       const bool symbol = range.category > UTF8PROC_CATEGORY_NO;
@@ -84,8 +85,8 @@ class LeadingBytes {
 
 }  // namespace detail
 
-/// Whether `text` may hold a letter, mark or number (with `symbols` any character) that PCRE2's tables lack. Looks at
-/// leading bytes only, so it may return false positives.
+/// Returns whether `text` may contain a letter, mark or number (with `symbols` any character) that PCRE2's tables lack.
+/// Only leading bytes are checked, so there may be false positives.
 inline bool may_hold_newer_characters(std::string_view text, bool symbols = false) {
   static constexpr detail::LeadingBytes letters(false), all(true);
   return (symbols ? all : letters).any_in(text);
@@ -93,16 +94,16 @@ inline bool may_hold_newer_characters(std::string_view text, bool symbols = fals
 
 class Regex {
  public:
-  /// Throws `RegexError` with the offset of what is malformed or not supported.
+  /// Compiles a pattern. Throws `RegexError` with the offset of a malformed or unsupported part.
   explicit Regex(std::string_view pattern)
       : known_(split_pattern::is_known(pattern)),
         usual_(detail::OnigurumaTranslator(pattern, false).translate()),
         exact_(detail::OnigurumaTranslator(pattern, true).translate()) {}
 
-  /// Calls `emit(range, is_match)` for the matches in `text`, which is UTF-8, and for what is between them, in order:
-  /// matches may be empty, the parts between are not. As Oniguruma's iterator does, an empty match right after a match
-  /// is passed over. `exact`: whether newer tables are used, if not just where they are needed. Throws `ArgumentError`
-  /// with the offset where matching gives up.
+  /// Calls `emit(range, is_match)` for the matches in `text`, which is UTF-8, and for the parts between them, in order.
+  /// Matches may be empty, the parts between are not. As in Oniguruma's iterator, an empty match directly after a match
+  /// is skipped. `exact` selects the newer tables; by default they are used only if needed. Throws `ArgumentError` with
+  /// the offset where matching exceeds its limit.
   template <class Emit>
   void each_part(std::string_view text, detail::MatchScratch& scratch, const Emit& emit,
                  std::optional<bool> exact = std::nullopt) const {
@@ -126,14 +127,14 @@ class Regex {
   }
 
  private:
-  /// A part of a text that is matched by one of the two expressions.
+  /// A part of a text that is matched with one of the two expressions.
   struct Stretch {
     std::size_t end;
     bool exact;
   };
 
-  /// The one that begins at `at`. The known patterns look at a letter that follows a line end and no further, and
-  /// never match both: lines that begin with one are stretches of their own.
+  /// Returns the stretch that begins at `at`. The known patterns look ahead at most to a letter after a line end, and
+  /// never match both: lines that begin with a letter are separate stretches.
   Stretch stretch_at(std::string_view text, std::size_t at) const {
     std::size_t end = known_ ? text.find('\n', at) : std::string_view::npos;
     while (end < text.size() && !(end + 1 < text.size() && is_ascii_letter(text[end + 1])))
@@ -147,10 +148,10 @@ class Regex {
     return (byte | 0x20u) >= 'a' && (byte | 0x20u) <= 'z';
   }
 
-  /// The first match at or after byte `from`.
+  /// Returns the first match at or after byte `from`.
   std::optional<ByteRange> find(std::string_view text, std::size_t from, bool exact,
                                 detail::MatchScratch& scratch) const {
-    // The known ones step back at most once per character: the limit would stop at a run of as many spaces.
+    // The known patterns backtrack at most once per character, and the limit would fail for a run of as many spaces.
     const int code = (exact ? exact_ : usual_).match(text, from, known_ ? UINT32_MAX : match_limit, scratch);
     if (code < 0) {
       if (code != PCRE2_ERROR_NOMATCH) give_up(text, from, code);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_class.hpp
-/// Reads what stands for one character in a regular expression of Oniguruma: shorthands, properties, classes.
+/// RegexClassReader: reads a part of an Oniguruma expression that matches one character:
+/// shorthands, properties, classes.
 ///
 ///     [^\W_]   \p{^Han}   [[:alpha:]-]   [a-z&&[^b]]
 #pragma once
@@ -17,7 +18,7 @@ namespace veneer::detail {
 
 class RegexClassReader : protected RegexCursor {
  public:
-  /// `newer`: characters that PCRE2's tables lack are spelled out. It makes matching slower by half.
+  /// \param newer  list the characters that PCRE2's tables lack, which makes matching slower by half
   RegexClassReader(std::string_view pattern, bool newer) : RegexCursor(pattern), newer_(newer) {}
 
  protected:
@@ -25,7 +26,7 @@ class RegexClassReader : protected RegexCursor {
     return (negated ? "[^" : "[") + set.inside + "]";
   }
 
-  /// \s and its like; `in_class` where it makes a difference.
+  /// Reads \s and similar shorthands; some differ in a class (`in_class`).
   bool shorthand(CharacterSet& set, bool& negated, bool in_class) {
     if (done()) return false;
     const char letter = pattern_[at_];
@@ -38,7 +39,7 @@ class RegexClassReader : protected RegexCursor {
     return true;
   }
 
-  /// The set of a property whose name comes next, with "}".
+  /// Reads the name of a property, with "}", and returns its set.
   CharacterSet property_set(bool& negated) {
     if (takes("^")) negated = !negated;
     const std::size_t end = pattern_.find('}', at_);
@@ -47,9 +48,9 @@ class RegexClassReader : protected RegexCursor {
     for (const char c : pattern_.substr(at_, end - at_)) {
       const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
       if (letter) loose += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-      if (!letter && c != ' ' && c != '_' && c != '-') fail("a property that is not known");
+      if (!letter && c != ' ' && c != '_' && c != '-') fail("an unknown property");
     }
-    if (loose.empty() || loose.size() > 40) fail("a property that is not known");
+    if (loose.empty() || loose.size() > 40) fail("an unknown property");
     CharacterSet set;
     if (const std::string_view category = category_of_name(loose); !category.empty()) {
       set = categories({category}, newer_);
@@ -57,12 +58,12 @@ class RegexClassReader : protected RegexCursor {
       set = {"\\x{0}-\\x{10ffff}", ""};
     } else if (loose == "lc" || loose == "casedletter") {
       set = categories({"Lu", "Ll", "Lt"}, newer_);
-    } else if (loose == "punct") {  // not the POSIX bracket of this name, which has symbols too
+    } else if (loose == "punct") {  // unlike the POSIX bracket of this name, which includes symbols
       set = categories({"P"}, newer_);
     } else if (!posix_set(loose, newer_, set)) {
       const std::string script = "sc:" + loose;
       const bool is_script = is_property(script);
-      if (!is_script && !is_property(loose)) fail("a property that is not known, or not supported");
+      if (!is_script && !is_property(loose)) fail("an unknown or unsupported property");
       set.inside = "\\p{" + (is_script ? script : loose) + "}";
       set.outside = "\\P{" + (is_script ? script : loose) + "}";
     }
@@ -72,15 +73,15 @@ class RegexClassReader : protected RegexCursor {
 
   std::string property(bool negated, bool ignore_case) {
     const CharacterSet set = property_set(negated);
-    // PCRE2 takes a letter of either case for one of category Lu where case does not count.
+    // In case-insensitive parts PCRE2 matches category Lu with letters of either case.
     return ignore_case ? "(?-i:" + written(set, negated) + ")" : written(set, negated);
   }
 
-  /// What follows "[".
+  /// Reads the part after "[".
   std::string character_class() {
     if (++depth_ > deepest) fail("classes are nested too deep");
     const bool negated = takes("^");
-    std::string all;  // of what stood before each &&
+    std::string all;  // of the parts before each &&
     ClassBuilder part;
     bool empty = true, anything = false;
     while (true) {
@@ -107,7 +108,7 @@ class RegexClassReader : protected RegexCursor {
     return left.empty() ? right : "(?:(?=" + left + ")" + right + ")";
   }
 
-  /// A character, a range, a set or a class in a class.
+  /// Reads a character, a range, a set or a nested class.
   void class_item(ClassBuilder& part) {
     if (sees("[:") && posix_bracket(part)) return;
     if (takes("[")) return part.add(character_class());
@@ -130,7 +131,7 @@ class RegexClassReader : protected RegexCursor {
     }
   }
 
-  /// True if a set comes next, else the character that does.
+  /// Reads a set and returns true, or reads a character.
   bool class_character(CharacterSet& set, bool& negated, char32_t& value) {
     negated = false;
     if (!takes("\\")) {
@@ -157,7 +158,7 @@ class RegexClassReader : protected RegexCursor {
     const bool negated = word.starts_with('^');
     if (negated) word.remove_prefix(1);
     CharacterSet set;
-    if (word == "whitespace" || !posix_set(word, newer_, set)) fail("a POSIX bracket that is not known");
+    if (word == "whitespace" || !posix_set(word, newer_, set)) fail("an unknown POSIX bracket");
     part.add(set, negated);
     if (ignore_case_ && (word == "upper" || word == "lower"))
       part.add(CharacterSet{"\\p{Uppercase}\\p{Lowercase}", ""}, negated);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_cursor.hpp
-/// A place in the text of a regular expression: what comes next, escaped characters, and errors with the offset.
+/// RegexCursor: a position in the text of a regular expression, with lookahead, escaped characters, and errors
+/// with the offset.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 
 namespace veneer {
 
-/// An expression that can't be used; `offset` is the byte of the pattern at fault.
+/// An invalid expression; `offset` is the byte of the error in the pattern.
 struct RegexError : FormatError {
   RegexError(std::size_t at, const std::string& message)
       : FormatError("at byte " + std::to_string(at) + " of the pattern: " + message), offset(at) {}
@@ -72,7 +73,7 @@ class RegexCursor {
     return value;
   }
 
-  /// The character of \n, \x41, \u0041, \101, \cA, or of "\" and itself.
+  /// Returns the character of \n, \x41, \u0041, \101, \cA, or of "\" and itself.
   char32_t escaped_character() {
     if (takes("x{")) {
       const char32_t value = hexadecimal(8);
@@ -81,7 +82,7 @@ class RegexCursor {
     }
     if (takes("x")) {
       const char32_t value = hexadecimal(2);
-      if (value >= 0x80) fail("a byte that is no character; write \\x{..}");
+      if (value >= 0x80) fail("a byte that is not a character; write \\x{..}");
       return value;
     }
     if (takes("u")) return hexadecimal(4);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_pcre2.hpp
-/// A regular expression compiled by PCRE2, and the memory that matching needs.
+/// Expression: a regular expression compiled by PCRE2, and the memory for matching.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,7 @@
 #include <string_view>
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
-#define PCRE2_CODE_UNIT_WIDTH \
-  8  // what pcre2.h asks of whoever includes it; the names used here carry the width themselves
+#define PCRE2_CODE_UNIT_WIDTH 8  // required by pcre2.h; the names used here include the width
 #endif
 #include <pcre2.h>
 
@@ -20,7 +19,7 @@
 
 namespace veneer::detail {
 
-/// What matching writes to; one per thread.
+/// The memory for matching; one per thread.
 struct MatchScratch {
   std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> data{pcre2_match_data_create_8(1, nullptr),
                                                                           pcre2_match_data_free_8};
@@ -31,7 +30,7 @@ struct MatchScratch {
 
   MatchScratch() {
     expects<MemoryError>(data != nullptr && context != nullptr, "veneer::Regex: PCRE2 has no memory");
-    pcre2_jit_stack_assign_8(context.get(), nullptr, stack.get());   // null, where there is no JIT, means the default
+    pcre2_jit_stack_assign_8(context.get(), nullptr, stack.get());   // null, without a JIT, means the default
     pcre2_set_heap_limit_8(context.get(), std::uint32_t{64} << 10);  // KiB
   }
 
@@ -49,7 +48,7 @@ struct MatchScratch {
 /// A compiled expression; copies share it.
 class Expression {
  public:
-  /// `pattern` is in PCRE2's syntax. Throws `RegexError`.
+  /// Compiles `pattern`, in PCRE2's syntax. Throws `RegexError`.
   explicit Expression(const std::string& pattern) {
     const std::unique_ptr<pcre2_compile_context_8, void (*)(pcre2_compile_context_8*)> context{
         pcre2_compile_context_create_8(nullptr), pcre2_compile_context_free_8};
@@ -63,12 +62,12 @@ class Expression {
                         PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &at, context.get()),
         pcre2_code_free_8};
     if (code_ == nullptr) throw RegexError(at, message(error));
-    // Without it the interpreter gives the same matches.
+    // Without JIT the interpreter gives the same matches.
     jit_ = pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE) == 0;
   }
 
-  /// The first match at or after byte `from`: PCRE2's return code, and the match in `scratch.data`. The text must be
-  /// UTF-8. No more than `limit` steps back are taken from any one place.
+  /// Finds the first match at or after byte `from`: returns PCRE2's return code, with the match in `scratch.data`. The
+  /// text must be UTF-8. At most `limit` backtracking steps are made from any position.
   int match(std::string_view text, std::size_t from, std::uint32_t limit, MatchScratch& scratch) const {
     scratch.set_limit(limit);
     const auto subject = reinterpret_cast<PCRE2_SPTR8>(text.data());
@@ -77,7 +76,7 @@ class Expression {
     return run(code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK, scratch.data.get(), scratch.context.get());
   }
 
-  /// PCRE2's words for an error.
+  /// Returns PCRE2's message for an error.
   static std::string message(int error) {
     PCRE2_UCHAR8 buffer[256];
     const int length = pcre2_get_error_message_8(error, buffer, sizeof buffer);
@@ -89,7 +88,7 @@ class Expression {
   bool jit_ = false;
 };
 
-/// Whether PCRE2 knows a property: "sc:han", "alphabetic".
+/// Returns whether PCRE2 has a property such as "sc:han" or "alphabetic".
 inline bool is_property(const std::string& name) {
   try {
     const Expression expression("\\p{" + name + "}");

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_set.hpp
-/// Sets of characters, written as PCRE2 has to read them: properties, POSIX brackets, and classes made
-/// of them, shorthands too.
+/// Sets of characters in PCRE2's syntax: properties, shorthands, POSIX brackets, and classes of these.
 ///
-///     \s              [\x{9}-\x{d}\x{20}\x{85}...]      White_Space: PCRE2's own \s takes U+180E too
+///     \s              [\x{9}-\x{d}\x{20}\x{85}...]      White_Space: PCRE2's own \s includes U+180E
 ///     \w              Alphabetic, M, Nd, Pc             Unicode Technical Standard 18, annex C
-///     [^\W_]          (?:(?!(?:[_]|[^...]))(?s:.))      a complement inside of a class
+///     [^\W_]          (?:(?!(?:[_]|[^...]))(?s:.))      a complement inside a class
 ///     [a-z&&[^b]]     (?:(?=[a-z])[^b])                 an intersection
 ///
 /// Every result matches exactly one character.
@@ -40,7 +39,7 @@ inline void append_range(std::string& out, const CodePointRange& range) {
   append_code_point(out, range.last);
 }
 
-/// The ranges between those of `ranges`, which are in order.
+/// Returns the ranges between those of `ranges`, which are in order.
 template <std::size_t N>
 std::string complement_of(const std::array<CodePointRange, N>& ranges) {
   std::string out;
@@ -55,14 +54,14 @@ std::string complement_of(const std::array<CodePointRange, N>& ranges) {
 
 inline constexpr auto hex_digits = std::to_array<CodePointRange>({{U'0', U'9'}, {U'A', U'F'}, {U'a', U'f'}});
 
-/// What goes between the brackets of a PCRE2 class, and the same for all other characters; the latter is empty where
-/// PCRE2 has no way to say it.
+/// A set as the text between the brackets of a PCRE2 class, and its complement in the same form; the latter is empty if
+/// PCRE2 cannot express it.
 struct CharacterSet {
   std::string inside;
   std::string outside;
 };
 
-/// Appends the newer characters whose general category begins with `prefix`, neighbours as one range.
+/// Appends the newer characters whose general category begins with `prefix`, with consecutive ones as one range.
 inline void append_newer(std::string& out, std::string_view prefix) {
   std::optional<CodePointRange> last;
   for (const NewerRange& range : newer_characters) {
@@ -74,8 +73,8 @@ inline void append_newer(std::string& out, std::string_view prefix) {
   if (last) append_range(out, *last);
 }
 
-/// The characters of general categories: "L", "Lu", or several; `more` are further properties of PCRE2. Letters and
-/// digits of ASCII are named too: PCRE2 looks them up in a table before it turns to properties.
+/// Returns the characters of general categories: "L", "Lu", or several; `more` are further properties of PCRE2. ASCII
+/// letters and digits are listed in addition: PCRE2 checks these in a table before properties.
 inline CharacterSet categories(std::initializer_list<std::string_view> names, bool newer, std::string_view more = "") {
   CharacterSet set;
   set.inside = more;
@@ -89,13 +88,13 @@ inline CharacterSet categories(std::initializer_list<std::string_view> names, bo
   return set;
 }
 
-/// Word characters. Outside of a class Oniguruma also takes the superscripts and fractions of Latin-1 for some.
+/// Returns the word characters. Outside a class, Oniguruma also includes the superscripts and fractions of Latin-1.
 inline CharacterSet word_characters(bool newer, bool in_class) {
   return categories({"L", "M", "Nd", "Nl", "Pc"}, newer,
                     in_class ? "\\p{Alphabetic}" : "\\p{Alphabetic}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
 }
 
-/// The set of a POSIX bracket, or nothing for an unknown name. The same names are properties.
+/// Reads the set of a POSIX bracket; returns false for an unknown name. The same names are properties.
 inline bool posix_set(std::string_view name, bool newer, CharacterSet& set) {
   if (name == "alpha")
     set = categories({"L", "Nl"}, newer, "\\p{Alphabetic}");
@@ -133,7 +132,7 @@ inline bool posix_set(std::string_view name, bool newer, CharacterSet& set) {
   return true;
 }
 
-/// The short name of a general category from its long one or itself, loosened ("uppercaseletter"), or "".
+/// Returns the short name of a general category from its short or long name in loose form ("uppercaseletter"), or "".
 inline std::string_view category_of_name(std::string_view name) {
   using Names = std::pair<std::string_view, std::string_view>;
   static constexpr auto names = std::to_array<Names>({{"letter", "L"},
@@ -184,7 +183,7 @@ inline std::string_view category_of_name(std::string_view name) {
   return "";
 }
 
-/// A class on its way: characters and sets are added, then it is written out.
+/// A builder of a class: characters and sets are added, then it is written.
 class ClassBuilder {
  public:
   void add(const CodePointRange& range) { append_range(inside_, range); }
@@ -199,7 +198,7 @@ class ClassBuilder {
     }
   }
 
-  /// Adds what an expression of one character matches.
+  /// Adds the characters matched by an expression of one character.
   void add(std::string expression) { others_.push_back(std::move(expression)); }
 
   std::string write(bool negated) const {

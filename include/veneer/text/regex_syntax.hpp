@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file regex_syntax.hpp
-/// Translates a regular expression of Oniguruma (its own syntax, UTF-8, Unicode 16), which tokenizers are written in,
-/// to one of PCRE2 (Unicode 14) that matches the same text.
+/// OnigurumaTranslator: translates a regular expression of Oniguruma (its own syntax, UTF-8, Unicode 16), the language
+/// of tokenizers, to one of PCRE2 (Unicode 14) that matches the same text.
 ///
 ///     Oniguruma                             PCRE2
 ///     (?m)                                  (?s)         and ^ and $ are always at lines
 ///     a(?i)b|c                              a(?i:b|c)
 ///     \h \v \O \uHHHH                       [0-9A-Fa-f], \x{b}, (?s:.), \x{HHHH}
 ///     x{,n}   x{n}?   x{n,m}+   x**         x{0,n}   (?:x{n})?   (?:x{n,m})+   (?:x*)*
-///     \p{^L} \p{Han} [[:alpha:]] \w         see regex_class.hpp: PCRE2 means other characters by the same names
-///     [a[bc]] [a-z&&[^b]]                   classes in classes
+///     \p{^L} \p{Han} [[:alpha:]] \w         see regex_class.hpp: the names denote other characters in PCRE2
+///     [a[bc]] [a-z&&[^b]]                   nested classes
 ///
-/// What has no translation is refused with its offset: absence operators, callouts, \y, lookbehind of varying length.
-/// In case-insensitive parts a character is not compared with several ("ß" with "ss").
+/// Parts without a translation are refused with their offset: absence operators, callouts, \y, lookbehind of varying
+/// length. In case-insensitive parts a character is not compared with several ("ß" with "ss").
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ namespace veneer::detail {
 
 class OnigurumaTranslator : RegexClassReader {
  public:
-  /// See `RegexClassReader`.
+  /// Constructs a translator; see `RegexClassReader`.
   OnigurumaTranslator(std::string_view pattern, bool newer)
       : RegexClassReader(pattern, newer), named_groups_(has_named_groups(pattern)) {}
 
@@ -67,7 +67,7 @@ class OnigurumaTranslator : RegexClassReader {
     return out;
   }
 
-  /// What follows "(".
+  /// Reads the part after "(".
   std::string group(Options options) {
     const std::size_t begin = at_;
     if (takes("?#")) {
@@ -105,7 +105,7 @@ class OnigurumaTranslator : RegexClassReader {
     return found;
   }
 
-  /// (?i-m:...), or (?i) for the rest of the group.
+  /// Reads (?i-m:...), or (?i) for the rest of the group.
   std::string option_group(Options options, std::size_t begin) {
     std::string set = "?", unset;
     bool on = true;
@@ -128,10 +128,10 @@ class OnigurumaTranslator : RegexClassReader {
     const std::string open = "(" + set + (unset.empty() ? "" : "-" + unset) + ":";
     if (takes(":")) return close(open, options);
     if (!takes(")")) fail("unmatched (");
-    return open + alternatives(options) + ")";  // the group's own end is left to whoever opened it
+    return open + alternatives(options) + ")";  // the end of the group is read by the caller
   }
 
-  // -- one thing, repeated -----------------------------------------------------------------------------------------
+  // -- one item, repeated -----------------------------------------------------------------------------------------
 
   std::string repeated(Options options) {
     std::string atom = one(options);
@@ -147,7 +147,7 @@ class OnigurumaTranslator : RegexClassReader {
     }
   }
 
-  /// Takes a quantifier with what makes it lazy or possessive.
+  /// Reads a quantifier and its lazy or possessive suffix.
   bool quantifier(std::string& count) {
     if (sees("{")) return interval(count);
     if (done() || (!sees("*") && !sees("+") && !sees("?"))) return false;
@@ -156,7 +156,8 @@ class OnigurumaTranslator : RegexClassReader {
     return true;
   }
 
-  /// {n}, {n,}, {n,m}, {,m}; a lazy one too, but for {n}?, which is {n} or nothing. Else "{" is a character.
+  /// Reads {n}, {n,}, {n,m} or {,m}, optionally lazy; except {n}?, which is an optional {n}. Otherwise "{"
+  /// is a character.
   bool interval(std::string& count) {
     std::size_t at = at_ + 1;
     const auto number = [&] {
@@ -189,7 +190,7 @@ class OnigurumaTranslator : RegexClassReader {
     }
   }
 
-  /// A character, a set, a group or an anchor, which can't be repeated.
+  /// Reads a character, a set, a group or an anchor, which can't be repeated.
   std::string one(Options options) {
     skip_extended(options);
     anchor_ = sees("^") || sees("$");
@@ -229,7 +230,7 @@ class OnigurumaTranslator : RegexClassReader {
 
   // -- escapes -----------------------------------------------------------------------------------------------------
 
-  /// What follows "\" outside of a class.
+  /// Reads the part after "\" outside a class.
   std::string escape(Options options) {
     CharacterSet set;
     bool negated = false;
@@ -252,7 +253,7 @@ class OnigurumaTranslator : RegexClassReader {
     return literal(escaped_character());
   }
 
-  /// \1 is a group, unless the groups have names.
+  /// Reads \1, which is a group unless the groups have names.
   std::string reference() {
     if (named_groups_) fail("a numbered reference among named groups");
     const std::size_t begin = at_;
@@ -261,7 +262,7 @@ class OnigurumaTranslator : RegexClassReader {
     const auto groups = static_cast<std::size_t>(std::count(pattern_.begin(), pattern_.end(), '('));
     if (digits.size() <= 3 && std::stoul(digits) <= groups) return "\\g{" + digits + "}";
     at_ = begin;
-    if (pattern_[at_] >= '8') fail("a reference to a group that is not there");
+    if (pattern_[at_] >= '8') fail("a reference to a group that does not exist");
     return literal(octal(3));
   }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sentencepiece.hpp
-/// `tokenizer.model`: a sentencepiece model, BPE or unigram, encoded by the library that defines the format.
+/// SentencepieceModel: the file `tokenizer.model`, BPE or unigram, encoded by the library that defines the format.
 ///
 ///     message ModelProto { repeated Piece pieces = 1; TrainerSpec = 2; NormalizerSpec = 3; NormalizerSpec = 5 }
 ///     message Piece { string piece = 1; float score = 2; enum type = 3 }
 ///
-/// Kudo and Richardson, "SentencePiece", arXiv:1808.06226. The file is read here first, for the tokens, and because the
-/// library trusts what it loads: pieces that repeat, and a normalization table that points outside itself, end in a
-/// crash there and in an error here. Control symbols in a text (`<s>`) are ordinary text to sentencepiece.
+/// Kudo and Richardson, "SentencePiece", arXiv:1808.06226. The file is first read here, for the tokens, and because the
+/// library trusts its input: duplicate pieces, and a normalization table with references outside itself, crash the
+/// library and are errors here. Control symbols in a text (`<s>`) are ordinary text to sentencepiece.
 #pragma once
 
 #include <algorithm>
@@ -33,10 +33,10 @@
 
 namespace veneer {
 
-/// What a piece of a model is; the numbers of the format.
+/// The type of a piece, with the numbers of the format.
 enum class PieceType : std::uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
-/// What is read of a tokenizer.model.
+/// The contents of a tokenizer.model.
 struct SentencepieceFile {
   struct Piece {
     std::string text;
@@ -47,13 +47,13 @@ struct SentencepieceFile {
   int model_type = 1;         // 1 unigram, 2 BPE
   bool byte_fallback = false;
   std::int32_t unk_id = 0, bos_id = 1, eos_id = 2, pad_id = -1;
-  std::string unknown_text = " \xE2\x81\x87 ";  // what an unknown token decodes to
+  std::string unknown_text = " \xE2\x81\x87 ";  // the text of an unknown token
   bool dummy_prefix = true, remove_extra_spaces = true;
 };
 
 namespace detail {
 
-/// A node of the double array that a normalization table is: S. Yata, Darts-clone, "unit".
+/// A node of the double array of a normalization table: S. Yata, Darts-clone, "unit".
 struct TrieUnit {
   std::uint32_t bits;
   bool has_leaf() const { return ((bits >> 8) & 1u) != 0; }
@@ -62,8 +62,8 @@ struct TrieUnit {
   std::uint32_t offset() const { return (bits >> 10) << ((bits & (1u << 9)) >> 6); }
 };
 
-/// Whether walking the table by any text stays inside it: every node that can be reached has all of its 256 possible
-/// children inside, and every leaf names a replacement, which ends with a 0 before long.
+/// Returns whether a lookup of any text stays within the table: every reachable node has all of its 256 possible
+/// children inside, and every leaf refers to a replacement that ends with a 0 within a bounded length.
 inline bool safe_normalization_table(std::string_view table) {
   if (table.empty()) return true;
   const auto word = [&](std::size_t at) {
@@ -102,7 +102,7 @@ inline bool safe_normalization_table(std::string_view table) {
   return true;
 }
 
-/// The reader of a tokenizer.model.
+/// A reader of a tokenizer.model.
 class SentencepieceReader {
  public:
   using Reason = TokenizerReason;
@@ -130,7 +130,8 @@ class SentencepieceReader {
   template <class F>
   void each(std::string_view message, const std::string& key, const F& f) const {
     if (!for_each_field(message, f))
-      fail(Reason::protobuf, key, "is no sentencepiece model: the bytes are not a protocol buffer, or are cut short");
+      fail(Reason::protobuf, key,
+           "is not a sentencepiece model: the bytes are not a protocol buffer, or are cut short");
   }
 
   std::string_view bytes_of(const ProtobufField& field, const std::string& key) const {
@@ -145,14 +146,14 @@ class SentencepieceReader {
       if (field.number == 1) piece.text = bytes_of(field, key);
       if (field.number == 2) piece.score = field.as_float();
       if (field.number != 3) return;
-      if (field.value < 1 || field.value > 6) fail(Reason::bad_piece, key, "has a type that is not known");
+      if (field.value < 1 || field.value > 6) fail(Reason::bad_piece, key, "has an unknown type");
       piece.type = static_cast<PieceType>(field.value);
     });
     const bool good =
         !piece.text.empty() && !find_invalid_utf8(piece.text) && piece.text.find('\0') == std::string::npos;
     if (!good) fail(Reason::bad_piece, key, "expected a text that is UTF-8, not empty and without a 0 byte");
     if (piece.text.size() >= longest_token) fail(Reason::too_large, key, "is longer than sentencepiece takes");
-    if (!std::isfinite(piece.score)) fail(Reason::bad_piece, key, "has a score that is no finite number");
+    if (!std::isfinite(piece.score)) fail(Reason::bad_piece, key, "has a score that is not a finite number");
     if (piece.type == PieceType::byte && !byte_of_token(piece.text))
       fail(Reason::bad_piece, key, "\"" + printable(piece.text) + "\" is a byte, expected such as <0x0A>");
     return piece;
@@ -178,7 +179,7 @@ class SentencepieceReader {
   void read_normalizer(std::string_view message, SentencepieceFile* file) const {
     each(message, "normalizer_spec", [&](const ProtobufField& field) {
       if (field.number == 2 && !safe_normalization_table(bytes_of(field, "normalizer_spec.precompiled_charsmap")))
-        fail(Reason::bad_table, "normalizer_spec.precompiled_charsmap", "points outside itself");
+        fail(Reason::bad_table, "normalizer_spec.precompiled_charsmap", "has references outside itself");
       if (file == nullptr) return;
       if (field.number == 3) file->dummy_prefix = field.value != 0;
       if (field.number == 4) file->remove_extra_spaces = field.value != 0;
@@ -198,7 +199,7 @@ class SentencepieceReader {
       const SentencepieceFile::Piece& piece = file.pieces[i];
       const std::string key = "pieces[" + std::to_string(i) + "]";
       if (!texts.insert(piece.text).second)
-        fail(Reason::duplicate_id, key, "the piece \"" + printable(piece.text) + "\" is there twice");
+        fail(Reason::duplicate_id, key, "the piece \"" + printable(piece.text) + "\" is given twice");
       bytes += piece.type == PieceType::byte ? 1u : 0u;
       unknown += piece.type == PieceType::unknown ? 1u : 0u;
       if (piece.type == PieceType::unknown) file.unk_id = static_cast<std::int32_t>(i);
@@ -215,10 +216,10 @@ class SentencepieceReader {
 
 }  // namespace detail
 
-/// A model that encodes; any number of threads may use it at once.
+/// A model for encoding; any number of threads may use it concurrently.
 class SentencepieceModel {
  public:
-  /// `bytes` of a tokenizer.model; `where` names it in messages. Throws `TokenizerError`.
+  /// Loads the `bytes` of a tokenizer.model; `where` names it in messages. Throws `TokenizerError`.
   SentencepieceModel(std::string_view bytes, const std::string& where) {
     const detail::SentencepieceReader reader(where);
     file_ = reader.read(bytes);
@@ -239,7 +240,7 @@ class SentencepieceModel {
   const Vocabulary& vocabulary() const { return vocabulary_; }
   const SentencepieceFile& file() const { return file_; }
 
-  /// What makes text of tokens.
+  /// Returns the decoders from tokens to text.
   std::vector<Decoder> decoders() const {
     std::vector<Decoder> steps;
     if (file_.dummy_prefix || file_.remove_extra_spaces)
@@ -251,7 +252,7 @@ class SentencepieceModel {
     return steps;
   }
 
-  /// What a token decodes to, before "▁" becomes a space.
+  /// Returns the text of a token, before "▁" becomes a space.
   std::string_view decoded(std::int32_t id) const {
     if (id < 0 || static_cast<std::size_t>(id) >= file_.pieces.size()) return {};
     const auto& piece = file_.pieces[static_cast<std::size_t>(id)];
@@ -259,19 +260,19 @@ class SentencepieceModel {
     return piece.type == PieceType::unknown ? std::string_view(file_.unknown_text) : std::string_view(piece.text);
   }
 
-  /// Control symbols; an unknown token stands for text.
+  /// Returns whether a token is a control symbol; an unknown token is text.
   bool is_special(std::int32_t id) const {
     if (id < 0 || static_cast<std::size_t>(id) >= file_.pieces.size()) return false;
     return file_.pieces[static_cast<std::size_t>(id)].type == PieceType::control;
   }
 
-  /// The text of the token that the model was trained with in that place, if it has one.
+  /// Returns the text of the token with this role in the model's training, if there is one.
   std::optional<std::string> name_of(std::int32_t id) const {
     const auto text = vocabulary_.text(id);
     return text ? std::optional<std::string>(*text) : std::nullopt;
   }
 
-  /// Appends the ids of `text`, and if asked for the bytes that each covers.
+  /// Appends the ids of `text`, and optionally the bytes that each covers.
   void encode(std::string_view text, std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets) const {
     if (text.empty()) return;
     if (file_.model_type == 2 && offsets == nullptr) {
@@ -298,7 +299,7 @@ class SentencepieceModel {
     return {std::move(entries), file_.unk_id};
   }
 
-  /// Cuts the text that sentencepiece normalized once more: see UnigramSegmenter for why.
+  /// Segments the text normalized by sentencepiece again; UnigramSegmenter explains why.
   void encode_unigram(std::string_view text, const sentencepiece::ImmutableSentencePieceText& found,
                       std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets) const {
     Normalized normal;
@@ -309,7 +310,7 @@ class SentencepieceModel {
     }
     std::int32_t last = -1;
     const auto put = [&](std::int32_t id, std::size_t begin, std::size_t end) {
-      const bool fused = id == file_.unk_id && last == id;  // neighbours that are unknown are one
+      const bool fused = id == file_.unk_id && last == id;  // adjacent unknown pieces are one
       last = id;
       if (!fused) ids.push_back(id);
       if (offsets == nullptr) return;
@@ -332,8 +333,8 @@ class SentencepieceModel {
     }
   }
 
-  /// The origins of what was appended to `normal` last, which came from bytes `from` of `text`: a character each where
-  /// there are as many (a "▁" may have been put in front), else all of them for all.
+  /// Adds the origins of the last bytes appended to `normal`, which come from bytes `from` of `text`: one character
+  /// each if the numbers of characters agree (except for a prepended "▁"), else the whole range for all.
   static void add_origins(std::string_view text, ByteRange from, Normalized& normal) {
     const std::string_view added = std::string_view(normal.text).substr(normal.origin.size());
     std::vector<ByteRange> source;
@@ -357,7 +358,7 @@ class SentencepieceModel {
     }
   }
 
-  SentencepieceFile file_;  // its texts are what `unigram_` looks at: moving a vector keeps them
+  SentencepieceFile file_;  // `unigram_` has views of its texts, which remain valid when the vector is moved
   Vocabulary vocabulary_;
   UnigramSegmenter unigram_;
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_ =

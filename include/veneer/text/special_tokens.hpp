@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file special_tokens.hpp
-/// The names of a model's special tokens, from `tokenizer_config.json` and, where that is silent,
-/// `special_tokens_map.json`.
+/// SpecialTokens: the names of a model's special tokens, from `tokenizer_config.json` and, for those
+/// missing there, `special_tokens_map.json`.
 ///
 ///     {"bos_token": "<s>"}    or    {"bos_token": {"content": "<s>", ...}}    or null
 #pragma once
@@ -23,13 +23,13 @@ struct SpecialTokens {
   std::optional<std::string> eos;
   std::optional<std::string> pad;
   std::optional<std::string> unk;
-  std::optional<bool> add_bos, add_eos;  // what a tokenizer.model is to put around a text; a tokenizer.json says itself
+  std::optional<bool> add_bos, add_eos;  // for a tokenizer.model only; a tokenizer.json has its own settings
 };
 
 namespace detail {
 
-/// The names and values of an object in a file of settings. Scanned, not parsed: `model_max_length` is often 10^30, an
-/// integer that no type holds.
+/// Returns the names and values of an object in a settings file. Scanned, not parsed: `model_max_length` is often
+/// 10^30, which fits in no integer type.
 inline JsonScan scan_settings(std::string_view value, const std::filesystem::path& path) {
   if (find_invalid_utf8(value)) throw FormatError(path.string() + ": the bytes are not UTF-8");
   if (json_depth(value) > 512) throw FormatError(path.string() + ": nested deeper than 512 levels");
@@ -45,7 +45,7 @@ inline JsonScan scan_settings(std::string_view value, const std::filesystem::pat
 
 inline constexpr std::size_t settings_limit = std::size_t{16} << 20;  // bytes of such a file
 
-/// Fills what is still empty from one of the two files; a file that is not there says nothing.
+/// Sets the tokens that are still empty from one of the two files; a missing file is ignored.
 inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens& tokens) {
   if (!std::filesystem::exists(path)) return;
   const std::string text = read_text(path, settings_limit);
@@ -78,7 +78,7 @@ inline void add_special_tokens(const std::filesystem::path& path, SpecialTokens&
 
 }  // namespace detail
 
-/// The special tokens of a model's folder. Throws `FormatError` and `IoError`.
+/// Returns the special tokens of a model's folder. Throws `FormatError` and `IoError`.
 inline SpecialTokens read_special_tokens(const std::filesystem::path& folder) {
   SpecialTokens tokens;
   detail::add_special_tokens(folder / "tokenizer_config.json", tokens);

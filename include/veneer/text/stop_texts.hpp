@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file stop_texts.hpp
-/// Texts that end a reply, looked for in a stream: what stands before the first of them may be shown, none of it is.
+/// StopTexts: texts that end a reply, searched in a stream. The text before the first of them may be shown, the stop
+/// text itself is not.
 ///
 ///     StopTexts stop({"\n\n", "User:"});
 ///     show(stop.push("fine. Us"));      // "fine. ": the rest may be the beginning of "User:"
 ///     show(stop.push("ually"));         // "Usually": it was not
 ///     stop.push("...\n\nUser");         // "...", and stop.found()
-///     show(stop.flush());               // at the end of the reply: what was held back, unless a stop was found
-/// The first is the one that is complete first, of those the longest. So what is shown does not depend on where the
-/// stream was cut into pieces.
+///     show(stop.flush());               // at the end of the reply: the text held back, unless a stop was found
+/// The first is the one that is complete first, and of those the longest. So the shown text does not depend on the
+/// division of the stream into pieces.
 #pragma once
 
 #include <algorithm>
@@ -26,14 +27,14 @@ class StopTexts {
  public:
   StopTexts() = default;
 
-  /// Throws `ArgumentError` for an empty text: it would end every reply before it begins.
+  /// Throws `ArgumentError` for an empty text, which would end every reply before it begins.
   explicit StopTexts(std::vector<std::string> texts) : texts_(std::move(texts)) {
     for (const std::string& text : texts_) {
-      expects(!text.empty(), "veneer::StopTexts(texts): one of the texts is empty: it would stop at once");
+      expects(!text.empty(), "veneer::StopTexts(texts): one of the texts is empty: it would end every reply at once");
     }
   }
 
-  /// What may be shown now that `piece` has come; nothing once a stop was found.
+  /// Adds `piece` and returns the text that may now be shown; empty after a stop was found.
   std::string push(std::string_view piece) {
     if (found_) return {};
     for (const char byte : piece) {
@@ -52,14 +53,14 @@ class StopTexts {
 
   bool found() const { return found_; }
 
-  /// What was held back, at the end of a reply; the next `push` begins another.
+  /// Returns the text held back, at the end of a reply; the next `push` begins another.
   std::string flush() {
     found_ = false;
     return std::exchange(held_, {});
   }
 
  private:
-  /// The length of the longest text that ends what is held.
+  /// Returns the length of the longest stop text at the end of the held text.
   std::size_t complete() const {
     std::size_t longest = 0;
     for (const std::string& text : texts_) {
@@ -68,7 +69,7 @@ class StopTexts {
     return longest;
   }
 
-  /// The length of the longest end of what is held that begins some text.
+  /// Returns the length of the longest suffix of the held text that is a prefix of a stop text.
   std::size_t begun() const {
     std::size_t longest = 0;
     for (const std::string& text : texts_) {

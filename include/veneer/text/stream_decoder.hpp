@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file stream_decoder.hpp
-/// Text of ids as they come, one at a time: what may be printed is printed, half a character waits for its rest.
+/// StreamDecoder: decodes ids one at a time; text is returned as soon as possible, incomplete characters are held back.
 ///
 ///     StreamDecoder stream(tokenizer);
 ///     for (const std::int32_t id : ids) std::cout << stream.push(id);
-///     std::cout << stream.flush();                            // all of it together: tokenizer.decode(ids)
+///     std::cout << stream.flush();                            // the concatenation equals tokenizer.decode(ids)
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ namespace veneer {
 
 class StreamDecoder {
  public:
-  /// `before`: ids that came before, whose text is printed already. A sentencepiece text loses the space in front of
-  /// its first word, and what goes on behind a prompt must not.
+  /// \param before  preceding ids whose text is already printed: a sentencepiece text loses the space before its first
+  /// word, but the continuation of a prompt must not
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = false,
                          std::span<const std::int32_t> before = {})
       : tokenizer_(std::move(tokenizer)),
@@ -29,14 +29,14 @@ class StreamDecoder {
     for (const std::int32_t id : before) push(id);
   }
 
-  /// The text that is certain once `id` is known. Throws `ArgumentError` for a negative id.
+  /// Returns the text that is determined after `id`. Throws `ArgumentError` for a negative id.
   std::string push(std::int32_t id) {
     std::string text;
     tokenizer_.push(decoder_, id, skip_special_tokens_, text);
     return text;
   }
 
-  /// What still waits: nothing, or U+FFFD for a character whose end never came. The next `push` begins a new text.
+  /// Returns the text held back: empty, or U+FFFD for an incomplete character. The next `push` begins a new text.
   std::string flush() {
     std::string text;
     decoder_.finish(text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file text_model.hpp
-/// The model of a tokenizer.json, which makes ids of words: byte-pair encoding or unigram.
+/// TextModel: the model of a tokenizer.json, which converts words to ids: byte-pair encoding or unigram.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace veneer {
 
-/// Memory that encoding words needs; one per thread and model.
+/// The scratch memory for encoding words; one per thread and model.
 struct WordScratch {
   detail::BpeScratch bpe;
   detail::WordCache cache;
@@ -26,7 +26,7 @@ struct WordScratch {
 
 class TextModel {
  public:
-  /// `cuts`: where words can be cut before they are encoded.
+  /// \param cuts  positions where words can be split before they are encoded
   TextModel(BpeModel model, PieceCuts cuts) : model_(std::move(model)), cuts_(std::move(cuts)) {}
   explicit TextModel(UnigramModel model) : model_(std::move(model)) {}
 
@@ -37,7 +37,7 @@ class TextModel {
     return *std::visit([](const auto& model) { return &model.vocabulary(); }, model_);
   }
 
-  /// Appends the ids of a word, which is not empty. Throws `ArgumentError`.
+  /// Appends the ids of a non-empty word. Throws `ArgumentError`.
   void encode(std::string_view word, WordScratch& scratch, std::vector<std::int32_t>& out) const {
     if (const auto known = scratch.cache.find(word); !known.empty()) {
       for (const std::int32_t id : known) out.push_back(id);
@@ -48,7 +48,7 @@ class TextModel {
     scratch.cache.insert(word, {out.data() + before, out.size() - before});
   }
 
-  /// The same, and the bytes of the word that each id takes.
+  /// Appends the ids, and the bytes of the word that each id covers.
   void encode(std::string_view word, WordScratch& scratch, std::vector<std::int32_t>& out,
               std::vector<ByteRange>& places) const {
     std::visit([&](const auto& model) { model.encode(word, scratch.bpe, out, places); }, model_);

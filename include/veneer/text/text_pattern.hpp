@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file text_pattern.hpp
-/// What the components of a tokenizer look for in a text: a string or a regular expression; and what splitting does
-/// with what was found.
+/// TextPattern: the string or regular expression that a tokenizer component searches, and the behaviors of splitting.
 ///
 ///     "a-b--c", "-"     removed                a b c
 ///                       isolated               a - b - - c
@@ -24,7 +23,7 @@ namespace veneer {
 /// A string, which is not empty, or an expression.
 using TextPattern = std::variant<std::string, Regex>;
 
-/// Calls `emit(range, is_match)` for the matches and what is between them, in order. Matches of an expression may be
+/// Calls `emit(range, is_match)` for the matches and the parts between them, in order. Matches of an expression may be
 /// empty. Throws `ArgumentError`.
 template <class Emit>
 void each_part(const TextPattern& pattern, std::string_view text, detail::MatchScratch& scratch, const Emit& emit) {
@@ -39,7 +38,7 @@ void each_part(const TextPattern& pattern, std::string_view text, detail::MatchS
   if (done < text.size()) emit(ByteRange{done, text.size()}, false);
 }
 
-/// The same for characters: each that `is` is a match of its own.
+/// Calls `emit` for characters: each one for which `is` holds is a separate match.
 template <class Is, class Emit>
 void each_character_part(std::string_view text, const Is& is, const Emit& emit) {
   std::size_t done = 0;
@@ -58,7 +57,7 @@ void each_character_part(std::string_view text, const Is& is, const Emit& emit) 
 
 enum class SplitBehavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
-/// Takes the parts of a text in order and hands on the pieces that a behavior makes of them; no piece is empty.
+/// A splitter that receives the parts of a text in order and emits the pieces of a behavior; no piece is empty.
 template <class Emit>
 class PieceMerger {
  public:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file token_decoder.hpp
-/// Tokens to text, one after the other: a chain of decoders, and what they have in hand.
+/// TokenDecoder: converts tokens to text, one at a time, with a chain of decoders and their state.
 ///
-/// The chains of most tokenizers are types, so that a token takes one call where others take one per decoder.
+/// The chains of most tokenizers are types, so that a token takes one call instead of one per decoder.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace veneer {
 
 namespace detail {
 
-/// Any decoders in a row.
+/// A chain of any decoders.
 class DecoderList {
  public:
   DecoderList() = default;
@@ -51,11 +51,11 @@ class DecoderList {
   std::vector<Decoder> steps_;
 };
 
-/// Decoders of these types in a row.
+/// A chain of decoders of these types.
 template <class... Steps>
 class DecoderChain {
  public:
-  /// Whether `steps` are of these types.
+  /// Returns whether `steps` have these types.
   static bool fits(const std::vector<Decoder>& steps) {
     std::size_t i = 0;
     return steps.size() == sizeof...(Steps) && (std::holds_alternative<Steps>(steps[i++]) && ...);
@@ -95,7 +95,7 @@ class TokenDecoder {
  public:
   TokenDecoder() = default;
 
-  /// `eager`: text is needed as soon as it is certain.
+  /// \param eager  return text as soon as it is determined
   TokenDecoder(std::vector<Decoder> steps, bool eager) {
     for (Decoder& step : steps) {
       std::visit(
@@ -112,12 +112,12 @@ class TokenDecoder {
     chain_.emplace<detail::DecoderList>(std::move(steps));
   }
 
-  /// Appends to `out` what a further token makes certain.
+  /// Appends to `out` the text that is determined after a further token.
   void push(std::string_view token, std::string& out) {
     std::visit([&](auto& chain) { chain.push(token, out); }, chain_);
   }
 
-  /// Appends what still waits: nothing, or U+FFFD for what never became a character. A new text begins.
+  /// Appends the text held back: empty, or U+FFFD for an incomplete character. A new text begins.
   void finish(std::string& out) {
     std::visit([&](auto& chain) { chain.finish(out); }, chain_);
   }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer.hpp
-/// Text to ids and back, as the files of a model say: byte-pair encoding over bytes (GPT-2, Llama 3, Qwen) or over
-/// characters (Llama 2, Mistral, Gemma), and unigram models.
+/// Tokenizer: converts text to ids and ids to text, as defined by the files of a model: byte-pair encoding over bytes
+/// (GPT-2, Llama 3, Qwen) or over characters (Llama 2, Mistral, Gemma), and unigram models.
 ///
 ///     const auto tokenizer = Tokenizer::from_folder("path/to/hf-model");
 ///     const std::vector<std::int32_t> ids = tokenizer.encode("Hello world");     // special tokens added
-///     const std::string text = tokenizer.decode(ids, true);                      // and left out again
+///     const std::string text = tokenizer.decode(ids, true);                      // and removed
 ///
-/// Ids are those of Hugging Face's tokenizers library for a tokenizer.json, those of sentencepiece for a
-/// tokenizer.model. Text is UTF-8; ids that end inside a character decode to U+FFFD.
+/// Ids equal those of Hugging Face's tokenizers library for a tokenizer.json, and those of sentencepiece for a
+/// tokenizer.model. Text is UTF-8; an incomplete character is decoded to U+FFFD.
 #pragma once
 
 #include <algorithm>
@@ -40,17 +40,17 @@
 namespace veneer {
 
 struct EncodeOptions {
-  bool add_special_tokens = true;    // what the tokenizer's template puts before and after a text
+  bool add_special_tokens = true;    // the tokens that the tokenizer's template adds before and after a text
   bool parse_special_tokens = true;  // false: `<|eot|>` in the text is just those characters
 };
 
-/// A tokenizer; copies share all that is in it, and any number of threads may use them at once.
+/// A tokenizer. Copies share their state, and any number of threads may use them concurrently.
 class Tokenizer {
  public:
-  /// Reads `tokenizer.json`, else `tokenizer.model`, and the names of special tokens from `tokenizer_config.json` and
-  /// `special_tokens_map.json`. Tokens that these and `added_tokens.json` declare are added to those of a
-  /// `tokenizer.json`: see declared_tokens.hpp. Throws `TokenizerError` with a reason and a key, `FormatError`,
-  /// `IoError`.
+  /// Reads `tokenizer.json`, else `tokenizer.model`, and the names of special tokens from
+  /// `tokenizer_config.json` and `special_tokens_map.json`. Tokens declared in these files and in
+  /// `added_tokens.json` are added to those of a `tokenizer.json`: see declared_tokens.hpp. Throws
+  /// `TokenizerError` with a reason and a key, `FormatError`, `IoError`.
   static Tokenizer from_folder(const std::filesystem::path& folder) {
     const std::filesystem::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";
     const SpecialTokens special = read_special_tokens(folder);
@@ -77,29 +77,28 @@ class Tokenizer {
     return Tokenizer(std::make_shared<Shared>(read_tokenizer_json(text, where), special));
   }
 
-  /// Reads the bytes of a tokenizer.model; `where` names it in messages. BOS goes before a text, and EOS behind it, as
-  /// `special` says; where that says nothing, BOS alone. Special tokens in a text are text.
+  /// Reads the bytes of a tokenizer.model; `where` names it in messages. `special` determines whether BOS and EOS are
+  /// added to a text; by default only BOS is. Special tokens in a text are text.
   static Tokenizer from_model(std::string_view bytes, const std::string& where = "tokenizer.model",
                               const SpecialTokens& special = {}) {
     return Tokenizer(std::make_shared<Shared>(SentencepieceModel(bytes, where), special));
   }
 
-  /// The ids of `text`. `plain`: bytes of the text, in order and apart, in which nothing is a special token, so that
-  /// the words of a user can't end their turn. Throws `ArgumentError` with the offset of the first byte that is not
-  /// UTF-8.
+  /// Returns the ids of `text`. `plain` are disjoint byte ranges of the text, in order, without special tokens, so that
+  /// the text of a user cannot end a turn. Throws `ArgumentError` with the offset of the first byte that is not UTF-8.
   std::vector<std::int32_t> encode(std::string_view text, EncodeOptions options = {},
                                    std::span<const ByteRange> plain = {}) const {
     return encode(text, options, {options.parse_special_tokens, plain, false}).ids;
   }
 
-  /// The ids of `text`, and the bytes of `text` that each covers. Throws as `encode`.
+  /// Returns the ids of `text`, and the bytes of `text` that each covers. Throws as `encode`.
   Encoding encode_with_offsets(std::string_view text, EncodeOptions options = {},
                                std::span<const ByteRange> plain = {}) const {
     return encode(text, options, {options.parse_special_tokens, plain, true});
   }
 
-  /// Calls `sink(ids)` for the ids of a text of any length, some at a time, in order; for text that is longer than its
-  /// ids should be held. Throws as `encode`.
+  /// Calls `sink(ids)` for chunks of the ids of a text of any length, in order, for texts whose ids should not all be
+  /// in memory. Throws as `encode`.
   void encode_to(std::string_view text, EncodeOptions options,
                  const std::function<void(std::span<const std::int32_t>)>& sink) const {
     if (options.add_special_tokens && !prefix().empty()) sink(prefix());
@@ -109,8 +108,8 @@ class Tokenizer {
     if (ends) sink(suffix());
   }
 
-  /// The text of `ids`: see `TokenDecoder`. An id that no token has adds nothing: models often have more rows than the
-  /// vocabulary. Throws `ArgumentError` for a negative id.
+  /// Returns the text of `ids`: see `TokenDecoder`. Ids without a token add nothing, since models often have more rows
+  /// than the vocabulary. Throws `ArgumentError` for a negative id.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const {
     TokenDecoder decoder(shared_->decode, false);
     std::string text;
@@ -119,10 +118,10 @@ class Tokenizer {
     return text;
   }
 
-  /// A decoder of ids one at a time, for `push`. `eager`: text is needed as soon as it is certain.
+  /// Returns a decoder of ids one at a time, for `push`. `eager`: text is returned as soon as it is determined.
   TokenDecoder decoder(bool eager) const { return {shared_->decode, eager}; }
 
-  /// Appends to `text` what `id` makes certain. Throws `ArgumentError` for a negative id.
+  /// Appends to `text` the text that is determined after `id`. Throws `ArgumentError` for a negative id.
   void push(TokenDecoder& decoder, std::int32_t id, bool skip_special_tokens, std::string& text) const {
     expects(id >= 0, "veneer::Tokenizer::decode(ids): an id is negative; labels are not ids");
     if (skip_special_tokens && is_special(id)) return;
@@ -133,7 +132,7 @@ class Tokenizer {
     }
   }
 
-  /// What it is, in words.
+  /// Returns a description of the kind of tokenizer.
   std::string_view kind() const {
     if (const SentencepieceModel* model = shared_->model())
       return model->file().model_type == 1 ? "sentencepiece model, unigram" : "sentencepiece model, byte-pair encoding";
@@ -142,47 +141,48 @@ class Tokenizer {
                                                          : "byte-pair encoding over characters";
   }
 
-  /// Whether it was read of a tokenizer.model.
+  /// Returns whether it was read from a tokenizer.model.
   bool is_sentencepiece_model() const { return shared_->model() != nullptr; }
 
-  /// The count of tokens, the added ones among them.
+  /// Returns the number of tokens, including added ones.
   std::size_t vocab_size() const { return model_vocabulary().size() + shared_->tokens_beside_model; }
 
-  /// The largest id that a token has; a model needs more rows than this.
+  /// Returns the largest id of a token; a model needs more rows than this.
   std::int32_t largest_id() const { return std::max(model_vocabulary().largest_id(), shared_->added.largest_id()); }
 
-  /// The id of a token by its text in the vocabulary, where a space is "Ġ" (byte level) or "▁" (sentencepiece).
+  /// Returns the id of a token by its text in the vocabulary, in which a space is "Ġ" (byte level)
+  /// or "▁" (sentencepiece).
   std::optional<std::int32_t> id(std::string_view token) const {
     if (const auto added = shared_->added.id(token)) return added;
     const auto known = model_vocabulary().id(token);
     return known ? known : shared_->added_texts.id(token);
   }
 
-  /// The text of a token in the vocabulary; of an added token that is looked for in normalized text, the normalized
-  /// text.
+  /// Returns the text of a token in the vocabulary; for an added token that is matched in normalized text,
+  /// the normalized text.
   std::optional<std::string_view> token(std::int32_t id) const {
     const auto added = shared_->added_texts.text(id);
     return added ? added : model_vocabulary().text(id);
   }
 
-  /// Whether the token is marked special in the file: `decode` leaves it out on demand.
+  /// Returns whether the token is marked special in the file: `decode` optionally removes it.
   bool is_special(std::int32_t id) const {
     if (const SentencepieceModel* model = shared_->model()) return model->is_special(id);
     return std::binary_search(shared_->special_ids.begin(), shared_->special_ids.end(), id);
   }
 
-  /// What the template puts before and after a text.
+  /// Returns the tokens that the template adds before and after a text.
   std::span<const std::int32_t> prefix() const { return shared_->post().prefix; }
   std::span<const std::int32_t> suffix() const { return shared_->post().suffix; }
 
-  /// The special tokens that the folder names, if the vocabulary has them.
+  /// Returns the special tokens named in the folder, if the vocabulary has them.
   std::optional<std::int32_t> bos_id() const { return id_of(shared_->names.bos); }
   std::optional<std::int32_t> eos_id() const { return id_of(shared_->names.eos); }
   std::optional<std::int32_t> pad_id() const { return id_of(shared_->names.pad); }
   const SpecialTokens& special_tokens() const { return shared_->names; }
 
  private:
-  /// All that copies share. Encoding takes a scratch out of the pool and puts it back.
+  /// The state shared by copies. Encoding borrows a scratch buffer from the pool.
   struct Shared {
     Shared(TokenizerParts parts, SpecialTokens special)
         : kind(std::in_place_type<detail::TokenizerState>, std::move(parts)), names(std::move(special)) {
@@ -233,7 +233,7 @@ class Tokenizer {
     std::vector<std::unique_ptr<detail::EncodeScratch>> idle;
   };
 
-  /// A scratch for the time of one call.
+  /// A scratch buffer borrowed for one call.
   class Lease {
    public:
     explicit Lease(Shared& shared) : shared_(shared) {
@@ -251,7 +251,7 @@ class Tokenizer {
       const std::lock_guard lock(shared_.mutex);
       try {
         shared_.idle.push_back(std::move(scratch_));
-      } catch (...) {  // no memory to keep it: the next call makes another
+      } catch (...) {  // no memory to return it to the pool: the next call makes another
       }
     }
     detail::EncodeScratch& operator*() { return *scratch_; }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_encode.hpp
-/// The way from text to ids: added tokens are cut out, what is between is normalized, split into words and encoded.
+/// Encoding of text to ids: added tokens are extracted, the text between them is normalized, split into
+/// words and encoded.
 ///
 ///     text -> added tokens of the raw text -> normalizers -> added tokens of that -> pre-tokenizers -> words -> ids
 ///
-/// Each stretch between two added tokens goes the rest of the way alone, so a prefix space comes again after each.
-/// Words over characters are cut further, between places that no merge reaches across.
+/// Each section between two added tokens is processed separately, so a prefix space is added again after each. Words
+/// over characters are split further at positions that no merge crosses.
 ///
-/// Offsets: a token covers all characters that any of its bytes belongs to, so that neighbours within a character
-/// overlap.
+/// Offsets: a token covers all characters of its bytes, so adjacent tokens within a character overlap.
 #pragma once
 
 #include <algorithm>
@@ -50,18 +50,18 @@ struct EncodeScratch {
   std::vector<ByteRange> places;
 };
 
-/// The parts of a tokenizer and what is made of them.
+/// The parts of a tokenizer and derived data.
 struct TokenizerState {
   TokenizerParts parts;
   AddedTokenSet raw_tokens;
   AddedTokenSet normalized_tokens;
-  std::vector<std::string> added_texts;  // of `parts.added`: the content, or what the normalizer makes of it
+  std::vector<std::string> added_texts;  // of `parts.added`: the content, or its normalized form
 
   explicit TokenizerState(TokenizerParts from) : parts(std::move(from)) {
     EncodeScratch scratch;
     for (const AddedToken& token : parts.added)
       added_texts.emplace_back(token.normalized ? normalize(token.content, false, scratch) : token.content);
-    for (const bool special : {true, false}) {  // if two have the same normalized text, the special one wins
+    for (const bool special : {true, false}) {  // of two with the same normalized text, the special one is used
       for (std::size_t i = 0; i < parts.added.size(); ++i) {
         const AddedToken& token = parts.added[i];
         if (token.special == special) (token.normalized ? normalized_tokens : raw_tokens).add(token, added_texts[i]);
@@ -69,7 +69,7 @@ struct TokenizerState {
     }
   }
 
-  /// The normalized text: `text` itself, or what is then in `scratch.section`, with origins in `text` if asked for.
+  /// Returns the normalized text: `text` itself, or a view of `scratch.section`, with origins in `text` if requested.
   std::string_view normalize(std::string_view text, bool origins, EncodeScratch& scratch) const {
     const bool changed =
         veneer::normalize(parts.pipeline.normalizers, text, origins, scratch.match, scratch.section, scratch.spare);
@@ -77,15 +77,15 @@ struct TokenizerState {
   }
 };
 
-/// What is asked of one encoding.
+/// The options of one encoding.
 struct EncodeRequest {
   bool special = true;                 // whether special tokens in the text are those tokens
-  std::span<const ByteRange> plain{};  // but not in these bytes; in order, apart from each other
+  std::span<const ByteRange> plain{};  // except in these bytes; in order, disjoint
   bool offsets = false;
-  const std::function<void(std::span<const std::int32_t>)>* sink = nullptr;  // takes ids before they are many
+  const std::function<void(std::span<const std::int32_t>)>* sink = nullptr;  // receives chunks of ids
 };
 
-/// One text on its way; appends to `out`, offsets only if asked for.
+/// The encoding of one text; appends to `out`, offsets only if requested.
 class EncodeRun {
  public:
   EncodeRun(const TokenizerState& state, std::string_view text, const EncodeRequest& request, EncodeScratch& scratch,
@@ -108,8 +108,7 @@ class EncodeRun {
     });
   }
 
-  /// How many characters at either end of each token are spaces; filled with the offsets if the post-processor needs
-  /// it.
+  /// The number of spaces at both ends of each token; computed with the offsets if the post-processor needs it.
   struct Spaces {
     std::size_t leading;
     std::size_t trailing;
@@ -122,7 +121,7 @@ class EncodeRun {
     return request.offsets || plain_is_asked || state.parts.pipeline.needs_places();
   }
 
-  /// Cuts `piece` at the tokens of a set, and calls `rest(part)` for what is between.
+  /// Splits `piece` at the tokens of a set, and calls `rest(part)` for the parts between them.
   template <class Rest>
   void cut(const AddedTokenSet& tokens, const TextPiece& piece, const Rest& rest) {
     if (tokens.empty()) return rest(piece);
@@ -143,11 +142,11 @@ class EncodeRun {
   bool is_plain(const ByteRange& bytes) const {
     auto range = std::partition_point(request_.plain.begin(), request_.plain.end(),
                                       [&](const ByteRange& some) { return some.end <= bytes.begin; });
-    while (range != request_.plain.end() && range->begin == range->end) ++range;  // an empty one holds nothing
+    while (range != request_.plain.end() && range->begin == range->end) ++range;  // skip an empty range
     return range != request_.plain.end() && range->begin < bytes.end;
   }
 
-  /// Text between two tokens of the raw text.
+  /// Encodes the text between two tokens of the raw text.
   void section(const TextPiece& piece) {
     const std::string_view text = state_.normalize(piece.text, context_.origins, scratch_);
     TextPiece normal = piece;
@@ -162,7 +161,7 @@ class EncodeRun {
     });
   }
 
-  /// A long one, "▁" put in for spaces a part at a time.
+  /// Encodes a long section in parts, replacing spaces by "▁" in each.
   void long_section(std::string_view text) {
     bool prefix = std::get<normalizers::MarkSpaces>(pipeline_.normalizers.front()).prefix;
     for (std::size_t at = 0; at < text.size();) {
@@ -174,7 +173,7 @@ class EncodeRun {
     }
   }
 
-  /// One word, which over characters may be a whole text.
+  /// Encodes one word, which for models over characters may be a whole text.
   void encode(const TextPiece& word) {
     if (pipeline_.bytes || word.text.size() <= WordCache::longest_word) return encode_part(word);
     state_.parts.model.cuts().cut(word.text, [&](std::string_view text) {
@@ -202,7 +201,7 @@ class EncodeRun {
     }
   }
 
-  /// In a token's text a space is written U+0120.
+  /// Counts the spaces in a token's text, where a space is U+0120.
   static Spaces count_spaces(std::string_view token) {
     const auto is_space = [](char32_t value) { return value == 0x120 || is_white_space(value); };
     Spaces spaces{0, 0};
@@ -231,7 +230,7 @@ class EncodeRun {
   std::vector<Spaces> spaces_;
 };
 
-/// Takes the spaces at the ends of tokens out of their offsets.
+/// Removes the spaces at the ends of tokens from their offsets.
 inline void trim_offsets(std::string_view text, const PostProcessor& post, bool with_prefix,
                          const std::vector<EncodeRun::Spaces>& spaces, std::vector<ByteRange>& offsets) {
   for (const PostProcessor::Trim& trim : post.trims) {

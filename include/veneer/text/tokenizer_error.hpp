@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_error.hpp
-/// What can be wrong with a tokenizer's files: a reason that a program can tell apart, and the key at fault.
+/// TokenizerError: an error in the files of a tokenizer, with a reason for programs and the key of the error.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +15,13 @@ namespace veneer {
 enum class TokenizerReason {
   json,                        // not JSON (RFC 8259)
   utf8,                        // ill-formed bytes
-  too_deep,                    // nested past the limit
+  too_deep,                    // nested beyond the limit
   too_large,                   // longer than the limit
-  not_an_object,               // JSON, but no object
-  duplicate_key,               // a name twice in one object
+  not_an_object,               // JSON, but not an object
+  duplicate_key,               // a duplicate key in an object
   missing_field,               //
   wrong_type,                  //
-  bad_id,                      // an id that is no integer in [0, 2^31)
+  bad_id,                      // an id that is not an integer in [0, 2^31)
   duplicate_id,                // two tokens with one id, or one token with two
   empty_vocab,                 //
   empty_token,                 // an added token without text
@@ -32,7 +32,7 @@ enum class TokenizerReason {
   empty_file,                  // tokenizer.model: no bytes
   protobuf,                    // tokenizer.model: not a protocol buffer, or not of this kind
   bad_piece,                   // tokenizer.model: a token without text, type or score
-  bad_table,                   // tokenizer.model: a normalization table that points outside itself
+  bad_table,                   // tokenizer.model: a normalization table with references outside itself
   unsupported_model,           //
   unsupported_option,          //
   unsupported_normalizer,      //
@@ -42,7 +42,7 @@ enum class TokenizerReason {
   unsupported_decoder,         //
 };
 
-/// The reason's name as in the list above.
+/// Returns the name of a reason, as in the list above.
 inline std::string_view to_string(TokenizerReason reason) {
   switch (reason) {
     case TokenizerReason::json: return "json";
@@ -76,12 +76,12 @@ inline std::string_view to_string(TokenizerReason reason) {
   return "unknown";
 }
 
-/// The longest token that is looked for at every place of a text, in bytes: sentencepiece's own limit. With longer ones
-/// a file could make encoding take quadratic time.
+/// The longest token that is searched at every position of a text, in bytes: sentencepiece's limit. With longer ones a
+/// file could make encoding take quadratic time.
 inline constexpr std::size_t longest_token = 8000;
 
-/// A tokenizer that can't be loaded. `key` is the place inside the file (`model.merges[5]`), empty if the whole file is
-/// at fault.
+/// A tokenizer that cannot be loaded. `key` is the position in the file (`model.merges[5]`), empty for an error of
+/// the whole file.
 struct TokenizerError : FormatError {
   TokenizerError(TokenizerReason why, std::string where, const std::string& message)
       : FormatError(message), reason(why), key(std::move(where)) {}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_file.hpp
-/// Typed access to the values of a tokenizer.json, with errors that say the reason and the key.
+/// TokenizerFile: typed access to the values of a tokenizer.json, with errors that have the reason and the key.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace veneer::detail {
 
-/// A tokenizer.json and the path that messages name. Keys are paths inside it: `model.merges[5]`.
+/// A tokenizer.json and its path for messages. Keys are paths in the JSON: `model.merges[5]`.
 class TokenizerFile {
  public:
   using Reason = TokenizerReason;
@@ -56,7 +56,7 @@ class TokenizerFile {
     return value.get_ref<const std::string&>();
   }
 
-  /// Refuses options that no part of this reader knows: they might change ids.
+  /// Throws for unknown options, since they might change ids.
   void only(const Json& object, const std::string& key, std::initializer_list<std::string_view> known) const {
     for (auto entry = object.begin(); entry != object.end(); ++entry) {
       if (std::find(known.begin(), known.end(), entry.key()) != known.end()) continue;
@@ -64,7 +64,7 @@ class TokenizerFile {
     }
   }
 
-  /// The `type` of a component, which must be an object.
+  /// Returns the `type` of a component, which must be an object.
   const std::string& type_of(const Json& component, const std::string& key) const {
     expect(component.is_object(), key, component, "an object or null");
     return text(component, "type", key);

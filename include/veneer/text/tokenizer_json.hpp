@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer_json.hpp
-/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts that a tokenizer is made of.
+/// Reads `tokenizer.json`, the file of Hugging Face's tokenizers library, into the parts of a tokenizer.
 ///
 ///     {"added_tokens": [{"id", "content", flags}, ...],
 ///      "normalizer", "pre_tokenizer", "model", "post_processor", "decoder"}
 ///
-/// A component or an option that is not known is refused by name: one that is skipped changes ids without a word.
-/// `truncation` and `padding` are settings of one use and no part of the tokenizer; they are left aside, as
-/// transformers does.
+/// An unknown component or option is refused by name, since ignoring it could silently change ids. `truncation` and
+/// `padding` are settings of a single use and not part of the tokenizer; they are ignored, as in transformers.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +39,7 @@ struct TokenizerParts {
   TextModel model;
 };
 
-/// How large and how deep a tokenizer.json may be.
+/// The limits of size and depth of a tokenizer.json.
 inline constexpr JsonLimits tokenizer_limits{std::size_t{64} << 20, 64};
 
 namespace detail {
@@ -67,7 +66,8 @@ class TokenizerReader : TokenizerFile {
   }
 
  private:
-  /// Refuses a model of another type. Files of the first versions have no type; what follows is checked either way.
+  /// Returns whether a model is unigram; throws for an unknown type. Files of early versions have no type; the rest is
+  /// checked in both cases.
   bool is_unigram(const Json& model) const {
     const Json* const type = find_json(model, "type");
     if (type == nullptr) return false;
@@ -112,7 +112,7 @@ class TokenizerReader : TokenizerFile {
     return added;
   }
 
-  /// One id, one token: an added token may be in the vocabulary too, under the same id.
+  /// Checks that ids are unique: an added token may also be in the vocabulary, under the same id.
   void check_added_ids(const std::vector<AddedToken>& added, const Vocabulary& vocabulary) const {
     Vocabulary::Entries entries;
     for (std::size_t i = 0; i < added.size(); ++i) {
@@ -132,7 +132,7 @@ class TokenizerReader : TokenizerFile {
     std::sort(entries.begin(), entries.end(), by_text);
     for (std::size_t i = 1; i < entries.size(); ++i) {
       if (entries[i].first != entries[i - 1].first) continue;
-      fail(Reason::duplicate_id, "added_tokens", "the token \"" + printable(entries[i].first) + "\" is there twice");
+      fail(Reason::duplicate_id, "added_tokens", "the token \"" + printable(entries[i].first) + "\" is given twice");
     }
     if (const auto repeated = Vocabulary(entries).repeated_id()) {
       fail(Reason::duplicate_id, "added_tokens", "two tokens have the id " + std::to_string(*repeated));
@@ -140,7 +140,7 @@ class TokenizerReader : TokenizerFile {
   }
 };
 
-/// The object in which a name came twice, as a path; empty for the outermost.
+/// Returns the path of the object with a duplicate name; empty for the outermost one.
 inline std::string place_of_duplicate(std::string_view text) {
   if (json_depth(text) > 512) return "";
   const std::string path = scan_json(text).duplicate.value_or("");
@@ -167,7 +167,7 @@ inline Json parse_tokenizer_json(std::string_view text, const std::string& where
 
 }  // namespace detail
 
-/// The parts that the text of a tokenizer.json describes; `where` names it in messages. Throws `TokenizerError`.
+/// Reads the parts from the text of a tokenizer.json; `where` names it in messages. Throws `TokenizerError`.
 inline TokenizerParts read_tokenizer_json(std::string_view text, const std::string& where) {
   const Json root = detail::parse_tokenizer_json(text, where);
   return detail::TokenizerReader(root, where).read();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unicode.hpp
-/// What the tokenizer needs to know about characters: white space, word characters, and bytes that are not quite UTF-8.
+/// Properties of characters for tokenizers: white space, word characters, and ill-formed UTF-8.
 ///
-/// White space is the Unicode property White_Space (25 characters; U+180E is not one of them). A word character is what
-/// `\w` means in Unicode Technical Standard 18, annex C: letters, marks, decimal and letter numbers, connectors,
-/// joiners. Ill-formed bytes become one U+FFFD for each maximal part (Unicode 15.0, section 3.9, "substitution of
-/// maximal subparts").
+/// White space is the Unicode property White_Space (25 characters; U+180E is not one of them). Word characters are
+/// those of `\w` in Unicode Technical Standard 18, annex C: letters, marks, decimal and letter numbers,
+/// connectors, joiners. Ill-formed bytes become one U+FFFD for each maximal part (Unicode 15.0, section 3.9,
+/// "substitution of maximal subparts").
 #pragma once
 
 #include <algorithm>
@@ -49,7 +49,7 @@ inline constexpr auto alphabetic_symbols =
 
 inline bool is_white_space(char32_t value) { return detail::in_ranges(detail::white_space, value); }
 
-/// The general category, of newer characters too.
+/// Returns the general category, including newer characters.
 inline utf8proc_category_t category_of(char32_t value) {
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(value));
   return category == UTF8PROC_CATEGORY_CN ? detail::newer_category(value) : category;
@@ -76,7 +76,7 @@ inline bool is_word_character(char32_t value) {
   }
 }
 
-/// A character of category N. Follows yet newer tables than everything else: Unicode 17.
+/// Returns whether a character has category N, by the tables of Unicode 17, which are newer than the others.
 inline bool is_numeric(char32_t value) {
   if (value < 0x80) return value >= U'0' && value <= U'9';
   const utf8proc_category_t category = category_of(value);
@@ -101,12 +101,12 @@ inline void append_utf8(std::string& out, char32_t value) {
   }
 }
 
-/// Whether the character that begins at byte `at` goes on there: true inside a multi-byte character.
+/// Returns whether byte `at` is a continuation byte of a multi-byte character.
 inline bool is_continuation(std::string_view text, std::size_t at) {
   return (static_cast<unsigned char>(text[at]) & 0xC0u) == 0x80u;
 }
 
-/// The code point that ends at byte `end` of well-formed text; `end` is above 0.
+/// Returns the code point that ends at byte `end` of well-formed text; `end` is above 0.
 inline CodePoint code_point_before(std::string_view text, std::size_t end) {
   std::size_t at = end - 1;
   while (at > 0 && is_continuation(text, at)) --at;
@@ -115,8 +115,8 @@ inline CodePoint code_point_before(std::string_view text, std::size_t end) {
 
 namespace detail {
 
-/// Bytes of the ill-formed part at `at`: the longest beginning of some well-formed sequence, at least 1. `unfinished`
-/// tells that the text ended inside it, so that more bytes could make it well-formed.
+/// The length of an ill-formed part: the longest prefix of a well-formed sequence, at least 1. `unfinished` is set if
+/// the text ended within it, so that more bytes could make it well-formed.
 struct IllFormed {
   std::size_t length;
   bool unfinished;
@@ -140,8 +140,8 @@ inline IllFormed ill_formed_part(std::string_view text, std::size_t at) {
 
 }  // namespace detail
 
-/// Appends `bytes` as text to `out`, U+FFFD for each ill-formed part. Returns how many bytes were taken: with
-/// `keep_unfinished` a sequence that the end cuts short is left for later, else all are.
+/// Appends `bytes` as text to `out`, with U+FFFD for each ill-formed part. Returns the number of bytes consumed: all of
+/// them, or with `keep_unfinished` all except an incomplete sequence at the end.
 inline std::size_t append_lossy(std::string& out, std::string_view bytes, bool keep_unfinished = false) {
   std::size_t at = 0;
   std::size_t clean = 0;  // [clean, at) is well-formed and not yet copied

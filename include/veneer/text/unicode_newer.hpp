@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unicode_newer.hpp
-/// Characters that Unicode 15 and 16 assigned, with their general category (Unicode 16.0, UnicodeData.txt).
+/// Characters assigned in Unicode 15 and 16, with their general category (Unicode 16.0, UnicodeData.txt).
 ///
-/// PCRE2 10.42 has the tables of Unicode 14 and utf8proc 2.8 those of Unicode 15; vocabularies are made
-/// with newer ones.
+/// PCRE2 10.42 has the tables of Unicode 14 and utf8proc 2.8 those of Unicode 15, while vocabularies are made
+/// with newer tables.
 #pragma once
 
 #include <algorithm>
@@ -94,14 +94,14 @@ inline constexpr auto newer_characters =
                                {0x1FBCB, 0x1FBEF, UTF8PROC_CATEGORY_SO}, {0x2B739, 0x2B739, UTF8PROC_CATEGORY_LO},
                                {0x2EBF0, 0x2EE5D, UTF8PROC_CATEGORY_LO}, {0x31350, 0x323AF, UTF8PROC_CATEGORY_LO}});
 
-/// The general category of a newer character; `UTF8PROC_CATEGORY_CN` for every other.
+/// Returns the general category of a newer character; `UTF8PROC_CATEGORY_CN` for all others.
 inline utf8proc_category_t newer_category(char32_t value) {
   const auto* const found = std::partition_point(newer_characters.begin(), newer_characters.end(),
                                                  [&](const NewerRange& range) { return range.last < value; });
   return found != newer_characters.end() && found->first <= value ? found->category : UTF8PROC_CATEGORY_CN;
 }
 
-/// The two letters of a general category: "Lu".
+/// Returns the two letters of a general category, such as "Lu".
 inline std::string_view category_name(utf8proc_category_t category) {
   constexpr std::string_view names = "CnLuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCo";
   return names.substr(2 * static_cast<std::size_t>(category), 2);

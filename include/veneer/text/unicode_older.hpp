@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unicode_older.hpp
-/// Combining marks and punctuation by older tables than those of utf8proc (Unicode 15).
+/// Combining marks and punctuation by tables older than those of utf8proc (Unicode 15).
 ///
 /// The tokenizers library strips accents by the tables of Unicode 9 and finds punctuation by those of Unicode 8; case
-/// is mapped by Unicode 17. Vocabularies were made with these, so what changed since is undone here.
+/// is mapped by Unicode 17. Vocabularies were made with these, so later changes are undone here.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace veneer {
 
 namespace detail {
 
-// Marks of Unicode 15 that are none in Unicode 9.
+// Marks of Unicode 15 that are not marks in Unicode 9.
 inline constexpr auto marks_since_9 = std::to_array<CodePointRange>(
     {{0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},
      {0xB55, 0xB55},     {0xC04, 0xC04},     {0xC3C, 0xC3C},     {0xCF3, 0xCF3},     {0xD00, 0xD00},
@@ -34,7 +34,7 @@ inline constexpr auto marks_since_9 = std::to_array<CodePointRange>(
      {0x1CF30, 0x1CF46}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
      {0x1E4EC, 0x1E4EF}});
 
-// Punctuation of Unicode 15 that is none in Unicode 8.
+// Punctuation of Unicode 15 that is not punctuation in Unicode 8.
 inline constexpr auto punctuation_since_8 = std::to_array<CodePointRange>(
     {{0x61D, 0x61D},     {0x9FD, 0x9FD},     {0xA76, 0xA76},     {0xC77, 0xC77},     {0xC84, 0xC84},
      {0x1B7D, 0x1B7E},   {0x2E43, 0x2E4F},   {0x2E52, 0x2E5D},   {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59},
@@ -44,7 +44,7 @@ inline constexpr auto punctuation_since_8 = std::to_array<CodePointRange>(
      {0x11EF7, 0x11EF8}, {0x11F43, 0x11F4F}, {0x11FFF, 0x11FFF}, {0x12FF1, 0x12FF2}, {0x16E97, 0x16E9A},
      {0x16FE2, 0x16FE2}, {0x1E95E, 0x1E95F}});
 
-/// Characters from `first` to `last` whose lowercase is `distance` further on.
+/// Characters from `first` to `last` whose lowercase is at a distance of `distance`.
 struct CaseRange {
   char32_t first;
   char32_t last;
@@ -65,7 +65,7 @@ inline constexpr auto newer_case = std::to_array<CaseRange>({{0x1C89, 0x1C89, 1}
 
 }  // namespace detail
 
-/// A combining mark of Unicode 9.
+/// Returns whether a character is a combining mark of Unicode 9.
 inline bool is_combining_mark(char32_t value) {
   if (value < 0x300) return false;
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(value));
@@ -74,7 +74,7 @@ inline bool is_combining_mark(char32_t value) {
   return mark && !detail::in_ranges(detail::marks_since_9, value);
 }
 
-/// ASCII punctuation and symbols, and the punctuation of Unicode 8.
+/// Returns whether a character is ASCII punctuation, an ASCII symbol, or punctuation of Unicode 8.
 inline bool is_punctuation(char32_t value) {
   if (value < 0x80) return value > 0x20 && value < 0x7F && !is_word_character(value) ? true : value == U'_';
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(value));
@@ -83,7 +83,7 @@ inline bool is_punctuation(char32_t value) {
   return punctuation && !detail::in_ranges(detail::punctuation_since_8, value);
 }
 
-/// The lowercase of a character as one character; that of U+0130 is two, of which this is the first.
+/// Returns the lowercase of a character as one character; that of U+0130 is two, of which this is the first.
 inline char32_t to_lower(char32_t value) {
   if (value < 0x80) return value >= U'A' && value <= U'Z' ? value + 32 : value;
   if (value == 0x130) return U'i';

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unigram.hpp
-/// The most likely way to cut a text into pieces, each of which has a score that is its log-probability.
+/// BasicUnigramSegmenter: the most likely segmentation of a text into pieces, whose scores are log-probabilities.
 ///
-///     argmax over cuts of the text of   sum of score(piece)
+///     argmax over segmentations of the text of   sum of score(piece)
 ///
 /// Kudo, "Subword Regularization", arXiv:1804.10959, section 3.1; found from left to right (Viterbi).
 ///
-/// Of equally good ways the one stays that was found first. Sums are from the left: in float32, as the newest
-/// sentencepiece (0.2.3) has it, or in float64, as the tokenizers library has it. Versions before 0.2.2 compared a
-/// double with a float, and fell on one of the ways by its rounding: runs of spaces or dots came out in another order.
+/// Of equal scores the segmentation found first is used. Sums are computed from the left: in float32, as in the newest
+/// sentencepiece (0.2.3), or in float64, as in the tokenizers library. Versions of sentencepiece before 0.2.2 compared
+/// a double with a float, so that ties depended on rounding: runs of spaces or dots had another order.
 #pragma once
 
 #include <algorithm>
@@ -29,10 +29,10 @@ template <class Score>
 class BasicUnigramSegmenter {
  public:
   struct Entry {
-    std::string_view text;  // kept by whoever keeps the segmenter
+    std::string_view text;  // must outlive the segmenter
     std::int32_t id = 0;
     Score score = 0;
-    bool always = false;  // user defined: taken wherever it stands, the longest first
+    bool always = false;  // user defined: used at every occurrence, the longest first
   };
 
   struct Piece {
@@ -43,7 +43,7 @@ class BasicUnigramSegmenter {
 
   BasicUnigramSegmenter() = default;
 
-  /// `unknown` is the id of a character that no entry begins with alone; it scores 10 less than the lowest.
+  /// \param unknown  id of a character without an entry; its score is 10 below the lowest
   BasicUnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown)
       : BasicUnigramSegmenter(std::move(entries), unknown, 0) {
     Score lowest = std::numeric_limits<Score>::max();
@@ -57,15 +57,15 @@ class BasicUnigramSegmenter {
     unknown_score_ = lowest - Score{10};
   }
 
-  /// The same, with the score of a character that is unknown.
+  /// Constructs a segmenter with the given score of unknown characters.
   BasicUnigramSegmenter(std::vector<Entry> entries, std::int32_t unknown, Score unknown_score)
       : entries_(std::move(entries)), unknown_(unknown), unknown_score_(unknown_score) {
     std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
   }
 
-  /// The pieces of `text`, which is UTF-8, in order.
+  /// Returns the pieces of `text`, which is UTF-8, in order.
   std::vector<Piece> cut(std::string_view text) const {
-    std::vector<Node> best(text.size() + 1);  // the last piece of the best way to each place
+    std::vector<Node> best(text.size() + 1);  // the last piece of the best segmentation up to each position
     std::size_t frontier = 0;
     for (std::size_t at = 0; at < text.size();) {
       settle(best, at, frontier);
@@ -96,7 +96,7 @@ class BasicUnigramSegmenter {
     std::int32_t id = 0;
   };
 
-  /// Takes a common part off scores that have grown large, so that float32 still tells them apart.
+  /// Subtracts a common part from large scores, so that float32 still distinguishes them.
   static void settle(std::vector<Node>& best, std::size_t at, std::size_t frontier) {
     const Score offset = best[at].score;
     if (std::is_same_v<Score, double> || (offset >= -100000 && offset <= 100000)) return;
@@ -105,13 +105,13 @@ class BasicUnigramSegmenter {
     }
   }
 
-  /// Calls f for the entries that `text` goes on with at `at`, the shortest first.
+  /// Calls f for the entries that match `text` at `at`, the shortest first.
   template <class F>
   void each_entry(std::string_view text, std::size_t at, const F& f) const {
     auto low = entries_.begin(), high = entries_.end();
     for (std::size_t depth = 0; at + depth < text.size() && low != high; ++depth) {
       const auto byte = static_cast<unsigned char>(text[at + depth]);
-      // All between have the same first `depth` bytes, and those that end here come first.
+      // All entries in the range have the same first `depth` bytes, and those that end here come first.
       if (low->text.size() == depth && ++low == high) return;
       low = std::partition_point(
           low, high, [&](const Entry& entry) { return static_cast<unsigned char>(entry.text[depth]) < byte; });

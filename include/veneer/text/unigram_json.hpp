@@ -2,8 +2,8 @@
 /// \file unigram_json.hpp
 /// Reads a `model` of type Unigram in a tokenizer.json.
 ///
-///     vocab     [["piece", log-probability], ...]; the id of a piece is its place
-///     unk_id    the id of what has no piece, or null
+///     vocab     [["piece", log-probability], ...]; the id of a piece is its index
+///     unk_id    the id of text without a piece, or null
 #pragma once
 
 #include <array>
@@ -53,9 +53,9 @@ class UnigramReader : TokenizerFile {
     return {text, rounded_twice(entry[1].get<double>())};
   }
 
-  /// The number that the tokenizers library reads: decimal digits as an integer, then times or over a power of ten, so
-  /// that the last bit may differ. Between ways of equal score that bit decides. Takes the shortest digits of `value`,
-  /// which are those that files have.
+  /// Returns the number as parsed by the tokenizers library: decimal digits as an integer, multiplied or divided by a
+  /// power of ten, so that the last bit may differ. This bit decides between segmentations of equal score. Uses the
+  /// shortest digits of `value`, which are those in files.
   static double rounded_twice(double value) {
     std::array<char, 32> text{};
     const char* const end =
@@ -83,7 +83,7 @@ class UnigramReader : TokenizerFile {
     return value < 0 ? -result : result;
   }
 
-  /// 10^exponent, rounded once.
+  /// Returns 10^exponent, rounded once.
   static double power_of_ten(int exponent) {
     const std::string text = "1e" + std::to_string(exponent);
     double value = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file unigram_model.hpp
-/// The unigram model of a tokenizer.json: words are cut into their most likely pieces; what is unknown becomes one
-/// token per run, or its bytes as <0x00> to <0xFF>.
+/// UnigramModel: the unigram model of a tokenizer.json. Words are split into their most likely pieces; unknown
+/// characters become one token per run, or their bytes as <0x00> to <0xFF>.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +25,10 @@ namespace veneer {
 
 class UnigramModel {
  public:
-  using Pieces = std::vector<std::pair<std::string, double>>;  // text and log-probability; the id is the place
+  using Pieces = std::vector<std::pair<std::string, double>>;  // text and log-probability; the id is the index
 
-  /// `unknown` is the id of what has no piece; without it, such text is an error. Of two pieces with one text the later
-  /// counts.
+  /// \param unknown  id of text without a piece; if absent, such text is an error. Of two pieces with the same text the
+  /// later is used
   UnigramModel(const Pieces& pieces, std::optional<std::int32_t> unknown, bool byte_fallback)
       : unknown_(unknown), byte_fallback_(byte_fallback) {
     Vocabulary::Entries entries;
@@ -50,13 +50,13 @@ class UnigramModel {
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
-  /// Appends the ids of a word, which is not empty. Throws `ArgumentError` for what has no piece, if there is no token
-  /// for it.
+  /// Appends the ids of a non-empty word. Throws `ArgumentError` for text without a piece, if there is
+  /// no unknown token.
   void encode(std::string_view word, detail::BpeScratch&, std::vector<std::int32_t>& out) const {
     each(word, [&](std::int32_t id, ByteRange) { out.push_back(id); });
   }
 
-  /// The same, and the bytes of the word that each id takes.
+  /// Appends the ids, and the bytes of the word that each id covers.
   void encode(std::string_view word, detail::BpeScratch&, std::vector<std::int32_t>& out,
               std::vector<ByteRange>& places) const {
     each(word, [&](std::int32_t id, ByteRange place) {
@@ -70,7 +70,7 @@ class UnigramModel {
 
   template <class Emit>
   void each(std::string_view word, const Emit& emit) const {
-    ByteRange unknown;  // a run of pieces that are; empty where there is none
+    ByteRange unknown;  // the current run of unknown pieces; empty if there is none
     const auto end_unknown = [&] {
       if (unknown.end > 0) put_unknown(word, unknown, emit);
       unknown = {};
@@ -86,7 +86,7 @@ class UnigramModel {
     end_unknown();
   }
 
-  /// A run that is unknown: it may be a token as a whole, or bytes.
+  /// Emits a run of unknown pieces: a token for the whole run, or bytes.
   template <class Emit>
   void put_unknown(std::string_view word, ByteRange run, const Emit& emit) const {
     const std::string_view text = word.substr(run.begin, run.end - run.begin);
@@ -97,13 +97,13 @@ class UnigramModel {
       return;
     }
     expects(unknown_.has_value(),
-            "veneer::Tokenizer::encode(text): a character has no token, and the vocabulary names none for what is "
-            "unknown (model.unk_id)");
+            "veneer::Tokenizer::encode(text): a character has no token, and the vocabulary has no unknown token "
+            "(model.unk_id)");
     emit(*unknown_, run);
   }
 
   Vocabulary vocabulary_;
-  BasicUnigramSegmenter<double> segmenter_;  // looks at the texts of `vocabulary_`: moving keeps them
+  BasicUnigramSegmenter<double> segmenter_;  // has views of the texts of `vocabulary_`, which remain valid when moved
   std::optional<std::int32_t> unknown_;
   bool byte_fallback_;
   std::array<std::int32_t, 256> byte_tokens_{};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file vocabulary.hpp
-/// Tokens and their numbers, both ways. The numbers need not be dense: memory grows with the count of tokens, not with
-/// an id.
+/// Vocabulary: the map between tokens and ids, in both directions. Ids need not be dense: memory grows with the number
+/// of tokens, not with the largest id.
 #pragma once
 
 #include <algorithm>
@@ -22,11 +22,11 @@ class Vocabulary {
 
   Vocabulary() = default;
 
-  /// Copies the texts of `entries`, which must differ. Ids should; see `repeated_id`.
+  /// Copies the texts of `entries`, which must be unique. Ids should be unique as well; see `repeated_id`.
   explicit Vocabulary(const Entries& entries) {
     std::size_t bytes = 0;
     for (const auto& entry : entries) bytes += entry.first.size();
-    texts_.reserve(bytes);  // the views into it stay
+    texts_.reserve(bytes);  // views of it remain valid
     by_id_.reserve(entries.size());
     by_text_.reserve(entries.size());
     for (const auto& entry : entries) {
@@ -39,7 +39,7 @@ class Vocabulary {
     std::sort(by_id_.begin(), by_id_.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
   }
 
-  // The views point into `texts_`: moving a vector keeps them, copying would not.
+  // Not copyable: views of `texts_` remain valid when the vector is moved, but not when it is copied.
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
   Vocabulary(Vocabulary&&) = default;
@@ -56,7 +56,7 @@ class Vocabulary {
 
   std::optional<std::string_view> text(std::int32_t id) const {
     if (by_id_.empty() || id < by_id_.front().id || id > by_id_.back().id) return std::nullopt;
-    // Most vocabularies are dense from 0, and then an id is its own place.
+    // Most vocabularies are dense from 0, and then an id is its own index.
     const auto place = static_cast<std::size_t>(id);
     if (id >= 0 && place < by_id_.size() && by_id_[place].id == id) return by_id_[place].text;
     const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id,
@@ -71,7 +71,7 @@ class Vocabulary {
     for (const Entry& entry : by_id_) f(entry.text, entry.id);
   }
 
-  /// An id that two tokens have, if there is one.
+  /// Returns an id of two tokens, if there is one.
   std::optional<std::int32_t> repeated_id() const {
     const auto found =
         std::adjacent_find(by_id_.begin(), by_id_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
@@ -79,7 +79,7 @@ class Vocabulary {
     return found->id;
   }
 
-  /// The largest id, or -1 if there is no token.
+  /// Returns the largest id, or -1 if there is no token.
   std::int32_t largest_id() const { return by_id_.empty() ? -1 : by_id_.back().id; }
 
  private:

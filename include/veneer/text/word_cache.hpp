@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file word_cache.hpp
-/// Ids of short words seen before, in a table of fixed size: a word pushes out the one that was in its place.
+/// WordCache: the ids of recent short words, in a table of fixed size; a new word replaces the one in its slot.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ class WordCache {
   static constexpr std::size_t longest_word = 24;
   static constexpr std::size_t most_ids = 9;
 
-  /// The ids of `word`, which is not empty, or nothing: an empty span.
+  /// Returns the ids of `word`, which is not empty, or an empty span if it is not cached.
   std::span<const std::int32_t> find(std::string_view word) {
     if (word.size() > longest_word) return {};
     if (slots_.empty()) slots_.resize(slot_count);
@@ -42,13 +42,13 @@ class WordCache {
  private:
   struct Key {
     std::uint64_t begin = 0, end = 0, middle = 0;
-    bool operator==(const Key&) const = default;  // of an array it would be a call
+    bool operator==(const Key&) const = default;  // comparing arrays would be a call
   };
   static constexpr std::size_t slot_bits = 15;
   static constexpr std::size_t slot_count = std::size_t{1} << slot_bits;  // 2 MiB
   struct Slot {
     Key key{};
-    unsigned char length = 0;  // 0: nothing here yet
+    unsigned char length = 0;  // 0: empty
     unsigned char count = 0;
     std::array<std::int32_t, most_ids> ids{};
   };
@@ -61,7 +61,7 @@ class WordCache {
     return value;
   }
 
-  /// All bytes of a word, some of them twice: of words of one length no two have the same.
+  /// Returns all bytes of a word, some of them twice; unique among words of one length.
   static Key key_of(std::string_view word) {
     const char* const begin = word.data();
     const char* const end = begin + word.size();

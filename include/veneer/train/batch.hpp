@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file batch.hpp
-/// Batch: sequences one after the other without padding, and for every token the one that follows it.
+/// Batch: concatenated sequences without padding, and for every token the next token as its target.
 ///
-///   ids: (tokens)   lengths: one a sequence   targets: (tokens), the next token's label, or ignored_label at a
-///   sequence's end and where the label does not count
-/// Labels come unshifted, as datasets hold them: labels[i] belongs to ids[i], so targets[i] = labels[i + 1].
+///   ids: (tokens)   lengths: one per sequence   targets: (tokens), the next label; ignored_label at the end
+///                                               of a sequence and for ignored labels
+/// Labels are unshifted, as in datasets: labels[i] belongs to ids[i], so targets[i] = labels[i + 1].
 #pragma once
 
 #include <concepts>
@@ -22,19 +22,19 @@
 
 namespace veneer {
 
-/// A sequence with a label for each token; -100 does not count.
+/// A sequence with a label for each token; -100 is ignored.
 template <class E>
 concept LabelledSequence = requires(const E& e) {
   { e.ids } -> std::convertible_to<std::span<const std::int32_t>>;
   { e.labels } -> std::convertible_to<std::span<const std::int32_t>>;
 };
 
-/// What a batch takes at a time: a sequence, or several, such as the segments of a packed row.
+/// The unit of a batch: a sequence, or several, such as the segments of a packed row.
 template <class R>
 concept BatchRow =
     LabelledSequence<R> || (std::ranges::input_range<const R> && LabelledSequence<std::ranges::range_value_t<const R>>);
 
-/// A data set: rows by number, in memory or not.
+/// A data set: rows by index, in memory or not.
 template <class D>
 concept BatchRows = requires(const D& data, std::size_t number) {
   { data.size() } -> std::convertible_to<std::size_t>;
@@ -45,7 +45,7 @@ struct Batch {
   std::vector<std::int32_t> ids;
   std::vector<std::int32_t> targets;
   std::vector<index_t> lengths;
-  index_t counted = 0;  // targets that count
+  index_t counted = 0;  // number of active targets
 
   template <LabelledSequence E>
   void add(const E& example) {
@@ -59,7 +59,7 @@ struct Batch {
     if (length > 0) lengths.push_back(static_cast<index_t>(length));
   }
 
-  /// Several sequences; none sees another.
+  /// Adds several sequences, which do not attend to each other.
   template <BatchRow R>
     requires(!LabelledSequence<R>)
   void add(const R& row) {

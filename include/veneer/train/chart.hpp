@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file chart.hpp
-/// chart_svg: lines, dots and bars with axes, error bars and a legend, as one SVG for light and dark paper.
+/// chart_svg: lines, dots and bars with axes, error bars and a legend, as one SVG for light and dark backgrounds.
 ///
 ///   across(x) = left + width (x - low) / (high - low)      of log2 x with log2_x
 ///   up(y)     = top + height (high - y) / (high - low)     of log10 y with log10_y
-/// Panels stand side by side. Nothing in the file is loaded from elsewhere, and nothing in it runs.
+/// Panels are arranged in one row. The file has no external references and no scripts.
 #pragma once
 
 #include <algorithm>
@@ -35,14 +35,14 @@ struct ChartSeries {
   ChartMark mark = ChartMark::line_with_dots;
 };
 
-/// One panel. Without categories x is a number; with them the series are bars, and x is the index of a category, whose
-/// name may have two lines.
+/// One panel. Without categories, x is a number; with categories, the series are bars, and x is the index of a
+/// category, whose name may have two lines.
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<std::string> categories{};
   std::vector<ChartSeries> series{};
   bool log2_x = false, log10_y = false;
-  std::optional<double> low{}, high{};  // of y; otherwise from 0, or from the least power of ten, to the largest value
+  std::optional<double> low{}, high{};  // of y; by default 0 (or the least power of ten) and the largest value
 };
 
 struct ChartSize {
@@ -51,7 +51,7 @@ struct ChartSize {
 
 namespace detail {
 
-/// A number as short as it can be: "0.5", "12", "2e+06" never.
+/// Formats a number as short as possible, such as "0.5" or "12", without an exponent.
 inline std::string chart_number(double value) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", std::abs(value) >= 100 ? 0 : 4, value);
@@ -63,7 +63,7 @@ inline std::string chart_number(double value) {
   return short_text == "-0" ? "0" : short_text;
 }
 
-/// 2000 -> "2 k", 4000000 -> "4 M".
+/// Formats a number with a unit prefix: 2000 as "2 k", 4000000 as "4 M".
 inline std::string chart_tick(double value) {
   if (std::abs(value) >= 1e9) return chart_number(value * 1e-9) + " G";
   if (std::abs(value) >= 1e6) return chart_number(value * 1e-6) + " M";
@@ -87,7 +87,7 @@ inline std::string chart_escape(std::string_view words) {
   return text;
 }
 
-/// One axis: from numbers to points of the picture.
+/// One axis: the map from numbers to points of the picture.
 struct ChartAxis {
   double low = 0.0, high = 1.0;  // of the numbers, or of their logarithms
   double from = 0.0, to = 1.0;   // of the picture
@@ -98,7 +98,7 @@ struct ChartAxis {
   }
   double at(double value) const { return from + (to - from) * (scaled(value) - low) / (high - low); }
 
-  /// Round numbers, at most seven of them.
+  /// Returns at most seven round numbers.
   std::vector<double> ticks() const {
     std::vector<double> all;
     if (logarithm != 0) {
@@ -114,7 +114,7 @@ struct ChartAxis {
   }
 };
 
-/// Draws one panel whose upper left corner is at (x0, 0).
+/// A renderer of one panel whose upper left corner is at (x0, 0).
 class ChartPanel {
  public:
   ChartPanel(const Chart& chart, double x0, ChartSize size) : chart_(chart), x0_(x0), size_(size) {
@@ -151,7 +151,8 @@ class ChartPanel {
     out_ += chart_escape(text) + "</text>\n";
   }
 
-  /// A value that is not finite, or has no logarithm where the axis wants one, is left out.
+  /// Returns whether a point is drawn: a value that is not finite, or has no logarithm on a logarithmic
+  /// axis, is omitted.
   bool drawable(const ChartPoint& point) const {
     if (chart_.log2_x && !(point.x > 0)) return false;
     if (chart_.log10_y && !(point.y > 0)) return false;
@@ -161,7 +162,7 @@ class ChartPanel {
   bool has_legend() const { return chart_.series.size() > 1 || (chart_.series.size() == 1 && !name(0).empty()); }
   const std::string& name(std::size_t i) const { return chart_.series[i].name; }
 
-  /// Where each entry of the legend stands; moves the top of the plot below them.
+  /// Computes the positions of the legend's entries, and moves the top of the plot below them.
   void legend_rows() {
     double x = x0_ + 62, y = 46;
     for (std::size_t i = 0; i < chart_.series.size() && has_legend(); ++i) {
@@ -271,7 +272,7 @@ class ChartPanel {
     }
   }
 
-  /// The bars of one series: beside those of the others at every category.
+  /// Draws the bars of one series, next to those of the other series at every category.
   void bars(std::size_t i) {
     const double slot = (x_.to - x_.from) / static_cast<double>(chart_.categories.size());
     const double width = 0.78 * slot / static_cast<double>(chart_.series.size());
@@ -297,7 +298,7 @@ class ChartPanel {
 
 }  // namespace detail
 
-/// The panels in one row.
+/// Returns the panels in one row as an SVG.
 inline std::string chart_svg(const std::vector<Chart>& panels, ChartSize size = {}) {
   char head[256];
   const double width = size.width * static_cast<double>(std::max<std::size_t>(1, panels.size()));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file exact_match.hpp
-/// complete(model, tokenizer, records): what a model says to each prompt, greedily, and whether that is the completion,
+/// complete(model, tokenizer, records): the greedy completions of prompts, and whether they equal the expected ones,
 /// byte for byte.
 #pragma once
 
@@ -19,7 +19,7 @@
 
 namespace veneer {
 
-/// A prompt with what was expected and what came.
+/// A prompt with the expected and the generated completion.
 struct Completion {
   std::string prompt, expected, found;
   bool exact() const { return expected == found; }
@@ -29,18 +29,18 @@ struct CompletionOptions {
   index_t max_new_tokens = 72;
   std::size_t batch = 64;
   std::vector<std::int32_t> stop = {};  // ids that end a completion
-  ExampleOptions making = {};           // how conversations are written
+  ExampleOptions making = {};           // the rendering of conversations
 };
 
 namespace detail {
 
-/// What stands before the words that end a turn: a model without a token for them writes them letter by letter, and
-/// goes on.
+/// Returns the part of a text before the end of its turn: a model without a token for the end writes it in several
+/// tokens, and continues.
 inline std::string until(const std::string& text, std::string_view end) {
   return end.empty() ? text : text.substr(0, text.find(end));
 }
 
-/// The text that `made` adds to that of `prompt`.
+/// Returns the text that `made` adds to that of `prompt`.
 inline std::string text_behind(const Tokenizer& tokenizer, const std::vector<std::int32_t>& prompt,
                                const std::vector<std::int32_t>& made) {
   StreamDecoder stream(tokenizer, true, prompt);
@@ -51,7 +51,7 @@ inline std::string text_behind(const Tokenizer& tokenizer, const std::vector<std
 
 }  // namespace detail
 
-/// Greedy completions of prompts, many at a time. Of a conversation the last reply is completed.
+/// Returns greedy completions of prompts, computed in batches. For a conversation, the last reply is generated.
 /// \throws FormatError when a record has no prompt, or is a conversation and there is no chat template
 template <class Model>
 std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer, const std::vector<Record>& records,
@@ -89,14 +89,14 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
   return all;
 }
 
-/// The share that is exact, from 0 to 1.
+/// Returns the fraction of exact matches, from 0 to 1.
 inline double exact_share(const std::vector<Completion>& completions) {
   const auto exact =
       std::count_if(completions.begin(), completions.end(), [](const Completion& c) { return c.exact(); });
   return completions.empty() ? 0.0 : static_cast<double>(exact) / static_cast<double>(completions.size());
 }
 
-/// All records of a file.
+/// Returns all records of a file.
 inline std::vector<Record> read_records(const std::filesystem::path& path) {
   std::vector<Record> records;
   DatasetReader reader(path);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file memory_plan.hpp
-/// plan_memory: what training a Llama takes, by part, before anything is allocated.
+/// plan_memory: the memory that training a Llama takes, by part, computed before anything is allocated.
 ///
-///   weights      of the base, as they are held: float32, 16 bits, or 4 bits; float32 where all of them train
-///   adapters     what stands beside the base: adapters, and copies of modules that train in full
-///   gradients    4 bytes a parameter that trains
-///   optimizer    8 bytes a parameter that trains, AdamW's two moments; AdaLoRA's two averages as much again
-///   activations  what the forward pass keeps for the backward pass
-///   scratch      the rest: results on their way, packed operands, ends of pages
+///   weights      of the base: float32, 16 bits, or 4 bits; float32 if all of them are trained
+///   adapters     in addition to the base: adapters, and copies of modules trained in full
+///   gradients    4 bytes per trained parameter
+///   optimizer    8 bytes per trained parameter, AdamW's two moments; another 8 for AdaLoRA's two averages
+///   activations  values kept by the forward pass for the backward pass
+///   scratch      the rest: temporary results, packed operands, unused ends of pages
 ///   training = weights + adapters + gradients + optimizer + activations + scratch - reused
 ///   peak = max(training, loading)
-/// `reused` is above 0 where gradients grow in the memory that activations leave. There is no formula behind it: two
-/// steps of training run on the backend Meter, which computes nothing and counts. Every token is taken to have a
-/// target.
+/// `reused` is above 0 if gradients are allocated in the freed memory of activations. The estimate is not a
+/// formula: two training steps run on the backend Meter, which computes nothing and counts. Every token is assumed
+/// to have a target.
 #pragma once
 
 #include <algorithm>
@@ -31,28 +31,28 @@
 namespace veneer {
 
 struct MemoryPlanOptions {
-  std::optional<LoraConfig> adapter{};        // none: every weight trains
+  std::optional<LoraConfig> adapter{};        // none: every weight is trained
   std::optional<QuantizeOptions> quantise{};  // of the linear layers, as they are read
   bool checkpointing = false;
   Storage activations = Storage::float32;
   index_t batch = 1, length = 512;  // sequences of a micro-batch, and tokens of each
   index_t micro_batches = 1;
-  int threads = 0;                           // 0: one a core
-  const ShardedCheckpoint* files = nullptr;  // weights are held as these store them; without, as config.dtype says
+  int threads = 0;                           // 0: one per core
+  const ShardedCheckpoint* files = nullptr;  // the storage types of weights; if null, config.dtype
 };
 
-/// Bytes.
+/// Memory in bytes, by part.
 struct MemoryPlan {
   index_t weights = 0, adapters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0, reused = 0;
-  index_t loading = 0;  // while weights are read: what is held of them, and the largest tensor of a file
+  index_t loading = 0;  // while weights are read: the weights in memory, and the largest tensor of a file
   index_t training = 0;
-  index_t reserved = 0;  // what Cpu's arena then says of itself: whole size classes, touched or not
+  index_t reserved = 0;  // as reported by Cpu's arena: whole size classes, touched or not
   index_t peak() const { return std::max(loading, training); }
 };
 
 namespace detail {
 
-/// How a reader would hold one weight.
+/// The storage of one weight after it is read.
 struct PlannedStorage {
   Dtype dtype = Dtype::f32;  // of the file
   std::optional<QuantizeOptions> packed{};
@@ -72,8 +72,8 @@ inline PlannedStorage planned_storage(const std::string& name, bool linear, cons
   return storage;
 }
 
-/// Gives every weight of an outline the storage that a reader would give it.
-/// \returns bytes of the largest tensor of the files
+/// Gives every weight of a shape-only model the storage that a reader would give it.
+/// \returns the size in bytes of the largest tensor of the files
 template <class Model>
 index_t fill_for_plan(Model& model, const MemoryPlanOptions& options) {
   const std::set<std::string> linear = linear_weights(model);
@@ -110,7 +110,7 @@ index_t fill_for_plan(Model& model, const MemoryPlanOptions& options) {
   return largest;
 }
 
-/// A micro-batch of the size that is planned for.
+/// Returns a micro-batch of the planned size.
 inline Batch planned_batch(const MemoryPlanOptions& options) {
   struct Sequence {
     std::vector<std::int32_t> ids, labels;
@@ -121,8 +121,8 @@ inline Batch planned_batch(const MemoryPlanOptions& options) {
   return batch;
 }
 
-/// The adapter as it is in the middle of a run: AdaLoRA then keeps its averages. First values are drawn, whatever they
-/// were to be: the base has none to start from, and the sizes are the same.
+/// Returns the config of the adapter in the middle of a run, when AdaLoRA keeps its averages. The initialisation is
+/// random whatever the config: a base without values cannot be decomposed, and the sizes are the same.
 inline LoraConfig planned_adapter(LoraConfig config) {
   config.init_lora_weights = "true";
   if (auto* budget = std::get_if<AdaLora>(&config.method))
@@ -132,11 +132,12 @@ inline LoraConfig planned_adapter(LoraConfig config) {
 
 }  // namespace detail
 
-/// A template, so that a file that does not call it does not compile it.
-/// \throws ArgumentError as attach, or where there is nothing in a batch; FormatError where a file lacks a weight
+/// Returns the memory plan of a model. A template, so that it is compiled only where it is called.
+/// \throws ArgumentError as attach, or for an empty batch; FormatError when a weight is missing in the files
 template <class Model = AnyLlama<Meter>>
 MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& options) {
-  static_assert(std::same_as<typename Model::backend, Meter>, "veneer::plan_memory<Model>: counting is done on Meter");
+  static_assert(std::same_as<typename Model::backend, Meter>,
+                "veneer::plan_memory<Model>: the model must be on the backend Meter");
   expects(options.batch >= 1 && options.length >= 2 && options.micro_batches >= 1,
           "veneer::plan_memory: a batch has at least one sequence of at least 2 tokens, a step one micro-batch");
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
@@ -168,7 +169,7 @@ MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& optio
     const auto loss = detail::loss_of(model, tape, batches[0], 1.0);
     plan.activations = used();
   }
-  const index_t idle = used();  // adapters may keep something of a pass: DoRA its norms
+  const index_t idle = used();  // adapters may cache values of a pass, such as DoRA's norms
   plan.adapters = idle - plan.weights;
   plan.activations -= idle;
   Trainer trainer(model);

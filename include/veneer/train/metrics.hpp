@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file metrics.hpp
-/// metrics.jsonl, a line an optimizer step, and loss.svg, the curve of it.
-///
+/// Writers of metrics.jsonl, one line per optimizer step, and of loss.svg, the loss curve.
 ///
 ///   {"step":1,"loss":4.12345679,"grad_norm":0.5,"learning_rate":0.0002,
 ///    "tokens":512,"tokens_per_second":9000,"memory_bytes":123456}      in one line
@@ -17,7 +16,7 @@
 
 namespace veneer {
 
-/// One line of metrics.jsonl, without its end. Losses have nine significant digits: a float survives them.
+/// Returns one line of metrics.jsonl, without its end. Losses have nine significant digits, so a float is exact.
 inline std::string metrics_line(const StepReport& report, double tokens_per_second, std::size_t memory_bytes) {
   char line[256];
   std::snprintf(line, sizeof line,
@@ -40,7 +39,7 @@ struct CurvePoint {
   double value = 0.0;
 };
 
-/// A picture of the training loss, smoothed, with evaluations as dots.
+/// Returns a picture of the training loss, smoothed, with evaluations as dots.
 inline std::string loss_svg(const std::vector<CurvePoint>& training, const std::vector<CurvePoint>& evaluation) {
   ChartSeries curve{"training, smoothed", {}, ChartMark::line}, dots{"held out", {}, ChartMark::dots};
   double smooth = 0.0;

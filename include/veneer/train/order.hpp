@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file order.hpp
-/// DataOrder: which lines of the data a step sees. A function of the seed and the step alone, so a run that is resumed
-/// at any step goes on with the same lines, and no position has to be saved.
+/// DataOrder: the lines of the data used in each step. A function of the seed and the step only, so a run that is
+/// resumed at any step continues with the same lines, and no position has to be saved.
 ///
-/// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a share of
-/// every batch comes from a second data set in the same way, so that old skills stay while a new one is learnt.
-/// A line may be anything that a batch takes at a time: an example, or a packed row.
+/// Epoch e is a permutation drawn from stream e of the seed (Fisher and Yates), or file order. With replay, a fraction
+/// of every batch comes from a second data set in the same way, to preserve old skills while a new one is trained. A
+/// line is any unit of a batch: an example, or a packed row.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 
 namespace veneer {
 
-/// An endless walk through `count` lines, epoch after epoch.
+/// An endless iteration over `count` lines, epoch after epoch.
 class EpochWalk {
  public:
   EpochWalk() = default;
@@ -31,7 +31,7 @@ class EpochWalk {
 
   index_t count() const { return count_; }
 
-  /// The line at an endless position.
+  /// Returns the line at a position of the endless sequence.
   index_t at(index_t position) {
     const index_t epoch = position / count_, place = position % count_;
     if (!shuffle_) return place;
@@ -63,9 +63,10 @@ struct Pick {
 
 class DataOrder {
  public:
-  /// \param batch         lines a micro-batch
-  /// \param replay_share  of every batch that comes from the second data set, in [0, 1); 0 when replay_lines is 0
-  /// \param total         new lines after which the run ends, for example epochs * lines; 0: it does not
+  /// \param batch  lines per micro-batch
+  /// \param replay_share  fraction of every batch that comes from the second data set, in [0, 1); 0 when
+  /// replay_lines is 0
+  /// \param total  new lines after which the run ends, for example epochs * lines; 0: endless
   DataOrder(index_t lines, index_t batch, bool shuffle, std::uint64_t seed, index_t replay_lines = 0,
             double replay_share = 0.0, index_t total = 0)
       : batch_(batch),
@@ -76,18 +77,18 @@ class DataOrder {
     expects(batch > 0, "veneer::DataOrder: a batch must hold at least one line");
     expects(total >= 0, "veneer::DataOrder: the number of lines of a run can't be negative");
     expects(replay_share >= 0.0 && replay_share < 1.0,
-            "veneer::DataOrder: the share of replayed lines must lie in [0, 1)");
+            "veneer::DataOrder: the fraction of replayed lines must be in [0, 1)");
     replayed_ = replay_lines == 0 ? 0 : static_cast<index_t>(std::llround(static_cast<double>(batch) * replay_share));
     expects(replayed_ < batch,
-            "veneer::DataOrder: the share of replayed lines leaves a batch without a new one: larger batches, or a "
+            "veneer::DataOrder: the fraction of replayed lines leaves a batch without a new one: larger batches, or a "
             "smaller share");
   }
 
-  /// New lines that a batch takes; the rest is replayed.
+  /// Returns the number of new lines of a batch; the rest is replayed.
   index_t fresh_per_batch() const { return batch_ - replayed_; }
 
-  /// The lines of a micro-batch, counted from 0 over the whole run. The last batch of a run takes the new lines that
-  /// are left, and replayed ones in proportion; batches after it are empty.
+  /// Returns the lines of a micro-batch, counted from 0 over the whole run. The last batch of a run has the remaining
+  /// new lines, and replayed ones in proportion; batches after it are empty.
   std::vector<Pick> batch(index_t number) {
     const index_t full = fresh_per_batch(), begin = number * full;
     const index_t fresh = total_ == 0 ? full : std::clamp<index_t>(total_ - begin, 0, full);
@@ -103,8 +104,8 @@ class DataOrder {
   EpochWalk fresh_, replay_;
 };
 
-/// The lines of a micro-batch as a batch.
-/// \param fresh, replayed  the data, and the second data set; as many rows as the order was made for
+/// Returns the lines of a micro-batch as a batch.
+/// \param fresh, replayed  the data, and the second data set, with the numbers of rows of the order
 template <BatchRows Fresh, BatchRows Replayed = Fresh>
 Batch batch_of(DataOrder& order, index_t number, const Fresh& fresh, const Replayed& replayed = {}) {
   Batch batch;
@@ -119,14 +120,15 @@ Batch batch_of(DataOrder& order, index_t number, const Fresh& fresh, const Repla
   return batch;
 }
 
-/// The rows of a data set apart: those held out, and those that are learnt from; both in their order.
+/// A split of the rows of a data set: held-out rows and training rows, both in their order.
 struct HeldOut {
   std::vector<std::size_t> out, kept;
 };
 
-/// Draws `share` of `count` rows to be held out: at least one, unless the share is 0 or there is only one.
+/// Draws a fraction `share` of `count` rows to be held out: at least one, unless the fraction is 0 or there is
+/// only one row.
 inline HeldOut hold_out(std::size_t count, double share, std::uint64_t seed) {
-  expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the share must lie in [0, 1)");
+  expects(share >= 0.0 && share < 1.0, "veneer::hold_out: the fraction must be in [0, 1)");
   std::size_t held = static_cast<std::size_t>(share * static_cast<double>(count));
   if (share > 0.0 && held == 0 && count > 1) held = 1;
   EpochWalk walk(static_cast<index_t>(count), true, {seed, std::uint64_t{1} << 42});

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file state.hpp
-/// Training states on disk: what a run needs to go on with the same bits as if it had not stopped.
+/// Training states on disk: the data that a run needs to continue with the same bits as an uninterrupted one.
 ///
 ///   trainer_state.json           the step, and the settings of the run as its program wrote them
 ///   trainer_state.safetensors    AdamW's moments, F32: <parameter>.first, <parameter>.second; with AdaLoRA
-///                                <module>.triplets, .sensitivity, .uncertainty, which the adapter's file has cut
-/// are next to the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and schedule are
-/// functions of seed and step, so nothing of them is saved. A folder is complete or absent: it is built next to its
-/// place and renamed.
+///                                <module>.triplets, .sensitivity, .uncertainty, which are not in the adapter's file
+/// The files are next to the adapter (or the trained weights) in a folder checkpoint-N. Order of data, dropout and
+/// schedule are functions of seed and step, so they need no saved state. A folder is complete or absent: it is built
+/// under a temporary name next to its final one and renamed.
 #pragma once
 
 #include <charconv>
@@ -28,7 +28,7 @@
 
 namespace veneer {
 
-/// The most bytes of a trainer_state.json that are read.
+/// The largest accepted size of a trainer_state.json, in bytes.
 inline constexpr std::size_t trainer_state_limit = std::size_t{1} << 26;
 
 struct TrainingState {
@@ -38,7 +38,7 @@ struct TrainingState {
   std::vector<TripletState> triplets;  // of AdaLoRA
 };
 
-/// Writes the two files into a folder that exists: part of a folder that is being built.
+/// Writes the two files into an existing folder, usually one that is being built.
 inline void write_training_state(const std::filesystem::path& folder, const AdamW& optimizer, const Json& settings) {
   const std::vector<Moments> all = optimizer.moments();
   std::vector<TensorView> views;
@@ -62,8 +62,8 @@ inline void write_training_state(const std::filesystem::path& folder, const Adam
   write_atomically(folder / "trainer_state.json", state.dump(2) + "\n");
 }
 
-/// Returns the step in a `trainer_state.json` that the Trainer of Hugging Face's transformers wrote, which gives its
-/// file the same name; nothing for other texts. Works on the text: that file is not always JSON (`"loss": NaN`).
+/// Returns the step in a `trainer_state.json` of the Trainer of Hugging Face's transformers, which uses the same file
+/// name; nullopt for other texts. It searches the text, because that file is not always JSON (`"loss": NaN`).
 inline std::optional<std::int64_t> transformers_step(std::string_view text) {
   constexpr std::string_view key = "\"global_step\"";
   const std::size_t at = text.find(key);
@@ -77,13 +77,12 @@ inline std::optional<std::int64_t> transformers_step(std::string_view text) {
 }
 
 /// Reads the two files.
-/// \throws FormatError, IoError when the folder holds no complete state, or one that another program wrote
+/// \throws FormatError, IoError when the folder has no complete state, or one written by another program
 inline TrainingState read_training_state(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "trainer_state.json";
   if (!std::filesystem::exists(path)) {
-    throw IoError(
-        folder.string() +
-        ": holds no trainer_state.json; expected a folder checkpoint-N that a run wrote, or the run's folder");
+    throw IoError(folder.string() +
+                  ": holds no trainer_state.json; expected a folder checkpoint-N of a run, or the run's folder");
   }
   const std::string text = read_text(path, trainer_state_limit);
   if (transformers_step(text)) {
@@ -125,7 +124,7 @@ inline TrainingState read_training_state(const std::filesystem::path& folder) {
   return state;
 }
 
-/// The folder checkpoint-N of the largest N that is complete, in a run's folder; or the folder itself if it is one.
+/// Returns the complete folder checkpoint-N with the largest N in a run's folder, or the folder itself if it is one.
 inline std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   if (fs::exists(folder / "trainer_state.json")) return folder;

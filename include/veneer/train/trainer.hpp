@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file trainer.hpp
-/// Trainer: one optimizer step after another on a model that gives a loss for a Batch.
+/// Trainer: runs optimizer steps on a model that returns a loss for a Batch.
 ///
-///   loss of a step = sum over all micro-batches of -log p(target), divided by the number of targets in all of them
-///   together
-/// (transformers' rule), so how a step is cut into micro-batches does not change what is learnt. AdaLoRA's
+///   loss of a step = sum of -log p(target) over all micro-batches / number of targets in all micro-batches
+/// This is transformers' rule: the division of a step into micro-batches does not change the result. AdaLoRA's
 /// orthogonality term is added once.
 #pragma once
 
@@ -30,11 +29,11 @@ struct TrainerOptions {
 
 namespace detail {
 
-/// A model whose loss takes ids of the host, which are checked there before they are copied.
+/// A model whose loss takes ids on the host, which are checked there before they are copied.
 template <class Model>
 concept TakesHostIds = requires(const Model& model, const Batch& batch) { model.checked_ids(batch.ids); };
 
-/// The loss of a batch on a tape.
+/// Returns the loss of a batch on a tape.
 template <class Model>
 auto loss_of(const Model& model, Tape& tape, const Batch& batch, double scale) {
   if constexpr (TakesHostIds<Model>) {
@@ -47,7 +46,7 @@ auto loss_of(const Model& model, Tape& tape, const Batch& batch, double scale) {
 
 }  // namespace detail
 
-/// What one step did.
+/// The results of one step.
 struct StepReport {
   index_t step = 0;  // from 1
   double loss = 0.0;
@@ -60,17 +59,17 @@ struct StepReport {
 template <class Model>
 class Trainer {
  public:
-  /// \param group what differs for a parameter (learning rate, decay); see AdamW
+  /// \param group  returns the settings of a parameter (learning rate, decay); see AdamW
   /// \throws ArgumentError when nothing is trainable
   explicit Trainer(Model& model, TrainerOptions options = {},
                    const std::function<ParameterGroup(const std::string&, int)>& group = {})
       : model_(model), options_(options), optimizer_(model, options.optimizer, group) {
-    // What loading left behind, the 16-bit weights of a model that trains in full for one, no step would use.
+    // Releases memory that loading no longer needs, for example the 16-bit weights of a model trained in full.
     if constexpr (requires { model.device.trim(); }) model.device.trim();
   }
 
-  /// One optimizer step over its micro-batches.
-  /// \throws DivergedError when loss or gradients leave the finite numbers; parameters and moments are then unchanged
+  /// Runs one optimizer step over its micro-batches.
+  /// \throws DivergedError when loss or gradients are not finite; parameters and moments are then unchanged
   StepReport step(const std::vector<Batch>& micro_batches) {
     StepReport report;
     report.step = optimizer_.steps() + 1;
@@ -95,7 +94,7 @@ class Trainer {
       optimizer_.clear_gradients();
       throw DivergedError("step " + std::to_string(report.step) + ": loss " + std::to_string(report.loss) +
                           ", gradient norm " + std::to_string(report.gradient_norm) +
-                          "; the parameters are as they were before this step. A smaller learning rate, clipping or a "
+                          "; the parameters were not changed by this step. A smaller learning rate, clipping or a "
                           "longer warm-up help");
     }
     optimizer_.step(report.learning_rate);
@@ -111,7 +110,7 @@ class Trainer {
   AdamW optimizer_;
 };
 
-/// Summed -log p over the targets of a batch, without a tape.
+/// Returns the sum of -log p over the targets of a batch, without a tape.
 template <class Model>
 double evaluate_loss(const Model& model, const Batch& batch) {
   if (batch.counted == 0) return 0.0;
@@ -123,7 +122,7 @@ double evaluate_loss(const Model& model, const Batch& batch) {
   }
 }
 
-/// Mean -log p over the targets of a data set, some of its rows at a time; 0 where nothing counts.
+/// Returns the mean of -log p over the targets of a data set, computed in batches; 0 if there are no targets.
 template <class Model, BatchRows Data>
 double mean_loss(const Model& model, const Data& data, std::size_t at_once = 32) {
   double sum = 0.0;

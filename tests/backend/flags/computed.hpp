@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file computed.hpp
-/// The same products, for two files that are compiled with different flags.
+/// The same matmuls, for two files that are compiled with different flags.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,8 @@ namespace flags_test {
 
 namespace {
 
-/// The C of products in every storage, with every instruction set: by dot products, by tiles, and of several blocks.
+/// Returns the C of matmuls in every storage type, with every instruction set: by dot products, by tiles, and
+/// with several blocks.
 std::vector<veneer::testing::StoredMatrix> computed() {
   using veneer::testing::Form;
   constexpr Form forms[] = {{false, true, 3, 70, 80, 0.7, -0.3, 1},

@@ -6,7 +6,7 @@
 
 namespace flags_test {
 
-// Each in a file of its own, one compiled for any processor and one for this one.
+// Each in a separate file, one compiled for any processor and one for this one.
 std::vector<veneer::testing::StoredMatrix> computed_plain();
 std::vector<veneer::testing::StoredMatrix> computed_native();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::shape_of: one number an axis
+// expect: veneer::shape_of: expected one extent per axis
 #include "veneer/core/shape.hpp"
 
 auto shape() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::gather: picks from a matrix by a vector of int32 numbers
+// expect: veneer::gather: expected a matrix and a vector of int32 indices
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/gather.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::rope(x, cosines, sines): the angles must hold the type that x is computed in
+// expect: veneer::rope(x, cosines, sines): the angles must have the compute type of x
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/rope.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::Tensor::rows: of vectors and matrices
+// expect: veneer::Tensor::rows: expected a vector or a matrix
 #include "veneer/backend/cpu.hpp"
 #include "veneer/tensor/tensor.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter_config.hpp
-/// adapter_config.json: what is accepted is written again, and reads back as the same settings.
+/// adapter_config.json: accepted settings are written again, and read back as the same settings.
 #pragma once
 
 #include <filesystem>
@@ -60,8 +60,9 @@ inline Reader adapter_config_reader(const Sources& sources) {
     const std::string written = adapter_config_json(file.config, &file.raw);
     AdapterFile again = parse_adapter_config(parse_json(written, "written"), "written");
     LoraConfig expected = file.config;
-    expected.inference_mode = true;                          // as PEFT writes it
-    for (LoraConfig* config : {&expected, &again.config}) {  // what is not set is named, unless the file says null
+    expected.inference_mode = true;  // as PEFT writes it
+    for (LoraConfig* config :
+         {&expected, &again.config}) {  // missing settings are listed, unless they are null in the file
       if (auto* own = std::get_if<Ia3>(&config->method)) *own = own->completed(config->target_modules);
     }
     must(again.config == expected, "other settings when they are written and read again");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter_folder.hpp
-/// A whole adapter folder, read onto the shape of a model: config and tensors agree, or one error says why not.
+/// A whole adapter folder, read for a shape-only model: config and tensors agree, or one error lists the differences.
 #pragma once
 
 #include <filesystem>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file broken.hpp
-/// A reader that is broken on purpose.
+/// A reader that fails on purpose.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace veneer::fuzz {
 
-/// A reader that fails as a broken one would, so that it can be tested that this is found.
+/// Returns a reader that fails like a broken one, to test that failures are detected.
 inline Reader broken_reader(const Sources&) {
   return {{"12345678"},
           {"word"},

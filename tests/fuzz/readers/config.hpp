@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file config.hpp
-/// config.json of a model: what is accepted is the shape of a model, with as many parameters as
-/// the config says.
+/// config.json of a model: an accepted config gives a shape-only model with the same number of parameters.
 #pragma once
 
 #include <filesystem>

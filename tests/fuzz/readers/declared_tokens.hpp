@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file declared_tokens.hpp
-/// The reader of tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json declare. An input is
-/// the three files, with a line "---" between.
+/// The reader of tokens declared in tokenizer_config.json, special_tokens_map.json and added_tokens.json. An input is
+/// the three files, separated by lines "---".
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gguf.hpp
-/// The reader of GGUF files: what it accepts has tensors inside the file and can be written again, key by key.
+/// The reader of GGUF files: accepted files have all tensors inside the file and can be written again, key by key.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace veneer::fuzz {
 
-/// A file of all kinds of values and some tensors, as text.
+/// Returns a file with all kinds of values and some tensors, as text.
 inline std::string gguf_of_all_kinds() {
   const std::vector<GgufKey> keys{{"general.architecture", std::string("llama")},
                                   {"a.u8", std::uint8_t{200}},
@@ -38,7 +38,7 @@ inline std::string gguf_of_all_kinds() {
   return plan.head + std::string(static_cast<std::size_t>(plan.total) - plan.head.size(), '\1');
 }
 
-/// Reads a file, and looks at all that it found.
+/// Reads a file, and checks everything found.
 inline void read_gguf(const std::string& bytes) {
   const auto all = std::as_bytes(std::span(bytes.data(), bytes.size()));
   const GgufFile file = GgufFile::parse(all, "memory");

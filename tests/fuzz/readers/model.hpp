@@ -17,7 +17,7 @@ namespace veneer::fuzz {
 
 inline Reader model_reader(const Sources& sources) {
   Reader reader{{}, {}, {}, reason_of<TokenizerError>};
-  // The least normalization table: 256 nodes, and one replacement, which is empty.
+  // The smallest normalization table: 256 nodes, and one replacement, which is empty.
   std::string table("\0\4\0\0", 4);
   table.append(1025, '\0');
   const std::string with_table = protobuf_record(3, protobuf_record(2, table));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file recipe.hpp
-/// Recipes in YAML: keys once, values that are text.
+/// Recipes in YAML: unique keys, and values that are text.
 #pragma once
 
 #include <set>

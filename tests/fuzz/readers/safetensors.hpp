@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file safetensors.hpp
-/// A safetensors file: header and data. Tensors lie inside the file, and what decodes has as many values as its shape.
+/// A safetensors file: header and data. Tensors are inside the file, and decoded tensors have the number of values
+/// of their shape.
 #pragma once
 
 #include <cstddef>

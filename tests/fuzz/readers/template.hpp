@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file template.hpp
-/// Chat templates as an input: parsed, and rendered on a conversation with tools under small limits.
+/// Chat templates: parsed, and rendered for a conversation with tools under small limits.
 #pragma once
 
 #include <filesystem>
@@ -29,7 +29,7 @@ inline const Json& fuzz_variables() {
   return variables;
 }
 
-/// Templates of the test data, one per file and per row.
+/// Returns the reader, with the templates of the test data, one per file and per row.
 inline Reader template_reader(const Sources& sources) {
   Reader reader{{}, {}, {}, kind_of};
   for (const auto& file : std::filesystem::directory_iterator(sources.data / "text" / "chat" / "templates")) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer.hpp
-/// tokenizer.json: what is read encodes to ids of the vocabulary and decodes to UTF-8.
+/// tokenizer.json: accepted tokenizers encode to ids of the vocabulary and decode to UTF-8.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 
 namespace veneer::fuzz {
 
-/// A tokenizer.json with the tokens of the lowest ids alone, and the merges that are left.
+/// Returns a tokenizer.json with only the tokens of the lowest ids, and the remaining merges.
 inline std::string reduced_tokenizer(const std::filesystem::path& file, std::int64_t tokens) {
   Json json = parse_json(testing::file_bytes(file), file.string());
   if (json["model"]["vocab"].is_array()) {  // unigram

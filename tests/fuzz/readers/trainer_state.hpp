@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file trainer_state.hpp
-/// trainer_state.json and trainer_state.safetensors of a checkpoint: read, and handed to an optimizer.
+/// trainer_state.json and trainer_state.safetensors of a checkpoint: read, and restored to an optimizer.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file cut.hpp
-/// Cut: how a product is cut into tiles, and what these take: of extents and the instruction set alone, so the bits do
-/// not depend on the number of threads, and a planner may ask for it without computing.
+/// Cut: the division of a matmul into tiles, and their memory. It depends only on extents and the instruction set, so
+/// the bits do not depend on the number of threads, and a planner may use it without computing.
 ///
-///   skinny (n <= 64, or m <= 64)    the short side whole, the long side in strips
+///   skinny (n <= 64, or m <= 64)    the short side undivided, the long side in strips
 ///   general                         up to 512 by 512
 #pragma once
 
@@ -14,23 +14,23 @@
 
 namespace veneer::cpu {
 
-/// Rows and columns of a tile of C.
+/// The rows and columns of a tile of C.
 struct TileShape {
   index_t rows = 1, columns = 1;
 };
 
-/// About `target` of `extent`, all pieces alike, in multiples of `unit`.
+/// Returns the size of equal parts of `extent`, about `target`, in multiples of `unit`.
 constexpr index_t even_cut(index_t extent, index_t target, index_t unit) {
   const index_t pieces = extent <= target ? 1 : (extent + target - 1) / target;
   const index_t size = (extent + pieces - 1) / pieces;
   return (size + unit - 1) / unit * unit;
 }
 
-/// Eight tiles or more when there is enough work for them, long enough that packing an operand is paid for.
+/// Returns a shape that gives at least eight tiles if there is enough work, long enough to amortise packing.
 constexpr TileShape tile_shape(index_t m, index_t n, index_t k, index_t unit_rows, index_t unit_columns) {
   constexpr index_t short_side = 64;
   const auto strip = [k](index_t extent, index_t other, index_t unit) {
-    const index_t worth = (index_t{1} << 20) / (other * k + 1) + 1;  // 2^20 multiplications are worth a task
+    const index_t worth = (index_t{1} << 20) / (other * k + 1) + 1;  // at least 2^20 multiplications per task
     return even_cut(extent, std::clamp(worth, index_t{128}, std::max(index_t{128}, extent / 8)), unit);
   };
   if (n <= short_side) return {strip(m, n, unit_rows), n};
@@ -46,7 +46,7 @@ const Panel<E>& panel_of(const Kernels& k) {
   if constexpr (std::is_same_v<E, bfloat16>) return k.bfloat16_pairs;
 }
 
-/// How one product is cut, and what it takes: of extents and the instruction set alone, so that a planner asks it too.
+/// The division of one matmul and its memory, which depend only on extents and the instruction set.
 template <Stored E>
 struct Cut {
   using C = compute_t<E>;
@@ -66,7 +66,7 @@ struct Cut {
   }
 
   index_t rows_padded(index_t rows) const { return (rows + panel.rows - 1) / panel.rows * panel.rows; }
-  /// Values of the packed rows of A of one block of steps.
+  /// Returns the number of values of the packed rows of A of one block of steps.
   index_t packed_a(index_t rows, index_t block_steps) const {
     return rows_padded(rows) * (panel.chunk == panel.depth ? panel.depth : panel.padded(block_steps));
   }
@@ -98,7 +98,7 @@ struct Cut {
   index_t steps = 0, deepest = 0, passes = 0;
   TileShape tile;
   bool shares_a = false;
-  index_t together = 0;  // rows of A that are packed at a time
+  index_t together = 0;  // rows of A packed at a time
 };
 
 }  // namespace veneer::cpu

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file eigen.hpp
-/// Memory of the CPU as Eigen's matrices, row by row: for decompositions, and as the twin of the products. The one
-/// header that includes Eigen; the products do not need it, so that nobody pays for it in every file.
+/// Views of CPU memory as row-major Eigen matrices, for decompositions and as a reference for matmuls. This is the only
+/// header that includes Eigen; matmuls do not need it, so most files do not compile it.
 #pragma once
 
 #ifndef EIGEN_NO_CUDA
-#define EIGEN_NO_CUDA  // Eigen's own device annotations only bring warnings under nvcc
+#define EIGEN_NO_CUDA  // Eigen's own device annotations only cause warnings under nvcc
 #endif
 #ifndef EIGEN_DONT_PARALLELIZE
 #define EIGEN_DONT_PARALLELIZE  // its threads would change the bits
@@ -34,7 +34,7 @@ using EigenInput = Eigen::Map<const EigenMatrix<T>, 0, Eigen::OuterStride<>>;
 template <Real T>
 using EigenOutput = Eigen::Map<EigenMatrix<T>, 0, Eigen::OuterStride<>>;
 
-/// (rows, columns) values whose rows begin `stride` apart.
+/// Returns a view of (rows, columns) values with a distance of `stride` between rows.
 template <Real T>
 EigenInput<T> as_eigen(const T* data, index_t rows, index_t columns, index_t stride) {
   return EigenInput<T>(data, rows, columns, Eigen::OuterStride<>(stride));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file few_rows.hpp
-/// FewRows: few rows of A against rows of B, the product of a decoding step. Nothing is packed, each row of B is read
-/// once as it is stored, and so the product costs what reading the weight costs.
+/// FewRows: the matmul of few rows of A with rows of B, as in a decoding step. Nothing is packed, and each row of B is
+/// read once in its storage type, so the matmul takes the time of reading the weight.
 #pragma once
 
 #include <algorithm>
@@ -14,14 +14,14 @@
 
 namespace veneer::cpu {
 
-/// Uninitialised values: a few on the stack, more of them in the arena.
+/// A buffer of uninitialised values: few on the stack, more of them in the arena.
 template <Real T>
 class Scratch {
  public:
   static constexpr index_t on_stack = 4096;
   explicit Scratch(index_t count) : far_(count > on_stack ? allocate<T>(count) : nullptr) {}
   T* get() { return far_ ? far_.get() : near_; }
-  /// What the arena gives for so many.
+  /// Returns the number of values allocated in the arena.
   static index_t taken(index_t count) { return count > on_stack ? count : 0; }
 
  private:
@@ -29,7 +29,7 @@ class Scratch {
   alignas(64) T near_[std::size_t{on_stack}];
 };
 
-/// Few rows of A against rows of B, by dot products in float, or double.
+/// The matmul of few rows of A with rows of B, by dot products in float, or double.
 template <Real T>
 class FewRows {
  public:
@@ -58,7 +58,7 @@ class FewRows {
     return std::min(worth, std::max(index_t{64}, p.n / 4)) / 4 * 4;
   }
   static index_t tasks(const Product& p) { return (p.n + columns_of_task(p) - 1) / columns_of_task(p); }
-  /// Bytes of the arena for A, and for each task.
+  /// Returns the bytes of the arena for A, and for each task.
   static index_t shared_bytes(const Product& p) { return Scratch<T>::taken(left_values(p)) * size; }
   static index_t task_bytes(const Product& p) { return Scratch<T>::taken(room(p)) * size; }
 
@@ -83,7 +83,7 @@ class FewRows {
   }
 
  private:
-  /// Whether a term adds nothing; its operands are not read then.
+  /// Returns whether a term adds nothing; its operands are then not read.
   static bool idle(const Term& term) { return term.scale == 0.0 || term.k == 0; }
 
   static constexpr auto size = static_cast<index_t>(sizeof(T));
@@ -100,7 +100,7 @@ class FewRows {
     for (index_t i = 0; i < p_.m; ++i) store_sums(k_, p_, sums + i * count, i, first, count);
   }
 
-  /// \param dots  all but where B is: rows `first` and on of b
+  /// \param dots  all members except B, which is the rows of b from `first` on
   void dots(const Operand& b, Dots<T> dots, index_t first, T* room) const {
     if (b.storage == storage_of<T>) {
       dots.b = static_cast<const T*>(b.data) + first * b.stride;
@@ -117,7 +117,7 @@ class FewRows {
     }
   }
 
-  /// Without decoding rows first, where there is a kernel for that. Returns whether it did.
+  /// Multiplies without decoding rows first, if there is a kernel for that. Returns whether it did.
   bool as_stored(const Operand& b, const Dots<float>& d, index_t first, float* room) const {
     if (b.storage == Storage::bfloat16) {
       Dots<float, bfloat16> stored;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file isa.hpp
-/// kernels(): the table of the best instruction set of this processor, found once. VENEER_ISA=avx2, say, forces a lower
-/// one.
+/// kernels(): the table of the best instruction set of this processor, determined once. For example, VENEER_ISA=avx2
+/// selects a lower one.
 ///
-/// By processor, not by feature alone: vdpbf16ps is twice as fast as float on AMD's Zen 4 and 5, and half as fast on
-/// Intel's processors, which have AMX for that.
+/// The choice depends on the processor, not on features alone: vdpbf16ps is twice as fast as float on AMD's Zen 4 and
+/// 5, and half as fast on Intel's processors, which have AMX instead.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@
 
 namespace veneer::cpu {
 
-/// A table and whether this processor has its instructions, and whether it is chosen where nothing is forced.
+/// A table, whether this processor has its instructions, and whether it may be selected by default.
 struct InstructionSet {
   const Kernels* kernels = nullptr;
   bool usable = false, worthwhile = true;
@@ -63,7 +63,7 @@ struct Features {
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return static_cast<unsigned long long>(high) << 32 | low;
   }
-  /// Linux gives tiles to a process that asks for them, for all of its threads.
+  /// Requests tiles from Linux, for all threads of the process; returns whether they are granted.
   static bool tiles_granted() {
 #if defined(__linux__)
     constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
@@ -82,7 +82,8 @@ using InstructionSets = std::array<InstructionSet, 5>;
 using InstructionSets = std::array<InstructionSet, 1>;
 #endif
 
-/// From the lowest to the best. A template, so that the kernels are compiled once where veneer::compiled has it.
+/// Returns the instruction sets, from the lowest to the best. A template, so that veneer::compiled can
+/// contain the kernels.
 template <class = void>
 const InstructionSets& instruction_sets() {
 #if defined(__x86_64__)
@@ -100,7 +101,7 @@ const InstructionSets& instruction_sets() {
   return sets;
 }
 
-/// The table of that name.
+/// Returns the table with this name.
 /// \throws ArgumentError when there is none, or when this processor lacks the instructions
 inline const Kernels& kernels_named(const std::string& name) {
   std::string usable;
@@ -112,7 +113,7 @@ inline const Kernels& kernels_named(const std::string& name) {
   throw ArgumentError("VENEER_ISA=" + name + ": this processor has " + usable);
 }
 
-/// The table that `forced` names, or the best one when it is null or empty.
+/// Returns the table named `forced`, or the best one if it is null or empty.
 /// \throws ArgumentError as kernels_named
 inline const Kernels& choose_kernels(const char* forced) {
   if (forced != nullptr && *forced != '\0') return kernels_named(forced);
@@ -130,11 +131,11 @@ inline const Kernels*& chosen_kernels() {
 }
 }  // namespace detail
 
-/// The table in use.
+/// Returns the table in use.
 /// \throws ArgumentError when VENEER_ISA names one that this processor lacks
 inline const Kernels& kernels() { return *detail::chosen_kernels(); }
 
-/// Another table from now on, while no product runs. For tests and benchmarks.
+/// Selects another table; no matmul may be running. For tests and benchmarks.
 inline void use_kernels(const Kernels& table) { detail::chosen_kernels() = &table; }
 
 }  // namespace veneer::cpu

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file memory.hpp
-/// A caching arena: freed blocks are kept by size class and handed out again, so a training step after the first asks
-/// the system for nothing. A page fault costs more than the arithmetic on the page.
+/// Memory: a caching arena. Freed blocks are cached by size class and reused, so after the first training step no
+/// memory is requested from the system. A page fault costs more than the arithmetic on the page.
 ///
-/// Size classes: multiples of 64 bytes up to 4 KiB, then four steps an octave (at most 25 % larger than asked). Blocks
-/// from 64 KiB on are cut from chunks of address space that are advised to use huge pages: reading a weight on pages of
-/// 4 KiB spends more time on translating addresses than on the memory itself.
+/// Size classes: multiples of 64 bytes up to 4 KiB, then four steps per octave (at most 25 % larger than requested).
+/// Blocks from 64 KiB on are allocated from chunks of address space that are advised to use huge pages: reading a
+/// weight on pages of 4 KiB spends more time on address translation than on the memory access.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@
 
 namespace veneer::cpu {
 
-/// Bytes now in use, their maximum, bytes taken from the system, and how often the system was asked.
+/// Bytes in use, their maximum, bytes held from the system, and the number of requests to the system.
 struct MemoryUse {
   std::size_t used = 0;
   std::size_t peak = 0;
@@ -37,10 +37,10 @@ struct MemoryUse {
 };
 
 inline constexpr std::size_t huge_page = std::size_t{1} << 21;
-/// Blocks from this size on are cut from chunks.
+/// Blocks from this size on are allocated from chunks.
 inline constexpr std::size_t chunk_block = std::size_t{1} << 16;
 
-/// What a block of a size counts as.
+/// The size class of a block.
 struct SizeClass {
   static constexpr std::size_t small_limit = 4096;
   static constexpr std::size_t count = 64 + 4 * 52;
@@ -63,10 +63,10 @@ struct SizeClass {
   }
 };
 
-/// Address space that blocks are cut from, in order, and never returned to: the memory behind it is.
+/// A bump allocator of address space. Address space is never reused, but its memory is returned.
 class Chunks {
  public:
-  /// \returns null when the system gives no more
+  /// \returns null when the system has no more
   void* cut(std::size_t bytes) {
     const std::size_t unit = bytes < huge_page ? std::size_t{4096} : huge_page;
     std::uintptr_t begin = (next_ + unit - 1) / unit * unit;
@@ -83,7 +83,7 @@ class Chunks {
   static constexpr std::size_t usual = 16 * huge_page;
 
   bool map(std::size_t bytes) {
-    const std::size_t room = bytes + huge_page;  // so that it holds an aligned part of this size
+    const std::size_t room = bytes + huge_page;  // so that it contains an aligned part of this size
     void* const found = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) return false;
     ::madvise(found, room, MADV_HUGEPAGE);
@@ -97,7 +97,7 @@ class Chunks {
 
 }  // namespace veneer::cpu
 
-extern "C" {  // of the address sanitizer, null without it
+extern "C" {  // functions of the address sanitizer, null without it
 __attribute__((weak)) void __asan_poison_memory_region(const volatile void* begin, std::size_t bytes);
 __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void* begin, std::size_t bytes);
 }
@@ -106,14 +106,14 @@ namespace veneer::cpu {
 
 class Memory {
  public:
-  /// The arena of the process. It is never destroyed: a tensor of static storage may outlive everything else.
+  /// Returns the arena of the process. It is never destroyed: a tensor with static storage may outlive everything else.
   static Memory& instance() {
     static Memory* memory = new Memory;
     return *memory;
   }
 
-  /// Uninitialised memory, aligned to 64 bytes at least.
-  /// \throws MemoryError with bytes asked and in use
+  /// Allocates uninitialised memory, aligned to at least 64 bytes.
+  /// \throws MemoryError with the bytes requested and in use
   void* take(std::size_t bytes) {
     const SizeClass size(bytes);
     const std::lock_guard<std::mutex> lock(locked(), std::adopt_lock);
@@ -134,7 +134,7 @@ class Memory {
     const SizeClass size(bytes);
     const std::lock_guard<std::mutex> lock(locked(), std::adopt_lock);
     if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(block, size.bytes);
-    free_[size.index].push_back(block);  // never grows past what was taken, see request()
+    free_[size.index].push_back(block);  // never exceeds the reserved capacity, see request()
     use_.used -= size.bytes;
   }
 
@@ -158,7 +158,7 @@ class Memory {
   }
 
  private:
-  /// The mutex, locked. It is held for nanoseconds, so a thread looks a while before it sleeps.
+  /// Returns the locked mutex. It is held for nanoseconds, so a thread spins before it sleeps.
   std::mutex& locked() {
     for (int look = 0; look < 200; ++look) {
       if (mutex_.try_lock()) return mutex_;
@@ -227,7 +227,7 @@ class Memory {
   std::atomic<bool> poison_{false};
 };
 
-/// Shared, uninitialised memory for `count` values from the arena.
+/// Allocates shared, uninitialised memory for `count` values from the arena.
 template <Scalar T>
 std::shared_ptr<T> allocate(index_t count) {
   if (count < 0) throw ShapeError("veneer::allocate: a negative count");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pack.hpp
-/// Packing: stored rows of an operand, in any storage, become the panels of a kernel. A row is read in place where it
-/// is stored as the panel holds it, else it is decoded or converted into a room of a few rows first; a weight of
-/// another storage is never written out as a whole.
+/// Packer: converts stored rows of an operand of any storage type to the panels of a kernel. A row is read in place if
+/// it has the type of the panel, otherwise it is first decoded or converted into a buffer of a few rows; a weight is
+/// never converted as a whole.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace veneer::cpu {
 
-/// Elements [first, first + count) of stored row `row` as E: in place, or in `room`.
+/// Returns elements [first, first + count) of stored row `row` as E: in place, or in `room`.
 template <Stored E>
 const E* read_row(const Kernels& k, const Operand& x, index_t row, index_t first, index_t count, E* room);
 
@@ -65,7 +65,7 @@ inline const double* read_row(const Kernels& k, const Operand& x, index_t row, i
   return room;
 }
 
-/// Asks for one of `pieces` parts of stored rows [row, row + rows), elements [first, first + count), without waiting.
+/// Prefetches one of `pieces` parts of stored rows [row, row + rows), elements [first, first + count).
 inline void fetch(const Operand& x, index_t row, index_t rows, index_t first, index_t count, index_t piece,
                   index_t pieces) {
   const index_t size = bytes_of(x.storage), stride = x.stride * size;
@@ -78,7 +78,7 @@ inline void fetch(const Operand& x, index_t row, index_t rows, index_t first, in
   }
 }
 
-/// The same of a coded weight, whole rows at a time.
+/// The same for a coded weight; a part is some whole rows.
 inline void fetch_coded(const Operand& x, index_t row, index_t rows, index_t first, index_t count, index_t piece,
                         index_t pieces) {
   if (x.decoder->fetch == nullptr) return;
@@ -87,16 +87,16 @@ inline void fetch_coded(const Operand& x, index_t row, index_t rows, index_t fir
   }
 }
 
-/// Moves operands into the panels of one kernel.
+/// A packer of operands into the panels of one kernel.
 template <Stored E>
 class Packer {
  public:
-  /// What `room` must hold.
+  /// Returns the required size of `room`.
   static index_t room(const Panel<E>& panel) { return 2 * 16 * std::max({panel.depth, panel.columns, panel.rows}); }
 
   Packer(const Kernels& kernels, const Panel<E>& panel, E* room) : k_(kernels), panel_(panel), room_(room) {}
 
-  /// Rows [row, row + rows) of op(A), steps [step, step + steps): one strip after the other, in chunks of a row.
+  /// Packs rows [row, row + rows) of op(A), steps [step, step + steps), strip by strip, in chunks of a row.
   void pack_a(const Operand& a, index_t row, index_t rows, index_t step, index_t steps, E* to) const {
     const index_t height = panel_.rows, strip_values = height * strip_steps(steps);
     for (index_t first = 0; first < rows; first += height, to += strip_values) {
@@ -109,7 +109,7 @@ class Packer {
     }
   }
 
-  /// Columns [column, column + columns) of op(B), at most those of a panel, steps [step, step + steps).
+  /// Packs columns [column, column + columns) of op(B), at most those of a panel, steps [step, step + steps).
   void pack_b(const Operand& b, index_t column, index_t columns, index_t step, index_t steps, E* to) const {
     if (b.transposed) {
       slab_along(b, column, columns, step, steps, to);
@@ -118,7 +118,7 @@ class Packer {
     }
   }
 
-  /// Steps that a strip of A has room for.
+  /// Returns the number of steps for which a strip of A has room.
   index_t strip_steps(index_t steps) const {
     return panel_.chunk == panel_.depth ? panel_.depth : panel_.padded(steps);
   }
@@ -127,7 +127,7 @@ class Packer {
   static constexpr bool pairs = std::is_same_v<E, bfloat16>;
   static constexpr index_t group = pairs ? 2 : 1;
 
-  /// The position of step p of row r in a strip.
+  /// Returns the position of step p of row r in a strip.
   index_t place(index_t r, index_t p) const {
     return p / panel_.chunk * panel_.chunk * panel_.rows + r * panel_.chunk + p % panel_.chunk;
   }
@@ -151,10 +151,10 @@ class Packer {
     }
   }
 
-  /// A as stored has a row for each step: 16 groups of steps at a time are turned.
+  /// Packs an A that is stored with one row per step: 16 groups of steps are transposed at a time.
   void strip_across(const Operand& a, index_t row, index_t rows, index_t step, index_t steps, E* to) const {
     const index_t filled = panel_.padded(steps);
-    if (rows < panel_.rows) {  // values of those past the end
+    if (rows < panel_.rows) {  // zeros for rows beyond the end
       for (index_t p = 0; p < filled; p += panel_.chunk) {
         const index_t there = std::min(panel_.chunk, filled - p);
         for (index_t r = rows; r < panel_.rows; ++r) {
@@ -172,7 +172,7 @@ class Packer {
     }
   }
 
-  /// `count` values of one step, or of two woven into pairs; zeros past the end.
+  /// Reads `count` values of one step, or of two interleaved in pairs; zeros beyond the end.
   void read_group(const Operand& x, index_t first, index_t count, index_t step, index_t steps, index_t p, E* room,
                   E* to) const {
     if constexpr (pairs) {
@@ -190,7 +190,7 @@ class Packer {
     return room;
   }
 
-  /// to[j][i] = from[i][j] in units of a group; strides in groups.
+  /// Transposes: to[j][i] = from[i][j] in units of a group; strides are in groups.
   void turn(const E* from, index_t stride, index_t rows, index_t columns, E* to, index_t to_stride) const {
     if constexpr (sizeof(E) * group == 4) {
       k_.transpose(reinterpret_cast<const Word*>(from), stride, rows, columns, reinterpret_cast<Word*>(to), to_stride);
@@ -201,7 +201,7 @@ class Packer {
     }
   }
 
-  /// B as stored has a row for each column: 16 columns at a time are turned.
+  /// Packs a B that is stored with one row per column: 16 columns are transposed at a time.
   void slab_along(const Operand& b, index_t column, index_t columns, index_t step, index_t steps, E* to) const {
     const index_t filled = panel_.padded(steps), width = panel_.columns;
     const bool in_place = b.storage == storage_of<E> && filled == steps && b.stride % group == 0;
@@ -223,7 +223,7 @@ class Packer {
       turn(from, stride / group, std::min<index_t>(16, width - first), filled / group, to + first * group, width);
     }
   }
-  /// B as stored has a row for each step.
+  /// Packs a B that is stored with one row per step.
   void slab_across(const Operand& b, index_t column, index_t columns, index_t step, index_t steps, E* to) const {
     const index_t filled = panel_.padded(steps), width = panel_.columns;
     index_t p = 0;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pool.hpp
-/// A small pool of threads: run(tasks, f) calls f(0) ... f(tasks - 1), each once, on whichever thread is free.
+/// Pool: a small thread pool. run(tasks, f) calls f(0) ... f(tasks - 1), each once, on any free thread.
 ///
-/// Who runs a task never changes what it computes: callers cut work by the shape of the data, never by the number of
-/// threads, so results have the same bits at any thread count. Not OpenMP: its teams change the cut with the count, and
-/// spin against a busy neighbour. A job ends when its tasks are done; a thread that sleeps through it is not waited
-/// for.
+/// The thread of a task never changes its result: callers divide work by the shape of the data, not by the number of
+/// threads, so results have the same bits with any number of threads. OpenMP is not used, because it divides work by
+/// the number of threads, and its threads spin while others are busy. A job ends when its tasks are done, without
+/// waiting for sleeping threads.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,7 @@ namespace veneer::cpu {
 
 class Pool {
  public:
-  /// The pool of the process: as many threads as the machine has cores, until `resize` says otherwise.
+  /// Returns the pool of the process: one thread per core of the machine, until `resize` is called.
   static Pool& instance() {
     static Pool pool;
     return pool;
@@ -32,10 +32,10 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
   ~Pool() { stop(); }
 
-  /// Threads that work, the caller's included.
+  /// Returns the number of threads, including the caller's.
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// \param threads at least 1; waits until no other thread is inside run()
+  /// Changes the number of threads, at least 1; waits until no other thread is in run().
   void resize(int threads) {
     const std::lock_guard<std::mutex> owner(owner_);
     if (threads == size()) return;
@@ -65,7 +65,7 @@ class Pool {
 
  private:
   using Call = void (*)(const void*, index_t);
-  static constexpr index_t closed = 0xffffffff;  // as a task index: nothing is left to claim
+  static constexpr index_t closed = 0xffffffff;  // as a task index: no task remains
 
   Pool() { start(static_cast<int>(std::thread::hardware_concurrency())); }
 
@@ -80,9 +80,8 @@ class Pool {
 #endif
   }
 
-  /// The ticket holds the generation and the next task to claim. It is closed before the fields of a job change, so a
-  /// late thread
-  /// that reads a mixture of two jobs can claim nothing.
+  /// Publishes a job. The ticket contains the generation and the next task to claim. It is closed before the fields of
+  /// a job change, so a late thread that reads a mixture of two jobs cannot claim a task.
   std::uint32_t publish(Call call, const void* function, index_t tasks) {
     const std::uint32_t generation = generation_.load() + 1;
     ticket_.store((std::uint64_t{generation - 1} << 32) | std::uint64_t{closed});
@@ -139,7 +138,7 @@ class Pool {
 
   void serve(std::uint32_t seen) {
     for (;;) {
-      // A training step hands out work every few microseconds: look a while before sleeping.
+      // A training step publishes jobs every few microseconds, so threads spin before sleeping.
       for (int look = 0; look < 4000 && generation_.load(std::memory_order_acquire) == seen; ++look) pause();
       generation_.wait(seen);
       if (stopping_.load()) return;

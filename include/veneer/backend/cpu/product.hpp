@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// multiply(product) on the CPU: C is cut into tiles by its extents alone, so its bits do not depend on the number of
-/// threads. A is packed once and shared by the tiles, B by each tile as it goes; sums of all terms are kept in one tile
-/// of float (double), and C is written once.
+/// multiply(product) on the CPU. C is divided into tiles by its extents alone, so its bits do not depend on the number
+/// of threads. A is packed once and shared by the tiles, B is packed by each tile; the sums of all terms are kept in
+/// one tile of float (double), and C is written once.
 ///
-///   few rows (a decoding step)      dot products of rows as they are stored: nothing is packed, B is read once
-///   skinny (n <= 64, or m <= 64)    the short side whole, the long side in strips
+///   few rows (a decoding step)      dot products of rows in their storage type: nothing is packed, B is read once
+///   skinny (n <= 64, or m <= 64)    the short side undivided, the long side in strips
 ///   general                         up to 512 by 512
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace veneer::cpu {
 
-/// The whole product by the tiles of `cut`.
+/// Computes the matmul by the tiles of `cut`.
 template <Stored E>
 void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut) {
   const index_t across = (p.n + cut.tile.columns - 1) / cut.tile.columns;
@@ -27,7 +27,7 @@ void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut)
     if (packed != nullptr) pack_shared(kernels, p, cut, first, rows, packed);
     const index_t down = (rows + cut.tile.rows - 1) / cut.tile.rows;
     Pool::instance().run(down * across, [&](index_t task) {
-      const index_t row = task % down * cut.tile.rows;  // neighbours share the columns, that is the weight
+      const index_t row = task % down * cut.tile.rows;  // adjacent tiles share the columns, that is, the weight
       const index_t column = task / down * cut.tile.columns;
       Tile<E>(kernels, p, cut, packed, first, rows, first + row, std::min(cut.tile.rows, rows - row), column,
               std::min(cut.tile.columns, p.n - column))
@@ -36,7 +36,7 @@ void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut)
   }
 }
 
-/// Rows [first, first + rows) of every op(A), block of steps by block of steps.
+/// Packs rows [first, first + rows) of every op(A), for all blocks of steps.
 template <Stored E>
 void pack_shared(const Kernels& kernels, const Product& p, const Cut<E>& cut, index_t first, index_t rows, E* to) {
   const index_t height = 4 * cut.panel.rows, pieces = (rows + height - 1) / height;
@@ -58,7 +58,7 @@ void pack_shared(const Kernels& kernels, const Product& p, const Cut<E>& cut, in
   });
 }
 
-/// Calls f with a null pointer to the type that p is multiplied in here.
+/// Calls f with a null pointer to the type in which p is multiplied.
 template <class F>
 void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
   if (p.arithmetic == Storage::float64) {
@@ -70,13 +70,13 @@ void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
   }
 }
 
-/// Narrow products that would read a long A across its rows, as gradients of factors do, read it as B instead.
+/// Returns p, transposed if it is narrow and would read a long A across its rows, as gradients of factors do.
 inline Product oriented(const Product& p) {
   constexpr index_t narrow = 64;
   return p.terms[0].a.transposed && p.n <= narrow && p.m > narrow ? transpose(p) : p;
 }
 
-/// A template as instruction_sets is.
+/// Computes a matmul. A template, like instruction_sets.
 template <class = void>
 void multiply(const Product& asked) {
   const Product p = oriented(asked);
@@ -97,12 +97,12 @@ void multiply(const Product& asked) {
   });
 }
 
-/// Tasks that run side by side, and the bytes that each takes.
+/// The number of concurrent tasks, and the bytes of each.
 struct Demand {
   index_t tasks = 0, bytes = 0;
 };
 
-/// Calls f(bytes for all, first tasks, tasks after them) with what multiply(p) takes.
+/// Calls f(bytes for all, first tasks, tasks after them) with the memory of multiply(p).
 template <class F>
 void measure(const Product& asked, const F& f) {
   Product p = oriented(asked);

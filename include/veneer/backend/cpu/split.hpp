@@ -3,7 +3,7 @@
 /// A matmul of a bfloat16 matrix with a few float columns, to float accuracy, by bfloat16 tiles.
 ///
 ///   b = b1 + b2 + b3, each with 8 of the 24 bits of b, so  A b = A b1 + A b2 + A b3  with exact products
-/// A is read once, as it is stored: DoRA's norms are of this form. Infinities and NaNs are kept.
+/// A is read once in its storage type. DoRA's norms have this form. Infinities and NaNs are preserved.
 #pragma once
 
 #include <cstring>
@@ -33,7 +33,7 @@ class SplitProduct {
 
   static index_t bytes(const Product& p) { return 12 * p.m * p.n + 6 * p.terms[0].k * p.n; }
 
-  /// A [b1 b2 b3], to float.
+  /// Returns the matmul A [b1 b2 b3], with sums in float.
   static Product inner(const Product& p, const bfloat16* parts, float* sums) {
     Product inner{.arithmetic = Storage::bfloat16, .m = p.m, .n = 3 * p.n};
     inner.terms[0] = {p.terms[0].a, operand(parts, p.terms[0].k, true), p.terms[0].k, p.terms[0].scale};
@@ -42,7 +42,7 @@ class SplitProduct {
   }
   Product inner() const { return inner(p_, parts_, sums_); }
 
-  /// C = beta C + the three sums.
+  /// Computes C = beta C + the three sums.
   void finish(const Kernels& k) const {
     float total[64];
     for (index_t i = 0; i < p_.m; ++i) {

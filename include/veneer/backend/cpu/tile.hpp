@@ -13,12 +13,12 @@
 
 namespace veneer::cpu {
 
-/// A result larger than a cache close to the processor is written past it.
+/// Returns whether a result is written with stores that bypass the caches, because it is larger than the near ones.
 inline bool passes_caches(const Kernels& k, const Product& p) {
   return k.narrow_past != nullptr && p.stored == Storage::bfloat16 && p.m * p.n >= (index_t{1} << 20);
 }
 
-/// Calls f with C at (row, column), as it is stored, and the distance of two columns.
+/// Calls f with C at (row, column), in its storage type, and the distance of two columns.
 template <class F>
 void with_result(const Product& p, index_t row, index_t column, const F& f) {
   const index_t at = p.transposed ? column * p.ldc + row : row * p.ldc + column, step = p.transposed ? p.ldc : 1;
@@ -30,7 +30,7 @@ void with_result(const Product& p, index_t row, index_t column, const F& f) {
   }
 }
 
-/// What sums begin with: beta C, or zeros, where C is not read.
+/// Initialises sums with beta C, or with zeros without reading C.
 template <Real T>
 void load_sums(const Product& p, T* sums, index_t row, index_t column, index_t count) {
   if (p.beta == 0.0) {
@@ -68,7 +68,7 @@ class Tile {
  public:
   using C = compute_t<E>;
 
-  /// \param shared  the rows of A from `first_row` on, packed, or null
+  /// \param shared  the packed rows of A from `first_row` on, or null
   Tile(const Kernels& kernels, const Product& p, const Cut<E>& cut, const E* shared, index_t first_row,
        index_t shared_rows, index_t row, index_t rows, index_t column, index_t columns)
       : k_(kernels),
@@ -112,7 +112,7 @@ class Tile {
   }
 
  private:
-  /// Without a step, C is beta C.
+  /// Computes C = beta C, for a matmul without steps.
   void clear() const {
     C sums[64];
     for (index_t i = 0; i < rows_; ++i) {
@@ -128,7 +128,7 @@ class Tile {
                       bool first, bool last) const {
     const index_t strip_values = cut_.packed_a(cut_.panel.rows, steps);
     const E* a = own_a_;
-    index_t stored = 0;  // rows of A that are read as they are stored
+    index_t stored = 0;  // rows of A read in their storage
     if (shared != nullptr) {
       a = shared + shared_row_ / cut_.panel.rows * strip_values;
     } else {
@@ -144,7 +144,7 @@ class Tile {
       const index_t strips = cut_.rows_padded(rows_) / cut_.panel.rows;
       index_t number = 0;
       const index_t pieces = strips * ((end - begin + width - 1) / width);
-      for (index_t pair = 0; pair < strips; pair += 2) {  // two strips of A stay in the first cache
+      for (index_t pair = 0; pair < strips; pair += 2) {  // two strips of A remain in the L1 cache
         for (index_t across = begin; across < end; across += width) {
           for (index_t strip = pair; strip < std::min(pair + 2, strips); ++strip) {
             fetch_b(term, step, steps, begin + group, number, pieces);
@@ -173,7 +173,7 @@ class Tile {
     if (last && !direct) finish(block, row, across);
   }
 
-  /// \param packed  the strip, where it is not read as it is stored
+  /// \param packed  the strip, unless it is read in its storage
   void place_a(const Operand& a, index_t step, index_t strip, bool stored, const E* packed, Block<E>& block) const {
     block.rows = std::min(cut_.panel.rows, rows_ - strip * cut_.panel.rows);
     block.a = packed, block.a_row = cut_.panel.chunk, block.a_chunk = cut_.panel.rows * cut_.panel.chunk;
@@ -188,13 +188,13 @@ class Tile {
     return fits && steps % cut_.panel.chunk == 0 ? rows_ / cut_.panel.rows * cut_.panel.rows : 0;
   }
 
-  /// A few rows read whole panels of B once: as they are stored.
+  /// Returns whether panels of B are read in place, since few rows read each panel once.
   bool reads_b_in_place(const Operand& b, index_t columns) const {
     return cut_.panel.group == 1 && !b.transposed && b.storage == storage_of<E> && columns == cut_.panel.columns &&
            rows_ <= 4 * cut_.panel.rows;
   }
 
-  /// Columns [begin, end) of the tile, a few steps of all of them at a time where a row of B has all.
+  /// Packs columns [begin, end) of the tile, a few steps of all columns at a time if a row of B has them all.
   void pack_slabs(const Packer<E>& packer, const Operand& b, index_t step, index_t steps, index_t begin,
                   index_t end) const {
     const index_t width = cut_.panel.columns;
@@ -215,7 +215,7 @@ class Tile {
     }
   }
 
-  /// Stored rows [row, row + rows) of B, elements [first, first + count), as E: in place, or each decoded in one run.
+  /// Returns elements [first, first + count) of stored rows [row, row + rows) of B as E: in place, or decoded.
   Operand decoded_rows(const Operand& b, index_t row, index_t rows, index_t first, index_t count) const {
     if (b.storage == storage_of<E>) return operand(static_cast<const E*>(b.data) + row * b.stride + first, b.stride);
     for (index_t r = 0; r < rows; ++r) {
@@ -226,7 +226,7 @@ class Tile {
     return operand(static_cast<const E*>(decoded_), count);
   }
 
-  /// Asks for one of the pieces of the next slabs of B: memory is read while the kernel computes.
+  /// Prefetches one part of the next slabs of B, so that memory is read while the kernel computes.
   void fetch_b(const Term& term, index_t step, index_t steps, index_t across, index_t number, index_t pieces) const {
     if (across >= columns_) {  // the first slabs of the next block of steps
       across = 0, step += steps, steps = std::min(cut_.panel.depth, term.k - step);
@@ -243,7 +243,7 @@ class Tile {
     }
   }
 
-  /// Whether the sums of a full block are those of C, and then where.
+  /// Returns whether the sums of a full block can be in C, and sets their address.
   bool in_result(index_t strip, index_t across, Block<E>& block) const {
     const bool alike = p_.stored == storage_of<C> && !p_.transposed && (p_.beta == 0.0 || p_.beta == 1.0);
     if (!alike || cut_.passes > 1 || block.rows < cut_.panel.rows || block.columns < cut_.panel.columns) return false;
@@ -251,13 +251,13 @@ class Tile {
     return true;
   }
 
-  /// The sums of a block lie together: rows a power of two apart would share few places of the caches.
+  /// Places the sums of a block contiguously: rows at distances of a power of two would share few cache sets.
   void place_sums(index_t number, Block<E>& block) const {
     block.c = cut_.passes == 1 ? sums_ : sums_ + number * cut_.panel.rows * cut_.panel.columns;
     block.c_stride = cut_.panel.columns;
   }
 
-  /// C is the first term of the sum.
+  /// Initialises the sums of a block with C.
   void begin(const Block<E>& block, index_t strip, index_t across) const {
     for (index_t i = 0; i < block.rows; ++i) {
       load_sums(p_, block.c + i * block.c_stride, row_ + strip + i, column_ + across, block.columns);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels as text, compiled once for each instruction set: a folder includes this inside its own namespace and
-// under its own target, where vector_bytes and panel_rows say how wide and how many registers are. Compiler vector
-// types, no intrinsics, no lambdas (they would be compiled for the target of the includer).
+// The source of the kernels, compiled once for each instruction set: a folder includes this file in its own namespace
+// and target, with vector_bytes and panel_rows for the width and number of registers. Only compiler vector types, no
+// intrinsics, no lambdas (which would be compiled for the target of the includer).
 
 template <class T>
 struct VectorOf {
@@ -10,8 +10,8 @@ struct VectorOf {
   static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 };
 
-/// A block of panel_rows by NV vectors of C over `steps`, each sum in the order of the steps. Source: Goto and van de
-/// Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+/// Computes a block of panel_rows by NV vectors of C over `steps`, with each sum in the order of the steps. Source:
+/// Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 template <class T, int NV>
 inline void panel_block(const Block<T>& block) {
   typedef typename VectorOf<T>::type V;
@@ -57,7 +57,7 @@ inline void panel(const Block<T>& block) {
   }
 }
 
-/// A vector of stored values, in the type of the sums.
+/// Returns a vector of stored values, in the type of the sums.
 template <class T>
 inline typename VectorOf<T>::type load(const T* from) {
   return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(from);
@@ -69,7 +69,8 @@ inline typename VectorOf<T>::type load(const bfloat16* from) {
   return (typename VectorOf<T>::type)(__builtin_convertvector(*reinterpret_cast<const Stored16*>(from), Bits) << 16);
 }
 
-/// The first `count` values of a vector, and zeros. A product's last steps are so computed as all others are.
+/// Returns the first `count` values of a vector, padded with zeros, so that the last steps of a dot product are
+/// computed as all others are.
 template <class T, class W>
 inline typename VectorOf<T>::type load_part(const W* from, index_t count) {
   W values[std::size_t{VectorOf<T>::lanes}] = {};
@@ -77,7 +78,7 @@ inline typename VectorOf<T>::type load_part(const W* from, index_t count) {
   return load<T>(values);
 }
 
-/// The sum of the lanes: halves are added, then their halves.
+/// Returns the sum of the lanes: halves are added, then their halves.
 template <class T, int Bytes>
 inline T sum_of_lanes(const void* vector) {
   typedef T Half __attribute__((vector_size(Bytes / 2)));
@@ -96,7 +97,7 @@ inline T sum_of_lanes(const typename VectorOf<T>::type& vector) {
   return sum_of_lanes<T, vector_bytes>(&vector);
 }
 
-/// R rows of A against one row of B: two vectors of sums each.
+/// Computes the dot products of R rows of A with one row of B, with two vectors of sums each.
 template <class T, class W, int R>
 inline void dot_block(const Dots<T, W>& dots, index_t row, index_t column) {
   typedef typename VectorOf<T>::type V;
@@ -158,7 +159,7 @@ inline void narrow(const float* __restrict from, index_t count, bfloat16* __rest
   for (index_t i = 0; i < count; ++i) to[i] = bfloat16(from[i]);
 }
 
-/// In blocks, so that the strided side stays in the first cache.
+/// Transposes in blocks, so that the strided side remains in the L1 cache.
 inline void transpose(const Word* from, index_t stride, index_t rows, index_t columns, Word* to, index_t to_stride) {
   for (index_t begin = 0; begin < columns; begin += 16) {
     const index_t end = columns < begin + 16 ? columns : begin + 16;
@@ -203,7 +204,7 @@ inline void look_up_bfloat16(const std::uint8_t* codes, index_t count, const flo
   }
 }
 
-/// Constant: no instruction of a set runs before it is known that the processor has it.
+/// Returns the table. Constant, so that no instruction of the set runs before the processor is checked.
 constexpr Kernels vector_kernels(const char* name) {
   Kernels k;
   k.name = name;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file check.hpp
-/// check(status, call): a status of the CUDA runtime or of cuBLASLt becomes an exception that names the call, the error
-/// and a remedy.
+/// check(status, call): throws for an error of the CUDA runtime or of cuBLASLt, with the call, the error and a remedy.
 ///
-/// A kernel reports what went wrong in it at some later call: the message names the call that heard of it.
+/// Kernel errors are asynchronous: the message names the call that observed the error.
 #pragma once
 
 #include <cublasLt.h>
@@ -14,13 +13,12 @@
 
 namespace veneer::gpu {
 
-/// What to do about an error of the runtime; empty when there is nothing to say.
+/// Returns the remedy for an error of the runtime, or an empty text.
 inline const char* remedy(cudaError_t status) {
   switch (status) {
     case cudaErrorNoDevice:
     case cudaErrorInvalidDevice:
-    case cudaErrorDevicesUnavailable:
-      return "; look at nvidia-smi and at CUDA_VISIBLE_DEVICES, or compute on veneer::Cpu";
+    case cudaErrorDevicesUnavailable: return "; check nvidia-smi and CUDA_VISIBLE_DEVICES, or compute on veneer::Cpu";
     case cudaErrorInsufficientDriver:
     case cudaErrorSystemDriverMismatch:
       return "; install a driver at least as new as the CUDA toolkit of this program, or compute on veneer::Cpu";
@@ -38,18 +36,18 @@ inline const char* remedy(cudaError_t status) {
   }
 }
 
-/// \param call what was being done, for the message: "gemm"
-/// \throws MemoryError when memory of the device is used up, BackendError for every other failure
+/// \param call  name of the operation in the message, such as "gemm"
+/// \throws MemoryError when the memory of the device is exhausted, BackendError for every other failure
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // an error that is reported once must not be met again by the next call
+  cudaGetLastError();  // clears the error, so that the next call does not report it again
   const std::string message = std::string("veneer::Cuda: ") + call + ": " + cudaGetErrorName(status) + " (" +
                               cudaGetErrorString(status) + ")" + remedy(status);
   if (status == cudaErrorMemoryAllocation) throw MemoryError(message);
   throw BackendError(message);
 }
 
-/// The same for cuBLASLt.
+/// Throws for an error of cuBLASLt.
 inline void check(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   const std::string message = std::string("veneer::Cuda: ") + call + ": " + cublasLtGetStatusName(status) + " (" +

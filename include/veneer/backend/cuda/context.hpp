@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file context.hpp
-/// What all handles on one device share: its stream, its pool of memory, a cuBLASLt handle with plans, a workspace.
+/// The state shared by all handles to one device: its stream, its memory pool, a cuBLASLt handle with
+/// plans, a workspace.
 ///
-/// Work runs in the order in which it is handed to the one stream. Memory is taken and given back in that order too
-/// (cudaMallocAsync), so a block can be used again while the kernel that read it last is still waiting; the pool keeps
-/// what is given back, so a training step after the first asks the driver for nothing. It is a pool of our own: the
-/// device's default one, which other libraries use, keeps its settings.
+/// All work is submitted to one stream and runs in order. Memory is allocated and freed in the same order
+/// (cudaMallocAsync), so a block can be reused while the kernel that read it last is still queued. The pool caches
+/// freed memory, so after the first training step the driver is not called. The library has its own pool: the device's
+/// default pool, which other libraries use, keeps its settings.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,7 @@
 
 namespace veneer::gpu {
 
-/// Makes a device the current one of this thread for the length of a scope.
+/// A scope in which a device is the current one of this thread.
 class DeviceScope {
  public:
   explicit DeviceScope(int device) {
@@ -43,7 +44,7 @@ class DeviceScope {
   bool changed_ = false;
 };
 
-/// Bytes of a device now in use, their maximum, and bytes that its pool holds.
+/// The bytes of a device in use, their maximum, and the bytes held by its pool.
 struct MemoryUse {
   std::size_t used = 0;
   std::size_t peak = 0;
@@ -52,8 +53,8 @@ struct MemoryUse {
 
 class Context {
  public:
-  /// The context of a device, made at the first call. It is never destroyed: a tensor of static storage may outlive
-  /// everything else, the driver included.
+  /// Returns the context of a device, created at the first call. It is never destroyed, since a tensor with static
+  /// storage may outlive everything else, including the driver.
   /// \throws BackendError when there is no such device
   static Context& of(int device) {
     static std::mutex mutex;
@@ -74,16 +75,17 @@ class Context {
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t handle() const { return handle_; }
 
-  /// Held while kernels that use the workspace, or a plan, are handed over: two threads must not interleave theirs.
+  /// Returns a lock to hold while kernels that use the workspace or a plan are submitted: two threads must
+  /// not interleave them.
   std::unique_lock<std::mutex> exclusive() { return std::unique_lock<std::mutex>(mutex_); }
   void* workspace() const { return workspace_; }
   Plans& plans() { return plans_; }
 
-  /// Uninitialised memory, aligned to 256 bytes. Cached memory is returned to the driver before giving up.
-  /// \throws MemoryError with bytes asked, in use and free
+  /// Allocates uninitialised memory, aligned to 256 bytes. Before it fails, cached memory is returned to the driver.
+  /// \throws MemoryError with the bytes requested, in use and free
   void* take(std::size_t bytes) {
     const DeviceScope scope(device_);
-    bytes = std::max<std::size_t>(bytes, 1);  // a tensor without elements has an address too
+    bytes = std::max<std::size_t>(bytes, 1);  // a tensor without elements also has an address
     void* block = nullptr;
     cudaError_t status = cudaMallocFromPoolAsync(&block, bytes, pool_, stream_);
     if (status == cudaErrorMemoryAllocation) {
@@ -97,8 +99,7 @@ class Context {
     return block;
   }
 
-  /// Ordered behind the work that was handed out before. No error is reported: when a process ends, the driver may be
-  /// gone already.
+  /// Frees memory after all previous work. Errors are ignored: when a process ends, the driver may already be unloaded.
   void give_back(void* block) noexcept { cudaFreeAsync(block, stream_); }
 
   MemoryUse memory() const {

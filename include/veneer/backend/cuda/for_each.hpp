@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file for_each.hpp
-/// body(i) for i in [0, count): cub::DeviceFor. body(r, c) over two extents: a grid of blocks that are as wide as a
-/// row, up to 256 threads, so that neighbouring threads have neighbouring columns and narrow rows leave few idle.
+/// for_each on a device. body(i) for i in [0, count) uses cub::DeviceFor. body(r, c) over two extents uses a grid of
+/// blocks that are as wide as a row, up to 256 threads: neighbouring threads have neighbouring columns, and few threads
+/// are idle for narrow rows.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@
 
 namespace veneer::gpu {
 
-/// count is at least 1.
+/// Runs body(i); count is at least 1.
 template <class Body>
 void for_each(const Context& context, index_t count, const Body& body) {
   const DeviceScope scope(context.device());
@@ -30,7 +31,7 @@ __global__ void for_each_kernel(index_t rows, index_t columns, Body body) {
   }
 }
 
-/// Both extents are at least 1.
+/// Runs body(r, c); both extents are at least 1.
 template <class Body>
 void for_each(const Context& context, index_t rows, index_t columns, const Body& body) {
   constexpr index_t threads = 256, most_blocks = 65535;  // of the second axis of a grid

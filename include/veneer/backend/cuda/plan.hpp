@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file plan.hpp
-/// How cuBLASLt computes one kind of product: its descriptors, and the algorithm that its heuristics name first.
+/// Plan: the cuBLASLt descriptors of one kind of matmul, and the algorithm that its heuristics rank first.
 ///
-/// cuBLASLt reads matrices by columns. A row-major matrix read so is its transpose, hence C = op(A) op(B) is asked for
-/// as Cᵀ = op(B)ᵀ op(A)ᵀ: operands change places, transpositions stay, nothing is copied.
-/// float is computed in float (CUBLAS_COMPUTE_32F: no TF32), double in double. What is split along k is summed from a
-/// workspace in a fixed order. The choice depends on the problem alone, so one problem has the same bits in every run
-/// on one device.
+/// cuBLASLt reads column-major matrices. A row-major matrix read this way is its transpose, hence C = op(A) op(B) is
+/// computed as Cᵀ = op(B)ᵀ op(A)ᵀ: operands are swapped, transpositions are kept, and no data is copied.
+/// float is computed in float (CUBLAS_COMPUTE_32F: no TF32), double in double. Sums that are split along k are reduced
+/// in a workspace in a fixed order. The choice depends only on the problem, so one problem has the same bits in every
+/// run on one device.
 #pragma once
 
 #include <algorithm>
@@ -21,13 +21,13 @@
 
 namespace veneer::gpu {
 
-/// Scratch memory that products and reductions of a device share, in bytes.
+/// The size of the scratch memory shared by matmuls and reductions of a device, in bytes.
 inline constexpr std::size_t workspace_bytes = std::size_t{32} << 20;
 
-/// Everything that the choice of an algorithm looks at.
+/// All values that determine the choice of an algorithm.
 using ProblemKey = std::array<index_t, 14>;
 
-/// The largest power of two up to 16 that divides an address: wide loads need 16.
+/// Returns the largest power of two up to 16 that divides an address: wide loads need 16.
 inline index_t alignment_of(const void* pointer) {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   return address % 16 == 0 ? 16 : address % 8 == 0 ? 8 : 4;
@@ -51,10 +51,10 @@ ProblemKey key_of(const Gemm<T>& p) {
           alignment_of(p.c)};
 }
 
-/// Plain data: cuBLASLt's descriptors by value.
+/// A plan as plain data, with cuBLASLt's descriptors by value.
 struct Plan {
   cublasLtMatmulDescOpaque_t operation;
-  cublasLtMatrixLayoutOpaque_t left, right, result;  // B, A and C, as cuBLASLt sees them
+  cublasLtMatrixLayoutOpaque_t left, right, result;  // B, A and C, as read by cuBLASLt
   cublasLtMatmulAlgo_t algorithm;
 };
 
@@ -65,10 +65,10 @@ inline constexpr cudaDataType_t data_type = std::same_as<T, double> ? CUDA_R_64F
 template <Real T>
 inline constexpr cublasComputeType_t compute_type = std::same_as<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
 
-/// A row-major matrix of `rows` by `columns` as stored.
+/// Initialises the layout of a row-major matrix of `rows` by `columns` as stored.
 inline void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, index_t rows, index_t columns,
                     index_t leading, index_t batch, index_t stride) {
-  if (rows == 1) leading = columns;  // nothing is a row away, whatever the caller says
+  if (rows == 1) leading = columns;  // with one row the stride is irrelevant
   check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(columns), static_cast<std::uint64_t>(rows),
                                  leading),
         "gemm");
@@ -91,7 +91,7 @@ inline void transpose(cublasLtMatmulDescOpaque_t& operation, cublasLtMatmulDescA
 
 }  // namespace detail
 
-/// A plan without its algorithm.
+/// Returns a plan without its algorithm.
 template <Real T>
 Plan describe(const Gemm<T>& p) {
   constexpr cudaDataType_t type = detail::data_type<T>;
@@ -134,7 +134,7 @@ Plan make_plan(cublasLtHandle_t handle, const Gemm<T>& p) {
   return plan;
 }
 
-/// The plans made so far. Making one takes longer than a small product.
+/// A cache of plans. Making a plan takes longer than a small matmul.
 class Plans {
  public:
   template <Real T>
@@ -142,7 +142,7 @@ class Plans {
     const ProblemKey key = key_of(problem);
     const auto known = plans_.find(key);
     if (known != plans_.end()) return known->second;
-    if (plans_.size() >= most) plans_.clear();  // sequences of every length: forget rather than grow for ever
+    if (plans_.size() >= most) plans_.clear();  // bounds the size of the cache when lengths vary
     return plans_.emplace(key, make_plan(handle, problem)).first->second;
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// gemm on a device: one call of cublasLtMatmul with a remembered plan.
+/// gemm on a device: one call of cublasLtMatmul with a cached plan.
 #pragma once
 
 #include "veneer/backend/cuda/for_each.hpp"
@@ -8,7 +8,7 @@
 
 namespace veneer::gpu {
 
-/// C = beta C: a product over no terms. With beta = 0, C is not read.
+/// The kernel of C = beta C, a matmul with k = 0. If beta = 0, C is not read.
 template <Real T>
 struct ScaleResultBody {
   T* c;
@@ -20,7 +20,7 @@ struct ScaleResultBody {
   }
 };
 
-/// m, n and batch are at least 1.
+/// Computes C = alpha op(A) op(B) + beta C; m, n and batch are at least 1.
 template <Real T>
 void product(Context& context, const Gemm<T>& p) {
   if (p.k == 0) {

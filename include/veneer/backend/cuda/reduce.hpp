@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reduce.hpp
-/// out[r] = fold over c of load(r, c): cub::DeviceSegmentedReduce over numbered elements, a block a segment.
+/// reduce_rows on a device: cub::DeviceSegmentedReduce over numbered elements, with one block per segment.
 ///
-/// An element's number holds its row above and its column below a bit position, i = r << shift | c, so that a thread
-/// finds both without a division. A few long rows (the sum of a loss) are cut into pieces that a second round folds.
-/// Where they are cut, and the order in which a block adds, follow from rows and columns alone: no atomics, the same
+/// The number of an element has its row in the high bits and its column in the low bits, i = r << shift | c, so that a
+/// thread finds both without a division. Few long rows (the sum of a loss) are divided into parts that a second pass
+/// reduces. The division, and the order of summation in a block, depend only on rows and columns: no atomics, the same
 /// bits in every run.
 #pragma once
 
@@ -20,7 +20,7 @@
 
 namespace veneer::gpu {
 
-/// The value of a numbered element.
+/// The load of a numbered element.
 template <class T, class Load>
 struct NumberedLoad {
   Load load;
@@ -28,7 +28,7 @@ struct NumberedLoad {
   VENEER_HD T operator()(index_t i) const { return static_cast<T>(load(i >> shift, i & ((index_t{1} << shift) - 1))); }
 };
 
-/// The number of the first element of a segment, or of the one past its last.
+/// The function from a segment to the number of its first element, or of the one after its last.
 struct SegmentBound {
   int shift;
   index_t pieces, length, columns;  // each row is `pieces` segments of `length` columns; the last one may be shorter
@@ -40,10 +40,10 @@ struct SegmentBound {
   }
 };
 
-/// The segments of a matrix: its rows, or pieces of them where rows are few and long.
+/// Returns the segments of a matrix: its rows, or parts of rows if these are few and long.
 inline SegmentBound cut_rows(index_t rows, index_t columns) {
-  constexpr index_t piece = 8192;       // columns that are enough work for a block
-  constexpr index_t enough_rows = 256;  // so many blocks keep a device busy
+  constexpr index_t piece = 8192;       // columns per block
+  constexpr index_t enough_rows = 256;  // number of blocks that fill a device
   const int shift = std::bit_width(static_cast<std::uint64_t>(columns));
   if (rows >= enough_rows || columns <= 2 * piece) return {shift, 1, columns, columns, 0};
   return {shift, (columns + piece - 1) / piece, piece, columns, 0};
@@ -55,7 +55,7 @@ struct Combine {
   VENEER_HD T operator()(T a, T b) const { return Monoid::combine(a, b); }
 };
 
-/// The results of a first round.
+/// The results of the first pass.
 template <class T>
 struct PieceLoad {
   const T* pieces;
@@ -85,7 +85,7 @@ void reduce_segments(Context& context, index_t rows, SegmentBound first, const L
   run(context.workspace(), bytes);
 }
 
-/// rows is at least 1.
+/// Computes out[r] = reduction over c of load(r, c); rows is at least 1.
 template <class Monoid, class Load>
 void reduce_rows(Context& context, index_t rows, index_t columns, const Load& load, typename Monoid::value_type* out) {
   using T = typename Monoid::value_type;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file gemma3.hpp
-/// Gemma 3, text: norms of 1 + w before and after attention and mlp, norms of queries and keys, GELU, embeddings times
-/// sqrt(hidden), scores over sqrt(query_pre_attn_scalar). Layers with a window turn at a frequency of their own.
-/// Refused by name: soft caps, bidirectional attention, the models that see images.
+/// Gemma 3, text: norms with weight 1 + w before and after attention and mlp, norms of queries and keys, GELU,
+/// embeddings times sqrt(hidden), scores over sqrt(query_pre_attn_scalar). Layers with a window have a separate rotary
+/// frequency. Refused by name: soft caps, bidirectional attention, models with images.
 ///
 /// Source: huggingface/transformers, src/transformers/models/gemma3/.
 #pragma once
@@ -19,8 +19,8 @@ namespace veneer {
 
 namespace detail {
 
-/// transformers 5 nests the settings by layer type; before, `rope_theta` and `rope_scaling` are of layers without a
-/// window, `rope_local_base_freq` is the theta of those with one.
+/// Reads the rotary settings. transformers 5 nests them by layer type; in earlier versions, `rope_theta` and
+/// `rope_scaling` belong to layers without a window, `rope_local_base_freq` is the theta of layers with one.
 inline void read_gemma3_rope(LlamaConfig& config, const Json& raw, const std::string& where) {
   const auto rope = [&](const char* type, const char* theta_key, double theta, const char* scaling) {
     const RopeRules rules{.theta = find_number(raw, theta_key, where).value_or(theta)};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file phi3.hpp
-/// Phi-3 and Phi-4: fused projections qkv_proj and gate_up_proj, part of each head may turn, a window in every layer
-/// of some models. The rope type longrope had the names su and yarn before.
+/// Phi-3 and Phi-4: fused projections qkv_proj and gate_up_proj, optional partial rotation, a window in every layer of
+/// some models. Earlier names of the rope type longrope are su and yarn.
 ///
 /// Source: huggingface/transformers, src/transformers/models/phi3/.
 #pragma once

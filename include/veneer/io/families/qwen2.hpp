@@ -15,7 +15,7 @@ namespace detail {
 
 inline void read_qwen2(LlamaConfig& config, const Json& raw, const std::string& where) {
   config.rope = read_rope(raw, config.max_position_embeddings, where);
-  config.qkv_bias = true;  // by definition of the model, no key says so
+  config.qkv_bias = true;  // by definition of the model, without a key
   read_qwen_windows(config, raw, where);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file qwen3.hpp
-/// Qwen3: RMS norms of queries and keys, one weight for all heads. No biases by default; windows as Qwen2.
+/// Qwen3: RMS norms of queries and keys, one weight for all heads. No biases by default; windows as in Qwen2.
 ///
 /// Source: huggingface/transformers, src/transformers/models/qwen3/.
 #pragma once

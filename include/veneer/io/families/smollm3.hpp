@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file smollm3.hpp
-/// SmolLM3: every fourth layer has no rotary embedding, or those that `no_rope_layers` marks with 0.
+/// SmolLM3: no rotary embedding in every fourth layer, or in the layers marked with 0 in `no_rope_layers`.
 ///
 /// Source: huggingface/transformers, src/transformers/models/smollm3/.
 #pragma once

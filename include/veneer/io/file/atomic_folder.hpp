@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file atomic_folder.hpp
-/// A folder that is complete at every moment: built under a hidden name beside its target, synced, and swapped in.
+/// Atomic folder writes: a folder is built under a hidden name next to its target, synced, and swapped in.
 ///
-/// Where the file system can exchange two names in one step (Linux: ext4, xfs, btrfs, tmpfs) there is no moment without
-/// the target. Elsewhere the old folder is renamed away, the new one in, and the old one back if that fails: a kill
-/// between two renames leaves the old folder under its hidden name `.<name>.veneer-<process>-<count>`.
+/// If the file system can exchange two names in one step (Linux: ext4, xfs, btrfs, tmpfs), the target exists at every
+/// moment. Otherwise the old folder is renamed first, then the new one, and the old one is renamed back if that fails:
+/// a kill between two renames leaves the old folder under its hidden name `.<name>.veneer-<process>-<count>`.
 #pragma once
 
 #include <cerrno>
@@ -26,15 +26,15 @@
 
 namespace veneer {
 
-/// What happens to the files of the folder that is replaced.
+/// The treatment of the files of the replaced folder.
 enum class OtherFiles {
-  keep,    // those without a namesake in the new folder move over (as hard links, so that a crash loses none)
-  remove,  // the new folder holds what was written and nothing else
+  keep,    // move files with names that the new folder lacks (as hard links, so that a crash loses none)
+  remove,  // the new folder contains only the written files
 };
 
 namespace detail {
 
-/// Swaps two names in one step; false where the file system can't. Throws `IoError`, `DiskError`.
+/// Swaps two names in one step; returns false if the file system does not support it. Throws `IoError`, `DiskError`.
 inline bool exchange_names(const std::filesystem::path& a, const std::filesystem::path& b) {
 #if defined(SYS_renameat2)
   constexpr unsigned rename_exchange = 2;  // RENAME_EXCHANGE of linux/fs.h
@@ -54,15 +54,15 @@ inline void rename_or_throw(const std::filesystem::path& from, const std::filesy
   }
 }
 
-/// The same, but false where another program has made a folder of that name in the meantime.
+/// Renames a folder; returns false if another program has created a folder with the new name in the meantime.
 inline bool renamed_to_free_name(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (retry_interrupted([&] { return ::rename(from.c_str(), to.c_str()); }) == 0) return true;
   if (errno != ENOTEMPTY && errno != EEXIST) throw_write(to, "can't be put in place", errno, 0);
   return false;
 }
 
-/// Puts `fresh` at `target` in two steps, and returns where the old `target` is now. Throws `IoError` with the old one
-/// back.
+/// Renames `fresh` to `target` in two steps, and returns the new path of the old `target`. On an `IoError` the old
+/// one is restored.
 inline std::filesystem::path replace_by_renames(const std::filesystem::path& fresh,
                                                 const std::filesystem::path& target) {
   const std::filesystem::path old = temporary_sibling(target);
@@ -75,7 +75,7 @@ inline std::filesystem::path replace_by_renames(const std::filesystem::path& fre
   return old;
 }
 
-/// Syncs every file and folder below `folder`, and the folder. Throws `IoError`, `DiskError`.
+/// Syncs every file and folder in `folder`, and the folder. Throws `IoError`, `DiskError`.
 inline void sync_tree(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.is_symlink()) continue;
@@ -91,7 +91,7 @@ inline void sync_tree(const std::filesystem::path& folder) {
   sync_folder(folder);
 }
 
-/// Gives `fresh` a second name for every file of `old` that it has no file of that name for, in sub-folders too.
+/// Adds to `fresh` a hard link for every file of `old` whose name it lacks, also in sub-folders.
 inline void link_others(const std::filesystem::path& old, const std::filesystem::path& fresh) {
   namespace fs = std::filesystem;
   for (const auto& entry : fs::directory_iterator(old)) {
@@ -109,12 +109,12 @@ inline void link_others(const std::filesystem::path& old, const std::filesystem:
 
 }  // namespace detail
 
-/// A folder being built. Write into `path()`; `commit` puts it in place of `target`, the destructor removes what was
-/// not committed.
+/// A folder being built. Write files to `path()`; `commit` replaces `target` by it. Without `commit`, the
+/// destructor removes it.
 class AtomicFolder {
  public:
-  /// Starts a folder that will be `target`; parents that are missing are made. A link to a folder is followed. Throws
-  /// `IoError`, `DiskError`; also when `target` is a file or the current folder, which can't be swapped.
+  /// Creates a folder that will replace `target`, and missing parents. A link to a folder is followed. Throws
+  /// `IoError`, `DiskError`; also if `target` is a file or the current folder, which cannot be swapped.
   explicit AtomicFolder(const std::filesystem::path& target, OtherFiles others = OtherFiles::keep) : others_(others) {
     namespace fs = std::filesystem;
     guarded(target, [&] {
@@ -138,11 +138,11 @@ class AtomicFolder {
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
 
-  /// Where to write the files.
+  /// Returns the path to which files are written.
   const std::filesystem::path& path() const { return path_; }
 
-  /// Puts the folder in place. Throws `IoError` or `DiskError` with the target as it was, `DurabilityError` with it
-  /// replaced.
+  /// Replaces the target. After an `IoError` or `DiskError` the target is unchanged, after a `DurabilityError`
+  /// it is replaced.
   void commit() {
     namespace fs = std::filesystem;
     if (path_.empty()) throw IoError(target_.string() + ": was committed already");
@@ -158,13 +158,13 @@ class AtomicFolder {
       }
       path_.clear();
     });
-    detail::sync_renamed(target_);  // the old files go only after this: until then they may be all that a crash leaves
-    std::error_code ignored;        // what can't be removed is a hidden leftover, no reason to fail
+    detail::sync_renamed(target_);  // remove the old files only after this: a crash before it may keep only them
+    std::error_code ignored;        // a failed removal leaves a hidden folder, which is not an error
     if (!old.empty()) std::filesystem::remove_all(old, ignored);
   }
 
  private:
-  /// Runs `body`, and turns the errors of std::filesystem into ours.
+  /// Runs `body`, and converts the errors of std::filesystem to errors of this library.
   template <class Body>
   static void guarded(const std::filesystem::path& path, Body body) {
     try {

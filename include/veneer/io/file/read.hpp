@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file read.hpp
-/// Reading of regular files: whole into memory within a limit, or mapped. Folders, devices and pipes are refused before
-/// anything is read, so a pipe in place of a file never blocks.
+/// Reading of regular files: into memory, up to a limit, or by mapping. Folders, devices and pipes are refused before
+/// anything is read, so a pipe never blocks.
 ///
 /// A file that another process shortens while it is mapped ends this process with SIGBUS: replace files by renaming
 /// (veneer/io/file/atomic_file.hpp), never in place.
@@ -30,14 +30,14 @@ namespace veneer {
 
 namespace detail {
 
-/// The words of the system for an error number ("No such file or directory").
+/// Returns the system's message for an error number ("No such file or directory").
 inline std::string system_words(int number) { return std::generic_category().message(number); }
 
 [[noreturn]] inline void throw_io(const std::filesystem::path& path, const char* what, int number) {
   throw IoError(path.string() + ": " + what + ": " + system_words(number));
 }
 
-/// Calls until a signal no longer interrupts.
+/// Repeats a system call as long as it is interrupted by a signal.
 template <class Call>
 auto retry_interrupted(Call call) {
   auto result = call();
@@ -45,7 +45,7 @@ auto retry_interrupted(Call call) {
   return result;
 }
 
-/// An open file, closed with its owner.
+/// The owner of an open file descriptor.
 class Descriptor {
  public:
   explicit Descriptor(int number = -1) : number_(number) {}
@@ -59,8 +59,8 @@ class Descriptor {
   }
   int get() const { return number_; }
 
-  /// Closes at once. False with `errno` set when the system reports a late failure; on Linux the descriptor is gone
-  /// even then, also after EINTR, so there is no second try.
+  /// Closes the file. Returns false and sets `errno` if the system reports a late failure; on Linux the descriptor is
+  /// closed even then, also after EINTR, so there is no retry.
   bool close() { return ::close(std::exchange(number_, -1)) == 0 || errno == EINTR; }
 
  private:
@@ -74,20 +74,20 @@ struct OpenedFile {
 
 /// Opens a regular file for reading. Throws `IoError`.
 inline OpenedFile open_regular(const std::filesystem::path& path) {
-  // O_NONBLOCK: opening a pipe returns at once, and is refused two lines below. It changes nothing for files.
+  // O_NONBLOCK: opening a pipe returns at once, so that it is refused two lines below. It has no effect on files.
   Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (file.get() < 0) throw_io(path, "can't be opened for reading", errno);
   struct stat status = {};
   if (::fstat(file.get(), &status) != 0) throw_io(path, "can't be examined", errno);
   if (S_ISDIR(status.st_mode)) throw IoError(path.string() + ": is a folder, expected a file");
-  if (!S_ISREG(status.st_mode)) throw IoError(path.string() + ": is no regular file (a device, pipe or socket)");
+  if (!S_ISREG(status.st_mode)) throw IoError(path.string() + ": is not a regular file (a device, pipe or socket)");
   return {std::move(file), static_cast<std::uint64_t>(status.st_size)};
 }
 
 }  // namespace detail
 
-/// The bytes of a file of at most `limit` bytes. Throws `IoError` when it can't be read, `FormatError` when it is
-/// larger, or holds a git-lfs pointer or a web page.
+/// Returns the contents of a file of at most `limit` bytes. Throws `IoError` if it cannot be read, `FormatError` if it
+/// is larger, or contains a git-lfs pointer or a web page.
 inline std::string read_text(const std::filesystem::path& path, std::size_t limit) {
   const detail::OpenedFile file = detail::open_regular(path);
   const auto refuse_size = [&](std::uint64_t bytes) {
@@ -97,7 +97,7 @@ inline std::string read_text(const std::filesystem::path& path, std::size_t limi
   if (file.bytes > limit) refuse_size(file.bytes);
   std::string text(static_cast<std::size_t>(file.bytes), '\0');
   std::size_t filled = 0;
-  for (;;) {  // files of /proc say 0 bytes and have more, so the size is a first guess and no end
+  for (;;) {  // files in /proc report 0 bytes but have more, so the size is only a first estimate
     if (filled == text.size()) text.resize(filled + 4096);
     const ssize_t got = detail::retry_interrupted(
         [&] { return ::read(file.descriptor.get(), text.data() + filled, text.size() - filled); });
@@ -113,8 +113,8 @@ inline std::string read_text(const std::filesystem::path& path, std::size_t limi
 
 namespace detail {
 
-/// Maps a file, read-only, at a multiple of 2 MiB: where the system caches files in huge pages, reading weights then
-/// takes few translations of addresses. Returns MAP_FAILED as mmap does.
+/// Maps a file, read-only, at a multiple of 2 MiB: if the system caches files in huge pages, reading weights then needs
+/// few address translations. Returns MAP_FAILED as mmap does.
 inline void* map_on_huge_pages(int descriptor, std::size_t bytes) {
   constexpr std::size_t huge = std::size_t{1} << 21;
   const std::size_t room = bytes + huge;
@@ -137,18 +137,18 @@ inline void* map_on_huge_pages(int descriptor, std::size_t bytes) {
 
 }  // namespace detail
 
-/// A file seen as memory, read-only, for as long as the object lives.
+/// A read-only mapping of a file.
 class MappedFile {
  public:
-  /// Maps a regular file. Throws `IoError`, `MemoryError` when the address space is used up.
+  /// Maps a regular file. Throws `IoError`, or `MemoryError` if the address space is exhausted.
   explicit MappedFile(const std::filesystem::path& path) : path_(path) {
     const detail::OpenedFile file = detail::open_regular(path);
     if (file.bytes > SIZE_MAX) throw MemoryError(path.string() + ": larger than the address space");
     size_ = static_cast<std::size_t>(file.bytes);
-    if (size_ == 0) return;  // the system refuses to map nothing
+    if (size_ == 0) return;  // the system refuses to map an empty file
     void* const mapped = detail::map_on_huge_pages(file.descriptor.get(), size_);
     if (mapped == MAP_FAILED && errno == ENOMEM) {
-      throw MemoryError(path.string() + ": no room to map " + std::to_string(size_) + " bytes");
+      throw MemoryError(path.string() + ": not enough memory to map " + std::to_string(size_) + " bytes");
     }
     if (mapped == MAP_FAILED) detail::throw_io(path, "can't be mapped", errno);
     data_ = static_cast<const std::byte*>(mapped);
@@ -173,8 +173,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
-  /// Gives the memory of the pages within a range of the file back to the system; they are read again when they are
-  /// looked at. Who copies a large file part by part so holds one part of it at a time.
+  /// Returns the memory of the pages within a range of the file to the system; they are read again on access. This
+  /// allows copying a large file in parts, with one part in memory at a time.
   void forget(const std::byte* begin, std::size_t bytes) const {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const auto at = reinterpret_cast<std::uintptr_t>(begin), start = reinterpret_cast<std::uintptr_t>(data_);
@@ -190,8 +190,8 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-/// Checks a file name that stands in another file, such as a shard in an index: one plain name, so that it can't lead
-/// out of its folder. `where` names the file it stands in. Throws `FormatError`.
+/// Checks a file name found in another file, such as a shard in an index: it must be a single plain name, so that it
+/// cannot leave its folder. `where` is the file that contains the name. Throws `FormatError`.
 inline void check_file_name(std::string_view name, const std::string& where) {
   const char* problem = nullptr;
   if (name.empty()) {
@@ -212,9 +212,9 @@ inline void check_file_name(std::string_view name, const std::string& where) {
                     ": expected a plain name of a file in the same folder");
 }
 
-/// The path of the file `name` of `folder`, where `name` is given in the file `where`. The name must be plain; the
-/// file itself may be a link to anywhere, as in the Hugging Face cache or on another disk. Throws `FormatError` for a
-/// name that leads elsewhere, `IoError` when there is no such file.
+/// Returns the path of the file `name` in `folder`; the name is given in the file `where`. The name must be plain, but
+/// the file may be a link to anywhere, as in the Hugging Face cache or on another disk. Throws `FormatError` for a name
+/// that is not plain, `IoError` if there is no such file.
 inline std::filesystem::path file_inside(const std::filesystem::path& folder, std::string_view name,
                                          const std::string& where) {
   namespace fs = std::filesystem;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file substitute.hpp
-/// What a download leaves in place of a file when it goes wrong, recognised by its first bytes.
+/// Detection of files that a failed download leaves instead of the expected one, by their first bytes.
 ///
 ///   a git-lfs pointer   "version https://git-lfs.github.com/spec/v1\noid sha256:...\nsize 1234\n"
 ///   a page              "<!DOCTYPE html>...", "<html>...", "<?xml ...", after white space or a byte order mark
@@ -18,7 +18,7 @@ namespace veneer {
 
 namespace detail {
 
-/// The digits after "\nsize " of a git-lfs pointer; empty where there are none.
+/// Returns the digits after "\nsize " of a git-lfs pointer; empty if there are none.
 inline std::string pointer_size(std::string_view text) {
   constexpr std::string_view key = "\nsize ";
   const std::size_t at = text.find(key);
@@ -27,7 +27,7 @@ inline std::string pointer_size(std::string_view text) {
   return std::string(rest.substr(0, std::min(rest.find_first_not_of("0123456789"), rest.size())));
 }
 
-/// Whether a text begins with lower-case `beginning` in any case.
+/// Returns whether a text begins with the lower-case `beginning`, ignoring case.
 inline bool begins_with(std::string_view text, std::string_view beginning) {
   if (text.size() < beginning.size()) return false;
   for (std::size_t i = 0; i < beginning.size(); ++i) {
@@ -39,14 +39,14 @@ inline bool begins_with(std::string_view text, std::string_view beginning) {
 
 }  // namespace detail
 
-/// Refuses bytes that stand in the place of the file that was meant. `where` names the file.
-/// \throws FormatError that says what was found and what to do
+/// Throws if the bytes are such a substitute. `where` names the file.
+/// \throws FormatError with the kind of substitute and a remedy
 inline void refuse_substitute(std::string_view bytes, const std::string& where) {
   const std::string_view head = bytes.substr(0, 1024);
   if (head.starts_with("version https://git-lfs") || head.starts_with("version http://git-media")) {
     const std::string size = detail::pointer_size(head);
     throw FormatError(where + ": is a git-lfs pointer of " + std::to_string(bytes.size()) + " bytes, not the file" +
-                      (size.empty() ? "" : " of " + size + " bytes that it stands for") +
+                      (size.empty() ? "" : " of " + size + " bytes that it refers to") +
                       ": run `git lfs pull` in the repository that it came from, or download the file itself");
   }
   std::string_view text = head;

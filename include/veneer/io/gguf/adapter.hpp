@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter.hpp
-/// write_gguf_adapter(model, path, config, plan): LoRA as a GGUF file that llama.cpp adds to a base (--lora).
+/// write_gguf_adapter(model, path, config, plan): writes LoRA as a GGUF file for llama.cpp's --lora.
 ///
 ///   T.lora_a  (r, in)    T.lora_b  (out, r)    for each adapted tensor T; of the embedding, lora_a is A transposed
-/// llama.cpp multiplies with adapter.lora.alpha / r, r that of the tensors, and knows one alpha per file. Where all
-/// modules have one alpha and no rsLoRA the matrices are written as they are. Otherwise alpha is left out, which makes
-/// the factor 1, and each lora_b is multiplied with the module's own s (rsLoRA, patterns, AdaLoRA). Rows of lora_b of q
-/// and k are reordered as those of the base (veneer/io/gguf/architecture.hpp).
+/// llama.cpp multiplies by adapter.lora.alpha / r, where r is the rank of the tensors, and has one alpha per file. If
+/// all modules have the same alpha and no rsLoRA, the matrices are written unchanged. Otherwise alpha is omitted, which
+/// makes the factor 1, and each lora_b is multiplied by the scale s of its module (rsLoRA, patterns, AdaLoRA). Rows of
+/// lora_b of q and k are reordered like those of the base (veneer/io/gguf/architecture.hpp).
 /// Source: ggml-org/llama.cpp, src/llama-adapter.cpp, src/llama-adapter.h (`get_scale`).
 #pragma once
 
@@ -28,38 +28,37 @@ namespace detail {
 
 [[noreturn]] inline void refuse_gguf_adapter(const std::string& what, const std::string& advice = "") {
   throw ArgumentError("export --to gguf-adapter: " + what + ". " +
-                      (advice.empty() ? "export --to gguf writes the model with the adapter folded in" : advice));
+                      (advice.empty() ? "export --to gguf writes the model with the adapter merged" : advice));
 }
 
-/// Refuses what a LoRA file of llama.cpp cannot hold.
+/// Throws for an adapter that a LoRA file of llama.cpp cannot represent.
 inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& config, const AdapterPlan& plan) {
   const std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
   if (!std::holds_alternative<Lora>(config.method) && !std::holds_alternative<AdaLora>(config.method))
-    refuse_gguf_adapter("llama.cpp knows LoRA, and this is " + method);
+    refuse_gguf_adapter("llama.cpp supports only LoRA, and this is " + method);
   if (config.use_dora)
-    refuse_gguf_adapter("DoRA scales the rows of the weight (lora_magnitude_vector), which llama.cpp does not know");
-  if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp knows no bias of lora_B");
+    refuse_gguf_adapter("DoRA scales the rows of the weight (lora_magnitude_vector), which llama.cpp does not support");
+  if (config.lora_bias) refuse_gguf_adapter("lora_bias: llama.cpp does not support a bias of lora_B");
   if (config.bias != LoraBias::none) refuse_gguf_adapter("bias: llama.cpp reads no trained biases from an adapter");
   if (config.fan_in_fan_out) refuse_gguf_adapter("fan_in_fan_out: llama.cpp expects weights as (out, in)");
   if (config.trainable_token_indices)
-    refuse_gguf_adapter("trainable_token_indices replaces rows of the embedding, and llama.cpp adds matrices only");
+    refuse_gguf_adapter("trainable_token_indices replaces rows of the embedding, but llama.cpp only adds matrices");
   if (!plan.trained.empty())
     refuse_gguf_adapter(plan.trained.front().name +
                         " was trained in full (modules_to_save, biases or norms), and "
-                        "llama.cpp reads nothing but lora_A and lora_B, or ignores it");
+                        "llama.cpp reads only lora_A and lora_B, or ignores it");
   for (const AdaptedModule& module : plan.modules) {
     if (!model.tie_word_embeddings) continue;
     if (module.name.ends_with("embed_tokens"))
       refuse_gguf_adapter(
-          "the embedding is adapted and tied to the head: llama.cpp ends with an assertion at the first "
-          "token");
+          "the embedding is adapted and tied to the head: llama.cpp fails an assertion at the first token");
     if (module.name.ends_with("lm_head"))
       refuse_gguf_adapter(
           "lm_head is adapted and tied to the embedding: the base file of llama.cpp has no output.weight");
   }
 }
 
-/// A matrix of a LoRA file, perhaps transposed or scaled.
+/// Returns a matrix of a LoRA file, optionally transposed or scaled.
 template <Real T, Backend B>
 GgufValues gguf_factor(std::string name, const Matrix<T, B>& matrix, bool transposed, double factor, bool rotates) {
   const index_t rows = matrix.extent(0), columns = matrix.extent(1);
@@ -77,7 +76,7 @@ GgufValues gguf_factor(std::string name, const Matrix<T, B>& matrix, bool transp
   return {name, shape, [=] { return HostTensor{{name, Dtype::f32, shape, values->data()}, values}; }, rotates};
 }
 
-/// Whether one alpha says the scale of all modules.
+/// Returns whether one alpha gives the scale of all modules.
 inline bool has_one_alpha(const LoraConfig& config, const AdapterPlan& plan) {
   const double alpha = plan.modules.front().alpha;
   return std::holds_alternative<Lora>(config.method) && !config.use_rslora && alpha != 0 &&
@@ -87,15 +86,16 @@ inline bool has_one_alpha(const LoraConfig& config, const AdapterPlan& plan) {
 
 }  // namespace detail
 
-/// What was written: the modules, and whether their scales went into lora_b.
+/// A report of the written file: the modules, and whether lora_b includes their scales.
 struct GgufAdapterReport {
   std::size_t modules = 0;
   bool folded = false;
 };
 
-/// Writes the adapter of a model whose weights may be shapes alone. The model is not changed.
+/// Writes the adapter of a model, which may be shape-only. The model is not changed.
 /// \param type  F32 or F16; others lose too much in llama.cpp
-/// \throws ArgumentError before anything is written for what such a file cannot say; IoError, DiskError
+/// \throws ArgumentError, before anything is written, for an adapter that such a file cannot
+/// represent; IoError, DiskError
 template <class Model>
 GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::path& path, const LoraConfig& config,
                                      const AdapterPlan& plan, GgmlType type = GgmlType::f32) {
@@ -117,7 +117,7 @@ GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::
             "export --to gguf-adapter: llama.cpp's architecture " + architecture + " has no " + name);
     const auto term = detail::low_rank_term(layer.adapter, layer.weight,
                                             "export --to gguf-adapter: the adapter of " + name + " is not low-rank");
-    if (term.rank() == 0) return;  // llama.cpp refuses a pair of rank 0, which changes nothing
+    if (term.rank() == 0) return;  // llama.cpp refuses a pair of rank 0, which has no effect
     const std::string weight = place->name + ".weight";
     const double factor = report.folded ? term.scaling : 1.0;
     const bool rotates = place->rotates && architecture == "llama";

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file architecture.hpp
-/// How llama.cpp names the parts of a model: the architecture, the keys of its sizes, and the tensors.
+/// The names of the parts of a model in llama.cpp: the architecture, the keys of its sizes, and the tensors.
 ///
 ///   model.layers.3.self_attn.q_proj.weight   ->   blk.3.attn_q.weight
-/// llama.cpp rotates neighbours in its architecture `llama`, Hugging Face rotates half against half. So the rows of q
-/// and k (weight, bias, lora_B) are reordered within each head of h rows, d = 0 .. h/2 - 1, s = 0, 1:
+/// The architecture `llama` of llama.cpp rotates adjacent features, while Hugging Face rotates features of the two
+/// halves. So the rows of q and k (weight, bias, lora_B) are reordered within each head of h rows, d = 0 .. h/2 - 1, s
+/// = 0, 1:
 ///
 ///   new row  n h + 2 d + s   =   old row  n h + s h/2 + d
-/// Qwen models rotate halves in llama.cpp too and keep their rows. Forgetting this gives a wrong model and no message.
-/// Source: ggml-org/llama.cpp, src/llama-arch.cpp, src/llama-model.cpp, conversion/llama.py (`permute`).
+/// Qwen models rotate halves in llama.cpp as well and keep their rows. A wrong order gives a wrong model without a
+/// message. Source: ggml-org/llama.cpp, src/llama-arch.cpp, src/llama-model.cpp, conversion/llama.py (`permute`).
 #pragma once
 
 #include <algorithm>
@@ -28,7 +29,7 @@
 
 namespace veneer {
 
-/// Where a tensor goes in a GGUF file.
+/// The place of a tensor in a GGUF file.
 struct GgufPlace {
   std::string name;      // without .weight or .bias
   bool rotates = false;  // q or k: its rows are reordered for the architecture llama
@@ -55,7 +56,7 @@ inline constexpr std::array<GgufModule, 11> gguf_layer_modules{{{"self_attn.q_pr
 inline constexpr std::array<GgufModule, 3> gguf_outer_modules{
     {{"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}}};
 
-/// The row of a projection of Hugging Face that becomes row `row` in llama.cpp's architecture llama.
+/// Returns the row of a Hugging Face projection that becomes row `row` in llama.cpp's architecture llama.
 constexpr std::int64_t rotated_row(std::int64_t row, std::int64_t head) {
   const std::int64_t inside = row % head;
   return row - inside + inside % 2 * (head / 2) + inside / 2;
@@ -64,7 +65,7 @@ static_assert(rotated_row(0, 8) == 0 && rotated_row(1, 8) == 4 && rotated_row(2,
 
 }  // namespace detail
 
-/// Where llama.cpp looks for a module of the model, or nothing for one that it does not have.
+/// Returns the place of a module in llama.cpp, or nullopt for a module that llama.cpp does not have.
 inline std::optional<GgufPlace> find_gguf_place(std::string_view module) {
   for (const auto& [from, to, rotates] : detail::gguf_outer_modules)
     if (module == from) return GgufPlace{std::string(to), rotates};
@@ -77,8 +78,8 @@ inline std::optional<GgufPlace> find_gguf_place(std::string_view module) {
   return std::nullopt;
 }
 
-/// The architecture of llama.cpp for a model: llama, qwen2, qwen3.
-/// \throws ArgumentError for another one
+/// Returns the architecture of llama.cpp for a model: llama, qwen2, qwen3.
+/// \throws ArgumentError for another architecture
 inline std::string gguf_architecture(const LlamaConfig& config) {
   if (config.model_type == "llama" || config.model_type == "mistral") return "llama";
   if (config.model_type == "qwen2" || config.model_type == "qwen3") return config.model_type;
@@ -90,7 +91,7 @@ inline std::string gguf_architecture(const LlamaConfig& config) {
 
 namespace detail {
 
-/// Refuses the tensors that llama.cpp's architecture does not have: the file would not load.
+/// Throws for a tensor that llama.cpp's architecture does not have: the file would not load.
 inline void check_gguf_tensor(const std::string& architecture, const std::string& name) {
   const bool bias = name.ends_with(".bias");
   const bool attention_bias =
@@ -102,7 +103,7 @@ inline void check_gguf_tensor(const std::string& architecture, const std::string
                      ": the model cannot be computed there");
 }
 
-/// Refuses what llama.cpp would compute otherwise without a word.
+/// Throws for a config that llama.cpp would silently compute differently.
 inline void check_gguf_config(const LlamaConfig& config) {
   const std::string architecture = gguf_architecture(config);
   const auto limited = std::find_if(config.window.begin(), config.window.end(), [&](index_t window) {
@@ -111,7 +112,7 @@ inline void check_gguf_config(const LlamaConfig& config) {
   if (limited != config.window.end()) {
     throw ArgumentError(
         "export to GGUF: sliding_window " + std::to_string(*limited) + ": llama.cpp's architecture " + architecture +
-        " attends to all tokens, and texts longer than the window would be computed otherwise in silence. For shorter "
+        " attends to all tokens, and texts longer than the window would silently be computed differently. For shorter "
         "texts set \"sliding_window\" to null and \"max_position_embeddings\" to at most " +
         std::to_string(*limited) + " in config.json");
   }
@@ -126,7 +127,8 @@ inline void check_gguf_config(const LlamaConfig& config) {
           "for it");
 }
 
-/// The divisors of the rotary frequencies of rope_type llama3: llama.cpp has no key for it, but a tensor.
+/// Returns the divisors of the rotary frequencies of rope_type llama3, which llama.cpp reads from a tensor instead
+/// of a key.
 inline std::vector<float> gguf_rope_divisors(const LlamaConfig& config) {
   LlamaConfig plain = config;
   plain.rope.type = "default";
@@ -150,7 +152,7 @@ inline void append_rope_keys(std::vector<GgufKey>& keys, const std::string& pref
 
 }  // namespace detail
 
-/// The number of a file's main element type, general.file_type.
+/// Returns general.file_type, the number of a file's main element type.
 inline std::uint32_t gguf_file_type(GgmlType type) {
   switch (type) {
     case GgmlType::f16: return 1;
@@ -160,7 +162,7 @@ inline std::uint32_t gguf_file_type(GgmlType type) {
   }
 }
 
-/// The keys of a model's sizes and options.
+/// Returns the keys of a model's sizes and options.
 /// \throws ArgumentError for an architecture or an option that llama.cpp lacks, or would ignore
 inline std::vector<GgufKey> gguf_model_keys(const LlamaConfig& config, const std::string& name, GgmlType type) {
   detail::check_gguf_config(config);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file encode.hpp
-/// Rows of floats as the bytes of an element type of GGUF.
+/// Encodes rows of floats as the bytes of an element type of GGUF.
 ///
 ///   F16, BF16   round to nearest even
 ///   Q8_0        32 values x: d = max |x| / 127 in float, stored as half; then q = round(x * (1 / d)), int8, halves
@@ -30,7 +30,7 @@ inline void append_bits(std::string& out, std::uint16_t bits) {
   out += static_cast<char>(bits >> 8);
 }
 
-/// Throws for a value that the type cannot hold: llama.cpp would compute with infinity in silence.
+/// Throws for a value that the type cannot represent: llama.cpp would silently compute with infinity.
 template <class Narrow>
 std::uint16_t narrow_bits(float value, const char* type) {
   const Narrow narrow(value);
@@ -52,7 +52,7 @@ inline void append_q8_0(std::string& out, std::span<const float> block) {
 
 }  // namespace detail
 
-/// Appends finite values as `type`. \throws ArgumentError for a value that is not finite, or becomes so
+/// Appends finite values as `type`. \throws ArgumentError for a value that is not finite, before or after rounding
 inline void append_ggml_row(std::string& out, GgmlType type, std::span<const float> row) {
   for (const float x : row)
     expects(std::isfinite(x), "a value is not finite: the weights are damaged, or training diverged");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file model.hpp
-/// write_gguf_model(model, path, keys, options): a model, with its adapter folded in, as one GGUF file for llama.cpp.
+/// write_gguf_model(model, path, keys, options): writes a model with its adapter merged as one GGUF file for llama.cpp.
 ///
-///   w <- round(w + s B A)   in the element type of the file; one weight is computed, written and released at a time
+///   w <- round(w + s B A)   in the element type of the file; weights are computed, written and released one by one
 /// Matrices are written in `type`, norms and biases in F32, which llama.cpp requires. The sum is rounded once, whatever
-/// the storage of w; weights in 4 bits are decoded. A tied head whose embedding is adapted becomes a tensor of its own:
-/// the adapter changes the input of the model and not its head.
+/// the storage type of w; 4-bit weights are decoded. A tied head whose embedding is adapted becomes a separate tensor,
+/// since the adapter changes the input of the model but not its head.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct GgufModelOptions {
 
 namespace detail {
 
-/// Values that are computed when they are written.
+/// A tensor whose values are computed when it is written.
 struct GgufValues {
   std::string name;  // with .weight or .bias
   std::vector<std::int64_t> shape;
@@ -43,7 +43,7 @@ struct GgufValues {
   bool rotates = false;
 };
 
-/// The merged weight and bias of a layer; without an adapter, its own.
+/// Returns the merged weight and bias of a layer; without an adapter, its own.
 template <class Layer>
 auto merged_weight(const Layer& layer) {
   auto values = dense_values(layer.weight);
@@ -72,7 +72,7 @@ auto merged_bias(const Layer& layer) {
   return values;
 }
 
-/// Refuses a bias of B on a layer that has no bias to add it to.
+/// Throws for a bias of B on a layer that has no bias to add it to.
 template <class Layer>
 void expect_bias(const std::string& name, const Layer& layer) {
   if constexpr (requires(Layer open) { open.adapter.clear(); }) {
@@ -81,20 +81,20 @@ void expect_bias(const std::string& name, const Layer& layer) {
         bool has_bias = false;
         if constexpr (requires { layer.bias; }) has_bias = present(layer.bias);
         expects(has_bias || !adapter.bias_change(),
-                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), and the layer none to add it to");
+                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), but the layer has none to add it to");
       }
     });
   }
 }
 
-/// Whether a slot or an adapter that the type fixes is there.
+/// Returns whether a layer has an adapter, in its slot or fixed by its type.
 template <class Layer>
 bool is_adapted(const Layer& layer) {
   if constexpr (requires { static_cast<bool>(layer.adapter); }) return static_cast<bool>(layer.adapter);
   return false;
 }
 
-/// All tensors of a model in its own order; nothing is computed yet.
+/// Returns all tensors of a model in its own order, before any computation.
 /// \throws ArgumentError for a module that llama.cpp does not have
 template <class Model>
 std::vector<GgufValues> gguf_values(Model& model) {
@@ -120,7 +120,7 @@ std::vector<GgufValues> gguf_values(Model& model) {
   return all;
 }
 
-/// Encodes rows, in the order of llama.cpp where `head` is not 0.
+/// Encodes rows, in the order of llama.cpp if `head` is not 0.
 inline void write_ggml_rows(const HostTensor& tensor, GgmlType type, std::int64_t head, const GgufSink& sink) {
   const auto& shape = tensor.view.shape;
   const std::int64_t columns = shape.size() == 1 ? (head != 0 ? 1 : shape[0]) : shape.back();
@@ -138,14 +138,14 @@ inline void write_ggml_rows(const HostTensor& tensor, GgmlType type, std::int64_
   sink(bytes);
 }
 
-/// The element type of a tensor: F32 for vectors, F16 for rows that are no multiple of a block.
+/// Returns the element type of a tensor: F32 for vectors, F16 for rows that are not a multiple of a block.
 inline GgmlType gguf_tensor_type(const std::vector<std::int64_t>& shape, GgmlType wanted) {
   if (shape.size() == 1) return GgmlType::f32;
   const bool blocks = static_cast<std::uint64_t>(shape.back()) % ggml_layout(wanted).block == 0;
   return blocks ? wanted : GgmlType::f16;
 }
 
-/// A tensor of a file, written from values; errors name it.
+/// Returns a tensor of a file with these values; errors name it.
 inline GgufTensor gguf_tensor(GgufValues values, GgmlType type, std::int64_t head) {
   const auto write = [values, type, head](const GgufSink& sink) {
     try {
@@ -169,10 +169,10 @@ inline GgufTensor gguf_rope_tensor(const LlamaConfig& config) {
 
 }  // namespace detail
 
-/// Writes a model, its adapter folded in. The model is not changed.
+/// Writes a model with its adapter merged. The model is not changed.
 /// \param keys  further keys: those of the tokenizer, without which llama.cpp does not open a file
-/// \throws ArgumentError, before anything is written, for what llama.cpp has no tensor or key for; for values that
-///         `type` cannot hold, with nothing left behind; IoError, DiskError
+/// \throws ArgumentError, before anything is written, if llama.cpp lacks a tensor or key; for values that
+///          `type` cannot represent, without leaving a file; IoError, DiskError
 template <class Model>
 void write_gguf_model(const Model& model, const std::filesystem::path& path, const std::vector<GgufKey>& keys,
                       const GgufModelOptions& options = {}) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reader.hpp
-/// GgufFile: a GGUF file of version 2 or 3, mapped and checked in full when it is opened; no tensor is copied.
+/// GgufFile: a GGUF file of version 2 or 3, mapped and checked completely when it is opened, without copies of tensors.
 ///
-/// Refused as llama.cpp refuses it: an empty or repeated key, a repeated tensor, a name of 64 bytes or more, more than
-/// four extents, a row that is no multiple of the block, an offset that is not the end of the tensor before. Besides
-/// that: text that is not UTF-8, lists in lists, an element type that is not known, data that ends outside the file.
-/// What is allocated is at most a small multiple of the header. Format: veneer/io/gguf/types.hpp.
+/// Refused as by llama.cpp: an empty or repeated key, a repeated tensor, a name of 64 bytes or more, more than four
+/// extents, a row that is not a multiple of the block, an offset that is not the end of the previous tensor. Also
+/// refused: text that is not UTF-8, nested lists, an unknown element type, data that ends outside the file. The
+/// allocated memory is at most a small multiple of the header. Format: veneer/io/gguf/types.hpp.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,7 @@ struct GgufEntry {
 
 namespace detail {
 
-/// Takes numbers and texts off the front of a file.
+/// A cursor that reads numbers and texts from a file.
 class GgufCursor {
  public:
   GgufCursor(std::span<const std::byte> bytes, const std::string& where) : bytes_(bytes), where_(where) {}
@@ -126,7 +126,7 @@ class GgufFile {
     mapping_ = std::move(mapped);
   }
 
-  /// Checks a file that is in memory already, and must stay there. `where` names it in messages.
+  /// Checks a file in memory, which must outlive the result. `where` names it in messages.
   static GgufFile parse(std::span<const std::byte> bytes, const std::string& where) {
     GgufFile file;
     file.where_ = where;
@@ -139,13 +139,13 @@ class GgufFile {
   const std::vector<GgufKey>& keys() const { return keys_; }
   const std::vector<GgufEntry>& tensors() const { return tensors_; }
 
-  /// The value of a key, or null.
+  /// Returns the value of a key, or null.
   const GgufValue* find(std::string_view name) const {
     const auto found = std::find_if(keys_.begin(), keys_.end(), [&](const GgufKey& key) { return key.name == name; });
     return found == keys_.end() ? nullptr : &found->value;
   }
 
-  /// The tensor of that name, or null.
+  /// Returns the tensor with this name, or null.
   const GgufEntry* tensor(std::string_view name) const {
     const auto found =
         std::find_if(tensors_.begin(), tensors_.end(), [&](const GgufEntry& entry) { return entry.name == name; });
@@ -163,7 +163,8 @@ class GgufFile {
     if (version_ != 2 && version_ != 3)
       throw FormatError(where_ + ": GGUF version " + std::to_string(version_) + ", expected 2 or 3");
     const auto tensors = cursor.number<std::uint64_t>(), keys = cursor.number<std::uint64_t>();
-    // A key takes 13 bytes at least, a tensor 32: more of them than fit the file are refused before memory is taken.
+    // A key has at least 13 bytes, a tensor 32: larger counts than fit in the file are refused before
+    // memory is allocated.
     if (keys > cursor.left() / 13 || tensors > cursor.left() / 32)
       cursor.fail("more keys or tensors than the file holds");
     for (std::uint64_t i = 0; i < keys; ++i) read_key(cursor);
@@ -216,7 +217,7 @@ class GgufFile {
         throw FormatError(where_ + ": tensor \"" + printable(entry.name) + "\": " + problem);
       };
       const auto size = detail::ggml_bytes(entry.layout, entry.shape);
-      if (!size) fail("a row is no multiple of the block of " + std::string(entry.layout.name));
+      if (!size) fail("a row is not a multiple of the block of " + std::string(entry.layout.name));
       if (!end.ok() || end.value() != entry.offset)
         fail("has offset " + std::to_string(entry.offset) + ", expected the end of the tensor before");
       const auto first = start + end, last = first + *size;
@@ -226,7 +227,7 @@ class GgufFile {
     }
   }
 
-  /// Sorted, not hashed: a hostile file cannot slow it down.
+  /// Sorts instead of hashing, so that a hostile file cannot slow it down.
   template <class Entry>
   void expect_distinct(const std::vector<Entry>& entries, const char* what) const {
     std::vector<std::string_view> names;
@@ -234,7 +235,7 @@ class GgufFile {
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
     if (twice != names.end())
-      throw FormatError(where_ + ": the " + what + " \"" + printable(*twice) + "\" is there twice");
+      throw FormatError(where_ + ": the " + what + " \"" + printable(*twice) + "\" is given twice");
   }
 
   std::string where_;

@@ -4,8 +4,8 @@
 ///
 ///   string   u64 bytes, then UTF-8      array   u32 element type, u64 count, elements      bool   one byte, 0 or 1
 ///   tensor   rows of blocks: F32, F16, BF16 one value per block, Q8_0 32 values in 34 bytes
-/// Extents are written innermost first; here they are row-major, as everywhere else. All numbers are little-endian.
-/// Source: ggml-org/ggml, docs/gguf.md; ggml/src/gguf.cpp.
+/// Files have the innermost extent first; in this library extents are row-major. All numbers are little-endian. Source:
+/// ggml-org/ggml, docs/gguf.md; ggml/src/gguf.cpp.
 #pragma once
 
 #include <algorithm>
@@ -41,10 +41,10 @@ struct GgufKey {
 namespace detail {
 
 inline constexpr std::size_t gguf_scalars =
-    12;                                         // the first alternatives of GgufValue; their lists follow in that order
-inline constexpr std::uint32_t gguf_array = 9;  // the number of lists in a file
+    12;  // the first alternatives of GgufValue; their lists follow in the same order
+inline constexpr std::uint32_t gguf_array = 9;  // the type number of lists in a file
 
-/// The number of the i-th kind of scalar in a file.
+/// Returns the type number of the i-th kind of scalar in a file.
 constexpr std::uint32_t gguf_type_number(std::size_t i) {
   return static_cast<std::uint32_t>(i < gguf_array ? i : i + 1);
 }
@@ -52,19 +52,19 @@ constexpr std::uint32_t gguf_type_number(std::size_t i) {
 inline constexpr std::array<std::string_view, gguf_scalars> gguf_type_names{
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "u64", "i64", "f64"};
 
-inline constexpr std::uint64_t gguf_alignment = 32;   // where general.alignment says nothing
-inline constexpr std::size_t gguf_longest_name = 63;  // of a tensor: GGML_MAX_NAME less its terminator
+inline constexpr std::uint64_t gguf_alignment = 32;   // default of general.alignment
+inline constexpr std::size_t gguf_longest_name = 63;  // of a tensor: GGML_MAX_NAME without the terminator
 
 }  // namespace detail
 
-/// "u32", or "array of string".
+/// Returns the name of the type of a value, such as "u32" or "array of string".
 inline std::string gguf_type_name(const GgufValue& value) {
   const std::size_t i = value.index();
   const std::string name(detail::gguf_type_names[i % detail::gguf_scalars]);
   return i < detail::gguf_scalars ? name : "array of " + name;
 }
 
-/// The element types that are written; a file may have others.
+/// The element types that this library writes; a file may have others.
 enum class GgmlType : std::uint32_t { f32 = 0, f16 = 1, q8_0 = 8, bf16 = 30 };
 
 /// An element type: the values and the bytes of a block.
@@ -86,7 +86,7 @@ inline constexpr std::array<GgmlLayout, 32> ggml_layouts{
      {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17}}};
 }  // namespace detail
 
-/// The layout of a type's number, or nothing for a number that is not known.
+/// Returns the layout of a type number, or nullopt for an unknown number.
 constexpr std::optional<GgmlLayout> find_ggml_layout(std::uint32_t number) {
   for (const GgmlLayout& layout : detail::ggml_layouts)
     if (layout.number == number) return layout;
@@ -96,7 +96,7 @@ inline GgmlLayout ggml_layout(GgmlType type) { return *find_ggml_layout(static_c
 
 namespace detail {
 
-/// The bytes of a tensor; spoilt where they do not fit 64 bits, nothing where a row is no multiple of the block.
+/// Returns the bytes of a tensor; overflowed if they exceed 64 bits, nullopt if a row is not a multiple of the block.
 inline std::optional<Checked<std::uint64_t>> ggml_bytes(const GgmlLayout& layout,
                                                         const std::vector<std::int64_t>& shape) {
   Checked<std::uint64_t> values = 1;

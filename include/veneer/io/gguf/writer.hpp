@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file writer.hpp
-/// write_gguf(path, keys, tensors): a GGUF file of version 3, in full or not at all.
+/// write_gguf(path, keys, tensors): writes a GGUF file of version 3 atomically.
 ///
 ///   "GGUF"  u32 3  u64 tensors  u64 keys | keys | names, extents, types, offsets | zeros to 32 | data
 /// Each tensor begins at a multiple of 32, in the order of the descriptions and without holes: llama.cpp accepts no
-/// other offsets. A tensor produces its own bytes when it is its turn, so that one tensor is in memory at a time.
+/// other offsets. Each tensor produces its bytes when it is written, so that one tensor is in memory at a time.
 /// Source: ggml-org/ggml, docs/gguf.md.
 #pragma once
 
@@ -25,7 +25,7 @@
 
 namespace veneer {
 
-/// Takes the next bytes of a tensor.
+/// A function that receives the next bytes of a tensor.
 using GgufSink = std::function<void(std::string_view)>;
 
 /// A tensor to write.
@@ -33,7 +33,7 @@ struct GgufTensor {
   std::string name;
   GgmlType type = GgmlType::f32;
   std::vector<std::int64_t> shape;               // row-major, one to four extents
-  std::function<void(const GgufSink&)> write{};  // gives all bytes, in order
+  std::function<void(const GgufSink&)> write{};  // produces all bytes, in order
 };
 
 namespace detail {
@@ -114,7 +114,7 @@ inline void check_gguf_names(const std::vector<GgufKey>& keys, const std::vector
   }
 }
 
-/// All that comes before the data, and the bytes of each tensor.
+/// The bytes before the data, and the size of each tensor.
 struct GgufPlan {
   std::string head;
   std::vector<std::uint64_t> bytes;
@@ -133,7 +133,7 @@ inline GgufPlan plan_gguf(const std::vector<GgufKey>& keys, const std::vector<Gg
   Checked<std::uint64_t> offset = 0;
   for (const GgufTensor& tensor : tensors) {
     const auto bytes = ggml_bytes(ggml_layout(tensor.type), tensor.shape);
-    if (!bytes) refuse_gguf(where, tensor.name, "a row is no multiple of the block of its type");
+    if (!bytes) refuse_gguf(where, tensor.name, "a row is not a multiple of the block of its type");
     append_gguf_string(plan.head, tensor.name);
     append_number(plan.head, static_cast<std::uint32_t>(tensor.shape.size()));
     for (std::size_t i = tensor.shape.size(); i-- > 0;) append_number(plan.head, tensor.shape[i]);
@@ -149,9 +149,9 @@ inline GgufPlan plan_gguf(const std::vector<GgufKey>& keys, const std::vector<Gg
 
 }  // namespace detail
 
-/// Writes a file in full or not at all.
-/// \throws ArgumentError for names, extents and types that llama.cpp would refuse, before anything is written; what a
-///         tensor throws while it produces its bytes; as `AtomicFile` does
+/// Writes a file atomically.
+/// \throws ArgumentError for names, extents and types that llama.cpp would refuse, before anything is written; the
+/// exceptions of a tensor that produces its bytes; as `AtomicFile` does
 inline void write_gguf(const std::filesystem::path& path, const std::vector<GgufKey>& keys,
                        const std::vector<GgufTensor>& tensors) {
   const detail::GgufPlan plan = detail::plan_gguf(keys, tensors, path.string());

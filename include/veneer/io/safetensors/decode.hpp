@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file decode.hpp
-/// The numbers of a tensor of a file: floating-point ones as float or double, integer ones as 64-bit integers.
+/// Decodes the values of a tensor of a file: floating-point ones to float or double, integer ones to 64-bit integers.
 ///
 /// F16, BF16 and F32 become float exactly; F64 is rounded to the nearest float. As double all four are exact. Other
 /// types are refused by name, never reinterpreted.
@@ -20,14 +20,14 @@
 
 namespace veneer {
 
-/// How many elements a tensor of a file has; 1 for the shape [].
+/// Returns the number of elements of a tensor of a file; 1 for the shape [].
 inline std::int64_t element_count(const TensorEntry& entry) {
-  // From the bytes, which were checked: on the way to 0 the product of the extents may leave 64 bits.
+  // Computed from the bytes, which were checked: a product of extents that is 0 may overflow before its last factor.
   return static_cast<std::int64_t>(entry.bytes / dtype_bits(entry.dtype) * 8 +
                                    entry.bytes % dtype_bits(entry.dtype) * 8 / dtype_bits(entry.dtype));
 }
 
-/// "[2, 3]"
+/// Returns a shape as "[2, 3]".
 inline std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
@@ -36,7 +36,7 @@ inline std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 namespace detail {
 
-/// Copies `count` elements of type From, perhaps unaligned, to `out`.
+/// Copies `count` elements of type From, possibly unaligned, to `out`.
 template <class From, class To>
 void convert_elements(const std::byte* data, std::int64_t count, To* out) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -69,7 +69,7 @@ void read_real(const TensorEntry& entry, To* out) {
 inline void read_floats(const TensorEntry& entry, float* out) { detail::read_real(entry, out); }
 inline void read_floats(const TensorEntry& entry, double* out) { detail::read_real(entry, out); }
 
-/// The elements of an I64 or I32 tensor. Throws `FormatError` for other types.
+/// Returns the elements of an I64 or I32 tensor. Throws `FormatError` for other types.
 inline std::vector<std::int64_t> read_integers(const TensorEntry& entry) {
   if (entry.dtype != Dtype::i64 && entry.dtype != Dtype::i32) detail::refuse_dtype(entry, "I64 or I32");
   std::vector<std::int64_t> out(static_cast<std::size_t>(element_count(entry)));

@@ -54,16 +54,16 @@ inline constexpr std::array<DtypeRow, 22> dtype_rows{{
 
 }  // namespace detail
 
-/// "F32", as it stands in a header.
+/// Returns the name of a type in a header, such as "F32".
 constexpr std::string_view dtype_name(Dtype dtype) { return detail::dtype_rows[static_cast<std::size_t>(dtype)].name; }
 
-/// Bits an element; 4 and 6 for the packed types.
+/// Returns the bits per element; 4 and 6 for the packed types.
 constexpr std::size_t dtype_bits(Dtype dtype) { return detail::dtype_rows[static_cast<std::size_t>(dtype)].bits; }
 
-/// Bytes an element; 0 for the packed types F4, F6_E2M3 and F6_E3M2, which have less than one.
+/// Returns the bytes per element; 0 for the packed types F4, F6_E2M3 and F6_E3M2, which have less than one.
 constexpr std::size_t dtype_bytes(Dtype dtype) { return dtype_bits(dtype) / 8; }
 
-/// The type of a name, or nothing when no type has it. Case counts.
+/// Returns the type with this name, case-sensitive, or nullopt if there is none.
 constexpr std::optional<Dtype> find_dtype(std::string_view name) {
   for (std::size_t i = 0; i < detail::dtype_rows.size(); ++i) {
     if (detail::dtype_rows[i].name == name) return static_cast<Dtype>(i);

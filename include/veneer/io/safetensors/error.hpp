@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file error.hpp
-/// What can be wrong with a safetensors file: one code a rule, so that a program and a test can tell them apart.
+/// The errors of safetensors files: one code per rule, so that programs and tests can distinguish them.
 ///
-/// The rules of huggingface/safetensors (safetensors/src/tensor.rs; the name of its error stands behind each), and
-/// those that the reference leaves open, marked "stricter".
+/// The rules are those of huggingface/safetensors (safetensors/src/tensor.rs, whose error is in parentheses), and
+/// further ones, marked "stricter".
 #pragma once
 
 #include <string>
@@ -15,29 +15,29 @@ namespace veneer {
 enum class SafetensorsError {
   header_too_small,         // fewer than 8 bytes (HeaderTooSmall)
   header_too_large,         // a header of more than 100,000,000 bytes (HeaderTooLarge)
-  invalid_header_length,    // the header ends behind the file (InvalidHeaderLength)
+  invalid_header_length,    // the header ends after the end of the file (InvalidHeaderLength)
   invalid_header_encoding,  // the header is not UTF-8 (InvalidHeader)
   invalid_header,    // not JSON, or not of the form name -> {dtype, shape, data_offsets} (InvalidHeaderDeserialization)
-  unknown_dtype,     // a type that no version knows (InvalidHeaderDeserialization)
+  unknown_dtype,     // an unknown type (InvalidHeaderDeserialization)
   invalid_metadata,  // __metadata__ is not a map from text to text (InvalidHeaderDeserialization)
-  hole_between_tensors,  // bytes between two tensors that belong to none (InvalidOffset)
+  hole_between_tensors,  // unused bytes between two tensors (InvalidOffset)
   invalid_offset,        // a tensor that ends before it begins (InvalidOffset)
-  overlapping_tensors,   // two tensors share bytes (InvalidOffset); empty tensors may sit on a border
+  overlapping_tensors,   // two tensors share bytes (InvalidOffset); empty tensors may be at a boundary
   size_overflow,         // the size of a tensor does not fit 64 bits (ValidationOverflow)
-  misaligned_tensor,     // a packed tensor that ends inside a byte (MisalignedSlice)
+  misaligned_tensor,     // a packed tensor that ends within a byte (MisalignedSlice)
   size_mismatch,         // dtype and shape need another number of bytes than the offsets span (TensorInvalidInfo)
-  incomplete_buffer,     // bytes missing at the end of the file, or left over (MetadataIncompleteBuffer)
-  duplicate_name,        // stricter: a tensor, a metadata key or a field twice
+  incomplete_buffer,     // missing or extra bytes at the end of the file (MetadataIncompleteBuffer)
+  duplicate_name,        // stricter: a duplicate tensor, metadata key or field
   invalid_name,          // stricter: an empty name, one with a NUL, one of more than 1 KiB
   too_many_dimensions,   // stricter: more than 8
   too_many_tensors,      // stricter: more than 2^20 tensors or 2^16 metadata entries
   invalid_number,        // stricter: a negative number, a fraction, an exponent, or more than 64 bits
   nested_too_deep,       // stricter: more than 3 levels of JSON
-  tensor_not_found,      // a name asked for that the file does not have (TensorNotFound)
+  tensor_not_found,      // a requested name that is not in the file (TensorNotFound)
 };
 
-/// A file that breaks a rule of safetensors: which one, and in `what()` the file, the tensor, what was found and
-/// expected.
+/// A file that violates a rule of safetensors: the rule, and in `what()` the file, the tensor, the value found and
+/// the value expected.
 struct SafetensorsFormatError : FormatError {
   SafetensorsFormatError(SafetensorsError broken, const std::string& message) : FormatError(message), code(broken) {}
   SafetensorsError code;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file header.hpp
-/// The header of a safetensors file, read and checked before anything else is allocated.
+/// The parser of the header of a safetensors file, which is checked before anything else is allocated.
 ///
 ///     u64 little-endian N | N bytes of JSON | data
 ///     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"format": "pt"}}
 ///
 /// Offsets count from the start of the data; the tensors, sorted by offset, fill the data without a hole or an overlap.
 /// The rules and their codes: veneer/io/safetensors/error.hpp. Source: huggingface/safetensors, README.md and
-/// safetensors/src/tensor.rs. Memory stays within a small multiple of the header.
+/// safetensors/src/tensor.rs. Memory is at most a small multiple of the header.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@
 
 namespace veneer {
 
-/// A tensor of a file: where its bytes lie in memory, row-major, little-endian, perhaps not aligned to its type.
+/// A tensor of a file, with its bytes in memory: row-major, little-endian, possibly not aligned to its type.
 struct TensorEntry {
   Dtype dtype = Dtype::f32;
   std::vector<std::int64_t> shape{};
@@ -42,7 +42,7 @@ struct TensorEntry {
   std::string name{};
 };
 
-/// `__metadata__`: text to text.
+/// The map `__metadata__`, from text to text.
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
 namespace detail {
@@ -60,13 +60,12 @@ struct HeaderTensor {
   std::uint64_t end = 0;
 };
 
-/// Collects the events of a header; throws at the first that does not fit the form.
+/// A receiver of the events of a header; throws at the first event that does not fit.
 class HeaderSink {
  public:
   explicit HeaderSink(const std::string& where) : where_(where) {}
 
-  std::deque<HeaderTensor>
-      tensors;  // in the order of the header; a deque, because growing a vector would hold them twice
+  std::deque<HeaderTensor> tensors;  // in the order of the header; a deque, since a growing vector stores them twice
   SafetensorsMetadata metadata;
   std::vector<std::string> warnings;
 
@@ -143,7 +142,7 @@ class HeaderSink {
     }
   }
 
-  /// Throws with the file and the tensor that is being read.
+  /// Throws with the file and the current tensor.
   [[noreturn]] void fail(SafetensorsError code, const std::string& message) const {
     std::string at = where_ + ": ";
     if (place_ == Place::metadata || is_metadata_) {
@@ -155,7 +154,7 @@ class HeaderSink {
   }
 
  private:
-  // The JSON reader's limit of three levels makes these all the places there are.
+  // All possible positions, since the JSON reader has a limit of three levels.
   enum class Place { start, root, metadata, entry, list, skipped };
   enum class Field { dtype, shape, offsets, unknown };
 
@@ -225,7 +224,7 @@ class HeaderSink {
     name_.clear();
   }
 
-  /// A value that is no legal one here, unless it belongs to an unknown key.
+  /// Refuses a value at this position, unless it belongs to an unknown key.
   void value(const char* found) {
     if (place_ == Place::skipped || (place_ == Place::entry && field_ == Field::unknown)) return;
     const std::string what = std::string("found ") + found + ", expected ";
@@ -249,7 +248,7 @@ class HeaderSink {
   const std::string& where_;
   Place place_ = Place::start;
   Field field_ = Field::unknown;
-  bool is_metadata_ = false;  // the value of "__metadata__" is being read
+  bool is_metadata_ = false;  // true within the value of "__metadata__"
   bool has_metadata_ = false;
   std::string metadata_key_;
   std::string name_;
@@ -266,7 +265,7 @@ class HeaderSink {
   throw SafetensorsFormatError(code, where + ": tensor \"" + printable(name) + "\": " + message);
 }
 
-/// Bytes that dtype and shape need. Throws `SafetensorsFormatError`.
+/// Returns the bytes of a tensor of this dtype and shape. Throws `SafetensorsFormatError`.
 inline std::uint64_t tensor_bytes(Dtype dtype, std::span<const std::int64_t> shape, const std::string& where,
                                   std::string_view name) {
   Checked<std::uint64_t> bits = 1;
@@ -280,7 +279,7 @@ inline std::uint64_t tensor_bytes(Dtype dtype, std::span<const std::int64_t> sha
   return bits.value() / 8;
 }
 
-/// Checks a tensor against the one before it in the data, which ends at `previous`. Throws `SafetensorsFormatError`.
+/// Checks a tensor against the preceding one in the data, which ends at `previous`. Throws `SafetensorsFormatError`.
 inline void check_place(const HeaderTensor& tensor, std::uint64_t previous, const std::string& where) {
   const TensorEntry& entry = tensor.entry;
   const auto refuse = [&](SafetensorsError code, const std::string& why) {
@@ -302,7 +301,8 @@ inline void check_place(const HeaderTensor& tensor, std::uint64_t previous, cons
   }
 }
 
-/// Gives every tensor its bytes in `data`, or throws: the tensors must fill `data` exactly, without holes and overlaps.
+/// Assigns to every tensor its bytes in `data`, or throws: the tensors must fill `data` exactly, without
+/// holes and overlaps.
 inline void place_tensors(std::deque<HeaderTensor>& tensors, std::span<const std::byte> data,
                           const std::string& where) {
   std::vector<std::uint32_t> order(tensors.size());
@@ -321,13 +321,13 @@ inline void place_tensors(std::deque<HeaderTensor>& tensors, std::span<const std
                                      " of the data, which has " + std::to_string(data.size()) + " bytes: " +
                                      (previous < data.size() ? "bytes are left over" : "the file is cut short"));
   }
-  for (HeaderTensor& tensor : tensors) {  // only now is every offset known to lie inside
+  for (HeaderTensor& tensor : tensors) {  // only now all offsets are known to be valid
     tensor.entry.bytes = static_cast<std::size_t>(tensor.end - tensor.begin);
     tensor.entry.data = data.data() + static_cast<std::size_t>(tensor.begin);
   }
 }
 
-/// The two parts of a file, by its first 8 bytes. Throws `SafetensorsFormatError`.
+/// Returns the header and the data of a file, by its first 8 bytes. Throws `SafetensorsFormatError`.
 inline std::pair<std::string_view, std::span<const std::byte>> split_header(std::span<const std::byte> file,
                                                                             const std::string& where) {
   if (file.size() < 8) {
@@ -350,7 +350,7 @@ inline std::pair<std::string_view, std::span<const std::byte>> split_header(std:
   return {std::string_view(reinterpret_cast<const char*>(file.data()) + 8, header), file.subspan(8 + header)};
 }
 
-/// The code for JSON that broke a rule of JSON itself.
+/// Returns the code for a violated rule of JSON.
 inline SafetensorsError header_code(JsonRule rule) {
   if (rule == JsonRule::encoding) return SafetensorsError::invalid_header_encoding;
   if (rule == JsonRule::depth) return SafetensorsError::nested_too_deep;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reader.hpp
-/// A safetensors file, mapped and checked in full when it is opened: no tensor is copied, nothing it says is believed
-/// unseen.
+/// SafetensorsFile: a safetensors file, mapped and checked completely when it is opened, without copies of tensors.
 ///
-/// Format and rules: veneer/io/safetensors/header.hpp. Opening allocates no more than a small multiple of the header.
+/// Format and rules: veneer/io/safetensors/header.hpp. Opening allocates at most a small multiple of the header.
 #pragma once
 
 #include <algorithm>
@@ -28,11 +27,11 @@
 
 namespace veneer {
 
-/// The tensors of one file. Copies share the mapping, which lives as long as one of them or a `keep_alive()` does.
+/// The tensors of one file. Copies share the mapping, which exists as long as one of them or a `keep_alive()`.
 class SafetensorsFile {
  public:
-  /// Maps and checks a file. Throws `SafetensorsFormatError`, `IoError` when it can't be read, `FormatError` when a
-  /// git-lfs pointer or a web page is in its place.
+  /// Maps and checks a file. Throws `SafetensorsFormatError`, `IoError` if it cannot be read, `FormatError` if it is a
+  /// git-lfs pointer or a web page.
   explicit SafetensorsFile(const std::filesystem::path& path) : where_(path.string()) {
     auto mapped = std::make_shared<const MappedFile>(path);
     refuse_substitute(mapped->text(), where_);
@@ -40,7 +39,7 @@ class SafetensorsFile {
     mapping_ = std::move(mapped);
   }
 
-  /// Checks a file that is in memory already, and must stay there. `where` names it in messages.
+  /// Checks a file in memory, which must outlive the result. `where` names it in messages.
   static SafetensorsFile parse(std::span<const std::byte> bytes, const std::string& where) {
     SafetensorsFile file;
     file.where_ = where;
@@ -48,12 +47,12 @@ class SafetensorsFile {
     return file;
   }
 
-  /// The file's name in messages: its path.
+  /// Returns the file's name in messages: its path.
   const std::string& where() const { return where_; }
 
   std::size_t size() const { return tensors_.size(); }
 
-  /// The names of the tensors in the order of the header.
+  /// Returns the names of the tensors in the order of the header.
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     names.reserve(tensors_.size());
@@ -63,14 +62,14 @@ class SafetensorsFile {
 
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
-  /// The tensor of that name, or null.
+  /// Returns the tensor with this name, or null.
   const TensorEntry* find(std::string_view name) const {
     const auto at = std::lower_bound(by_name_.begin(), by_name_.end(), name,
                                      [&](std::uint32_t i, std::string_view wanted) { return name_of(i) < wanted; });
     return at == by_name_.end() || name_of(*at) != name ? nullptr : &tensors_[*at].entry;
   }
 
-  /// The tensor of that name. Throws `SafetensorsFormatError` (`tensor_not_found`).
+  /// Returns the tensor with this name. Throws `SafetensorsFormatError` (`tensor_not_found`).
   const TensorEntry& at(std::string_view name) const {
     if (const TensorEntry* entry = find(name)) return *entry;
     std::string message = where_ + ": no tensor \"" + printable(name) + "\" among the " + std::to_string(size());
@@ -80,15 +79,15 @@ class SafetensorsFile {
 
   const SafetensorsMetadata& metadata() const { return metadata_; }
 
-  /// What is odd but legal: keys of a tensor that no version knows (the first 20).
+  /// Returns warnings: unknown keys of tensors (the first 20).
   const std::vector<std::string>& warnings() const { return warnings_; }
 
-  /// Gives the memory that holds a tensor's pages back, once its values have been copied.
+  /// Returns the memory of a tensor's pages to the system, after its values have been copied.
   void forget(const TensorEntry& entry) const {
     if (mapping_) mapping_->forget(entry.data, entry.bytes);
   }
 
-  /// Holds the mapping open for whoever keeps a pointer into it; null for a file in memory.
+  /// Returns an owner of the mapping, for pointers into it; null for a file in memory.
   std::shared_ptr<const void> keep_alive() const { return mapping_; }
 
  private:
@@ -111,8 +110,8 @@ class SafetensorsFile {
     detail::place_tensors(tensors_, data, where_);
   }
 
-  /// Sorts the names for `find`, and refuses one that is there twice. Sorted, not hashed: a hostile file can't slow it
-  /// down.
+  /// Sorts the names for `find`, and refuses duplicates. Sorting, unlike hashing, cannot be slowed down by
+  /// a hostile file.
   void index_names() {
     by_name_.resize(tensors_.size());
     std::iota(by_name_.begin(), by_name_.end(), std::uint32_t{0});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sharded.hpp
-/// The weights of a model folder: `model.safetensors`, or `model.safetensors.index.json` with the shards it names.
+/// ShardedCheckpoint: the weights of a model folder, in `model.safetensors`, or in `model.safetensors.index.json`
+/// and its shards.
 ///
 ///     {"metadata": {"total_size": bytes}, "weight_map": {"<tensor>": "model-00001-of-00003.safetensors", ...}}
 ///
@@ -33,7 +34,7 @@ namespace veneer {
 
 namespace detail {
 
-/// Problems of a folder, told together: the first 20, and how many there are.
+/// A list of errors of a folder: the first 20, and their number.
 class ProblemList {
  public:
   void add(std::string problem) {
@@ -52,7 +53,7 @@ class ProblemList {
   std::size_t count_ = 0;
 };
 
-/// A file of pickled weights in `folder`, if there is one.
+/// Returns a file of pickled weights in `folder`, if there is one.
 inline std::optional<std::string> find_pickle(const std::filesystem::path& folder) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
@@ -66,11 +67,10 @@ inline std::optional<std::string> find_pickle(const std::filesystem::path& folde
 
 }  // namespace detail
 
-/// All tensors of a model folder, by name, whichever file they are in.
+/// All tensors of a model folder, by name, across its files.
 class ShardedCheckpoint {
  public:
-  /// Opens and checks all files of a folder. Throws `FormatError` with every problem, `IoError` when nothing can be
-  /// read.
+  /// Opens and checks all files of a folder. Throws `FormatError` with all errors, `IoError` if nothing can be read.
   explicit ShardedCheckpoint(const std::filesystem::path& folder) : where_(folder.string()) {
     namespace fs = std::filesystem;
     std::error_code error;
@@ -78,7 +78,7 @@ class ShardedCheckpoint {
       throw IoError(where_ + ": " +
                     (fs::exists(folder, error) ? "is a file, expected the folder of a model" : "no such folder"));
     }
-    const auto named = [&](const char* name) {  // a link that leads nowhere is named too
+    const auto named = [&](const char* name) {  // true also for a broken link
       return fs::exists(fs::symlink_status(folder / name, error));
     };
     if (named("model.safetensors")) {
@@ -97,7 +97,7 @@ class ShardedCheckpoint {
   const std::string& where() const { return where_; }
   std::size_t size() const { return names_.size(); }
 
-  /// The names of all tensors, sorted.
+  /// Returns the names of all tensors, sorted.
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     names.reserve(names_.size());
@@ -107,14 +107,14 @@ class ShardedCheckpoint {
 
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
-  /// The tensor of that name, or null.
+  /// Returns the tensor with this name, or null.
   const TensorEntry* find(std::string_view name) const {
     const auto at = std::lower_bound(names_.begin(), names_.end(), name,
                                      [](const auto& entry, std::string_view wanted) { return entry.first < wanted; });
     return at == names_.end() || at->first != name ? nullptr : files_[at->second].find(name);
   }
 
-  /// The tensor of that name. Throws `SafetensorsFormatError` (`tensor_not_found`).
+  /// Returns the tensor with this name. Throws `SafetensorsFormatError` (`tensor_not_found`).
   const TensorEntry& at(std::string_view name) const {
     if (const TensorEntry* entry = find(name)) return *entry;
     throw SafetensorsFormatError(
@@ -122,15 +122,15 @@ class ShardedCheckpoint {
         where_ + ": no tensor \"" + printable(name) + "\" among the " + std::to_string(size()) + " of this model");
   }
 
-  /// Gives the memory that holds a tensor's pages back, once its values have been copied.
+  /// Returns the memory of a tensor's pages to the system, after its values have been copied.
   void forget(const TensorEntry& entry) const {
-    for (const SafetensorsFile& file : files_) file.forget(entry);  // the others find that it is not theirs
+    for (const SafetensorsFile& file : files_) file.forget(entry);  // no effect for the other files
   }
 
-  /// The files, in the order of their names.
+  /// Returns the files, in the order of their names.
   const std::deque<SafetensorsFile>& files() const { return files_; }
 
-  /// What is odd but legal.
+  /// Returns the warnings of all files.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
@@ -152,7 +152,7 @@ class ShardedCheckpoint {
     const Json& map = json_member(index, "weight_map", where);
     expects<FormatError>(map.is_object(), where + ": \"weight_map\": expected an object, found " + describe_json(map));
 
-    std::map<std::string, std::vector<std::string>> shards;  // file -> its tensors by the index
+    std::map<std::string, std::vector<std::string>> shards;  // file -> its tensors in the index
     for (const auto& entry : map.get_ref<const Json::object_t&>()) {
       shards[json_as<std::string>(entry.second, where + ": weight_map: \"" + printable(entry.first) + '"')].push_back(
           entry.first);
@@ -200,7 +200,8 @@ class ShardedCheckpoint {
     const Json* total = metadata == nullptr ? nullptr : find_json(*metadata, "total_size");
     if (total == nullptr || !total->is_number_unsigned()) return;
     std::uint64_t bytes = 0;
-    for (const auto& entry : names_) bytes += files_[entry.second].find(entry.first)->bytes;  // mapped, so the sum fits
+    for (const auto& entry : names_)
+      bytes += files_[entry.second].find(entry.first)->bytes;  // mapped, so the sum does not overflow
     if (total->get<std::uint64_t>() != bytes) {
       warnings_.push_back(where + ": total_size says " + total->dump() + " bytes, the tensors have " +
                           std::to_string(bytes));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file writer.hpp
-/// Writes safetensors files, byte for byte as the reference writer (huggingface/safetensors, safetensors/src/tensor.rs)
-/// does.
+/// write_safetensors: writes safetensors files, byte for byte as the reference
+/// writer (huggingface/safetensors, safetensors/src/tensor.rs).
 ///
 /// Tensors are sorted by dtype, widest first, then by name, so that each is aligned to its type; the header is JSON
 /// without blanks, `__metadata__` first, padded with blanks to a multiple of 8. The reference writes several metadata
-/// entries in random order; here they are sorted. The data goes from the caller's memory to the file, with no second
-/// copy.
+/// entries in random order; here they are sorted. The data is written from the caller's memory, without a copy.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +37,7 @@ struct TensorView {
 
 namespace detail {
 
-/// A file before its bytes are written: the first 8 + N bytes, and the tensors in the order of their data.
+/// The layout of a file: the first 8 + N bytes, and the tensors in the order of their data.
 struct SafetensorsPlan {
   std::string head;
   std::vector<const TensorView*> tensors;
@@ -46,7 +45,7 @@ struct SafetensorsPlan {
   std::uint64_t total = 0;         // of the file
 };
 
-/// Refuses what our own reader would refuse.
+/// Throws for a tensor that the reader of this library would refuse.
 inline void check_view(const TensorView& tensor, const std::string& where) {
   if (tensor.name.empty() || tensor.name == "__metadata__" || tensor.name.size() > longest_name ||
       tensor.name.find('\0') != std::string::npos || find_invalid_utf8(tensor.name)) {
@@ -81,7 +80,7 @@ inline void append_metadata(std::string& json, const SafetensorsMetadata& metada
   json += '}';
 }
 
-/// Sorts, sizes and describes `tensors`. Throws `SafetensorsFormatError` for what can't be written.
+/// Sorts and describes `tensors` and computes their sizes. Throws `SafetensorsFormatError` for an invalid tensor.
 inline SafetensorsPlan plan_safetensors(std::span<const TensorView> tensors, const SafetensorsMetadata& metadata,
                                         const std::string& where) {
   SafetensorsPlan plan;
@@ -127,16 +126,16 @@ inline SafetensorsPlan plan_safetensors(std::span<const TensorView> tensors, con
 
 }  // namespace detail
 
-/// The bytes that a file of these tensors has: what the plan of memory and disk needs, and nothing is written.
-/// Throws `SafetensorsFormatError` for what can't be written.
+/// Returns the size of a file with these tensors, without writing it. Throws `SafetensorsFormatError` for
+/// an invalid tensor.
 inline std::uint64_t safetensors_size(std::span<const TensorView> tensors, const SafetensorsMetadata& metadata = {}) {
   std::vector<TensorView> sized(tensors.begin(), tensors.end());
-  for (TensorView& tensor : sized) tensor.data = &tensor;  // only the shape counts here
+  for (TensorView& tensor : sized) tensor.data = &tensor;  // only the shape is used here
   return detail::plan_safetensors(sized, metadata, "veneer::safetensors_size").total;
 }
 
-/// Writes a file, in full or not at all (veneer/io/file/atomic_file.hpp). Throws `SafetensorsFormatError` for tensors
-/// that can't be written (a name twice, more than 8 dimensions, ...), and as `AtomicFile` does.
+/// Writes a file atomically (veneer/io/file/atomic_file.hpp). Throws `SafetensorsFormatError` for invalid tensors (a
+/// duplicate name, more than 8 dimensions, ...), and as `AtomicFile` does.
 inline void write_safetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
                               const SafetensorsMetadata& metadata = {}) {
   const detail::SafetensorsPlan plan = detail::plan_safetensors(tensors, metadata, path.string());

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file convert.hpp
-/// An adapter whose first values were taken out of the base, as a plain one over the base as it was, and back.
+/// Conversion between an adapter whose initialisation was subtracted from the base, and a plain one over
+/// the original base.
 ///
 ///   w - s B_0 A_0 + s B A = w + s B' A'      A' = [A; A_0]: (2 rank, in)      B' = [B, -B_0]: (out, 2 rank)
-/// With alpha' = 2 alpha, or sqrt(2) alpha for rsLoRA, the scaling is the same. DoRA keeps its lengths: the sum below
-/// them is the same. An adapter from which nothing was taken (an embedding's) gets zeros.
-/// As huggingface/peft converts, src/peft/tuners/lora/model.py, subtract_mutated_init.
+/// With alpha' = 2 alpha, or sqrt(2) alpha for rsLoRA, the scaling is the same. DoRA keeps its magnitudes, since the
+/// sum in the norms is the same. An adapter whose initialisation was not subtracted (an embedding's) gets zeros.
+/// As in huggingface/peft, src/peft/tuners/lora/model.py, subtract_mutated_init.
 #pragma once
 
 #include <cmath>

@@ -3,13 +3,13 @@
 /// Truncated singular value decompositions, exact and fast, and a truncated QR, in double.
 ///
 ///   svd       w ~ U_r diag(s_r) V_rᵀ: the nearest matrix of rank r (Eckart and Young, Psychometrika 1, 1936), through
-///             the eigenvectors E of the smaller Gram matrix: E Eᵀ w, or w E Eᵀ. That is a projection: what small
-///             singular values lose in the square is lost for their vectors, never for the product.
+///             the eigenvectors E of the smaller Gram matrix: E Eᵀ w, or w E Eᵀ. That is a projection: the squares
+///             make the vectors of small singular values inaccurate, but never the product.
 ///   fast_svd  Q spans (w wᵀ)^iterations w Ω, Ω random of rank + 10 columns; then svd(Qᵀ w). Halko, Martinsson and
 ///             Tropp, "Finding Structure with Randomness", arXiv:0909.4061, algorithms 4.4 and 5.1.
-///   qr        w = Q R: Q[:, :r] is that of the first r columns of w alone, and R[:r] = Q[:, :r]ᵀ w.
-/// The one file of the library that decomposes. The larger entry of each right vector is positive, so that nothing
-/// depends on the signs that an algorithm happens to give.
+///   qr        w = Q R: Q[:, :r] depends only on the first r columns of w, and R[:r] = Q[:, :r]ᵀ w.
+/// This is the only file with decompositions by Eigen. The largest entry of each right vector is positive, so that
+/// results do not depend on the arbitrary signs of an algorithm.
 #pragma once
 
 #include <algorithm>

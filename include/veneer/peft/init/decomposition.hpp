@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file decomposition.hpp
-/// Decompositions of a matrix on the host, as those who use them see them: without the library that computes them.
+/// Decomposer: the interface of decompositions of a matrix on the host, without the library that computes them.
 ///
 ///   w ~ left diag(values) right      w: (rows, columns)   left: (rows, rank)   values: (rank)   right: (rank, columns)
-/// peft/init/decompose.hpp computes them and puts itself behind decomposer() wherever in a program it is included: one
-/// source file pays for it, and attach and load_adapter find it from every other.
+/// peft/init/decompose.hpp computes them and registers itself in decomposer() if any source file of a program includes
+/// it: only this file takes the compile time, and attach and load_adapter work in all files.
 #pragma once
 
 #include <string>

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file eva.hpp
-/// EVA: A starts as the directions in which the inputs of a layer vary most, and ranks go where they explain most.
+/// EVA: initialises A with the directions of largest variance of a layer's inputs, and redistributes ranks accordingly.
 ///
 ///   A = V_r: (rank, in), the r leading right singular vectors of the layer's inputs, centred      B = 0
-///   ranks: of all directions of all layers, at most rho r of a layer, the sum of the ranks in number are kept, those
-///   that explain the largest shares of the variance of their layer's inputs. alpha goes with the rank, so that the
-///   scaling stays. The base does not change.
+///   ranks: of all directions of all layers, at most rho r per layer, as many as the sum of the ranks are kept, those
+///   that explain the largest fractions of the variance of their layer's inputs. alpha is scaled with the rank, so that
+///   the scaling is the same. The base does not change.
 ///
 ///   const ExplainedVariance found = explained_variance(model, config, batches, forward);
 ///   attach(model, found.config, {.directions = &found.directions});
 /// Paischer et al., "One Initialization to Rule Them All: Fine-tuning via Explained Variance Adaptation",
-/// arXiv:2410.07170, section 3. PEFT goes round its data until all directions have settled; here each batch is seen
-/// once, and those that come after all have settled are left.
+/// arXiv:2410.07170, section 3. PEFT repeats its data until all directions have converged; here each batch is used
+/// once, and the rest is skipped after all have converged.
 #pragma once
 
 #include <algorithm>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file first_factors.hpp
-/// First values of A and B that were made from the frozen weight, what was taken out of it for them, and the way back.
+/// FirstFactors: the initial A and B computed from the frozen weight and subtracted from it, and how to
+/// restore the weight.
 ///
-///   w_0 = w - s B_0 A_0, rounded once to the storage of w      w: (out, in)   A_0: (rank, in)   B_0: (out, rank)
-/// An adapter trained from there is a plain one of twice the rank over w, since
+///   w_0 = w - s B_0 A_0, rounded once to the storage type of w      w: (out, in)   A_0: (rank, in)   B_0: (out, rank)
+/// An adapter trained from this initialisation equals a plain one of twice the rank over w, since
 ///   w_0 + s B A = w + s [B, -B_0] [A; A_0]
 #pragma once
 

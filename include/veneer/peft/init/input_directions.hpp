@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file input_directions.hpp
-/// InputDirections: the leading directions of rows that come batch by batch, by incremental principal components.
+/// InputDirections: the leading directions of rows in batches, by incremental principal component analysis.
 ///
 ///   X: (tokens, in), centred      [S V; X - mean; correction] = U' S' V'      V: (components, in)   S: (components)
 ///   ratio_k = S_k^2 / sum of squared distances from the mean, of all rows so far
-/// Nothing but V, S and a mean is kept. Ross, Lim, Lin and Yang, "Incremental Learning for Robust Visual Tracking",
-/// IJCV 77, 2008, section 3.1; as huggingface/peft, src/peft/utils/incremental_pca.py does it.
+/// Only V, S and a mean are kept. Ross, Lim, Lin and Yang, "Incremental Learning for Robust Visual Tracking", IJCV 77,
+/// 2008, section 3.1; as in huggingface/peft, src/peft/utils/incremental_pca.py.
 #pragma once
 
 #include <algorithm>

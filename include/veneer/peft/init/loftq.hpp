@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file loftq.hpp
-/// LoftQ: the weight goes into 4 bits, and the adapter starts as the best correction of what that loses.
+/// LoftQ: quantises the weight to 4 bits, and initialises the adapter with the best correction of
+/// the quantisation error.
 ///
 ///   R = w; repeat:   Q = NF4(R)   D = w - decode(Q) ~ U_r S_r V_rᵀ   s B A = U_r S_r V_rᵀ   R = w - s B A      w <- Q
 ///   A = sqrt(S_r / s) V_rᵀ: (rank, in)      B = U_r sqrt(S_r / s): (out, rank)      blocks of 64, float scales
-/// PEFT leaves s out, so that its correction is the best one for alpha = r only. Q is the same in both, and an adapter
-/// of either opens in the other.
+/// PEFT ignores s, so its correction is the best one for alpha = r only. Q is the same in both, and adapters can be
+/// exchanged in both directions.
 /// Li et al., "LoftQ: LoRA-Fine-Tuning-Aware Quantization for Large Language Models", arXiv:2310.08659, algorithm 1.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file observer.hpp
-/// InputObserver: y = w x, and tells somebody what x was. The frozen layer, for statistics of its inputs.
+/// InputObserver: the frozen layer y = w x, which passes x to a callback for statistics of the inputs.
 #pragma once
 
 #include <functional>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file olora.hpp
-/// OLoRA: the adapter starts with an orthonormal basis.
+/// OLoRA: initialises the adapter with an orthonormal basis.
 ///
 ///   w = Q R      B = Q[:, :r]: (out, rank)      A = R[:r]: (rank, in)      w <- w - s B A
-/// The first r columns of Q come from the first r columns of w alone, and R[:r] = Bᵀ w: no more is computed.
+/// The first r columns of Q depend only on the first r columns of w, and R[:r] = Bᵀ w, so only these are decomposed.
 /// Büyükakyüz, "OLoRA: Orthonormal Low-Rank Adaptation of Large Language Models", arXiv:2406.01775, section 3.
 #pragma once
 

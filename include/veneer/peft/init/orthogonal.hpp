@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file orthogonal.hpp
-/// Orthogonal start: neither factor is zero, and their product is.
+/// Orthogonal initialisation: neither factor is zero, but their product is.
 ///
 ///   Q: (rank, rank), orthogonal, random      N, M: standard normal, (in, rank / 2) and (out, rank / 2)
 ///   A = (N Q_even)ᵀ / 10: (rank, in)      B = M Q_odd / 10: (out, rank)      B A = M Q_odd Q_evenᵀ Nᵀ / 100 = 0

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pissa.hpp
-/// PiSSA: the adapter starts as the principal part of the weight, and the weight keeps the rest.
+/// PiSSA: initialises the adapter with the principal part of the weight, and the weight keeps the residual.
 ///
 ///   w = U S Vᵀ      A = sqrt(S_r / s) V_rᵀ: (rank, in)      B = U_r sqrt(S_r / s): (out, rank)      w <- w - s B A
 /// S_r: the r largest singular values   s: the scaling of the adapter
-/// pissa_niter_N: of a randomised decomposition with N power iterations, which takes r / min(out, in) of the time.
+/// pissa_niter_N uses a randomised decomposition with N power iterations, which takes r / min(out, in) of the time.
 /// Meng, Wang and Zhang, "PiSSA: Principal Singular Values and Singular Vectors Adaptation of Large Language Models",
 /// arXiv:2404.02948, eq. 2 to 4.
 #pragma once

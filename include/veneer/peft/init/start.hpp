@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file start.hpp
-/// How attach starts an adapter that `init_lora_weights` starts otherwise than with zeros: one function a layer, and
-/// what must hold before any layer is touched.
+/// Weight-dependent initialisation (PiSSA, OLoRA, LoftQ, EVA): one function per layer, preconditions checked before
+/// any layer changes.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file families.hpp
-/// Chat templates by name, as their models bring them: the texts that `--chat-template NAME` renders with.
+/// Named chat templates, with the texts of the original models, for `--chat-template NAME`.
 ///
-/// A line end at the end of a template is not rendered, and is left out here.
+/// A final line end of a template is not rendered, and is omitted here.
 #pragma once
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace veneer {
 
-/// A template that can be asked for by name.
+/// A template with a name.
 struct ChatFamily {
   std::string_view name;
   std::string_view jinja;

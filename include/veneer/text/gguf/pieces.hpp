@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pieces.hpp
-/// Tokenizers as sentencepiece has them, for llama.cpp: a score per token in place of a list of merges.
+/// Sentencepiece-style tokenizers for llama.cpp, with a score per token instead of a list of merges.
 ///
-/// llama.cpp joins the two neighbours whose union is the token of the highest score, the leftmost first. That is
+/// llama.cpp merges the adjacent pair whose union is the token with the highest score, the leftmost first. That is
 /// sentencepiece's BPE. A tokenizer.json has merges instead: the score of a token is minus the rank of its first merge.
-/// That gives the same ids where every two tokens that together are a token may be merged, and the merges of a token
-/// follow one another, or make runs of spaces that are joined alike either way. All of that is checked. Unigram
-/// models, normalisation tables and the removal of spaces are refused: llama.cpp does none of them in this mode,
-/// without a word.
-/// Source: ggml-org/llama.cpp, src/llama-vocab.cpp (`llm_tokenizer_spm`); conversion/base.py.
+/// This gives the same ids if every two tokens whose union is a token may be merged, and the merges of a token are
+/// consecutive, or make runs of spaces that are merged in the same way in both cases. All of this is checked. Unigram
+/// models, normalisation tables and the removal of spaces are refused, because llama.cpp silently ignores them in this
+/// mode. Source: ggml-org/llama.cpp, src/llama-vocab.cpp (`llm_tokenizer_spm`); conversion/base.py.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +27,7 @@
 
 namespace veneer::detail {
 
-/// What llama.cpp needs to know besides tokens and their types.
+/// The data that llama.cpp needs in addition to tokens and their types.
 struct GgufPieces {
   std::unordered_map<std::string, float> scores;
   std::vector<std::string> warnings;
@@ -43,7 +42,7 @@ inline std::pair<std::string, std::string> merge_pair(const Json& merge) {
                                     : std::pair(line.substr(0, space), line.substr(space + 1));
 }
 
-/// The length of a text that is one sentencepiece mark of a space, repeated; 0 for another text.
+/// Returns the length of a text that consists only of sentencepiece space marks; 0 for another text.
 inline std::size_t run_length(std::string_view text) {
   std::size_t length = 0;
   for (; text.starts_with(piece_space); text.remove_prefix(piece_space.size())) ++length;
@@ -53,7 +52,7 @@ inline std::size_t run_length(std::string_view text) {
 /// Merges of runs of spaces: (left, right) to a rank, the lowest first.
 using RunMerges = std::map<std::pair<std::size_t, std::size_t>, float>;
 
-/// A run of single spaces after all merges, the lowest rank first and the leftmost of equal ones.
+/// Returns a run of single spaces after all merges, the lowest rank first and the leftmost of equal ones.
 inline std::vector<std::size_t> join_run(std::size_t length, const RunMerges& ranks) {
   std::vector<std::size_t> parts(length, 1);
   while (true) {
@@ -70,8 +69,8 @@ inline std::vector<std::size_t> join_run(std::size_t length, const RunMerges& ra
   }
 }
 
-/// Whether llama.cpp joins runs of spaces as these merges do. Its rank of a pair is that of the first merge that makes
-/// the same run. Compared for runs up to eight times the longest token.
+/// Returns whether llama.cpp merges runs of spaces like these merges. Its rank of a pair is that of the first merge
+/// that makes the same run. Compared for runs up to eight times the longest token.
 inline bool joins_runs_alike(const RunMerges& merges) {
   std::map<std::size_t, float> first;
   for (const auto& [pair, rank] : merges) {
@@ -87,8 +86,8 @@ inline bool joins_runs_alike(const RunMerges& merges) {
   return true;
 }
 
-/// Scores by merges. Merges of runs of spaces may be in any order where they come last and no other token holds two
-/// spaces: nothing else takes part in them then.
+/// Returns scores computed from merges. Merges of runs of spaces may be in any order if they come last and no other
+/// token contains two spaces, since then they involve no other tokens.
 inline std::unordered_map<std::string, float> merge_scores(const Json& merges, std::set<std::string>& pairs,
                                                            const std::string& where) {
   std::unordered_map<std::string, float> scores;
@@ -117,7 +116,7 @@ inline std::unordered_map<std::string, float> merge_scores(const Json& merges, s
   return scores;
 }
 
-/// Refuses a token whose halves are tokens that the tokenizer never merges: llama.cpp would.
+/// Throws for a token whose two parts are tokens that the tokenizer never merges, because llama.cpp would merge them.
 inline void expect_all_merges(const Json& vocab, const std::set<std::string>& pairs, const std::set<std::string>& added,
                               const std::string& where) {
   for (auto entry = vocab.begin(); entry != vocab.end(); ++entry) {
@@ -126,14 +125,14 @@ inline void expect_all_merges(const Json& vocab, const std::set<std::string>& pa
     for (std::size_t at = 1; at < token.size(); ++at) {
       const std::string left = token.substr(0, at), right = token.substr(at);
       if (!vocab.contains(left) || !vocab.contains(right) || pairs.contains(left + '\0' + right)) continue;
-      refuse_gguf_tokenizer(where, "\"" + printable(left) + "\" and \"" + printable(right) +
-                                       "\" are tokens, and so is what they make together, but no merge joins them; "
-                                       "llama.cpp would");
+      refuse_gguf_tokenizer(where,
+                            "\"" + printable(left) + "\" and \"" + printable(right) +
+                                "\" are tokens, and so is their union, but no merge joins them; llama.cpp would");
     }
   }
 }
 
-/// How spaces become marks: a normalizer that prepends and replaces, or Metaspace.
+/// Reads how spaces become marks: by a normalizer that prepends and replaces, or by Metaspace.
 inline void read_space_prefix(const Json& tokenizer, const std::string& where, GgufPieces& pieces) {
   for (const Json* step : json_steps(json_present(tokenizer, "normalizer"), "normalizers")) {
     const std::string type = json_word(*step, "type");
@@ -158,7 +157,7 @@ inline void read_space_prefix(const Json& tokenizer, const std::string& where, G
                               "with a space: ids can differ there");
 }
 
-/// The scores of a tokenizer.json of this kind. \param added  tokens next to the model
+/// Returns the scores of a tokenizer.json of this kind. \param added  added tokens
 inline GgufPieces json_pieces(const Json& tokenizer, const std::set<std::string>& added, const std::string& where) {
   const Json& model = *json_present(tokenizer, "model");
   const Json *vocab = json_present(model, "vocab"), *merges = json_present(model, "merges");
@@ -166,7 +165,7 @@ inline GgufPieces json_pieces(const Json& tokenizer, const std::set<std::string>
   if ((!type.empty() && type != "BPE") || vocab == nullptr || !vocab->is_object() || merges == nullptr)
     refuse_gguf_tokenizer(where, "the model " + type + ": llama.cpp is given BPE");
   if (!json_flag(model, "byte_fallback", false) || !vocab->contains("<0x00>"))
-    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp ends at a character that is not a token");
+    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp fails at a character that is not a token");
   if (json_flag(model, "ignore_merges", false))
     refuse_gguf_tokenizer(where, "\"ignore_merges\" is true, which llama.cpp does not do for sentencepiece");
   GgufPieces pieces;
@@ -177,7 +176,7 @@ inline GgufPieces json_pieces(const Json& tokenizer, const std::set<std::string>
   return pieces;
 }
 
-/// Refuses a normalisation that llama.cpp does not do.
+/// Throws for a normalisation that llama.cpp does not apply.
 inline void check_model_normalizer(std::string_view bytes, const std::string& where) {
   for_each_field(bytes, [&](const ProtobufField& field) {
     if (field.number != 3) return;
@@ -188,12 +187,12 @@ inline void check_model_normalizer(std::string_view bytes, const std::string& wh
   });
 }
 
-/// The scores of a tokenizer.model.
+/// Returns the scores of a tokenizer.model.
 inline GgufPieces model_pieces(const SentencepieceFile& file, std::string_view bytes, const std::string& where) {
   if (file.model_type != 2)
     refuse_gguf_tokenizer(where, "a unigram model: llama.cpp would join its pieces as if it were BPE");
   if (!file.byte_fallback)
-    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp ends at a character that is not a token");
+    refuse_gguf_tokenizer(where, "it has no byte_fallback: llama.cpp fails at a character that is not a token");
   if (file.remove_extra_spaces)
     refuse_gguf_tokenizer(where, "it removes extra spaces (remove_extra_whitespaces), and llama.cpp does not");
   check_model_normalizer(bytes, where);

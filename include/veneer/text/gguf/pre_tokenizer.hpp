@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file pre_tokenizer.hpp
-/// tokenizer.ggml.pre: llama.cpp cannot read a pattern from a file. It has a list of them, by name.
+/// gguf_pre_tokenizer: the key tokenizer.ggml.pre. llama.cpp cannot read a pattern from a file; it has a list
+/// of named patterns.
 ///
 ///   Split (pattern), ByteLevel        the name of the pattern
 ///   Digits (each), ByteLevel (regex)  smollm
 ///   ByteLevel (regex)                 gpt-2
-/// The name is chosen by the components of tokenizer.json, so a vocabulary of one's own is covered. Some names switch
-/// `ignore_merges` on (a word that is a token is not built from merges); a tokenizer for which that differs is refused.
+/// The name is chosen by the components of tokenizer.json, so custom vocabularies are supported. Some names enable
+/// `ignore_merges` (a word that is a token is not built from merges); a tokenizer with another setting is refused.
 /// Source: ggml-org/llama.cpp, src/llama-vocab.cpp (`llm_tokenizer_bpe`, `llama_vocab::impl::load`).
 #pragma once
 
@@ -24,7 +25,7 @@ namespace veneer {
 
 namespace detail {
 
-/// A pattern of llama.cpp and its names with `ignore_merges` off and on; an empty name: there is none.
+/// A pattern of llama.cpp and its names with `ignore_merges` off and on; empty if there is none.
 struct GgufPattern {
   std::string_view pattern, builds_words, ignores_merges;
 };
@@ -54,7 +55,7 @@ inline constexpr std::array<GgufPattern, 6> gguf_patterns{
                     ". export --to merged writes a folder for tools that read tokenizer.json itself");
 }
 
-/// The value of a key as text; empty where there is none.
+/// Returns the value of a key as text; empty if there is none.
 inline std::string json_word(const Json& object, const char* key) {
   const Json* found = object.is_object() ? find_json(object, key) : nullptr;
   return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
@@ -63,13 +64,13 @@ inline bool json_flag(const Json& object, const char* key, bool otherwise) {
   const Json* found = object.is_object() ? find_json(object, key) : nullptr;
   return found != nullptr && found->is_boolean() ? found->get<bool>() : otherwise;
 }
-/// The value of a key, or null where it is absent or null.
+/// Returns the value of a key, or null if it is absent or null.
 inline const Json* json_present(const Json& object, const char* key) {
   const Json* found = object.is_object() ? find_json(object, key) : nullptr;
   return found == nullptr || found->is_null() ? nullptr : found;
 }
 
-/// A component, or the parts of a Sequence of them.
+/// Returns a component, or the parts of a Sequence.
 inline std::vector<const Json*> json_steps(const Json* component, const char* parts) {
   if (component == nullptr) return {};
   const Json* list = json_present(*component, parts);
@@ -79,7 +80,7 @@ inline std::vector<const Json*> json_steps(const Json* component, const char* pa
   return steps;
 }
 
-/// The pattern of a Split that keeps all of the text, or nothing.
+/// Returns the pattern of a Split that keeps all of the text, or nullopt.
 inline std::optional<std::string> split_regex(const Json& step) {
   if (json_word(step, "type") != "Split") return std::nullopt;
   const std::string behavior = json_word(step, "behavior");
@@ -90,7 +91,7 @@ inline std::optional<std::string> split_regex(const Json& step) {
   return keeps && !regex.empty() ? std::optional(regex) : std::nullopt;
 }
 
-/// The names for a list of components, or nothing.
+/// Returns the names for a list of components, or nullopt.
 inline std::optional<GgufPattern> find_gguf_pattern(const std::vector<const Json*>& steps) {
   if (steps.empty() || json_word(*steps.back(), "type") != "ByteLevel") return std::nullopt;
   const Json& bytes = *steps.back();
@@ -110,16 +111,15 @@ inline std::optional<GgufPattern> find_gguf_pattern(const std::vector<const Json
 
 }  // namespace detail
 
-/// The name by which llama.cpp cuts text as this byte-level tokenizer.json does.
-/// \throws FormatError with the components when it has none
+/// Returns the name with which llama.cpp splits text like this byte-level tokenizer.json.
+/// \throws FormatError with the components when there is none
 inline std::string gguf_pre_tokenizer(const Json& tokenizer, const std::string& where) {
   const Json* pre = detail::json_present(tokenizer, "pre_tokenizer");
   const auto found = detail::find_gguf_pattern(detail::json_steps(pre, "pretokenizers"));
   if (!found) {
-    detail::refuse_gguf_tokenizer(where,
-                                  "llama.cpp cuts text by a list of known patterns, and this pre_tokenizer is "
-                                  "none of them: " +
-                                      (pre == nullptr ? std::string("null") : dump_python(*pre)));
+    detail::refuse_gguf_tokenizer(
+        where, "llama.cpp splits text by a list of known patterns, and this pre_tokenizer is not one of them: " +
+                   (pre == nullptr ? std::string("null") : dump_python(*pre)));
   }
   const Json* model = detail::json_present(tokenizer, "model");
   const bool ignores = model != nullptr && detail::json_flag(*model, "ignore_merges", false);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tokenizer.hpp
-/// The tokenizer and the chat template of a model's folder as keys of GGUF.
+/// gguf_tokenizer: the tokenizer and the chat template of a model's folder as keys of GGUF.
 ///
 ///   tokenizer.ggml.model    gpt2: byte-level BPE, with merges      llama: sentencepiece, with scores
 ///   tokenizer.ggml.tokens   one per row of the embedding; a row without a token is [PADi]
 ///   token_type              1 normal, 2 unknown, 3 control (special), 4 user-defined (added), 5 unused, 6 byte
-/// llama.cpp applies no normaliser, knows the pre-tokenizers of a list only, and puts at most one token before and one
-/// after a text. A tokenizer for which that gives other ids is refused. What can differ only in rare texts is a
-/// warning. Source: ggml-org/llama.cpp, src/llama-vocab.cpp; ggml-org/ggml, docs/gguf.md.
+/// llama.cpp applies no normaliser, supports only a list of pre-tokenizers, and adds at most one token before and one
+/// after a text. A tokenizer for which this gives other ids is refused. Differences in rare texts only are warnings.
+/// Source: ggml-org/llama.cpp, src/llama-vocab.cpp; ggml-org/ggml, docs/gguf.md.
 #pragma once
 
 #include <algorithm>
@@ -67,7 +67,7 @@ struct GgufTokens {
   }
 };
 
-/// The tokens that a tokenizer.json declares itself, and those that the files next to it declare.
+/// Returns the tokens of a tokenizer.json, and those declared by the files next to it.
 inline GgufTokens json_tokens(const Json& root, const Tokenizer& tokenizer, std::size_t rows, const std::string& where,
                               std::vector<std::string>& warnings) {
   GgufTokens tokens(rows);
@@ -116,14 +116,14 @@ inline std::vector<std::string> gguf_merges(const Json& model) {
   return lines;
 }
 
-/// Refuses what llama.cpp leaves out of a byte-level tokenizer.
+/// Throws for components of a byte-level tokenizer that llama.cpp does not support.
 inline void check_byte_level(const Json& root, const std::string& where, std::vector<std::string>& warnings) {
   const Json& model = *json_present(root, "model");
   const std::string type = json_word(model, "type");
   if (!type.empty() && type != "BPE") refuse_gguf_tokenizer(where, "the model " + type + ": llama.cpp is given BPE");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!json_word(model, affix).empty())
-      refuse_gguf_tokenizer(where, std::string("\"") + affix + "\", which llama.cpp does not know");
+      refuse_gguf_tokenizer(where, std::string("\"") + affix + "\", which llama.cpp does not support");
   if (json_flag(model, "byte_fallback", false))
     refuse_gguf_tokenizer(where, "\"byte_fallback\" in a byte-level tokenizer, which llama.cpp does not do");
   for (const Json* step : json_steps(json_present(root, "normalizer"), "normalizers")) {
@@ -159,7 +159,7 @@ inline void append_pieces(GgufTokenizer& out, GgufPieces pieces, GgufTokens& tok
   out.warnings.insert(out.warnings.end(), pieces.warnings.begin(), pieces.warnings.end());
 }
 
-/// The tokens and scores of a tokenizer.model.
+/// Returns the tokens and scores of a tokenizer.model.
 inline GgufTokens append_model(GgufTokenizer& out, const std::filesystem::path& path, std::size_t rows) {
   const std::string bytes = read_text(path, tokenizer_limits.bytes), where = path.string();
   const SentencepieceFile file = SentencepieceReader(where).read(bytes);
@@ -171,7 +171,7 @@ inline GgufTokens append_model(GgufTokenizer& out, const std::filesystem::path& 
   return tokens;
 }
 
-/// bos, eos and the others, and whether a text begins and ends with them.
+/// Appends the ids of BOS, EOS and other special tokens, and whether a text begins and ends with them.
 inline void append_special_ids(GgufTokenizer& out, const Tokenizer& tokenizer, const std::vector<std::int32_t>& stops,
                                const std::string& where) {
   const auto id = [&](const char* name, std::optional<std::int32_t> token) {
@@ -185,10 +185,10 @@ inline void append_special_ids(GgufTokenizer& out, const Tokenizer& tokenizer, c
   if (prefix.size() > 1 || suffix.size() > 1 ||
       (!suffix.empty() && tokenizer.eos_id() && suffix.front() != *tokenizer.eos_id()))
     refuse_gguf_tokenizer(where,
-                          "it puts more than one token before or after a text, or another one than EOS after it");
+                          "it adds more than one token before or after a text, or a token other than EOS after it");
   if (!eos)
     refuse_gguf_tokenizer(where,
-                          "no token ends a text, and llama.cpp would take token 11 or 2 for it: name \"eos_token\" "
+                          "no token ends a text, and llama.cpp would use token 11 or 2: name \"eos_token\" "
                           "in tokenizer_config.json");
   id("bos_token_id", bos ? bos : eos), id("eos_token_id", eos), id("padding_token_id", tokenizer.pad_id());
   const auto& unknown = tokenizer.special_tokens().unk;
@@ -206,9 +206,9 @@ inline void append_special_ids(GgufTokenizer& out, const Tokenizer& tokenizer, c
 
 }  // namespace detail
 
-/// \param rows   of the embedding: llama.cpp wants as many tokens
+/// \param rows   rows of the embedding: llama.cpp requires the same number of tokens
 /// \param stops  the ids that end a reply
-/// \throws FormatError, IoError for a folder without a tokenizer, or with one that llama.cpp would apply otherwise
+/// \throws FormatError, IoError for a folder without a tokenizer, or with one that llama.cpp would apply differently
 inline GgufTokenizer gguf_tokenizer(const std::filesystem::path& folder, std::size_t rows,
                                     const std::vector<std::int32_t>& stops) {
   const std::filesystem::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";

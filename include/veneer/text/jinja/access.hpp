@@ -2,8 +2,9 @@
 /// \file access.hpp
 /// `object.name`, `object[index]` and slices, with the rules of jinja2's immutable sandbox.
 ///
-/// `object.name` prefers an attribute (a method, `loop.index`) over an item, `object[index]` the item. What is missing
-/// is undefined; so is what the sandbox hides: names with a leading underscore, and methods that change their object.
+/// `object.name` prefers an attribute (a method, `loop.index`) over an item, `object[index]` the item. Missing
+/// names are undefined, and so are those hidden by the sandbox: names with a leading underscore, and methods that
+/// change their object.
 #pragma once
 
 #include <algorithm>
@@ -61,7 +62,7 @@ inline Value loop_attribute(Runtime& runtime, const Value& value, const std::str
   return {};
 }
 
-/// The attribute `name`, or missing.
+/// Returns the attribute `name`, or missing.
 inline Value find_attribute(Runtime& runtime, const Value& object, const std::string& name) {
   switch (object.kind()) {
     case Kind::undefined:
@@ -92,7 +93,7 @@ inline Value find_attribute(Runtime& runtime, const Value& object, const std::st
   }
 }
 
-/// `object[key]` for what Python can index so, or missing.
+/// Returns `object[key]` for values that Python can index, or missing.
 inline Value find_item(Runtime& runtime, const Value& object, const Value& key) {
   if (object.is_undefined()) fail_undefined(runtime, object);
   if (object.is(Kind::dict)) {
@@ -118,7 +119,7 @@ inline std::string missing_message(const Value& object, const std::string& what)
   return "a value of type " + type_name(object) + " has no '" + printable(what, 60) + "'";
 }
 
-/// `object.name`.
+/// Returns `object.name`.
 inline Value get_attribute(Runtime& runtime, const Value& object, const Value& key) {
   const std::string& name = key.text().bytes;
   if (object.is_undefined() && name.starts_with("__")) return make_undefined("names with '__' are hidden");
@@ -131,7 +132,7 @@ inline Value get_attribute(Runtime& runtime, const Value& object, const Value& k
   return found.is_missing() ? make_undefined(missing_message(object, name)) : found;
 }
 
-/// `object[key]`.
+/// Returns `object[key]`.
 inline Value get_item(Runtime& runtime, const Value& object, const Value& key) {
   Value found = find_item(runtime, object, key);
   if (found.is_missing() && key.is_text() && !key.text().bytes.empty()) {
@@ -143,7 +144,7 @@ inline Value get_item(Runtime& runtime, const Value& object, const Value& key) {
       missing_message(object, key.is_text() ? key.text().bytes : "element " + to_repr(runtime, key).bytes));
 }
 
-/// The items start, start + step, ... before stop, as Python's `slice.indices` gives them.
+/// Returns the items start, start + step, ... before stop, as Python's `slice.indices`.
 inline Range slice_range(Runtime& runtime, std::int64_t size, const Value (&parts)[3]) {
   std::optional<std::int64_t> given[3];
   for (std::size_t i = 0; i < 3; ++i) {
@@ -151,7 +152,7 @@ inline Range slice_range(Runtime& runtime, std::int64_t size, const Value (&part
     if (!parts[i].is_integer()) runtime.fail("a slice takes integers, not " + type_name(parts[i]));
     given[i] = parts[i].integer();
   }
-  const std::int64_t furthest = size + 1;  // a longer step takes one item, too
+  const std::int64_t furthest = size + 1;  // a longer step also takes one item
   const std::int64_t step = std::clamp(given[2].value_or(1), -furthest, furthest);
   if (step == 0) runtime.fail("the step of a slice is 0");
   const std::int64_t low = step < 0 ? -1 : 0, high = step < 0 ? size - 1 : size;
@@ -171,7 +172,7 @@ inline std::vector<std::size_t> slice_indices(Runtime& runtime, const Range& ran
   return indices;
 }
 
-/// `object[start:stop:step]`.
+/// Returns `object[start:stop:step]`.
 inline Value get_slice(Runtime& runtime, const Value& object, const Value (&parts)[3]) {
   if (object.is_undefined()) fail_undefined(runtime, object);
   const bool sliceable = object.is_text() || object.is_sequence() || object.is(Kind::range);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file arithmetic.hpp
-/// The operators + - * / // % ** and the signs, as in Python; integers that leave 64 bits are an error.
+/// The operators + - * / // % ** and the signs, as in Python; integers beyond 64 bits are an error.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ namespace veneer::jinja {
   runtime.fail("the result of '" + sign + "' does not fit into 64 bits");
 }
 
-/// The floor of a / b; b is not 0.
+/// Returns the floor of a / b; b is not 0.
 inline std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   const std::int64_t quotient = a / b;
   return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
@@ -80,7 +80,7 @@ inline Value real_operation(Runtime& runtime, const std::string& sign, double a,
   return quotient - floor > 0.5 ? floor + 1 : floor;
 }
 
-/// A text or a sequence `count` times.
+/// Returns a text or a sequence repeated `count` times.
 inline Value repeated(Runtime& runtime, const Value& value, std::int64_t count) {
   const std::size_t times = count > 0 ? static_cast<std::size_t>(count) : 0;
   if (value.is_text()) {
@@ -128,7 +128,7 @@ inline Value binary(Runtime& runtime, const std::string& sign, const Value& a, c
   runtime.fail("'" + sign + "' is not defined between " + type_name(a) + " and " + type_name(b));
 }
 
-/// -value or +value.
+/// Returns -value or +value.
 inline Value signed_value(Runtime& runtime, const std::string& sign, const Value& value) {
   if (value.is_undefined()) fail_undefined(runtime, value);
   if (value.is_integer()) {

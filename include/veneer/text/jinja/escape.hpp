@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file escape.hpp
-/// Escapes of HTML (markupsafe) and of URLs (`urllib.parse.quote`).
+/// Escaping for HTML (markupsafe) and for URLs (`urllib.parse.quote`).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace veneer::jinja {
 
-/// The text with & < > ' " as entities; a text that is markup stays as it is.
+/// Returns the text with & < > ' " as entities; markup is not changed.
 inline Text escaped(const Text& text) {
   if (text.markup) return text;
   Text out = changed_characters(text, [](std::string& to, char32_t point, std::size_t) {
@@ -28,8 +28,8 @@ inline Text escaped(const Text& text) {
   return out;
 }
 
-/// The text with all bytes but letters, digits and `_.-~` as %XX. '/' stays as well, except in a query, where a space
-/// becomes '+'.
+/// Returns the text with all bytes except letters, digits and `_.-~` as %XX. '/' is also kept, except in a query, where
+/// a space becomes '+'.
 inline Text url_quoted(const Text& text, bool for_query) {
   constexpr const char* digits = "0123456789ABCDEF";
   Text out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file evaluate.hpp
-/// Values of expressions: names, operators, calls, filters and tests.
+/// Evaluation of expressions: names, operators, calls, filters and tests.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file filters.hpp
-/// The filters by name. The other filters of jinja2 (random, urlize, ...) are refused by name when they are called.
+/// The table of filters. The other filters of jinja2 (random, urlize, ...) are refused by name when they are called.
 #pragma once
 
 #include <algorithm>
@@ -64,7 +64,7 @@ inline const std::unordered_map<std::string_view, Filter>& filters() {
   return all;
 }
 
-/// Filters of jinja2 that are known, but not supported.
+/// Returns whether a filter of jinja2 is known but not supported.
 inline bool is_refused_filter(std::string_view name) {
   constexpr std::string_view refused[] = {"filesizeformat", "pprint",   "random", "striptags",
                                           "urlize",         "wordwrap", "xmlattr"};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file format.hpp
-/// Formatted numbers and texts: `'%-5s|%.2f' % values`, and the format specifications of `str.format`.
+/// Formatting of numbers and texts: `'%-5s|%.2f' % values`, and the format specifications of `str.format`.
 ///
 ///     [[fill]align][sign][#][0][width][,][.precision][type]        "{:>8.2f}", "{:05d}", "{:,}"
 #pragma once
@@ -33,7 +33,7 @@ struct FormatSpec {
   char type = '\0';
 };
 
-/// The text with fill characters up to the width, in characters.
+/// Returns the text with fill characters up to the width, in characters.
 inline Text padded(Runtime& runtime, const Text& text, const FormatSpec& spec, char align) {
   const std::size_t size = count_characters(text.bytes);
   if (size >= spec.width) return text;
@@ -47,7 +47,7 @@ inline Text padded(Runtime& runtime, const Text& text, const FormatSpec& spec, c
   return out;
 }
 
-/// A number with sign and prefix before its digits; zeros and '=' fill between them.
+/// Returns a number with sign and prefix before its digits; zeros and '=' fill between them.
 inline Text padded_number(Runtime& runtime, bool negative, const std::string& prefix, std::string digits,
                           const FormatSpec& spec) {
   std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
@@ -67,7 +67,7 @@ inline Text padded_number(Runtime& runtime, bool negative, const std::string& pr
   return out;
 }
 
-/// A finite number as printf writes it.
+/// Returns a finite number formatted by printf.
 inline std::string printed(Runtime& runtime, double value, char type, std::int64_t precision, bool alternate) {
   if (precision > 1000) runtime.fail("a precision of more than 1000 digits");
   std::string pattern = alternate ? "%#.*" : "%.*";
@@ -78,7 +78,7 @@ inline std::string printed(Runtime& runtime, double value, char type, std::int64
   return out;
 }
 
-/// A float without its sign in one of the types e f g % and their capitals.
+/// Returns a float without its sign in one of the types e f g % and their capitals.
 inline std::string real_digits(Runtime& runtime, double value, const FormatSpec& spec) {
   const double magnitude = std::fabs(value);
   const char type = spec.type == '\0' && spec.precision >= 0 ? 'g' : spec.type;
@@ -92,7 +92,7 @@ inline std::string real_digits(Runtime& runtime, double value, const FormatSpec&
   if (spec.type == '\0' && out.find_first_of(".en") == std::string::npos) {
     if (precision > static_cast<std::int64_t>(out.size())) {
       out += ".0";
-    } else {  // without a type at least one digit follows the point, or the exponent is written
+    } else {  // without a type, at least one digit follows the point, or there is an exponent
       out = printed(runtime, magnitude, 'e', precision > 0 ? precision - 1 : 0, false);
       const std::size_t mark = out.find('e');
       std::string mantissa = out.substr(0, mark);
@@ -170,7 +170,7 @@ inline Text format_text(Runtime& runtime, const Text& text, const FormatSpec& sp
   return padded(runtime, out, inner, spec.align == '\0' ? '<' : spec.align);
 }
 
-/// `format(value, spec)`.
+/// Returns `format(value, spec)`.
 inline Text format_value(Runtime& runtime, const Value& value, std::string_view text) {
   if (text.empty()) return to_text(runtime, value);
   const FormatSpec spec = parse_spec(runtime, text);
@@ -240,7 +240,7 @@ class PercentFormat {
     return value;
   }
 
-  /// The field that begins at `at`, after the '%'. Returns where it ends.
+  /// Formats the field that begins at `at`, after the '%'. Returns its end.
   std::size_t field(std::size_t at) {
     Value value;
     if (byte(at) == '(') {

@@ -52,7 +52,7 @@ inline Value make_range(Runtime& runtime, Arguments& arguments) {
   return {Kind::range, std::make_shared<Range>(range)};
 }
 
-/// The entries of `dict(mapping or pairs, name=value, ...)`.
+/// Returns the entries of `dict(mapping or pairs, name=value, ...)`.
 inline Dict dict_of(Runtime& runtime, Arguments& arguments, const std::string& name) {
   Dict dict;
   if (arguments.positional.size() > 1) runtime.fail(name + " takes at most one value without a name");

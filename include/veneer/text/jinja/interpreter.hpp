@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file interpreter.hpp
-/// Executes the statements of a template. Names are looked up from the innermost scope outwards, then in the variables.
+/// Interpreter: executes the statements of a template. Names are looked up from the innermost scope outwards, then
+/// in the variables.
 ///
 /// Scopes: the template, a loop iteration, a macro, a call block, a filter block, a block set, `with`, `generation`. An
-/// assignment stays in its scope; `if` opens none. A name that its scope assigns before it reads it is undefined until
-/// the assignment is executed.
+/// assignment is local to its scope; `if` has no scope. A name that its scope assigns before reading it is undefined
+/// until the assignment is executed.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +35,7 @@ class Interpreter : public Evaluator {
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
 
-  /// Ends cycles: captured scopes and namespaces are emptied while all of them are still held.
+  /// Breaks reference cycles: captured scopes and namespaces are emptied while all of them are still alive.
   ~Interpreter() {
     for (const auto& scope : captured_) scope->clear();
     for (const auto& space : spaces_) space->attributes.entries.clear();
@@ -96,7 +97,7 @@ class Interpreter : public Evaluator {
     write(to_text(runtime_, value));
   }
 
-  /// What `body` writes.
+  /// Returns the output of `body`.
   template <class Run>
   Text captured(const Run& run, Flow* flow = nullptr) {
     Text text;
@@ -181,7 +182,7 @@ class Interpreter : public Evaluator {
       if (flow == Flow::break_loop) break;
       completed = completed || flow == Flow::next;
     }
-    loop.pull = [](Value&) { return false; };  // a loop that is kept in a namespace holds no scope
+    loop.pull = [](Value&) { return false; };  // a loop kept in a namespace does not hold its scope
     if (completed || node.otherwise.empty()) return Flow::next;
     return execute(node.otherwise, open(scope, node.hidden_otherwise));
   }
@@ -249,10 +250,10 @@ class Interpreter : public Evaluator {
     return Flow::next;
   }
 
-  /// A macro, or the caller that a call block makes.
+  /// Returns a macro, or the caller of a call block.
   Value macro(const Node& node, const ScopePointer& scope, const std::string& name) {
     capture(scope);
-    Scope* const outer = scope.get();  // `captured_` holds it
+    Scope* const outer = scope.get();  // owned by `captured_`
     return make_function(runtime_, name, [this, &node, outer, name](Runtime&, Arguments& arguments) {
       return call_macro(node, outer->shared_from_this(), name, arguments);
     });

@@ -32,7 +32,7 @@ inline bool is_alphabetic(char32_t point) {
   }
 }
 inline bool is_decimal(char32_t point) { return category_of(point) == UTF8PROC_CATEGORY_ND; }
-/// The superscripts, subscripts, circled and similar digits besides decimal ones.
+/// Returns whether a character is a digit that is not decimal, such as superscripts, subscripts and circled digits.
 inline bool is_other_digit(char32_t p) {
   return p == 0xB2 || p == 0xB3 || p == 0xB9 || (p >= 0x1369 && p <= 0x1371) || p == 0x19DA || p == 0x2070 ||
          (p >= 0x2074 && p <= 0x2079) || (p >= 0x2080 && p <= 0x2089) || (p >= 0x2460 && p <= 0x2468) ||
@@ -75,7 +75,7 @@ inline void append_title(std::string& out, char32_t point) {
   }
 }
 
-/// The mark characters that do not end a word when the form of sigma is chosen.
+/// Returns whether a character does not end a word in the choice of the form of sigma.
 inline bool is_case_ignorable(char32_t point) {
   switch (category_of(point)) {
     case UTF8PROC_CATEGORY_MN:
@@ -89,7 +89,7 @@ inline bool is_case_ignorable(char32_t point) {
   }
 }
 
-/// Whether the sigma at byte `at` ends a word: a cased letter before it, none after it.
+/// Returns whether the sigma at byte `at` ends a word: a cased letter before it, none after it.
 inline bool is_final_sigma(std::string_view text, std::size_t at) {
   std::size_t before = at;
   bool cased = false;
@@ -134,7 +134,7 @@ inline Text capitalize(const Text& text) {
   });
 }
 
-/// `str.title`: the first letter after a character without case is a capital.
+/// Returns `str.title`: the first letter after a character without case is a capital.
 inline Text title(const Text& text) {
   bool inside = false;
   return changed_characters(text, [&](std::string& out, char32_t point, std::size_t at) {
@@ -151,7 +151,7 @@ inline Text swapcase(const Text& text) {
   });
 }
 
-/// Whether all characters of a text that is not empty have a property.
+/// Returns whether a text is not empty and all its characters have a property.
 template <class Has>
 bool all_characters(std::string_view text, const Has& has) {
   for (std::size_t at = 0; at < text.size();) {
@@ -162,7 +162,7 @@ bool all_characters(std::string_view text, const Has& has) {
   return !text.empty();
 }
 
-/// `str.isupper` and `str.islower`: a letter of the case, and none of the other.
+/// Returns `str.isupper` or `str.islower`: the text has a letter of this case, and none of the other.
 inline bool is_all_case(std::string_view text, bool want_upper) {
   bool found = false;
   for (std::size_t at = 0; at < text.size();) {

@@ -45,7 +45,7 @@ struct Token {
   bool name(std::string_view wanted) const { return kind == TokenKind::name && value == wanted; }
 };
 
-/// How a token is named in messages.
+/// Returns the name of a token in messages.
 inline std::string describe(const Token& token) {
   switch (token.kind) {
     case TokenKind::data: return "text";
@@ -121,7 +121,7 @@ class Lexer {
     return from;
   }
 
-  /// Text up to `begin`, where a tag with this sign starts, with what the tag strips from it left out.
+  /// Adds the text up to `begin`, where a tag with this sign starts, without the white space that the tag strips.
   void data(std::size_t begin, char sign, bool is_variable) {
     const std::string_view text(source_.data() + at_, begin - at_);
     std::size_t size = text.size();
@@ -171,7 +171,7 @@ class Lexer {
     advance(sign == '-' ? skip_space(end + 2) : end + 2 + (sign != '+' && byte(end + 2) == '\n' ? 1 : 0));
   }
 
-  /// Where `raw %}` that begins at `inside` ends, or 0 when it is not there.
+  /// Returns the end of a `raw %}` that begins at `inside`, or 0 if there is none.
   std::size_t raw_end(std::size_t inside) const {
     std::size_t at_end = skip_space(inside);
     if (!at("raw", at_end)) return 0;
@@ -196,9 +196,9 @@ class Lexer {
     if (inside < source_.size()) fail("'{% raw %}' has no '{% endraw %}'");
   }
 
-  /// The tokens up to the end of a tag.
+  /// Adds the tokens up to the end of a tag.
   void tag(bool is_variable) {
-    std::string open;  // the closing brackets that are expected
+    std::string open;  // the expected closing brackets
     while (at_ < source_.size()) {
       if (open.empty() && tag_end(is_variable)) return;
       token(open);
@@ -280,7 +280,7 @@ class Lexer {
     return out;
   }
 
-  /// Appends what the escape whose letter is at `at` means; leaves `at` on its last byte.
+  /// Appends the character of the escape whose letter is at `at`; leaves `at` on its last byte.
   void escape(std::string_view text, std::size_t& at, std::string& out) const {
     constexpr std::string_view letters = "\\'\"abfnrtv";
     constexpr std::string_view meanings = "\\'\"\a\b\f\n\r\t\v";

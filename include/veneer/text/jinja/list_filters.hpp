@@ -22,8 +22,8 @@ namespace veneer::jinja {
 using Filter = Value (*)(Runtime&, const Value&, const Arguments&);
 Value call_filter(Runtime& runtime, const std::string& name, const Value& value, const Arguments& arguments);
 
-/// Reads what the argument `attribute` of a filter names: `a.b.0` is item["a"]["b"][0]; where it is undefined,
-/// `otherwise`.
+/// The accessor for the argument `attribute` of a filter: `a.b.0` is item["a"]["b"][0]; if that
+/// is undefined, `otherwise`.
 class Getter {
  public:
   Getter(Runtime& runtime, const Value& attribute, Value otherwise = {})
@@ -58,7 +58,7 @@ class Getter {
   Value otherwise_;
 };
 
-/// The key that values are compared by: texts in lower case unless `case_sensitive`.
+/// Returns the key for comparisons: texts are in lower case unless `case_sensitive`.
 inline Value sort_key(Runtime& runtime, const Value& value, bool case_sensitive) {
   return value.is_text() && !case_sensitive ? make_text(runtime, lower(value.text())) : value;
 }
@@ -73,7 +73,7 @@ inline std::vector<Value> sorted(Runtime& runtime, std::vector<Value> items, con
     return result < 0;
   };
   if (items.size() == 1) return items;
-  for (std::size_t i = 1; i < keys.size(); ++i) (void)less(i, i - 1);  // keys that cannot be compared are found here
+  for (std::size_t i = 1; i < keys.size(); ++i) (void)less(i, i - 1);  // throws for keys that cannot be compared
   const auto has_nan = [](const Value& key) { return key.is(Kind::real) && std::isnan(key.real()); };
   if (std::any_of(keys.begin(), keys.end(), has_nan)) runtime.fail("a NaN cannot be sorted");
   if (reverse) std::reverse(order.begin(), order.end());
@@ -142,7 +142,7 @@ inline Value first_filter(Runtime& runtime, const Value& value, const Arguments&
   return iterate(runtime, value)(item) ? item : make_undefined("the sequence has no first item");
 }
 
-/// Whether Python's `reversed` takes the value.
+/// Returns whether Python's `reversed` accepts the value.
 inline bool is_reversible(const Value& value) {
   return value.is_text() || value.is_sequence() || value.is(Kind::dict) || value.is(Kind::view) ||
          value.is(Kind::range) || value.is_undefined();
@@ -338,7 +338,7 @@ inline Value map_filter(Runtime& runtime, const Value& value, const Arguments& a
   });
 }
 
-/// select, reject, selectattr, rejectattr.
+/// Implements select, reject, selectattr and rejectattr.
 template <bool Keep, bool Attribute>
 Value select_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
   return make_iterator(runtime, [&](std::vector<Value>& out) {

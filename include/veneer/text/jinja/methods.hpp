@@ -29,7 +29,7 @@ inline void no_arguments(Runtime& runtime, const char* name, const Arguments& ar
     runtime.fail(std::string(name) + "() takes no arguments");
 }
 
-/// Refuses keywords, which most methods of Python do not take.
+/// Throws for keyword arguments, which most methods of Python do not accept.
 inline void no_keywords(Runtime& runtime, const char* name, const Arguments& arguments) {
   if (!arguments.named.empty()) runtime.fail(std::string(name) + "() takes no keyword arguments");
 }
@@ -53,7 +53,7 @@ Value strip_method(Runtime& runtime, const Value& self, const Arguments& argumen
   return make_text(runtime, strip(self.text(), Left, Right, given.is_none(0) ? nullptr : &given.text(0)));
 }
 
-/// The characters [begin, end) that the arguments `first` and `first + 1` give, as bytes.
+/// Returns the bytes of the characters [begin, end) given by the arguments `first` and `first + 1`.
 inline ByteRange range_argument(const Text& text, const Parameters& given, std::size_t first) {
   const auto size = static_cast<std::int64_t>(count_characters(text.bytes));
   const auto bound = [&](std::size_t index, std::int64_t otherwise) {
@@ -62,12 +62,12 @@ inline ByteRange range_argument(const Text& text, const Parameters& given, std::
     return value < 0 ? std::max<std::int64_t>(value + size, 0) : value;
   };
   const std::int64_t begin = bound(first, 0), end = std::min(bound(first + 1, size), size);
-  if (begin > end) return {1, 0};  // nothing is found there, not even an empty text
+  if (begin > end) return {1, 0};  // no text matches there, not even an empty one
   return {byte_of_character(text.bytes, static_cast<std::size_t>(begin)),
           byte_of_character(text.bytes, static_cast<std::size_t>(end))};
 }
 
-/// find, rfind, index, rindex.
+/// Implements find, rfind, index and rindex.
 template <bool Last, bool Must>
 Value find_text_method(Runtime& runtime, const Value& self, const Arguments& arguments) {
   no_keywords(runtime, "find", arguments);
@@ -103,7 +103,7 @@ inline Value count_method(Runtime& runtime, const Value& self, const Arguments& 
   return count;
 }
 
-/// startswith and endswith: one text or a tuple of texts.
+/// Implements startswith and endswith, with one text or a tuple of texts.
 template <bool End>
 Value affix_method(Runtime& runtime, const Value& self, const Arguments& arguments) {
   no_keywords(runtime, "startswith", arguments);
@@ -126,7 +126,8 @@ inline Value join_method(Runtime& runtime, const Value& self, const Arguments& a
   const std::vector<Value> items = items_of(runtime, given[0]);
   Text out;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (!items[i].is_text()) runtime.fail("join: item " + std::to_string(i) + " is no text but " + type_name(items[i]));
+    if (!items[i].is_text())
+      runtime.fail("join: item " + std::to_string(i) + " is not a text but " + type_name(items[i]));
     if (i > 0) out.add(self.text());
     out.add(items[i].text());
     runtime.fits(out.bytes.size());
@@ -185,7 +186,7 @@ Value remove_affix_method(Runtime& runtime, const Value& self, const Arguments& 
                    self.text().part(Suffix ? 0 : affix.size(), Suffix ? bytes.size() - affix.size() : bytes.size()));
 }
 
-/// center, ljust, rjust, zfill: `Mode` is c, l, r or z.
+/// Implements center, ljust, rjust and zfill: `Mode` is c, l, r or z.
 template <char Mode>
 Value pad_method(Runtime& runtime, const Value& self, const Arguments& arguments) {
   no_keywords(runtime, "center", arguments);
@@ -307,7 +308,7 @@ inline Value index_item_method(Runtime& runtime, const Value& self, const Argume
   runtime.fail("index: the value is not in the list");
 }
 
-/// The method `name` of a value, or null.
+/// Returns the method `name` of a value, or null.
 inline Method known_method(const Value& self, const std::string& name) {
   if (self.is_text()) {
     const auto found = text_methods().find(name);
@@ -328,7 +329,7 @@ inline Method known_method(const Value& self, const std::string& name) {
   return nullptr;
 }
 
-/// Whether Python has the method or attribute, which is not supported here.
+/// Returns whether Python has the method or attribute, which is not supported here.
 inline bool is_refused(const Value& self, std::string_view name) {
   const auto any = [&](std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -357,7 +358,7 @@ inline bool is_mutation(const Value& self, std::string_view name) {
   return self.is(Kind::dict) && any({"clear", "pop", "popitem", "setdefault", "update"});
 }
 
-/// A bound method, or missing. A method that changes its object is undefined.
+/// Returns a bound method, or missing. A method that changes its object is undefined.
 inline Value find_method(Runtime& runtime, const Value& self, const std::string& name) {
   if (const Method method = known_method(self, name)) {
     return make_function(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file number.hpp
-/// Numbers as Python reads and writes them: literals with underscores and prefixes, `int(text, base)`, `float(text)`
-/// and `repr`.
+/// Parsing and printing of numbers as in Python: literals with underscores and prefixes, `int(text, base)`,
+/// `float(text)` and `repr`.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace veneer::jinja {
 
-/// The value of a digit in bases up to 36, or -1.
+/// Returns the value of a digit in bases up to 36, or -1.
 inline int digit_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   const char lower = static_cast<char>(c | 0x20);
@@ -37,11 +37,11 @@ inline std::string without_underscores(std::string_view text) {
 }
 
 struct NumberText {
-  std::size_t length = 0;  // 0: no number
+  std::size_t length = 0;  // 0: not a number
   bool is_real = false;
 };
 
-/// The end of `(\d+_)*\d+` at `at`, or `at`.
+/// Returns the end of `(\d+_)*\d+` at `at`, or `at`.
 inline std::size_t digits_end(std::string_view text, std::size_t at) {
   std::size_t end = at;
   while (end < text.size() && (is_digit(text[end]) || (text[end] == '_' && end > at && text[end - 1] != '_' &&
@@ -51,7 +51,7 @@ inline std::size_t digits_end(std::string_view text, std::size_t at) {
   return end;
 }
 
-/// The number literal at the beginning of `text`.
+/// Returns the number literal at the beginning of `text`.
 inline NumberText scan_number(std::string_view text, bool real_allowed) {
   const std::size_t whole = digits_end(text, 0);
   if (whole == 0) return {};
@@ -91,8 +91,8 @@ inline NumberText scan_number(std::string_view text, bool real_allowed) {
   return {run(1, [](char c) { return c == '0'; }), false};
 }
 
-/// `int(text, base)` without white space and underscores around: a sign, a prefix where the base allows it, digits.
-/// Nothing when it is not an integer or, with `overflow` set, when it does not fit into 64 bits.
+/// Returns `int(text, base)` for a text without white space and underscores: a sign, a prefix if the base allows it,
+/// digits. Returns nullopt if it is not an integer or, with `overflow` set, if it does not fit into 64 bits.
 inline std::optional<std::int64_t> parse_integer(std::string_view text, int base, bool* overflow = nullptr) {
   std::size_t at = 0;
   const bool negative = !text.empty() && text[0] == '-';
@@ -129,7 +129,8 @@ inline std::optional<std::int64_t> parse_integer(std::string_view text, int base
   return static_cast<std::int64_t>(negative ? std::uint64_t{0} - value : value);
 }
 
-/// A text without white space at its ends, and without underscores between digits; nothing when one is elsewhere.
+/// Returns a text without white space at its ends, and without underscores between digits; nullopt if an
+/// underscore is elsewhere.
 inline std::optional<std::string> number_characters(std::string_view text) {
   const ByteRange range = stripped(text, true, true, is_space);
   std::string out;
@@ -146,7 +147,7 @@ inline std::optional<std::string> number_characters(std::string_view text) {
   return out;
 }
 
-/// `float(text)` of Python, without white space and underscores.
+/// Returns Python's `float(text)` for a text without white space and underscores.
 inline std::optional<double> parse_real(std::string_view text) {
   std::string lower;
   for (const char c : text) lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
@@ -166,7 +167,7 @@ inline std::optional<double> parse_real(std::string_view text) {
   return sign * value;
 }
 
-/// `repr` of a float.
+/// Returns the `repr` of a float.
 inline std::string real_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";

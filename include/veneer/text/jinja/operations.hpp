@@ -36,7 +36,7 @@ inline bool truth(const Value& value) {
   }
 }
 
-/// -1, 0 or 1; 2 when a NaN is compared.
+/// Returns -1, 0 or 1; 2 if one is a NaN.
 inline int compare_numbers(const Value& a, const Value& b) {
   if (a.is_integer() && b.is_integer()) return a.integer() < b.integer() ? -1 : a.integer() > b.integer() ? 1 : 0;
   const double left = a.real(), right = b.real();
@@ -45,9 +45,9 @@ inline int compare_numbers(const Value& a, const Value& b) {
 
 bool equal(Runtime& runtime, const Value& a, const Value& b);
 
-/// The entry of `key`, or null. Throws for keys that Python cannot hash.
+/// Returns the entry of `key`, or null. Throws for keys that Python cannot hash.
 inline const Value* find_entry(Runtime& runtime, const Dict& dict, const Value& key) {
-  if (key.is(Kind::list) || key.is(Kind::dict)) runtime.fail("a value of type " + type_name(key) + " is no key");
+  if (key.is(Kind::list) || key.is(Kind::dict)) runtime.fail("a value of type " + type_name(key) + " is not a key");
   if (key.is_text()) {
     for (const auto& [name, value] : dict.entries) {
       if (name.is_text() && name.text().bytes == key.text().bytes) return &value;
@@ -67,7 +67,7 @@ inline const Value* find_entry(const Dict& dict, const std::string& key) {
   return nullptr;
 }
 
-/// Sets an entry, in place of an equal key.
+/// Sets an entry, replacing one with an equal key.
 inline void put_entry(Runtime& runtime, Dict& dict, Value key, Value value) {
   runtime.step(1 + dict.entries.size() / 16);
   if (const Value* found = find_entry(runtime, dict, key)) {
@@ -118,7 +118,7 @@ inline bool equal(Runtime& runtime, const Value& a, const Value& b) {
   }
 }
 
-/// The order of two values: negative, 0 or positive; 2 for NaN. `sign` is the operator in the message.
+/// Returns the order of two values: negative, 0 or positive; 2 for NaN. `sign` is the operator in the message.
 inline int compare(Runtime& runtime, const Value& a, const Value& b, const std::string& sign) {
   const Runtime::Level level(runtime);
   runtime.step();
@@ -138,7 +138,7 @@ inline int compare(Runtime& runtime, const Value& a, const Value& b, const std::
   runtime.fail("'" + sign + "' is not defined between " + type_name(a) + " and " + type_name(b));
 }
 
-/// The items of views: copies of keys, values or pairs.
+/// Returns the items of a view: copies of keys, values or pairs.
 inline std::vector<Value> view_items(Runtime& runtime, const View& view) {
   std::vector<Value> items;
   for (const auto& [key, value] : view.dict->entries) {
@@ -159,7 +159,7 @@ inline bool is_iterable(const Value& value) {
   }
 }
 
-/// Returns a function that gives the next item of `value`, or false at the end.
+/// Returns a function that yields the next item of `value`, or returns false at the end.
 inline std::function<bool(Value&)> iterate(Runtime& runtime, const Value& value) {
   const auto from = [&runtime](std::vector<Value> items) {
     return [&runtime, items = std::move(items), at = std::size_t{0}](Value& item) mutable {
@@ -232,7 +232,7 @@ inline std::function<bool(Value&)> iterate(Runtime& runtime, const Value& value)
   }
 }
 
-/// All items: `list(value)`.
+/// Returns all items: `list(value)`.
 inline std::vector<Value> items_of(Runtime& runtime, const Value& value) {
   if (value.is_sequence()) {
     runtime.step(value.as<List>().items.size());
@@ -247,7 +247,7 @@ inline std::vector<Value> items_of(Runtime& runtime, const Value& value) {
   return items;
 }
 
-/// The items that are left of a loop; they stay to be read.
+/// Returns the number of remaining items of a loop, which can still be read.
 inline std::int64_t loop_length(Loop& loop) {
   if (loop.length < 0) {
     std::vector<Value> rest(loop.ahead.rbegin(), loop.ahead.rend());
@@ -259,7 +259,7 @@ inline std::int64_t loop_length(Loop& loop) {
   return loop.length;
 }
 
-/// `len(value)`, or -1 when it has none.
+/// Returns `len(value)`, or -1 if it has none.
 inline std::int64_t length_of(const Value& value) {
   switch (value.kind()) {
     case Kind::missing:
@@ -275,7 +275,7 @@ inline std::int64_t length_of(const Value& value) {
   }
 }
 
-/// `item in container`.
+/// Returns `item in container`.
 inline bool contains(Runtime& runtime, const Value& container, const Value& item) {
   if (container.is_text()) {
     if (!item.is_text()) runtime.fail("'in' a text needs a text on its left, not " + type_name(item));

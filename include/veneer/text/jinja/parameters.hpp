@@ -18,7 +18,7 @@ namespace veneer::jinja {
 
 class Parameters {
  public:
-  /// `names`: the parameters in order. The first `required` of them must be given.
+  /// \param names  the parameters in order, of which the first `required` must be given
   Parameters(Runtime& runtime, std::string what, const Arguments& arguments,
              std::initializer_list<std::string_view> names, std::size_t required = 0)
       : runtime_(runtime), what_(std::move(what)), values_(names.size()) {

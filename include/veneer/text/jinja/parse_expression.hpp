@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parse_expression.hpp
-/// Expressions of templates, by recursive descent. From weak to strong:
+/// The parser of expressions, by recursive descent. From weak to strong:
 ///
 ///     a if b else c | or | and | not | == != < <= > >= in, not in | + - | ~ | * / // % | ** | unary - + |
 ///     a.b a[b] a(b) | a|filter, a is test
@@ -26,7 +26,7 @@ class ExpressionParser : public TokenStream {
  protected:
   Names names_;
 
-  /// An expression, or several with commas between: a tuple. `end` is a name that ends it.
+  /// Parses an expression, or several separated by commas as a tuple. `end` is a name that ends it.
   NodePointer tuple(bool with_condition = true, std::string_view end = {}, bool in_parentheses = false) {
     return tuple_of([&] { return with_condition ? expression() : either(); }, end, in_parentheses);
   }
@@ -74,7 +74,7 @@ class ExpressionParser : public TokenStream {
         NodeKind::both, [&] { return negation(); }, [&] { return is_name("and"); });
   }
 
-  /// A node with two children per operator, grouped from the left.
+  /// Parses binary operators, grouped from the left.
   template <class Parse, class Matches>
   NodePointer chain(NodeKind kind, const Parse& parse, const Matches& matches) {
     NodePointer left = parse();
@@ -173,7 +173,7 @@ class ExpressionParser : public TokenStream {
     return constant({Kind::text, std::make_shared<Text>(Text{std::move(text), {}, false})}, line);
   }
 
-  /// A name or a literal. `with_space` allows `namespace.attribute`, which can be assigned.
+  /// Parses a name or a literal. `with_space` allows `namespace.attribute`, which can be assigned.
   NodePointer primary(bool with_space = false) {
     const Token& token = current();
     switch (token.kind) {
@@ -306,7 +306,7 @@ class ExpressionParser : public TokenStream {
     return node;
   }
 
-  /// call: child = what is called.
+  /// call: child = the callee.
   NodePointer call(NodePointer callee) {
     NodePointer node = make(NodeKind::call, current().line);
     adopt(*node, std::move(callee));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file parse_statement.hpp
-/// Statements of templates. The other tags (include, import, extends, block, unknown ones) are refused by name.
+/// The parser of statements. Other tags (include, import, extends, block, unknown ones) are refused by name.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ class Parser : public ExpressionParser {
  private:
   using Ends = std::initializer_list<std::string_view>;
 
-  /// Statements up to one of the tags `ends`, which is left to be read. The parts of `opener` are inside its block.
+  /// Parses statements up to one of the tags `ends`, which is not consumed. The parts of `opener` are inside its block.
   Body body(std::string_view opener, Ends ends, std::size_t line) {
     const Open open(*this);
     Body body;
@@ -60,7 +60,7 @@ class Parser : public ExpressionParser {
 
   static std::string last(Ends ends) { return std::string(*(ends.end() - 1)); }
 
-  /// The body of a tag that ends here; the end tag is left to be read.
+  /// Parses the body of a tag that ends here; the end tag is not consumed.
   void inside(Node& node, Body& into, std::string_view opener, Ends ends) {
     skip(":");
     expect(TokenKind::block_end, "'%}'");
@@ -90,7 +90,7 @@ class Parser : public ExpressionParser {
     fail("unknown tag '" + printable(tag, 40) + "'", line);
   }
 
-  /// A name, a tuple of targets or, with `with_space`, an attribute of a namespace.
+  /// Parses a name, a tuple of targets or, with `with_space`, an attribute of a namespace.
   NodePointer target(bool with_space, std::string_view end = {}) {
     NodePointer node = tuple_of([&] { return primary(with_space); }, end, false);
     check_target(*node);
@@ -192,7 +192,7 @@ class Parser : public ExpressionParser {
     expect(")");
   }
 
-  /// A body that break and continue do not leave.
+  /// Parses a body that break and continue do not leave.
   void function_body(Node& node, std::string_view opener, std::string_view end) {
     const std::size_t outer = std::exchange(breakable_, 0);
     inside(node, node.body, opener, {end});
@@ -251,7 +251,7 @@ class Parser : public ExpressionParser {
     return node;
   }
 
-  /// scope: body. Escaping everything that is written is not supported.
+  /// scope: body. Escaping of all output is not supported.
   NodePointer autoescape(std::size_t line) {
     NodePointer node = make(NodeKind::scope, line);
     const NodePointer value = expression();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file resolve.hpp
-/// What jinja2 decides when it compiles a template: which names a frame hides, which filters and tests are unknown, and
-/// which of the special names (caller, kwargs, varargs) a macro reads.
+/// The analysis that jinja2 makes when it compiles a template: which names a frame hides, which filters and tests are
+/// unknown, and which of the special names (caller, kwargs, varargs) a macro reads.
 ///
-/// A name is hidden in a frame when its first use there, in the order of the text, is an assignment outside of `if`,
-/// and no frame around uses it. Unknown filters are errors here, except in `if`, where they are errors when called.
+/// A name is hidden in a frame when its first use there, in the order of the text, is an assignment outside `if`, and
+/// no enclosing frame uses it. Unknown filters are errors here, except in `if`, where they are errors when called.
 #pragma once
 
 #include <algorithm>
@@ -35,9 +35,9 @@ class Resolver {
   using NameSet = std::unordered_set<std::size_t>;
   struct Frame {
     const Frame* parent;
-    NameSet known;           // names that are used here
-    NameSet stores;          // names that are assigned here
-    NameSet stored_first{};  // of these, the ones that are undefined until then
+    NameSet known;           // names used here
+    NameSet stores;          // names assigned here
+    NameSet stored_first{};  // of these, the ones that are undefined before the assignment
     bool finds(std::size_t name) const { return known.contains(name) || (parent != nullptr && parent->finds(name)); }
   };
 
@@ -71,7 +71,7 @@ class Resolver {
     }
   }
 
-  /// Notes the names that `node` uses in `frame`; does not look into nodes that open a frame of their own.
+  /// Records the names that `node` uses in `frame`; does not visit nodes that open their own frame.
   void use(const Node& node, Frame& frame) {
     switch (node.kind) {
       case NodeKind::set: use(*node.children[1], frame); return store_target(*node.children[0], frame, false);
@@ -101,7 +101,8 @@ class Resolver {
     if (node.arguments.mapping != nullptr) use(*node.arguments.mapping, frame);
   }
 
-  /// A name that is assigned in a branch only means the variable around until then.
+  /// Records the names used in branches. A name assigned only in a branch is the variable of an enclosing
+  /// frame until then.
   void use_branches(const Node& node, Frame& frame) {
     use(*node.children[0], frame);
     std::vector<Frame> branches;
@@ -179,7 +180,7 @@ class Resolver {
     }
   }
 
-  /// Resolves a body that is a frame of its own.
+  /// Resolves a body with its own frame.
   void enter_body(Node& node, const Frame& frame) {
     Frame inner{&frame, {}, {}, {}};
     enter_body(node, inner, node.hidden);
@@ -212,7 +213,7 @@ class Resolver {
     enter_body(node, inner, node.hidden);
   }
 
-  /// Notes that the body reads a special name which is no parameter.
+  /// Records that the body reads a special name that is not a parameter.
   void special_name(Node& node, const std::string& special, Frame& inner) {
     const std::size_t name = tree_.names.find(special);
     if (name == std::string::npos || inner.known.contains(name)) return;
@@ -223,7 +224,7 @@ class Resolver {
     declare(name, inner);
   }
 
-  /// Whether a name is read anywhere below; assigning it first in a body ends the search there.
+  /// Returns whether a name is read anywhere in a node; an assignment before it in a body ends the search there.
   static bool reads(const Node& node, std::size_t name, bool& declared) {
     if (declared) return false;
     if (node.kind == NodeKind::name) return node.name == name;

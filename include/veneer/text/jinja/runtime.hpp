@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file runtime.hpp
-/// Errors of templates, and the limits under which one is rendered.
+/// The errors of templates, and the limits of rendering.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ class JinjaError : public FormatError {
       : FormatError(message), line_(line), raised_(std::move(raised)) {}
 
   std::size_t line() const { return line_; }
-  /// The message that the template itself gave to `raise_exception`.
+  /// Returns the message that the template passed to `raise_exception`.
   const std::optional<std::string>& raised() const { return raised_; }
 
  private:
@@ -29,24 +29,24 @@ class JinjaError : public FormatError {
   std::optional<std::string> raised_;
 };
 
-/// Limits of one rendering, and what a template may read besides its variables.
+/// The limits of one rendering, and the inputs of a template in addition to its variables.
 struct JinjaOptions {
   std::size_t steps = 20'000'000;                // evaluated nodes and visited items
   std::size_t depth = 600;                       // nested evaluations: expressions, statements, macro calls
-  std::size_t output = std::size_t{64} << 20;    // bytes of the text and of any string on the way
-  std::size_t memory = std::size_t{1024} << 20;  // bytes of all values that are made, in total
+  std::size_t output = std::size_t{64} << 20;    // bytes of the result and of any intermediate string
+  std::size_t memory = std::size_t{1024} << 20;  // bytes of all created values, in total
   std::optional<std::tm> now{};                  // for `strftime_now`; empty: the local time
   std::vector<std::string> input_names = {"messages", "tools", "documents"};
 };
 
 namespace jinja {
 
-/// A limit that was reached: not caught on the way.
+/// An exceeded limit, which the interpreter does not catch.
 struct JinjaLimit : JinjaError {
   using JinjaError::JinjaError;
 };
 
-/// Counts what a rendering uses. `line` is the line of the node that is evaluated.
+/// The counters of a rendering. `line` is the line of the current node.
 class Runtime {
  public:
   static constexpr std::size_t value_nesting = 200;
@@ -78,12 +78,12 @@ class Runtime {
     memory_ += bytes;
   }
 
-  /// Refuses a string of more than `output` bytes before it is made.
+  /// Throws for a string of more than `output` bytes before it is created.
   void fits(std::size_t bytes) const {
     if (bytes > options_.output) limit("a text of more than " + std::to_string(options_.output) + " bytes");
   }
 
-  /// Holds one level of nested evaluation.
+  /// A scope of one level of nested evaluation.
   class Level {
    public:
     explicit Level(Runtime& runtime) : runtime_(runtime) {

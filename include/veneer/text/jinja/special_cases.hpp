@@ -5,7 +5,7 @@
 
 namespace veneer::jinja {
 
-/// Unused places are 0.
+/// A special case; unused entries are 0.
 struct SpecialCase {
   char32_t point;
   char32_t upper[3];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file split.hpp
-/// Cutting texts into parts, replacing and padding, as the methods of Python's str do. Parts are ranges of bytes.
+/// Splitting, replacing and padding of texts, as in the methods of Python's str. Parts are ranges of bytes.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace veneer::jinja {
 
-/// The parts of a text as values.
+/// Returns the parts of a text as values.
 inline std::vector<Value> texts(Runtime& runtime, const Text& text, const std::vector<ByteRange>& parts) {
   std::vector<Value> values;
   runtime.step(parts.size());
@@ -25,7 +25,7 @@ inline std::vector<Value> texts(Runtime& runtime, const Text& text, const std::v
   return values;
 }
 
-/// `str.strip`: white space, or the characters of `characters`.
+/// Returns `str.strip`, for white space or for the characters of `characters`.
 inline Text strip(const Text& text, bool left, bool right, const Text* characters) {
   std::vector<char32_t> drop;
   for (std::size_t at = 0; characters != nullptr && at < characters->bytes.size();) {
@@ -39,7 +39,7 @@ inline Text strip(const Text& text, bool left, bool right, const Text* character
   return text.part(range.begin, range.end);
 }
 
-/// `str.split()` at runs of white space, from the left.
+/// Returns `str.split()` at runs of white space, from the left.
 inline std::vector<ByteRange> split_spaces(std::string_view text, std::int64_t most) {
   std::vector<ByteRange> parts;
   std::size_t at = 0;
@@ -57,7 +57,7 @@ inline std::vector<ByteRange> split_spaces(std::string_view text, std::int64_t m
   }
 }
 
-/// The same from the right: the remainder is the first part.
+/// Returns `str.rsplit()` at runs of white space: the remainder is the first part.
 inline std::vector<ByteRange> rsplit_spaces(std::string_view text, std::int64_t most) {
   std::vector<ByteRange> parts;
   std::size_t end = text.size();
@@ -77,7 +77,7 @@ inline std::vector<ByteRange> rsplit_spaces(std::string_view text, std::int64_t 
   return parts;
 }
 
-/// `str.split` and `str.rsplit`; `separator` null: white space; `most` below 0: no limit.
+/// Returns `str.split` or `str.rsplit`. A null `separator` is white space; a negative `most` means no limit.
 inline std::vector<ByteRange> split(const Text& text, const Text* separator, std::int64_t most, bool right) {
   const std::string& bytes = text.bytes;
   if (separator == nullptr) return right ? rsplit_spaces(bytes, most) : split_spaces(bytes, most);
@@ -102,7 +102,7 @@ inline std::vector<ByteRange> split(const Text& text, const Text* separator, std
   return parts;
 }
 
-/// `str.splitlines`: ends at \n \r \r\n \v \f, U+001C to U+001E, U+0085, U+2028 and U+2029.
+/// Returns `str.splitlines`: lines end at \n \r \r\n \v \f, U+001C to U+001E, U+0085, U+2028 and U+2029.
 inline std::vector<ByteRange> lines(std::string_view text, bool keep_ends) {
   std::vector<ByteRange> parts;
   std::size_t begin = 0;
@@ -122,7 +122,7 @@ inline std::vector<ByteRange> lines(std::string_view text, bool keep_ends) {
   return parts;
 }
 
-/// `str.replace`; `most` below 0: no limit.
+/// Returns `str.replace`; a negative `most` means no limit.
 inline Text replaced(Runtime& runtime, const Text& text, const Text& old, const Text& by, std::int64_t most) {
   Text out;
   std::size_t at = 0;
@@ -153,7 +153,7 @@ inline Text replaced(Runtime& runtime, const Text& text, const Text& old, const 
   return out;
 }
 
-/// `str.center`, `ljust` and `rjust`: `mode` is c, l or r.
+/// Returns `str.center`, `ljust` or `rjust`: `mode` is c, l or r.
 inline Text filled(Runtime& runtime, const Text& text, std::int64_t width, const Text& fill, char mode) {
   const auto size = static_cast<std::int64_t>(count_characters(text.bytes));
   if (width <= size) return text;
@@ -167,7 +167,7 @@ inline Text filled(Runtime& runtime, const Text& text, std::int64_t width, const
   return out;
 }
 
-/// `str.zfill`: zeros after the sign.
+/// Returns `str.zfill`: zeros after the sign.
 inline Text zero_filled(Runtime& runtime, const Text& text, std::int64_t width) {
   const Text zero{"0", {}, false};
   const std::size_t sign = !text.bytes.empty() && (text.bytes[0] == '-' || text.bytes[0] == '+') ? 1 : 0;

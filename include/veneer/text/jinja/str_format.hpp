@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file str_format.hpp
-/// `str.format`: `{}`, `{0}`, `{name.attribute[key]!r:>8}`; attributes under the rules of the sandbox.
+/// Implementation of `str.format`: `{}`, `{0}`, `{name.attribute[key]!r:>8}`; attributes follow the rules
+/// of the sandbox.
 #pragma once
 
 #include <cstddef>
@@ -72,7 +73,7 @@ class StringFormat {
     return format_value(runtime_, value, spec.bytes);
   }
 
-  /// The value that the name of a field means.
+  /// Returns the value of a field name.
   Value find(const std::string& name) {
     std::size_t at = std::min(name.find_first_of(".["), name.size());
     Value value = first(name.substr(0, at));

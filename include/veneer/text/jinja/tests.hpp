@@ -20,7 +20,7 @@ namespace veneer::jinja {
 bool is_filter(const std::string& name);
 bool is_test(const std::string& name);
 
-/// `a sign b` for == != < <= > >= in, and not in.
+/// Returns `a sign b` for == != < <= > >= in, and not in.
 inline bool compared(Runtime& runtime, const std::string& sign, const Value& a, const Value& b) {
   if (sign == "==") return equal(runtime, a, b);
   if (sign == "!=") return !equal(runtime, a, b);
@@ -33,7 +33,7 @@ inline bool compared(Runtime& runtime, const std::string& sign, const Value& a, 
   return sign == ">" ? order > 0 : order >= 0;
 }
 
-/// `value is other`: the same object; numbers and texts are the same when they are equal and of one type.
+/// Returns `value is other`: the same object, or equal numbers or texts of the same type.
 inline bool is_same(Runtime& runtime, const Value& value, const Value& other) {
   if (value.kind() != other.kind()) return false;
   if (value.is_text() || value.is_number() || value.is(Kind::none)) return equal(runtime, value, other);
@@ -53,7 +53,7 @@ inline bool leaves(Runtime& runtime, const Value& value, const Value& divisor, s
   return equal(runtime, binary(runtime, "%", value, divisor), rest);
 }
 
-/// Tests without an argument.
+/// Returns the tests without an argument.
 inline const std::unordered_map<std::string_view, Test>& plain_tests() {
   using R = Runtime&;
   using V = const Value&;
@@ -85,7 +85,7 @@ inline const std::unordered_map<std::string_view, Test>& plain_tests() {
   return tests;
 }
 
-/// The operator that a test of two values stands for, or an empty text.
+/// Returns the operator of a test of two values, or an empty text.
 inline std::string test_operator(const std::string& name) {
   if (name == "==" || name == "eq" || name == "equalto") return "==";
   if (name == "!=" || name == "ne") return "!=";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file text.hpp
-/// A string that records which of its bytes come from the input, and characters as Python's str sees them.
+/// Text: a string that records which of its bytes come from the input, with the characters of Python's str.
 ///
 ///     "<|user|>" + content      bytes = "<|user|>Hi", input = {[8, 10)}
 ///
@@ -22,7 +22,7 @@
 
 namespace veneer::jinja {
 
-/// A string with the ranges of its bytes that come from the input: in order, apart from each other, none empty.
+/// A string with the ranges of its bytes that come from the input: in order, disjoint, none empty.
 struct Text {
   std::string bytes;
   std::vector<ByteRange> input;
@@ -51,7 +51,7 @@ struct Text {
     }
   }
 
-  /// Bytes [begin, end) with their ranges.
+  /// Returns bytes [begin, end) with their ranges.
   Text part(std::size_t begin, std::size_t end) const {
     Text out{bytes.substr(begin, end - begin), {}, markup};
     auto range = std::partition_point(input.begin(), input.end(), [&](const ByteRange& r) { return r.end <= begin; });
@@ -61,7 +61,7 @@ struct Text {
     return out;
   }
 
-  /// True when byte `at` comes from the input.
+  /// Returns whether byte `at` comes from the input.
   bool is_input(std::size_t at) const {
     const auto range =
         std::partition_point(input.begin(), input.end(), [&](const ByteRange& r) { return r.end <= at; });
@@ -71,16 +71,16 @@ struct Text {
 
 inline bool is_space(char32_t point) { return (point >= 0x1C && point <= 0x1F) || is_white_space(point); }
 
-/// The code point at byte `at` of well-formed text.
+/// Returns the code point at byte `at` of well-formed text.
 inline CodePoint point_at(std::string_view text, std::size_t at) { return decode_utf8(text, at); }
 
-/// The number of characters of well-formed text.
+/// Returns the number of characters of well-formed text.
 inline std::size_t count_characters(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
 }
 
-/// The bytes at which characters begin, and the size of the text.
+/// Returns the byte offsets of characters, and the size of the text.
 inline std::vector<std::size_t> character_offsets(std::string_view text) {
   std::vector<std::size_t> offsets;
   offsets.reserve(text.size() + 1);
@@ -91,7 +91,7 @@ inline std::vector<std::size_t> character_offsets(std::string_view text) {
   return offsets;
 }
 
-/// The byte of character `index`, or the size of the text.
+/// Returns the byte offset of character `index`, or the size of the text.
 inline std::size_t byte_of_character(std::string_view text, std::size_t index) {
   std::size_t at = 0;
   for (; at < text.size(); ++at) {
@@ -101,7 +101,7 @@ inline std::size_t byte_of_character(std::string_view text, std::size_t index) {
   return at;
 }
 
-/// The range that is left of a text without leading and trailing characters for which `drop` holds.
+/// Returns the range of a text without leading and trailing characters for which `drop` holds.
 template <class Drop>
 ByteRange stripped(std::string_view text, bool left, bool right, const Drop& drop) {
   ByteRange range{0, text.size()};
@@ -118,7 +118,8 @@ ByteRange stripped(std::string_view text, bool left, bool right, const Drop& dro
   return range;
 }
 
-/// A text made character by character: `change(out, point)` appends what becomes of a character, provenance is kept.
+/// Returns a text converted character by character: `change(out, point)` appends the result for a character. Input
+/// ranges are kept.
 template <class Change>
 Text changed_characters(const Text& text, const Change& change) {
   Text out;
@@ -137,7 +138,7 @@ inline utf8proc_category_t category_of(char32_t point) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(point));
 }
 
-/// True for characters that Python's repr writes as they are.
+/// Returns whether Python's repr does not escape a character.
 inline bool is_printable(char32_t point) {
   switch (category_of(point)) {
     case UTF8PROC_CATEGORY_CN:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file text_filters.hpp
-/// The filters of jinja2 that make a text or a number of one value.
+/// The filters of jinja2 that convert one value to a text or a number.
 #pragma once
 
 #include <cmath>
@@ -17,7 +17,7 @@
 
 namespace veneer::jinja {
 
-/// `soft_str`: a text as it is, of anything else its `str`.
+/// Applies `soft_str`: a text unchanged, of any other value its `str`.
 template <Text (*Change)(const Text&)>
 Value text_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
   const Parameters given(runtime, "the filter", arguments, {});
@@ -38,7 +38,7 @@ inline Text forced_escape(const Text& text) {
   return escaped(plain);
 }
 
-/// The filter `title`: words begin after white space and - ( { [ <.
+/// Implements the filter `title`: words begin after white space and - ( { [ <.
 inline Text title_words(const Text& text) {
   bool begins = true;
   return changed_characters(text, [&](std::string& out, char32_t point, std::size_t at) {
@@ -199,7 +199,7 @@ inline Value tojson_filter(Runtime& runtime, const Value& value, const Arguments
   return make_text(runtime, std::move(out));
 }
 
-/// The integer part of a float, or an error where Python's integer would not fit.
+/// Returns the integer part of a float, or throws if Python's integer would not fit.
 inline Value truncated(Runtime& runtime, double value) {
   if (std::fabs(value) >= 9.2e18) runtime.fail("int: the value does not fit into 64 bits");
   return static_cast<std::int64_t>(value);
@@ -242,7 +242,7 @@ inline Value abs_filter(Runtime& runtime, const Value& value, const Arguments& a
   return std::fabs(value.real());
 }
 
-/// `round(value, precision)` of a float: the decimal nearest to the exact value, halves to even.
+/// Returns `round(value, precision)` of a float: the decimal nearest to the exact value, ties to even.
 inline double rounded(double value, std::int64_t precision) {
   if (!std::isfinite(value) || precision > 330) return value;
   if (precision < -330) return std::copysign(0.0, value);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file token_stream.hpp
-/// What both halves of the parser share: the tokens, errors, and nodes whose nesting is limited.
+/// The common base of the two parsers: tokens, errors, and nodes with limited nesting.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,8 @@ namespace veneer::jinja {
 
 class TokenStream {
  public:
-  static constexpr std::size_t open_limit = 100;    // brackets and blocks inside one another
-  static constexpr std::size_t height_limit = 200;  // levels of the tree; chains such as a + b + c add to it
+  static constexpr std::size_t open_limit = 100;    // nested brackets and blocks
+  static constexpr std::size_t height_limit = 200;  // levels of the tree; chains such as a + b + c also count
 
   TokenStream(std::string_view source, const std::string& where) : where_(where) {
     tokens_ = Lexer(source, where).tokens();
@@ -73,7 +73,7 @@ class TokenStream {
     return node;
   }
 
-  /// Adds a child, and refuses a tree that is too high.
+  /// Adds a child, and throws for a tree that is too deep.
   void adopt(Node& parent, Body& into, NodePointer child) const {
     raise(parent, child);
     into.push_back(std::move(child));
@@ -87,7 +87,7 @@ class TokenStream {
     }
   }
 
-  /// Holds one level of brackets or blocks.
+  /// A scope of one level of brackets or blocks.
   class Open {
    public:
     explicit Open(TokenStream& stream) : stream_(stream) {

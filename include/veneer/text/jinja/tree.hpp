@@ -3,8 +3,8 @@
 /// The syntax tree of a template. Names are interned: a node holds the index of a name in `Tree::names`.
 ///
 /// A frame (the template, a loop body, a macro, ...) may assign a name before it reads it. Until the assignment is
-/// executed such a name is undefined, even where a variable has the same name: jinja2 decides this when it compiles.
-/// `hidden` lists these names; resolve.hpp computes them.
+/// executed such a name is undefined, even if a variable has the same name, as in jinja2, which determines this at
+/// compile time. `hidden` lists these names; resolve.hpp computes them.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@
 namespace veneer::jinja {
 
 enum class NodeKind {
-  // expressions
+  // Expressions.
   constant,
   name,
   tuple,
@@ -42,9 +42,9 @@ enum class NodeKind {
   compare,
   concat,
   condition,
-  // assignment targets besides names and tuples
+  // Assignment targets other than names and tuples.
   space_attribute,
-  // statements
+  // Statements.
   output,
   data,
   set,
@@ -77,11 +77,11 @@ struct CallArguments {
   NodePointer sequence, mapping;  // *args and **kwargs, or null
 };
 
-/// One node for all kinds. What the members hold is listed where each kind is parsed.
+/// A node of any kind. The meaning of the members is documented in the parser of each kind.
 struct Node {
   NodeKind kind;
   std::size_t line;
-  std::size_t height = 1;  // of the tree below
+  std::size_t height = 1;  // of the subtree
   std::size_t name = 0;    // index of a name
   std::string text;        // operator, attribute, filter, test, data
   Value value{};           // constant
@@ -89,7 +89,7 @@ struct Node {
   Body body{}, otherwise{};
   CallArguments arguments{};
   std::vector<std::size_t> parameters{};  // names of macro and call block
-  std::vector<std::size_t> hidden{};      // of the frame that this node opens: see above
+  std::vector<std::size_t> hidden{};      // of the frame of this node: see above
   std::vector<std::size_t> hidden_otherwise{};
   bool flag = false;   // a recursive loop; a negated test; a macro that reads caller
   bool flag2 = false;  // a macro that reads kwargs

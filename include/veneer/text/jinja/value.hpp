@@ -3,9 +3,9 @@
 /// The values of a template: Python's None, bool, int (64 bits), float, str, list, tuple, dict, range, dict views and
 /// generators, and jinja2's Undefined, namespace, loop and callables.
 ///
-/// Values are shared and immutable, except namespaces and the position of generators. A text records which of its bytes
-/// come from the input. The nesting of a value is limited when it is made, so that its destruction cannot overflow the
-/// stack.
+/// Values are shared and immutable, except namespaces and the position of generators. A text records which of its
+/// bytes come from the input. The nesting of a value is limited when it is created, so that its destruction cannot
+/// overflow the stack.
 #pragma once
 
 #include <cstddef>
@@ -73,7 +73,7 @@ class Value {
   bool is_missing() const { return kind_ == Kind::missing; }
   bool is_undefined() const { return kind_ == Kind::undefined || kind_ == Kind::missing; }
   bool is_text() const { return kind_ == Kind::text; }
-  /// True for int and bool, which is an int in Python.
+  /// Returns whether the value is an int or a bool, which is an int in Python.
   bool is_integer() const { return kind_ == Kind::integer || kind_ == Kind::boolean; }
   bool is_number() const { return is_integer() || kind_ == Kind::real; }
   bool is_sequence() const { return kind_ == Kind::list || kind_ == Kind::tuple; }
@@ -99,7 +99,7 @@ class Value {
   std::shared_ptr<void> object_;
 };
 
-/// What jinja2's Undefined would say when it is used.
+/// The error message of jinja2's Undefined.
 struct Missing {
   std::string message;
 };
@@ -134,7 +134,8 @@ struct View {
   std::shared_ptr<Dict> dict;
 };
 
-/// A generator. Its items are computed when it is made; an error on the way is kept and thrown when it is reached.
+/// A generator. Its items are computed when it is created; an exception is kept and thrown when its
+/// position is reached.
 struct Iterator {
   std::vector<Value> items;
   std::size_t at = 0;
@@ -149,14 +150,14 @@ struct Function {
   Value self{};  // of a bound method
 };
 
-/// The state of a for loop that templates see as `loop`.
+/// The state of a for loop, which is `loop` in templates.
 struct Loop {
   std::function<bool(Value&)> pull;  // the next item, or false at the end
   std::vector<Value> ahead;          // items that were read ahead, in reverse order
   Value before, current, changed;
   std::int64_t index0 = -1;
   std::int64_t depth0 = 0;
-  std::int64_t length = -1;  // when it is known
+  std::int64_t length = -1;  // -1 if unknown
   std::size_t nesting = 1;
   std::function<Value(Runtime&, const Value&)> recurse;
 
@@ -189,7 +190,7 @@ inline std::size_t nesting_of(const Value& value) {
   }
 }
 
-/// One more than `inner`, or an error at the limit.
+/// Returns `inner` + 1, or throws at the limit.
 inline std::size_t nested(Runtime& runtime, std::size_t inner) {
   if (inner >= Runtime::value_nesting) {
     runtime.fail("values are nested deeper than " + std::to_string(Runtime::value_nesting) + " levels");
@@ -208,7 +209,7 @@ inline Value make_text(Runtime& runtime, Text text) {
   return {Kind::text, std::make_shared<Text>(std::move(text))};
 }
 
-/// A text that is not input.
+/// Returns a text that is not input.
 inline Value make_text(Runtime& runtime, std::string_view constant) {
   return make_text(runtime, Text{std::string(constant), {}, false});
 }
@@ -239,7 +240,7 @@ inline Value make_dict(Runtime& runtime, std::vector<std::pair<Value, Value>> en
   return {Kind::dict, std::move(dict)};
 }
 
-/// A generator whose items `produce` appends.
+/// Returns a generator with the items that `produce` appends.
 inline Value make_iterator(Runtime& runtime, const std::function<void(std::vector<Value>&)>& produce) {
   auto iterator = std::make_shared<Iterator>();
   try {
@@ -265,7 +266,7 @@ inline Value make_function(Runtime& runtime, std::string name, std::function<Val
   return {Kind::function, std::move(function)};
 }
 
-/// The name of a value's type, as Python has it.
+/// Returns the name of a value's type in Python.
 inline std::string type_name(const Value& value) {
   switch (value.kind()) {
     case Kind::missing:
@@ -288,7 +289,7 @@ inline std::string type_name(const Value& value) {
   return "value";
 }
 
-/// Throws the error of using an undefined value.
+/// Throws the error for a use of an undefined value.
 [[noreturn]] inline void fail_undefined(Runtime& runtime, const Value& value) {
   runtime.fail(value.is_missing() ? "an undefined value is used" : value.as<Missing>().message);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file write.hpp
-/// Values as text: Python's `str` and `repr`, and `json.dumps` with its arguments. Bytes of input stay marked.
+/// Conversion of values to text: Python's `str` and `repr`, and `json.dumps` with its arguments. Input ranges are kept.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,8 @@
 
 namespace veneer::jinja {
 
-/// Appends `repr` of a text: single quotes unless there are only those inside, escapes for what is not printable.
+/// Appends the `repr` of a text: in single quotes unless it contains only these, with escapes for characters that
+/// are not printable.
 inline void append_repr(Text& out, const Text& text) {
   constexpr const char* digits = "0123456789abcdef";
   const bool single = text.bytes.find('\'') != std::string::npos;
@@ -43,7 +44,7 @@ inline void append_repr(Text& out, const Text& text) {
   out.bytes += quote;
 }
 
-/// Appends the `str` of a value that is inside another one or not (`as_repr`).
+/// A writer that appends the `str` of a value, or its `repr` inside of another value (`as_repr`).
 class Writer {
  public:
   Writer(Runtime& runtime, Text& out) : runtime_(runtime), out_(out) {}
@@ -128,7 +129,7 @@ class Writer {
   Text& out_;
 };
 
-/// `str(value)`.
+/// Returns `str(value)`.
 inline Text to_text(Runtime& runtime, const Value& value) {
   if (value.is_text()) return value.text();
   Text out;
@@ -142,11 +143,11 @@ inline Text to_repr(Runtime& runtime, const Value& value) {
   return out;
 }
 
-/// The arguments of `json.dumps` that the filter `tojson` takes.
+/// The arguments of `json.dumps` accepted by the filter `tojson`.
 struct JsonStyle {
   bool ascii = false;
   bool sort_keys = false;
-  std::optional<std::string> indent{};  // of one level
+  std::optional<std::string> indent{};  // per level
   std::string item_separator = ", ";
   std::string key_separator = ": ";
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernels.hpp
-/// The kernels for AMX: bfloat16 in tiles (tiles.hpp), all else as for AVX-512.
+/// The kernels for AMX: bfloat16 in tiles (tiles.hpp), the others as for AVX-512.
 #pragma once
 
 #if defined(__x86_64__)
@@ -18,7 +18,8 @@
 
 namespace veneer::cpu::amx {
 
-/// By their assembler names: the intrinsics of g++ take no constants of a template, and do not say what they read.
+/// The tiles of the processor, used through inline assembler: the intrinsics of g++ accept no template constants, and
+/// do not declare the memory that they read.
 struct HardwareTiles {
   template <int C>
   static void zero() {
@@ -40,7 +41,7 @@ struct HardwareTiles {
 
 #include "veneer/backend/cpu/amx/tile_block.inl"
 
-/// Eight tiles of 16 rows of 64 bytes, until leave().
+/// Configures eight tiles of 16 rows of 64 bytes, until leave().
 inline void enter() {
   struct alignas(64) {
     std::uint8_t palette = 1, start = 0, reserved[14] = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// tile_block as text, compiled under the target of its includer.
+// The source of tile_block, compiled for the target of its includer.
 
-/// Tiles 0 to 3: C, 4 and 5: A, 6 and 7: B. Halves of the block that hold nothing are left out.
+/// Tiles 0 to 3 are C, 4 and 5 are A, 6 and 7 are B. Empty halves of the block are skipped.
 template <class Tiles, bool Low, bool Right>
 inline void tile_steps(const Block<bfloat16>& block) {
   constexpr index_t bytes_b = 4 * block_columns;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file tiles.hpp
 /// tile_block: a block of 32 x 32 of C in four tiles of 16 x 16, from tiles of A (16 rows of 32 bfloat16) and of B (16
-/// pairs of steps by 16 columns), over any engine that has eight tiles of 16 rows of 64 bytes.
+/// pairs of steps by 16 columns), over any engine with eight tiles of 16 rows of 64 bytes.
 ///
 ///   tile c[i][j] += sum over p of a[i][2p] b[p][2j] + a[i][2p + 1] b[p][2j + 1]     Intel's TDPBF16PS
-/// PlainTiles is such an engine in plain C++: packing and edges are tested on every machine.
+/// PlainTiles is such an engine in plain C++, with which packing and edges are tested on every machine.
 #pragma once
 
 #include <cstring>
@@ -15,7 +15,7 @@ namespace veneer::cpu::amx {
 
 inline constexpr index_t block_rows = 32, block_columns = 32, chunk = 32, depth = 256;
 
-/// Eight tiles in memory, with the arithmetic of the instruction up to the order of one sum.
+/// An engine with eight tiles in memory, and the arithmetic of the instruction up to the order of one sum.
 struct PlainTiles {
   template <int C>
   static void zero() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernels.hpp
-/// The kernels for AVX-512: blocks of 12 x 32 in 24 of 32 registers; table look-ups and transposes in registers.
+/// The kernels for AVX-512: blocks of 12 x 32 in 24 of 32 registers; table lookups and transposes in registers.
 #pragma once
 
 #if defined(__x86_64__)
@@ -35,13 +35,13 @@ inline constexpr index_t panel_depth = 256;
 
 #include "veneer/backend/cpu/vector_kernels.inl"
 
-/// 16 words to a register, with zeros past `count`.
+/// Loads 16 words into a register, with zeros after `count`.
 inline __m512i load_words(const Word* from, index_t count) {
   return count >= 16 ? _mm512_loadu_si512(from)
                      : _mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << count) - 1), from);
 }
 
-/// 16 rows of up to 16 words: pairs of rows are woven at 32, 64, 128 and 256 bits.
+/// Transposes 16 rows of up to 16 words: pairs of rows are interleaved at 32, 64, 128 and 256 bits.
 inline void transpose_16(const Word* from, index_t stride, index_t columns, Word* to, index_t to_stride) {
   __m512i x[16], y[16];
   for (int i = 0; i < 16; ++i) x[i] = load_words(from + i * stride, columns);
@@ -80,7 +80,7 @@ inline void transpose_fast(const Word* from, index_t stride, index_t rows, index
   }
 }
 
-/// Where 16 words of two registers go in turn: a word of the second has 0x20 added.
+/// Returns the order that interleaves 16 words of two registers: indices of the second have 0x20 added.
 inline __m512i weave_order() {
   const __m512i even = _mm512_cvtepu16_epi32(_mm256_set_epi16(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
   return _mm512_or_si512(even, _mm512_slli_epi32(_mm512_or_si512(even, _mm512_set1_epi32(0x20)), 16));
@@ -128,7 +128,7 @@ inline void widen_half_fast(const half* from, index_t count, float* to) {
   widen_half(from + i, count - i, to + i);
 }
 
-/// Rounds 16 values to nearest even; a NaN stays one.
+/// Rounds 16 values to nearest even; a NaN remains a NaN.
 inline __m256i rounded(__m512 value) {
   const __m512i bits = _mm512_castps_si512(value);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -146,7 +146,8 @@ inline void narrow_fast(const float* from, index_t count, bfloat16* to) {
   narrow(from + i, count - i, to + i);
 }
 
-/// The same past the caches, where whole lines are written: what is larger than them is not read into them first.
+/// Narrows with stores that bypass the caches if whole lines are written, so that large results are not read into
+/// the caches first.
 inline void narrow_past(const float* from, index_t count, bfloat16* to) {
   index_t i = 0;
   if (reinterpret_cast<std::uintptr_t>(to) % 64 == 0) {
@@ -159,7 +160,7 @@ inline void narrow_past(const float* from, index_t count, bfloat16* to) {
 }
 inline void fence() { _mm_sfence(); }
 
-/// 16 codes of 8 bytes, in order, in the low bits of 16 words.
+/// Returns the 16 codes of 8 bytes, in order, in the low bits of 16 words.
 inline __m512i codes_16(const std::uint8_t* from) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
   const __m128i high = _mm_srli_epi16(bytes, 4);
@@ -178,7 +179,8 @@ inline void look_up_fast(const std::uint8_t* codes, index_t count, const float* 
   }
 }
 
-/// The 16 products are rounded before the look-up, which takes 32 codes at a time and ignores all but 5 bits of each.
+/// Looks up 32 codes at a time among the 16 products of a block, which are rounded before. The look-up ignores the
+/// upper bits of a code.
 inline void look_up_bfloat16_fast(const std::uint8_t* codes, index_t count, const float* values, const float* scales,
                                   index_t block, bfloat16* to) {
   const __m512 entries = _mm512_loadu_ps(values);
@@ -193,7 +195,7 @@ inline void look_up_bfloat16_fast(const std::uint8_t* codes, index_t count, cons
   }
 }
 
-/// The order in which code_dot() finds the values of 16 codes: those of the first half in even lanes.
+/// Writes values in the order of code_dot(): of each 16 codes, those of the first half are in even lanes.
 inline void arrange(const float* from, index_t count, float* to) {
   for (index_t i = 0; i < count; i += 16) {
     for (index_t j = 0; j < 8; ++j) to[i + 2 * j] = from[i + j], to[i + 2 * j + 1] = from[i + 8 + j];
@@ -201,8 +203,8 @@ inline void arrange(const float* from, index_t count, float* to) {
 }
 
 /// Adds 16 N steps of one block to the sums of R rows of A, from element e of the codes. Eight bytes are in each pair
-/// of lanes: the even lane shifts one of the first eight codes down, the odd one of the others, and the look-up ignores
-/// what is above.
+/// of lanes: the even lane shifts one of the first eight codes down, the odd one of the others, and the lookup
+/// ignores higher bits.
 template <int R, int N>
 inline void code_run(const CodeDots& dots, const float* a, index_t e, __m512 values, __m512* total) {
   const __m512i shifts = _mm512_set_epi32(24, 24, 28, 28, 16, 16, 20, 20, 8, 8, 12, 12, 0, 0, 4, 4);
@@ -224,7 +226,8 @@ inline void code_run(const CodeDots& dots, const float* a, index_t e, __m512 val
   for (int i = 0; i < R; ++i) total[i] = _mm512_fmadd_ps(part[i], scale, total[i]);
 }
 
-/// R rows of A against the row of codes from element e on, in runs of 64 that begin at multiples of 64.
+/// Computes the products of R rows of A with the row of codes from element e on, in runs of 64 that begin at
+/// multiples of 64.
 template <int R>
 inline void code_dot(const CodeDots& dots, index_t row, index_t e, float* c, __m512 values) {
   const float* a = dots.a + row * dots.steps;

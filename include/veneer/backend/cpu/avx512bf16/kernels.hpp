@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernels.hpp
 /// The kernels for AVX-512 with vdpbf16ps, which multiplies pairs of bfloat16 and adds them to a float: blocks of 12 x
-/// 32 as for float, B woven into pairs of steps, pairs of A broadcast from memory.
+/// 32 as for float, B interleaved in pairs of steps, pairs of A broadcast from memory.
 #pragma once
 
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file kernels.hpp
-/// The kernels for what every processor of the target has: SSE2 on x86-64, NEON on ARM.
+/// The kernels for the baseline of the target: SSE2 on x86-64, NEON on ARM.
 #pragma once
 
 #include "veneer/backend/cpu/kernels.hpp"
