@@ -20,9 +20,9 @@
 namespace veneer {
 
 /// One sequence: rows [query, query + queries) of q attend to rows [key, key + keys) of k and v. The queries are the
-/// last positions: query i has position keys - queries + i and sees keys up to its own, of these only the first `valid`, and
-/// with a window only the last `window`. A query that sees no key (padding) takes the mean over all keys, as with a mask
-/// of the lowest finite number.
+/// last positions: query i has position keys - queries + i and sees keys up to its own, of these only the first
+/// `valid`, and with a window only the last `window`. A query that sees no key (padding) takes the mean over all keys,
+/// as with a mask of the lowest finite number.
 struct Span {
   index_t query = 0, queries = 0;
   index_t key = 0, keys = 0;
