@@ -6,10 +6,10 @@
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
 ///   y_h = softmax(scale q_h k_gᵀ over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
 ///   scale: 1 / sqrt(d) by default
-/// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. Scores are computed for one
-/// block of queries at a time (Dao et al., arXiv:2205.14135): forward keeps the log-sum-exp of each row, and the pullback
-/// recomputes the scores. With 16-bit storage the scores, their sums, and dk and dv are summed in float; weights and
-/// gradients of scores are rounded to the storage type for the matmuls that read them.
+/// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. Scores are computed for
+/// one block of queries at a time (Dao et al., arXiv:2205.14135): forward keeps the log-sum-exp of each row, and the
+/// pullback recomputes the scores. With 16-bit storage the scores, their sums, and dk and dv are summed in float;
+/// weights and gradients of scores are rounded to the storage type for the matmuls that read them.
 /// The layout lists the sequences, so that packed sequences, padded batches and a key cache are one op.
 #pragma once
 
