@@ -409,7 +409,7 @@ TEST_CASE("gguf: a merged model rounds w + s B A once, and an adapted tied head 
     CHECK((file.tensor("output.weight") != nullptr) == (!tied || embedding));
     if (embedding) CHECK(floats(*file.tensor("output.weight")) != floats(*file.tensor("token_embd.weight")));
     const auto& layer = model.model.layers[0].self_attn.v_proj;
-    const auto expected = to_host(convert<float>(detail::merged_weight(layer)));
+    const auto expected = to_host(convert<float>(detail::merged_values("layer", layer).weight));
     CHECK(floats(*file.tensor("blk.0.attn_v.weight")) == expected);
   }
 }

@@ -21,6 +21,9 @@ concept WeightedModule = Module<M> && requires(M& layer) { layer.weight; };
 template <class M>
 concept AdaptableModule = WeightedModule<M> && requires(M& layer) { layer.adapter; };
 
+template <class M>
+concept BiasedModule = requires(const M& layer) { layer.bias.shape(); };
+
 template <class A>
 concept EmbeddingSlot = std::is_same_v<typename std::remove_cvref_t<A>::Unfilled, NoEmbeddingAdapter>;
 
@@ -62,7 +65,7 @@ index_t base_count(M& model) {
   index_t count = 0;
   visit(model, [&](const std::string&, WeightedModule auto& part) {
     if (present(part.weight)) count += part.weight.shape().count();
-    if constexpr (requires { part.bias.shape(); }) {
+    if constexpr (BiasedModule<std::remove_cvref_t<decltype(part)>>) {
       if (present(part.bias)) count += part.bias.shape().count();
     }
   });

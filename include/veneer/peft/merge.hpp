@@ -155,23 +155,52 @@ decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
   }
 }
 
-/// weight + change of the adapter, in the compute type.
-template <class A, class W>
-auto folded_values(const A& adapter, const W& weight, const MergeOptions& options) {
-  return with_stored(weight, [&](const auto& w) {
+/// The bias of a layer in the compute type; without values where the layer has none.
+template <class Layer>
+auto dense_bias(const Layer& layer) {
+  if constexpr (BiasedModule<Layer>) {
+    using Values = decltype(dense_values(layer.bias));
+    return present(layer.bias) ? dense_values(layer.bias) : Values();
+  } else {
+    return Vector<compute_t<typename decltype(layer.weight)::scalar>, typename decltype(layer.weight)::backend>();
+  }
+}
+
+/// An adapter that adds to the weight and the bias.
+template <class A>
+concept AddsDelta = requires(const A& adapter) { adapter.delta(); };
+
+/// Weight and bias of a layer with an adapter merged, in the compute type.
+/// \throws ArgumentError when the adapter adds a bias to a layer that has none
+/// \param bias  dense_bias(layer)
+template <class A, class Layer, class C>
+auto folded_values(const std::string& name, const A& adapter, const Layer& layer, const C& bias,
+                   const MergeOptions& options) {
+  using W = std::remove_cvref_t<decltype(layer.weight)>;
+  const auto merged = with_stored(layer.weight, [&](const auto& w) {
     const auto& base = merge_base(w, !options.dequantize);
     using Sum =
         Tensor<typename std::remove_cvref_t<decltype(base)>::scalar, typename W::shape_type, typename W::backend>;
-    if constexpr (requires { adapter.delta(); }) {
-      using Stored = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
-      const auto change = adapter.delta();
-      return Sum(add(base, options.rounding == Rounding::twice ? decode(convert<Stored>(change)) : change));
-    } else if constexpr (QuantizedTensorLike<decltype(w)>) {
-      return Sum(adapter.merged(base));
-    } else {
-      return Sum(adapter.merged(w));
-    }
+    const auto both = [&] {
+      if constexpr (AddsDelta<A>) {
+        using Stored = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
+        const auto change = adapter.delta();
+        const auto sum =
+            add(base, options.rounding == Rounding::twice ? decode(convert<Stored>(change.weight)) : change.weight);
+        return Affine{sum, sum_of_biases(bias, change.bias)};
+      } else if constexpr (QuantizedTensorLike<decltype(w)>) {
+        return adapter.merged(base, bias);
+      } else {
+        return adapter.merged(w, bias);
+      }
+    }();
+    return Affine<Sum, C>{Sum(both.weight), C(both.bias)};
   });
+  expects(!merged.bias || bias,
+          "veneer::merge(model): " + name +
+              ": lora_B has a bias, and the layer has none to fold it into: use the adapter unmerged. The model is "
+              "unchanged");
+  return merged;
 }
 
 /// Values as a frozen dense weight of this type.
@@ -184,13 +213,6 @@ W dense_weight(const X& values, QuantizedFrom type) {
   }
   return W(convert<T>(values));
 }
-
-/// An adapter that changes the bias of its layer, and a layer that may have one.
-template <class A, class Layer>
-concept MergesBias = requires(const Layer& layer) {
-  layer.bias.shape();
-  requires ChangesBias<A, decltype(dense_values(layer.bias))>;
-};
 
 /// A pass over the layers: with `apply` it puts values in place, without it only checks and reports them.
 struct FoldingPass {
@@ -251,8 +273,13 @@ struct FoldingPass {
           if constexpr (FollowsAnother<std::remove_cvref_t<decltype(adapter)>>) {
             if (!present(layer.weight)) return;  // its weight is that of the embedding, which is merged
           }
-          biased = fold_bias(name, layer, adapter);
-          put(name + ".weight", layer.weight, folded_values(adapter, layer.weight, options));
+          const auto before = dense_bias(layer);
+          const auto sum = folded_values(name, adapter, layer, before, options);
+          biased = sum.bias.data() != before.data();
+          if constexpr (BiasedModule<Layer>) {
+            if (biased) put(name + ".bias", layer.bias, sum.bias);
+          }
+          put(name + ".weight", layer.weight, sum.weight);
         }
       });
       if (apply) layer.adapter.clear();
@@ -261,31 +288,6 @@ struct FoldingPass {
     if constexpr (requires { layer.bias; }) {
       if (!biased) settle(name + ".bias", layer.bias);
     }
-  }
-
-  /// Whether the adapter has a bias; it then goes into that of the layer.
-  template <class Layer, class A>
-  bool fold_bias(const std::string& name, Layer& layer, const A& adapter) {
-    if constexpr (MergesBias<A, Layer>) {
-      if (!present(layer.bias)) return false;
-      put(name + ".bias", layer.bias, adapter.merged_bias(dense_values(layer.bias)));
-      return true;
-    }
-    if constexpr (requires { adapter.bias_change(); }) {
-      const auto change = adapter.bias_change();
-      if (!change) return false;
-      if constexpr (requires { layer.bias.shape(); }) {
-        if (present(layer.bias)) {
-          const auto before = dense_values(layer.bias);
-          put(name + ".bias", layer.bias, std::remove_const_t<decltype(before)>(add(before, change)));
-          return true;
-        }
-      }
-      throw ArgumentError("veneer::merge(model): " + name +
-                          ": lora_B has a bias, and the layer has none to fold it into: use the adapter unmerged. The "
-                          "model is unchanged");
-    }
-    return false;
   }
 
   /// Freezes values that trained, and decodes what shall be dense.

@@ -43,48 +43,22 @@ struct GgufValues {
   bool rotates = false;
 };
 
-/// The merged weight and bias of a layer; without an adapter, its own.
+/// Weight and bias of a layer with the adapter in its slot merged; without one, its own.
 template <class Layer>
-auto merged_weight(const Layer& layer) {
-  auto values = dense_values(layer.weight);
+auto merged_values(const std::string& name, const Layer& layer) {
+  const auto bias = dense_bias(layer);
+  Affine<decltype(dense_values(layer.weight)), std::remove_const_t<decltype(bias)>> values{{}, bias};
+  bool adapted = false;
   if constexpr (requires(Layer open) { open.adapter.clear(); }) {
     layer.adapter.look([&](const auto& adapter) {
-      if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>)
-        values = folded_values(adapter, layer.weight, {.dequantize = QuantizedFrom::float32});
-    });
-  }
-  return values;
-}
-
-template <class Layer>
-auto merged_bias(const Layer& layer) {
-  auto values = dense_values(layer.bias);
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      using A = std::remove_cvref_t<decltype(adapter)>;
-      if constexpr (MergesBias<A, Layer>) {
-        values = adapter.merged_bias(values);
-      } else if constexpr (requires { adapter.bias_change(); }) {
-        if (const auto change = adapter.bias_change()) values = add(values, change);
+      if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>) {
+        adapted = true;
+        values = folded_values(name, adapter, layer, bias, {.dequantize = QuantizedFrom::float32});
       }
     });
   }
+  if (!adapted) values.weight = dense_values(layer.weight);
   return values;
-}
-
-/// Refuses a bias of B on a layer that has no bias to add it to.
-template <class Layer>
-void expect_bias(const std::string& name, const Layer& layer) {
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      if constexpr (requires { adapter.bias_change(); }) {
-        bool has_bias = false;
-        if constexpr (requires { layer.bias; }) has_bias = present(layer.bias);
-        expects(has_bias || !adapter.bias_change(),
-                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), and the layer none to add it to");
-      }
-    });
-  }
 }
 
 /// Whether a slot or an adapter that the type fixes is there.
@@ -110,10 +84,10 @@ std::vector<GgufValues> gguf_values(Model& model) {
         const auto held = [values] { return host_tensor(std::string(), convert<float>(values())); };
         all.push_back({place->name + leaf, extents_of(shape), held, place->rotates && architecture == "llama"});
       };
-      expect_bias(name, part);
-      put(".weight", part.weight.shape(), [layer = part] { return merged_weight(layer); });
+      put(".weight", part.weight.shape(), [name, layer = part] { return merged_values(name, layer).weight; });
       if constexpr (requires { part.bias.shape(); }) {
-        if (present(part.bias)) put(".bias", part.bias.shape(), [layer = part] { return merged_bias(layer); });
+        if (present(part.bias))
+          put(".bias", part.bias.shape(), [name, layer = part] { return merged_values(name, layer).bias; });
       }
     }
   });
