@@ -29,7 +29,7 @@ LowRankAdapter<B, Rank, T> trained(LowRankOptions options, index_t rank) {
   return adapter;
 }
 
-/// The distance of linear(x, merged) from adapter(w, NoBias{}, x), relative to the rounding that sums of this length may have.
+/// The distance of linear(x, merged) from the adapter, relative to the rounding that sums of this length may have.
 template <class A, class W, class X>
 double merge_error(const A& adapter, const W& w, const X& x) {
   using T = typename X::scalar;

@@ -128,10 +128,4 @@ struct TokenHeadAdapter {
   static constexpr auto fields = std::tuple{field("token_adapter.trainable_tokens_delta", &TokenHeadAdapter::tokens)};
 };
 
-namespace detail {
-/// An adapter that may follow that of another layer.
-template <class A>
-concept FollowsAnother = requires(const A& adapter) { adapter.follows(); };
-}  // namespace detail
-
 }  // namespace veneer

@@ -43,37 +43,13 @@ struct GgufValues {
   bool rotates = false;
 };
 
-/// Weight and bias of a layer with the adapter in its slot merged; without one, its own.
-template <class Layer>
-auto merged_values(const std::string& name, const Layer& layer) {
-  const auto bias = dense_bias(layer);
-  Affine<decltype(dense_values(layer.weight)), std::remove_const_t<decltype(bias)>> values{{}, bias};
-  bool adapted = false;
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>) {
-        adapted = true;
-        values = folded_values(name, adapter, layer, bias, {.dequantize = QuantizedFrom::float32});
-      }
-    });
-  }
-  if (!adapted) values.weight = dense_values(layer.weight);
-  return values;
-}
-
-/// Whether a slot or an adapter that the type fixes is there.
-template <class Layer>
-bool is_adapted(const Layer& layer) {
-  if constexpr (requires { static_cast<bool>(layer.adapter); }) return static_cast<bool>(layer.adapter);
-  return false;
-}
-
 /// All tensors of a model in its own order; nothing is computed yet.
 /// \throws ArgumentError for a module that llama.cpp does not have
 template <class Model>
 std::vector<GgufValues> gguf_values(Model& model) {
   const std::string architecture = gguf_architecture(model.config);
   std::vector<GgufValues> all;
+  const auto list = sites(model);
   visit(model, [&](const std::string& name, auto& part) {
     if constexpr (WeightedModule<std::remove_cvref_t<decltype(part)>>) {
       if (!present(part.weight)) return;
@@ -84,10 +60,20 @@ std::vector<GgufValues> gguf_values(Model& model) {
         const auto held = [values] { return host_tensor(std::string(), convert<float>(values())); };
         all.push_back({place->name + leaf, extents_of(shape), held, place->rotates && architecture == "llama"});
       };
-      put(".weight", part.weight.shape(), [name, layer = part] { return merged_values(name, layer).weight; });
-      if constexpr (requires { part.bias.shape(); }) {
-        if (present(part.bias))
-          put(".bias", part.bias.shape(), [name, layer = part] { return merged_values(name, layer).bias; });
+      auto site = find_site(list, name);
+      if (site != nullptr && !site->adapted()) site = nullptr;
+      const auto put_either = [&](const char* leaf, const auto& own, auto of_merged) {
+        put(leaf, own.shape(), [site, own, of_merged] {
+          using Values = std::remove_const_t<decltype(dense_values(own))>;
+          if (site == nullptr) return Values(dense_values(own));
+          const auto bias = bias_values(site->bias());
+          return Values(merged_values(*site, bias, {.dequantize = QuantizedFrom::float32}).*of_merged);
+        });
+      };
+      using Merged = typename site_t<Model>::Change;
+      put_either(".weight", part.weight, &Merged::weight);
+      if constexpr (BiasedModule<std::remove_cvref_t<decltype(part)>>) {
+        if (present(part.bias)) put_either(".bias", part.bias, &Merged::bias);
       }
     }
   });
@@ -153,7 +139,8 @@ void write_gguf_model(const Model& model, const std::filesystem::path& path, con
   std::vector<GgufKey> all = gguf_model_keys(model.config, options.name, options.type);
   all.insert(all.end(), keys.begin(), keys.end());
   Model written = model;  // handles
-  if (detail::is_adapted(written.model.embed_tokens) || detail::is_adapted(written.lm_head)) written.untie();
+  for (const auto& site : sites(written))
+    if (site->kind != ModuleKind::linear && site->adapted()) written.untie();
   std::vector<GgufTensor> tensors;
   if (model.config.rope.type == "llama3") tensors.push_back(detail::gguf_rope_tensor(model.config));
   for (detail::GgufValues& values : detail::gguf_values(written)) {
