@@ -5,9 +5,9 @@
 ///   for (const auto& site : sites(model))
 ///     if (site->kind == ModuleKind::linear) std::cout << site->name << ' ' << to_string(site->shape) << '\n';
 ///
-/// A site refers to a layer with a weight and an adapter slot, whatever the layer's type: its functions are compiled once
-/// per type of layers, and what is done to the sites of a model (attach, merge, convert, export) once per scalar and
-/// backend. It is valid while the model exists and is neither moved nor resized.
+/// A site refers to a layer with a weight and an adapter slot, whatever the layer's type. Its functions are compiled
+/// once per type of layers, and loops over sites (attach, merge, convert, export) once per scalar and backend. A site is
+/// valid while the model exists and is neither moved nor resized.
 #pragma once
 
 #include <any>

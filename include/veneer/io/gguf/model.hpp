@@ -62,18 +62,22 @@ std::vector<GgufValues> gguf_values(Model& model) {
       };
       auto site = find_site(list, name);
       if (site != nullptr && !site->adapted()) site = nullptr;
-      const auto put_either = [&](const char* leaf, const auto& own, auto of_merged) {
-        put(leaf, own.shape(), [site, own, of_merged] {
+      const auto put_either = [&](const char* leaf, const auto& own, auto of_site) {
+        put(leaf, own.shape(), [site, own, of_site] {
           using Values = std::remove_const_t<decltype(dense_values(own))>;
-          if (site == nullptr) return Values(dense_values(own));
-          const auto bias = bias_values(site->bias());
-          return Values(merged_values(*site, bias, {.dequantize = QuantizedFrom::float32}).*of_merged);
+          if constexpr (std::is_constructible_v<Values, decltype(of_site(*site))>) {
+            if (site != nullptr) return Values(of_site(*site));
+          }
+          return Values(dense_values(own));  // of a layer without an adapter, or of a norm
         });
       };
-      using Merged = typename site_t<Model>::Change;
-      put_either(".weight", part.weight, &Merged::weight);
+      const auto merged = [](const auto& adapted) {
+        return merged_values(adapted, bias_values(adapted.bias()), {.dequantize = QuantizedFrom::float32});
+      };
+      put_either(".weight", part.weight, [merged](const auto& adapted) { return merged(adapted).weight; });
       if constexpr (BiasedModule<std::remove_cvref_t<decltype(part)>>) {
-        if (present(part.bias)) put_either(".bias", part.bias, &Merged::bias);
+        if (present(part.bias))
+          put_either(".bias", part.bias, [merged](const auto& adapted) { return merged(adapted).bias; });
       }
     }
   });
