@@ -64,6 +64,7 @@ std::vector<std::vector<T>> there_and_back(auto& adapter, const auto& w, const M
   std::vector<std::vector<T>> results{to_host(y.value()), to_host(x.gradient())};
   visit(adapter, [&](const std::string&, auto& part) {
     if constexpr (ParameterLike<decltype(part)>) {
+      if (!part.slot()) return;  // no bias of B
       results.push_back(to_host(part.gradient()));
       part.clear_gradient();
     }
