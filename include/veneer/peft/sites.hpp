@@ -6,8 +6,8 @@
 ///     if (site->kind == ModuleKind::linear) std::cout << site->name << ' ' << to_string(site->shape) << '\n';
 ///
 /// A site refers to a layer with a weight and an adapter slot, whatever the layer's type. Its functions are compiled
-/// once per type of layers, and loops over sites (attach, merge, convert, export) once per scalar and backend. A site is
-/// valid while the model exists and is neither moved nor resized.
+/// once per type of layers, and loops over sites (attach, merge, convert, export) once per scalar and backend.
+/// A site is valid while the model exists and is neither moved nor resized.
 #pragma once
 
 #include <any>
