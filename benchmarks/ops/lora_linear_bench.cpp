@@ -69,7 +69,7 @@ void frozen_forward(benchmark::State& state) {
 void lora_forward(benchmark::State& state) {
   const Case c(state);
   const Adapter adapter = c.adapter();
-  for (auto _ : state) benchmark::DoNotOptimize(adapter(c.w, c.x).data());
+  for (auto _ : state) benchmark::DoNotOptimize(adapter(c.w, NoBias{}, c.x).data());
   c.count(state, 1, 2);
 }
 
@@ -94,7 +94,7 @@ void lora_forward_backward(benchmark::State& state) {
   const Case c(state);
   Adapter adapter = c.adapter();
   for (auto _ : state) {
-    there_and_back(c, [&](const auto& x) { return adapter(c.w, x); });
+    there_and_back(c, [&](const auto& x) { return adapter(c.w, NoBias{}, x); });
     benchmark::DoNotOptimize(adapter.down.gradient().data());
     benchmark::DoNotOptimize(adapter.up.gradient().data());
     adapter.down.clear_gradient();

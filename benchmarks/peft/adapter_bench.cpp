@@ -80,7 +80,7 @@ void forward_backward(benchmark::State& state) {
     each_parameter(adapter, [](auto& part) { part.slot()->version++; });
     Tape tape;
     const auto x = tape.variable(x0);
-    const auto y = adapter(w, x);
+    const auto y = adapter(w, NoBias{}, x);
     y.slot()->add(dy);
     tape.replay();
     benchmark::DoNotOptimize(x.gradient().data());

@@ -148,25 +148,23 @@ class Training {
   std::vector<double> per_token_;
 };
 
-/// The contents of the slots of a model's linear layers: handles, not values.
+/// The adapters in the slots of a model: handles, not values.
 class SlotContents {
  public:
   explicit SlotContents(AnyLlama<>& model) {
-    each(model, [this](AnyAdapter<Cpu>& slot) { held_.push_back(slot); });
+    for (const auto& site : sites(model)) held_.push_back(site->adapter());
   }
   void put_into(AnyLlama<>& model) const {
     std::size_t i = 0;
-    each(model, [&](AnyAdapter<Cpu>& slot) { slot = held_[i++]; });
+    for (const auto& site : sites(model)) {
+      const std::any& adapter = held_[i++];
+      site->clear();
+      if (adapter.has_value()) site->place(adapter);
+    }
   }
 
  private:
-  template <class F>
-  static void each(AnyLlama<>& model, const F& f) {
-    detail::visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
-      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(layer.adapter)>, AnyAdapter<Cpu>>) f(layer.adapter);
-    });
-  }
-  std::vector<AnyAdapter<Cpu>> held_;
+  std::vector<std::any> held_;
 };
 
 }  // namespace

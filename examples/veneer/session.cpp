@@ -108,11 +108,8 @@ void Session::widen() {
 }
 
 bool Session::head_follows() const {
-  bool follows = false;
-  parts_->model.output_head().adapter.look([&](const auto& adapter) {
-    if constexpr (detail::FollowsAnother<decltype(adapter)>) follows = adapter.follows();
-  });
-  return follows;
+  const auto list = sites(parts_->model);
+  return std::any_of(list.begin(), list.end(), [](const auto& site) { return site->follows(); });
 }
 
 std::vector<MergedWeight> Session::merge(const MergeOptions& options) {

@@ -202,7 +202,7 @@ class TrainRun {
 
   static AdapterPlan train_everything_outline(AnyLlama<>& outline) {
     AdapterPlan plan;
-    plan.base_parameters = detail::base_count(outline);
+    plan.base_parameters = base_count(outline);
     plan.trained.push_back({"every weight", plan.base_parameters, false});
     return plan;
   }
@@ -297,11 +297,11 @@ class TrainRun {
 
   /// Also quantises the linear layers that LoftQ does not change.
   void quantise_rest(const QuantizeOptions& options) {
-    detail::visit_adaptable(model_, [&](const std::string&, auto& layer, const auto&, ModuleKind kind) {
-      using Slot = std::remove_cvref_t<decltype(layer.weight)>;
-      if (kind != ModuleKind::linear || detail::packed(layer.weight) || layer.weight.trainable()) return;
-      layer.weight = quantised<Slot>(layer.weight.dense_copy(), options);
-    });
+    for (const auto& site : sites(model_)) {
+      const auto weight = site->weight();
+      if (site->kind != ModuleKind::linear || weight.quantised() || weight.trainable()) continue;
+      site->set_weight(quantised<site_t<AnyLlama<>>::Weight>(weight.dense_copy(), options));
+    }
   }
 
   LoraConfig config_of_flags() const {

@@ -85,7 +85,6 @@
 #include "veneer/optim/rank_allocator.hpp"      // IWYU pragma: export
 #include "veneer/optim/schedule.hpp"            // IWYU pragma: export
 #include "veneer/peft/adalora.hpp"              // IWYU pragma: export
-#include "veneer/peft/adaptable.hpp"            // IWYU pragma: export
 #include "veneer/peft/attach.hpp"               // IWYU pragma: export
 #include "veneer/peft/attach_tokens.hpp"        // IWYU pragma: export
 #include "veneer/peft/combine.hpp"              // IWYU pragma: export
@@ -107,6 +106,7 @@
 #include "veneer/peft/plan.hpp"                 // IWYU pragma: export
 #include "veneer/peft/several_slot.hpp"         // IWYU pragma: export
 #include "veneer/peft/shared_projection.hpp"    // IWYU pragma: export
+#include "veneer/peft/sites.hpp"                // IWYU pragma: export
 #include "veneer/peft/sum_adapter.hpp"          // IWYU pragma: export
 #include "veneer/peft/task_arithmetic.hpp"      // IWYU pragma: export
 #include "veneer/peft/trainable_tokens.hpp"     // IWYU pragma: export

@@ -275,13 +275,12 @@ bool SeveralUnderTest::export_lora(const std::string& name, const std::filesyste
 std::map<std::string, LoraFactors> SeveralUnderTest::factors(const std::string& name) const {
   std::map<std::string, LoraFactors> all;
   auto model = parts_->adapters.with(name);
-  detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-    layer.adapter.look([&](const auto& adapter) {
-      if constexpr (std::is_same_v<decltype(adapter), const LowRankAdapter<Cpu>&>) {
-        all[module] = {adapter.rank(), adapter.scaling, to_host(adapter.down.value()), to_host(adapter.up.value())};
-      }
-    });
-  });
+  for (const auto& site : sites(model)) {
+    const std::any held = site->adapter();
+    if (const auto* adapter = std::any_cast<LowRankAdapter<Cpu>>(&held))
+      all[site->name] = {adapter->rank(), adapter->scaling, to_host(adapter->down.value()),
+                         to_host(adapter->up.value())};
+  }
   return all;
 }
 

@@ -28,8 +28,8 @@ struct FixedBasisAdapter {
   Parameter<float, Shape<dyn, dyn>, Cpu> core;
   Matrix<float, Cpu> down, up;  // (rank, in), (out, rank)
 
-  auto operator()(const auto& w, const auto& x) const {
-    return add(linear(x, w), linear(linear(linear(x, down), core), up));
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    return add_bias(add(linear(x, w), linear(linear(linear(x, down), core), up)), b);
   }
   static constexpr auto fields =
       std::tuple{field("basis_R", &FixedBasisAdapter::core), field("basis_A", &FixedBasisAdapter::down),

@@ -24,8 +24,8 @@ using Bias = Vector<float, B>;
 
 /// y = x (2 w)ᵀ: a user-defined adapter.
 struct Doubling {
-  auto operator()(const auto& w, const auto& x) const { return scale(linear(x, w), 2.0); }
-  auto merged(const auto& w) const { return scale(decode(value_of(w)), 2.0); }
+  auto operator()(const auto& w, const auto& b, const auto& x) const { return add_bias(scale(linear(x, w), 2.0), b); }
+  auto merged(const auto& w, const auto& b) const { return Affine{scale(decode(value_of(w)), 2.0), b}; }
   static constexpr auto fields = std::tuple<>{};
 };
 
@@ -77,7 +77,7 @@ TEMPLATE_LIST_TEST_CASE("a slot for adapters is the plain layer until it is fill
   CHECK(layer.adapter);
   CHECK(layer.adapter.template get<Doubling>() != nullptr);
   CHECK(testing::same_bits(layer(x), scale(linear(x, w), 2.0)));
-  CHECK(testing::same_bits(layer.adapter.merged(w), scale(w, 2.0)));
+  CHECK(testing::same_bits(layer.adapter.merged(w, NoBias{}).weight, scale(w, 2.0)));
   layer.adapter.clear();
   CHECK(testing::same_bits(layer(x), linear(x, w)));
 }
@@ -85,10 +85,11 @@ TEMPLATE_LIST_TEST_CASE("a slot for adapters is the plain layer until it is fill
 TEMPLATE_LIST_TEST_CASE("no adapter merges into a copy of the weight", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto w = testing::random_matrix<float, TestType>(3, 5, 2);
-  const auto merged = NoAdapter{}.merged(w);
+  const auto merged = NoAdapter{}.merged(w, NoBias{}).weight;
   CHECK(testing::same_bits(merged, w));
   CHECK(merged.data() != w.data());
-  CHECK(testing::same_bits(NoEmbeddingAdapter{}.merged(convert<bfloat16>(w)), convert<float>(convert<bfloat16>(w))));
+  CHECK(testing::same_bits(NoEmbeddingAdapter{}.merged(convert<bfloat16>(w), NoBias{}).weight,
+                           convert<float>(convert<bfloat16>(w))));
 }
 
 TEMPLATE_LIST_TEST_CASE("an embedding looks its ids up", "", testing::Backends) {

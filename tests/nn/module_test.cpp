@@ -33,7 +33,7 @@ struct Leaf {
 template <Backend B>
 struct Extra {
   Gain<B> gain;
-  auto operator()(const auto& w, const auto& x) const { return linear(x, w); }
+  auto operator()(const auto& w, const auto& b, const auto& x) const { return add_bias(linear(x, w), b); }
   static constexpr auto fields = std::tuple{field("extra.weight", &Extra::gain)};
 };
 

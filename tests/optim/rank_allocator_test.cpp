@@ -45,7 +45,7 @@ void one_step(Pair<A>& model, AdamW& optimizer, std::uint64_t step, const B&) {
   const auto x = tape.input(testing::random_matrix<float, B>(5, 10, 100 + step));
   const auto w = testing::random_matrix<float, B>(8, 10, 50),
              target = testing::random_matrix<float, B>(5, 8, 200 + step);
-  backward(mean_squared_error(add(model.first(w, x), model.second(w, x)), target));
+  backward(mean_squared_error(add(model.first(w, NoBias{}, x), model.second(w, NoBias{}, x)), target));
   add_orthogonality(model);
   optimizer.step();
 }

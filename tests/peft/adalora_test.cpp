@@ -37,11 +37,11 @@ TEMPLATE_LIST_TEST_CASE("merging AdaLoRA changes no result, at any rank", "", te
   for (const index_t rank : {0, 1, 4, 20}) {
     CAPTURE(rank);
     const auto adapter = trained<double, TestType>(rank);
-    CHECK(testing::largest_difference(adapter(w, x), linear(x, adapter.merged(w))) < 1e-12);
+    CHECK(testing::largest_difference(adapter(w, NoBias{}, x), linear(x, adapter.merged(w, NoBias{}).weight)) < 1e-12);
     Tape tape;
-    CHECK(testing::largest_difference(adapter(w, tape.input(x)).value(), adapter(w, x)) < 1e-12);
+    CHECK(testing::largest_difference(adapter(w, NoBias{}, tape.input(x)).value(), adapter(w, NoBias{}, x)) < 1e-12);
   }
-  CHECK(testing::same_bits(trained<double, TestType>(0)(w, x), linear(x, w)));
+  CHECK(testing::same_bits(trained<double, TestType>(0)(w, NoBias{}, x), linear(x, w)));
 }
 
 TEMPLATE_LIST_TEST_CASE("gradients of A, E and B are those of differences, with dropout too", "", testing::Backends) {
@@ -51,7 +51,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of A, E and B are those of differences, with 
              c = testing::random_matrix<double, TestType>(tokens, out, 6);
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(3, p);
-    const auto loss = [&](Tape& tape) { return inner(adapter(w, tape.input(x)), c); };
+    const auto loss = [&](Tape& tape) { return inner(adapter(w, NoBias{}, tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {
@@ -78,7 +78,7 @@ TEMPLATE_LIST_TEST_CASE("cutting masked triplets out changes no result, and no o
     auto cut = adapter;
     cut.trim();
     CHECK(cut.rank() == std::count(kept.begin(), kept.end(), true));
-    CHECK(testing::largest_difference(cut(w, x), adapter(w, x)) < 1e-13);
+    CHECK(testing::largest_difference(cut(w, NoBias{}, x), adapter(w, NoBias{}, x)) < 1e-13);
     CHECK(*adapter.kept == kept);
     CHECK(adapter.rank() == 4);
     LoraConfig config{.method = AdaLora{}};

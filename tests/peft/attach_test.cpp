@@ -341,7 +341,7 @@ TEST_CASE("a layer whose 4-bit weight is in its type takes an adapter, and merge
   auto* adapter = model[0].adapter.get<LowRankAdapter<Cpu>>();
   REQUIRE(adapter != nullptr);
   adapter->up.value() = normal<float>(Shape<dyn, dyn>(64, 4), RandomStream{1, 4}, 1.0, Cpu{});
-  const auto sum = to_host(adapter->merged(model[0].weight));
+  const auto sum = to_host(adapter->merged(model[0].weight, NoBias{}).weight);
   merge(model);
   CHECK_FALSE(model[0].adapter);
   CHECK(to_host(decode(model[0].weight)) == to_host(decode(NF4Tensor(from_host<float>(Shape<64, 32>(), sum, Cpu{})))));

@@ -41,7 +41,7 @@ NamedAdapters<Own> some() {
 
 /// s B A of `second`.
 Matrix<float, Cpu> change(const NamedAdapters<Own>& adapters, const std::string& name) {
-  return adapters.with(name).second.adapter.get<LowRankAdapter<Cpu>>()->delta();
+  return adapters.with(name).second.adapter.get<LowRankAdapter<Cpu>>()->delta().weight;
 }
 
 }  // namespace

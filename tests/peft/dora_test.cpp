@@ -30,9 +30,9 @@ DoraAdapter<B, Rank, T> trained(const Matrix<T, B>& w, LowRankOptions options, i
   return adapter;
 }
 
-/// linear(x, merged) from adapter(w, x), relative to the largest of the two.
+/// linear(x, merged) from adapter(w, NoBias{}, x), relative to the largest of the two.
 double merge_error(const auto& adapter, const auto& w, const auto& x) {
-  const auto apart = adapter(w, x), together = linear(x, adapter.merged(w));
+  const auto apart = adapter(w, NoBias{}, x), together = linear(x, adapter.merged(w, NoBias{}).weight);
   return testing::largest_difference(apart, together) / testing::largest(together);
 }
 
@@ -93,10 +93,10 @@ TEMPLATE_LIST_TEST_CASE("an untrained DoRA adapter changes no bit, whatever the 
              x = testing::random_matrix<float, TestType>(tokens, in, 4);
   const auto check = [&](const auto& weight) {
     const DoraAdapter<TestType> adapter(weight, {.alpha = 16.0}, {7, 7}, 3);
-    CHECK(testing::same_bits(adapter(weight, x), linear(x, weight)));
-    CHECK(testing::same_bits(adapter.merged(weight), copy(decode(weight))));
+    CHECK(testing::same_bits(adapter(weight, NoBias{}, x), linear(x, weight)));
+    CHECK(testing::same_bits(adapter.merged(weight, NoBias{}).weight, copy(decode(weight))));
     Tape tape;
-    CHECK(testing::same_bits(adapter(weight, tape.input(x)).value(), linear(x, weight)));
+    CHECK(testing::same_bits(adapter(weight, NoBias{}, tape.input(x)).value(), linear(x, weight)));
   };
   check(w), check(convert<bfloat16>(w)), check(convert<veneer::half>(w));
 }
@@ -109,7 +109,7 @@ TEMPLATE_LIST_TEST_CASE("the vectors of a worked example", "", testing::Backends
   CHECK(to_host(adapter.magnitude.value.value())[1] == 5.0);
   adapter.direction.down = Parameter(testing::matrix_of<TestType, double>(1, 2, {1, -1}));
   adapter.direction.up = Parameter(testing::matrix_of<TestType, double>(2, 1, {2, -1}));
-  const auto merged = to_host(adapter.merged(w));
+  const auto merged = to_host(adapter.merged(w, NoBias{}).weight);
   const double first = std::sqrt(5.0 / 29.0), second = 5.0 / std::sqrt(37.0);
   CHECK(merged[0] == Approx(5.0 * first));
   CHECK(merged[1] == Approx(-2.0 * first));
@@ -126,11 +126,11 @@ TEMPLATE_LIST_TEST_CASE("gradients are those of differences with the norms held,
   for (const double p : {0.0, 0.4}) {
     CAPTURE(p);
     auto adapter = trained<dyn>(w, {.alpha = 5.0, .dropout = p}, 3);
-    const auto norms = testing::vector_of<TestType>(direct_norms(adapter.direction.merged(w)));
+    const auto norms = testing::vector_of<TestType>(direct_norms(adapter.direction.merged(w, NoBias{}).weight));
     const double s = adapter.direction.scaling;
     Tape tape;
     const auto v = tape.variable(x);
-    const auto y = adapter(w, v);
+    const auto y = adapter(w, NoBias{}, v);
     backward(inner(y, c));
     const auto held = [&](const auto& input) {
       return with_norms_held(w, input, adapter.direction.down.value(), adapter.direction.up.value(),
@@ -163,9 +163,11 @@ TEMPLATE_LIST_TEST_CASE("norms that are kept follow every change of A, B, the sc
   const auto as_new = [&](const auto& weight) {
     DoraAdapter<TestType> fresh(weight, adapter.direction);
     fresh.magnitude.value = adapter.magnitude.value;
-    return fresh(weight, x);
+    return fresh(weight, NoBias{}, x);
   };
-  const auto agrees = [&](const auto& weight) { return testing::same_bits(adapter(weight, x), as_new(weight)); };
+  const auto agrees = [&](const auto& weight) {
+    return testing::same_bits(adapter(weight, NoBias{}, x), as_new(weight));
+  };
   CHECK(agrees(w));
   CHECK(agrees(w));  // from what was kept
   CHECK(agrees(other));
@@ -182,11 +184,11 @@ TEMPLATE_LIST_TEST_CASE("norms that are kept follow every change of A, B, the sc
   adapter.direction.scaling = -1.0;
   CHECK(agrees(w));
   const Parameter<float, Shape<dyn, dyn>, TestType> trains(copy(w));
-  const auto before = adapter(trains, x);
+  const auto before = adapter(trains, NoBias{}, x);
   auto in_place = trains.value();
   fill(in_place, 0.5f);
   CHECK(agrees(trains));
-  CHECK_FALSE(testing::same_bits(adapter(trains, x), before));
+  CHECK_FALSE(testing::same_bits(adapter(trains, NoBias{}, x), before));
 }
 
 TEMPLATE_LIST_TEST_CASE("an optimizer's step is seen by the norms that are kept", "", testing::Backends) {
@@ -197,11 +199,11 @@ TEMPLATE_LIST_TEST_CASE("an optimizer's step is seen by the norms that are kept"
   AdamW optimizer(model, {.learning_rate = 0.1});
   for (int step = 0; step < 3; ++step) {
     Tape tape;
-    backward(inner(model.adapter(w, tape.input(x)), testing::random_matrix<float, TestType>(tokens, out, 5)));
+    backward(inner(model.adapter(w, NoBias{}, tape.input(x)), testing::random_matrix<float, TestType>(tokens, out, 5)));
     optimizer.step();
     DoraAdapter<TestType> fresh(w, model.adapter.direction);
     fresh.magnitude.value = model.adapter.magnitude.value;
-    CHECK(testing::same_bits(model.adapter(w, x), fresh(w, x)));
+    CHECK(testing::same_bits(model.adapter(w, NoBias{}, x), fresh(w, NoBias{}, x)));
   }
 }
 
@@ -212,7 +214,7 @@ TEMPLATE_LIST_TEST_CASE("a row of zeros gives zero and no NaN", "", testing::Bac
   const auto w = testing::matrix_of<TestType>(out, in, values);
   const DoraAdapter<TestType> adapter(w, {}, {1, 1}, 2);
   const auto x = testing::random_matrix<float, TestType>(tokens, in, 4);
-  CHECK(testing::same_bits(adapter(w, x), linear(x, w)));
+  CHECK(testing::same_bits(adapter(w, NoBias{}, x), linear(x, w)));
 }
 
 TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged table", "", testing::Backends) {
@@ -221,13 +223,14 @@ TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged tab
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{8, 0, 3, 3});
   DoraEmbeddingAdapter<TestType, dyn, double> adapter(
       table, LowRankEmbeddingAdapter<TestType, dyn, double>(table.shape(), {.alpha = 5.0}, {1, 1}, 2));
-  CHECK(testing::same_bits(adapter(table, ids), embedding(ids, table)));
+  CHECK(testing::same_bits(adapter(table, NoBias{}, ids), embedding(ids, table)));
   adapter.direction.down = Parameter(testing::random_matrix<double, TestType>(2, 9, 3));
   adapter.magnitude.value = Parameter(testing::random_vector<double, TestType>(6, 4));
-  CHECK(testing::largest_difference(adapter(table, ids), embedding(ids, adapter.merged(table))) < 1e-13);
+  CHECK(testing::largest_difference(adapter(table, NoBias{}, ids),
+                                    embedding(ids, adapter.merged(table, NoBias{}).weight)) < 1e-13);
   const auto c = testing::random_matrix<double, TestType>(4, 6, 5);
   Tape tape;
-  backward(inner(adapter(table, tape.input(ids)), c));
+  backward(inner(adapter(table, NoBias{}, tape.input(ids)), c));
   const auto transposed = [](const auto& m) {
     Matrix<double, TestType> t(Shape<dyn, dyn>(m.extent(1), m.extent(0)));
     std::vector<double> from = to_host(m), to(from.size());
@@ -236,10 +239,12 @@ TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged tab
         to[static_cast<std::size_t>(k * m.extent(0) + r)] = from[static_cast<std::size_t>(r * m.extent(1) + k)];
     return from_host(t.shape(), to, m.device());
   };
-  const auto norms = testing::vector_of<TestType>(direct_norms(transposed(adapter.direction.merged(table))));
+  const auto norms =
+      testing::vector_of<TestType>(direct_norms(transposed(adapter.direction.merged(table, NoBias{}).weight)));
   const auto loss = [&] {
     Tape other = Tape::forgetful({}, 0);
-    const auto y = gain(adapter.direction(table, other.input(ids)), divide(adapter.magnitude.value.value(), norms));
+    const auto y =
+        gain(adapter.direction(table, NoBias{}, other.input(ids)), divide(adapter.magnitude.value.value(), norms));
     return item(inner(y, c).value());
   };
   CHECK(testing::slope_error(adapter.direction.down, loss) < 1e-6);

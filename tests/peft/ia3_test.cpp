@@ -31,15 +31,15 @@ TEMPLATE_LIST_TEST_CASE("merging IA3 changes no result, with a bias or without",
   const auto b = testing::random_vector<double, TestType>(out, 5);
   for (const bool feedforward : {false, true}) {
     const auto adapter = trained<double, TestType>(feedforward);
-    CHECK(testing::largest_difference(adapter(w, x), linear(x, adapter.merged(w))) < 1e-13);
-    const auto apart = detail::add_bias(adapter, adapter(w, x), b);
-    const auto together = add_row(linear(x, adapter.merged(w)), adapter.merged_bias(b));
-    CHECK(testing::largest_difference(apart, together) < 1e-13);
+    CHECK(testing::largest_difference(adapter(w, NoBias{}, x), linear(x, adapter.merged(w, NoBias{}).weight)) < 1e-13);
+    const auto merged = adapter.merged(w, b);
+    CHECK(testing::largest_difference(adapter(w, b, x), add_row(linear(x, merged.weight), merged.bias)) < 1e-13);
   }
   const auto stored = convert<bfloat16>(convert<float>(w));
   const auto narrow = trained<float, TestType>(false);
   const auto y = convert<float>(x);
-  CHECK(testing::largest_difference(narrow(stored, y), linear(y, narrow.merged(stored))) < 1e-4);
+  CHECK(testing::largest_difference(narrow(stored, NoBias{}, y), linear(y, narrow.merged(stored, NoBias{}).weight)) <
+        1e-4);
 }
 
 TEMPLATE_LIST_TEST_CASE("a layer scales its bias as its output", "", testing::Backends) {
@@ -62,7 +62,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of IA3 are those of differences, also through
   const auto b = testing::random_vector<double, TestType>(out, 5);
   for (const bool feedforward : {false, true}) {
     auto adapter = trained<double, TestType>(feedforward);
-    const auto loss = [&](Tape& tape) { return inner(detail::add_bias(adapter, adapter(w, tape.input(x)), b), c); };
+    const auto loss = [&](Tape& tape) { return inner(adapter(w, tape.input(b), tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {

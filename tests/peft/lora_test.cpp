@@ -29,11 +29,11 @@ LowRankAdapter<B, Rank, T> trained(LowRankOptions options, index_t rank) {
   return adapter;
 }
 
-/// The distance of linear(x, merged) from adapter(w, x), relative to the rounding that sums of this length may have.
+/// The distance of linear(x, merged) from the adapter, relative to the rounding that sums of this length may have.
 template <class A, class W, class X>
 double merge_error(const A& adapter, const W& w, const X& x) {
   using T = typename X::scalar;
-  const auto apart = adapter(w, x), together = linear(x, adapter.merged(w));
+  const auto apart = adapter(w, NoBias{}, x), together = linear(x, adapter.merged(w, NoBias{}).weight);
   const double bound = static_cast<double>(in + adapter.rank() + 2) * std::numeric_limits<T>::epsilon();
   return testing::largest_difference(apart, together) / (bound * testing::largest(together) * 4);
 }
@@ -60,7 +60,8 @@ TEST_CASE("scaling is alpha / rank, or alpha / sqrt(rank)") {
   CHECK(low_rank_scaling(8, 16, true) == 2.0);
 }
 
-TEMPLATE_LIST_TEST_CASE("merging changes no result: linear(x, merged(w)) is adapter(w, x)", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("merging changes no result: linear(x, merged(w)) is adapter(w, NoBias{}, x)", "",
+                        testing::Backends) {
   if (!testing::usable<TestType>()) return;
   check_merge_law<float, TestType>();
   check_merge_law<double, TestType>();
@@ -80,7 +81,7 @@ TEMPLATE_LIST_TEST_CASE("delta is what merging adds", "", testing::Backends) {
   const auto w = testing::random_matrix<double, TestType>(out, in, 3);
   const auto before = to_host(w);
   const auto adapter = trained<dyn, double, TestType>({.alpha = 5.0}, 3);
-  CHECK(testing::largest_difference(adapter.merged(w), add(w, adapter.delta())) < 1e-14);
+  CHECK(testing::largest_difference(adapter.merged(w, NoBias{}).weight, add(w, adapter.delta().weight)) < 1e-14);
   CHECK(to_host(w) == before);
 }
 
@@ -89,8 +90,8 @@ TEMPLATE_LIST_TEST_CASE("an untrained adapter changes no bit", "", testing::Back
   const auto w = testing::random_matrix<float, TestType>(out, in, 3),
              x = testing::random_matrix<float, TestType>(tokens, in, 4);
   const LowRankAdapter<TestType> adapter(weight_shape, {.alpha = 16.0}, {7, 7}, 3);
-  CHECK(testing::same_bits(adapter(w, x), linear(x, w)));
-  CHECK(testing::same_bits(adapter.merged(w), w));
+  CHECK(testing::same_bits(adapter(w, NoBias{}, x), linear(x, w)));
+  CHECK(testing::same_bits(adapter.merged(w, NoBias{}).weight, w));
   CHECK(testing::largest(adapter.up.value()) == 0.0);
   const double bound = 1.0 / std::sqrt(static_cast<double>(in)), widest = testing::largest(adapter.down.value());
   CHECK(widest <= bound);
@@ -115,12 +116,12 @@ TEMPLATE_LIST_TEST_CASE("dropout is on the adapter's input, on a tape, and nowhe
   const auto plain = trained<dyn, double, TestType>({.alpha = 5.0}, 3);
   auto dropping = plain;
   dropping.dropout_probability = 0.5;
-  CHECK(testing::same_bits(dropping(w, x), plain(w, x)));
+  CHECK(testing::same_bits(dropping(w, NoBias{}, x), plain(w, NoBias{}, x)));
   Tape tape({3, 1}), same({3, 1});
-  const auto y = dropping(w, tape.input(x)).value();
+  const auto y = dropping(w, NoBias{}, tape.input(x)).value();
   CHECK(tape.drawn() == 1);
-  CHECK(testing::largest_difference(y, plain(w, x)) > 0.1);
-  CHECK(testing::same_bits(y, dropping(w, same.input(x)).value()));
+  CHECK(testing::largest_difference(y, plain(w, NoBias{}, x)) > 0.1);
+  CHECK(testing::same_bits(y, dropping(w, NoBias{}, same.input(x)).value()));
   const auto kept = dropout(same.input(x), 0.0).value();
   Tape again({3, 1});
   const auto expected = add(
@@ -142,7 +143,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
     const auto loss = [&](Tape&, const auto& v) {
       LowRankAdapter<TestType, dyn, double> own(down, up, adapter.scaling, p);
       own.bias = Parameter(bias);
-      return inner(own(w, v), c);
+      return inner(own(w, NoBias{}, v), c);
     };
     CAPTURE(p);
     CHECK(gradient_error(loss, x) < 1e-6);
@@ -150,7 +151,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
     LowRankAdapter<TestType, dyn, double> own(down, up, adapter.scaling, p);
     own.bias = Parameter(bias);
     Tape tape;
-    backward(inner(own(w, tape.input(x)), c));
+    backward(inner(own(w, NoBias{}, tape.input(x)), c));
     const auto slope_error = [&](auto& parameter) {
       const auto found = to_host(parameter.gradient());
       double error = 0.0, widest = 1e-3;
@@ -161,7 +162,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
           values[i] = value;
           parameter.device().copy_in(parameter.value().data(), values.data(), parameter.count());
           Tape other = Tape::forgetful({}, 0);
-          return item(inner(own(w, other.input(x)), c).value());
+          return item(inner(own(w, NoBias{}, other.input(x)), c).value());
         };
         const double slope = (at(kept + 1e-5) - at(kept - 1e-5)) / 2e-5;
         at(kept);
@@ -182,9 +183,10 @@ TEMPLATE_LIST_TEST_CASE("the bias of B is scaled as B is", "", testing::Backends
   const auto w = testing::random_matrix<double, TestType>(out, in, 3),
              x = testing::random_matrix<double, TestType>(tokens, in, 4);
   auto adapter = trained<dyn, double, TestType>({.alpha = 6.0}, 3);
-  const auto without = adapter(w, x);
+  const auto without = adapter(w, NoBias{}, x);
   adapter.bias = Parameter(testing::random_vector<double, TestType>(out, 6));
-  CHECK(testing::largest_difference(adapter(w, x), add_row(without, scale(adapter.bias.value(), 2.0))) < 1e-14);
+  CHECK(testing::largest_difference(adapter(w, NoBias{}, x), add_row(without, scale(adapter.bias.value(), 2.0))) <
+        1e-14);
 }
 
 TEMPLATE_LIST_TEST_CASE("an adapted embedding is the embedding of the merged table", "", testing::Backends) {
@@ -192,13 +194,15 @@ TEMPLATE_LIST_TEST_CASE("an adapted embedding is the embedding of the merged tab
   const auto table = testing::random_matrix<double, TestType>(9, 6, 1);
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{8, 0, 3, 3});
   LowRankEmbeddingAdapter<TestType, dyn, double> adapter(table.shape(), {.alpha = 5.0}, {1, 1}, 2);
-  CHECK(testing::same_bits(adapter(table, ids), embedding(ids, table)));  // A starts at 0
+  CHECK(testing::same_bits(adapter(table, NoBias{}, ids), embedding(ids, table)));  // A starts at 0
   CHECK(testing::largest(adapter.up.value()) > 0.0);
   adapter.down = Parameter(testing::random_matrix<double, TestType>(2, 9, 3));
-  CHECK(testing::largest_difference(adapter(table, ids), embedding(ids, adapter.merged(table))) < 1e-14);
-  CHECK(testing::largest_difference(adapter.merged(table), add(table, adapter.delta())) < 1e-14);
+  CHECK(testing::largest_difference(adapter(table, NoBias{}, ids),
+                                    embedding(ids, adapter.merged(table, NoBias{}).weight)) < 1e-14);
+  CHECK(testing::largest_difference(adapter.merged(table, NoBias{}).weight, add(table, adapter.delta().weight)) <
+        1e-14);
   Tape tape;
-  const auto y = adapter(table, tape.input(ids));
+  const auto y = adapter(table, NoBias{}, tape.input(ids));
   backward(inner(y, y.value()));
   CHECK(adapter.down.gradient());
   CHECK(adapter.up.gradient());

@@ -48,7 +48,7 @@ TEMPLATE_LIST_TEST_CASE("what an adapter does is its term added to the plain pro
   const auto check = [&](const auto& adapter) {
     static_assert(FoldsToLowRank<std::remove_cvref_t<decltype(adapter)>, std::remove_cvref_t<decltype(w)>>);
     const auto term = adapter.factors(w);
-    const auto expected = adapter(w, x);
+    const auto expected = adapter(w, NoBias{}, x);
     CHECK(testing::largest_difference(term.added_to(linear(x, w), x), expected) < 1e-12);
     Tape tape;
     const auto recorded = tape.variable(x);
@@ -56,13 +56,13 @@ TEMPLATE_LIST_TEST_CASE("what an adapter does is its term added to the plain pro
     CHECK(testing::largest_difference(y.value(), expected) < 1e-12);
     Matrix<double, TestType> sum = copy(w);
     term.template add_to<false>(sum);
-    CHECK(testing::largest_difference(sum, adapter.merged(w)) < 1e-12);
+    CHECK(testing::largest_difference(sum, adapter.merged(w, NoBias{}).weight) < 1e-12);
   };
   for (const bool bias : {false, true}) check(lora<TestType>(bias));
   for (const index_t kept : {0, 1, 3}) check(adalora<TestType>(kept));
   check(vera<TestType>());
   const auto term = lora<TestType>(true).factors(w);
-  CHECK(testing::same_bits(term.added_to(linear(x, w), x), lora<TestType>(true)(w, x)));
+  CHECK(testing::same_bits(term.added_to(linear(x, w), x), lora<TestType>(true)(w, NoBias{}, x)));
 }
 
 TEMPLATE_LIST_TEST_CASE("the term of an embedding is added by ids", "", testing::Backends) {
@@ -72,10 +72,10 @@ TEMPLATE_LIST_TEST_CASE("the term of an embedding is added by ids", "", testing:
   adapter.down = Parameter(testing::random_matrix<double, TestType>(2, 9, 2));
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{8, 0, 8, 3});
   const auto term = adapter.factors(table);
-  CHECK(testing::same_bits(term.added_to(embedding(ids, table), ids), adapter(table, ids)));
+  CHECK(testing::same_bits(term.added_to(embedding(ids, table), ids), adapter(table, NoBias{}, ids)));
   Matrix<double, TestType> sum = copy(table);
   term.template add_to<true>(sum);
-  CHECK(testing::largest_difference(sum, adapter.merged(table)) < 1e-12);
+  CHECK(testing::largest_difference(sum, adapter.merged(table, NoBias{}).weight) < 1e-12);
 }
 
 TEMPLATE_LIST_TEST_CASE("the factors of LoRA are handles; DoRA and IA3 have none", "", testing::Backends) {

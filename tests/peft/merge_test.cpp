@@ -105,7 +105,7 @@ TEMPLATE_TEST_CASE("16-bit storage is kept, and each kind of rounding is what it
     const auto a = adapter<float>(3, 6, 30);
     model.down.adapter = a;
     const std::vector<U> before = to_host(model.down.weight);
-    const std::vector<float> change = to_host(a.delta());
+    const std::vector<float> change = to_host(a.delta().weight);
     const auto done = merge(model, {.rounding = rounding});
     const std::vector<U> after = to_host(model.down.weight);
     double farthest = 0.0;
@@ -183,7 +183,7 @@ TEST_CASE("a merge into 4 bits keeps block size and nesting, and reports the err
   for (const NF4Options& options : {NF4Options{}, NF4Options{.blocksize = 128, .double_quant = true}}) {
     auto model = packed_pair(options);
     const auto before = values_of(model.up), other = values_of(model.down);
-    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta().weight);
     auto done = merge(model, {.keep = true});
     REQUIRE(done.weights.size() == 1);
     const auto* packed = std::get_if<Packed>(&model.up.weight.stored());
@@ -214,7 +214,7 @@ TEST_CASE("a merge that makes weights dense rounds the sums once, and leaves not
   for (const QuantizedFrom type : {QuantizedFrom::float32, QuantizedFrom::float16, QuantizedFrom::bfloat16}) {
     auto model = packed_pair();
     const auto before = values_of(model.up), other = values_of(model.down);
-    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+    const auto change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta().weight);
     const auto done = merge(model, {.max_error = 0.0, .dequantize = type});
     REQUIRE(done.weights.size() == 2);
     CHECK_FALSE((done.weights[0].packed || done.weights[1].packed));
@@ -234,7 +234,8 @@ TEST_CASE("a merge into 8 bits keeps the format, and loses a tenth of what one i
   auto model = packed_pair();
   const auto dense = model.up.weight.dense_copy();
   model.up.weight = Int8Tensor(dense, {.blocksize = 128});
-  const auto before = values_of(model.up), change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta());
+  const auto before = values_of(model.up),
+             change = to_host(model.up.adapter.get<LowRankAdapter<Cpu>>()->delta().weight);
   auto done = merge(model, {.keep = true});
   REQUIRE(done.weights.size() == 1);
   CHECK(done.weights[0].packed);

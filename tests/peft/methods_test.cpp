@@ -23,8 +23,9 @@ constexpr index_t out = 130, in = 100, tokens = 70, rank = 3;
 /// The adapter of every method for w, all of them trained, alpha != rank.
 template <Real T, Backend B>
 auto adapters(const auto& w, double dropout) {
-  const LowRankAdapter<B, dyn, T> lora(testing::random_matrix<T, B>(rank, in, 1),
-                                       testing::random_matrix<T, B>(out, rank, 2, 0.3), 7.0 / 3.0, dropout);
+  LowRankAdapter<B, dyn, T> lora(testing::random_matrix<T, B>(rank, in, 1),
+                                 testing::random_matrix<T, B>(out, rank, 2, 0.3), 7.0 / 3.0, dropout);
+  lora.bias = Parameter(testing::random_vector<T, B>(out, 15));
   DoraAdapter<B, dyn, T> dora(
       w, LowRankAdapter<B, dyn, T>(testing::random_matrix<T, B>(rank, in, 3),
                                    testing::random_matrix<T, B>(out, rank, 4, 0.3), 7.0 / 3.0, dropout));
@@ -58,12 +59,12 @@ template <Real T, Backend B>
 std::vector<std::vector<T>> there_and_back(auto& adapter, const auto& w, const Matrix<T, B>& x0) {
   Tape tape({5, 1});
   const auto x = tape.variable(x0);
-  const auto y = adapter(w, x);
+  const auto y = adapter(w, NoBias{}, x);
   backward(inner(y, testing::random_matrix<T, B>(tokens, out, 14)));
   std::vector<std::vector<T>> results{to_host(y.value()), to_host(x.gradient())};
   visit(adapter, [&](const std::string&, auto& part) {
     if constexpr (ParameterLike<decltype(part)>) {
-      if (!part.slot()) return;  // LoRA without a bias
+      if (!part.slot()) return;  // no bias of B
       results.push_back(to_host(part.gradient()));
       part.clear_gradient();
     }
@@ -84,16 +85,21 @@ double relative_distance(const std::vector<T>& found, const std::vector<T>& expe
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("merging changes no result, for any method over any kind of weight", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE(
+    "the law of adapters: merging weight and bias changes no result, for any method over any kind of weight", "",
+    testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto w = testing::random_matrix<float, TestType>(out, in, 20),
              x = testing::random_matrix<float, TestType>(tokens, in, 21);
   const auto check = [&](const auto& weight) {
     each(adapters<float, TestType>(weight, 0.0), [&](const char* name, const auto& adapter) {
       INFO(name);
-      const auto apart = adapter(weight, x), together = linear(x, adapter.merged(weight));
-      CHECK(testing::largest_difference(apart, linear(x, weight)) > 0.1 * testing::largest(apart));
-      CHECK(testing::largest_difference(apart, together) < 1e-5 * testing::largest(together));
+      for (const auto& bias : {testing::random_vector<float, TestType>(out, 22), Vector<float, TestType>()}) {
+        const auto merged = adapter.merged(weight, bias);
+        const auto apart = adapter(weight, bias, x), together = add_bias(linear(x, merged.weight), merged.bias);
+        CHECK(testing::largest_difference(apart, linear(x, weight)) > 0.1 * testing::largest(apart));
+        CHECK(testing::largest_difference(apart, together) < 1e-5 * testing::largest(together));
+      }
     });
   };
   check(w), check(convert<bfloat16>(w)), check(NF4Tensor(w)), check(NF4Tensor(w, {.double_quant = true}));

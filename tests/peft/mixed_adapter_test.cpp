@@ -45,21 +45,21 @@ TEMPLATE_LIST_TEST_CASE("every row of a mixed batch goes through its adapter, wh
                                              {base, base, base, base, base, base},
                                              {1, 1, 1, 1, 1, 1}}) {
     choice->set(of_row);
-    const auto y = mixed(w, x);
+    const auto y = mixed(w, NoBias{}, x);
     for (index_t row = 0; row < tokens; ++row) {
       const auto alone = x.rows(row, 1);
       const index_t adapter = of_row[static_cast<std::size_t>(row)];
-      const auto expected = adapter == 0   ? first(w, alone)
-                            : adapter == 1 ? second(w, alone)
-                            : adapter == 2 ? dora(w, alone)
+      const auto expected = adapter == 0   ? first(w, NoBias{}, alone)
+                            : adapter == 1 ? second(w, NoBias{}, alone)
+                            : adapter == 2 ? dora(w, NoBias{}, alone)
                                            : linear(alone, w);
       CHECK(testing::largest_difference(Matrix<double, TestType>(y.rows(row, 1)), expected) < 1e-12);
     }
   }
   choice->set(std::vector<index_t>(tokens, 0));
-  CHECK(testing::same_bits(mixed(w, x), first(w, x)));
+  CHECK(testing::same_bits(mixed(w, NoBias{}, x), first(w, NoBias{}, x)));
   choice->set(std::vector<index_t>(tokens, base));
-  CHECK(testing::same_bits(mixed(w, x), linear(x, w)));
+  CHECK(testing::same_bits(mixed(w, NoBias{}, x), linear(x, w)));
 }
 
 TEMPLATE_LIST_TEST_CASE("rows of an embedding are chosen by position, not by id", "", testing::Backends) {
@@ -73,8 +73,8 @@ TEMPLATE_LIST_TEST_CASE("rows of an embedding are chosen by position, not by id"
       choice, {{0, adapter.factors(table), {}}});
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{8, 0, 8});
   choice->set({0, 0, RowChoice<TestType>::base});
-  const auto y = mixed(table, ids);
-  CHECK(testing::same_bits(y.rows(0, 2), adapter(table, ids).rows(0, 2)));
+  const auto y = mixed(table, NoBias{}, ids);
+  CHECK(testing::same_bits(y.rows(0, 2), adapter(table, NoBias{}, ids).rows(0, 2)));
   CHECK(testing::same_bits(y.rows(2, 1), embedding(ids, table).rows(2, 1)));
 }
 
@@ -87,14 +87,14 @@ TEMPLATE_LIST_TEST_CASE("a choice for another batch, a tape and merging are refu
   const Mixed<TestType> mixed(choice, {{0, lora<TestType>(1).factors(w), {}}});
   choice->set({0, 0});
   CHECK(choice->count() == 2);
-  CHECK_THROWS_WITH(mixed(w, x), Catch::Contains("2 rows") && Catch::Contains("6"));
+  CHECK_THROWS_WITH(mixed(w, NoBias{}, x), Catch::Contains("2 rows") && Catch::Contains("6"));
   CHECK_THROWS_WITH(choice->set({0, 1}), Catch::Contains("row 1 asks for adapter 1"));
   CHECK_THROWS_AS(choice->set({-2}), ArgumentError);
   CHECK(choice->count() == 2);
   Tape tape;
   choice->set(std::vector<index_t>(tokens, 0));
-  CHECK_THROWS_WITH(mixed(w, tape.input(x)), Catch::Contains("inference only"));
-  CHECK_THROWS_WITH(mixed.merged(w), Catch::Contains("no one weight"));
+  CHECK_THROWS_WITH(mixed(w, NoBias{}, tape.input(x)), Catch::Contains("inference only"));
+  CHECK_THROWS_WITH(mixed.merged(w, NoBias{}), Catch::Contains("no one weight"));
 }
 
 }  // namespace mixed_adapter_test

@@ -26,14 +26,14 @@ TEMPLATE_LIST_TEST_CASE("an adapter of tokens is the layer with the merged weigh
   const auto w = testing::random_matrix<float, TestType>(7, 4, 1);
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{2, 6, 5, 2, 0});
   const TokenEmbeddingAdapter<TestType> table{some_rows<TestType>()};
-  CHECK(testing::same_bits(table(w, ids), embedding(ids, table.merged(w))));
+  CHECK(testing::same_bits(table(w, NoBias{}, ids), embedding(ids, table.merged(w, NoBias{}).weight)));
   const TokenHeadAdapter<TestType> head{some_rows<TestType>()};
   const auto x = testing::random_matrix<float, TestType>(3, 4, 2);
-  const auto found = to_host(head(w, x)), expected = to_host(linear(x, head.merged(w)));
+  const auto found = to_host(head(w, NoBias{}, x)), expected = to_host(linear(x, head.merged(w, NoBias{}).weight));
   REQUIRE(found.size() == expected.size());
   for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == Approx(expected[i]).margin(1e-6));
   const auto narrow = convert<bfloat16>(w);
-  CHECK(testing::same_bits(table(narrow, ids), embedding(ids, table.merged(narrow))));
+  CHECK(testing::same_bits(table(narrow, NoBias{}, ids), embedding(ids, table.merged(narrow, NoBias{}).weight)));
 }
 
 TEMPLATE_LIST_TEST_CASE("the rows of a tied head get the gradient of both ends, and are one parameter", "",
@@ -49,11 +49,11 @@ TEMPLATE_LIST_TEST_CASE("the rows of a tied head get the gradient of both ends, 
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{2, 6, 5, 2, 0});
   const auto c = testing::random_matrix<float, TestType>(5, 7, 3);
   Tape tape;
-  backward(inner(head(w, table(w, tape.input(ids))), c));
+  backward(inner(head(w, NoBias{}, table(w, NoBias{}, tape.input(ids))), c));
   const auto found = to_host(table.tokens.rows().gradient());
 
   Tape whole;  // the same with all of W' on the tape
-  const auto merged = whole.variable(table.merged(w));
+  const auto merged = whole.variable(table.merged(w, NoBias{}).weight);
   backward(inner(linear(embedding(ids, merged), merged), c));
   const auto all = to_host(merged.gradient());
   for (const auto& [row, token] : {std::pair{0, 5}, std::pair{1, 2}}) {

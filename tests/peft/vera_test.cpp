@@ -29,10 +29,10 @@ TEMPLATE_LIST_TEST_CASE("merging VeRA changes no result", "", testing::Backends)
   const auto w = testing::random_matrix<double, TestType>(out, in, 3),
              x = testing::random_matrix<double, TestType>(tokens, in, 4);
   const auto adapter = trained<double, TestType>();
-  CHECK(testing::largest_difference(adapter(w, x), linear(x, adapter.merged(w))) < 1e-13);
+  CHECK(testing::largest_difference(adapter(w, NoBias{}, x), linear(x, adapter.merged(w, NoBias{}).weight)) < 1e-13);
   auto untrained = adapter;
   untrained.b = Parameter(zeros<double>(Shape<dyn>(out), TestType{}));
-  CHECK(testing::same_bits(untrained(w, x), linear(x, w)));
+  CHECK(testing::same_bits(untrained(w, NoBias{}, x), linear(x, w)));
 }
 
 TEMPLATE_LIST_TEST_CASE("gradients of VeRA are those of differences, with dropout too", "", testing::Backends) {
@@ -42,7 +42,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of VeRA are those of differences, with dropou
              c = testing::random_matrix<double, TestType>(tokens, out, 6);
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(p);
-    const auto loss = [&](Tape& tape) { return inner(adapter(w, tape.input(x)), c); };
+    const auto loss = [&](Tape& tape) { return inner(adapter(w, NoBias{}, tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {

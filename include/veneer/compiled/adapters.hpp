@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 
 namespace veneer {
 
+extern template std::vector<std::shared_ptr<site_t<AnyLlama<>>>> sites(AnyLlama<>&);
 extern template AdapterPlan plan_adapter(AnyLlama<>&, const LoraConfig&, bool);
 extern template AdapterPlan attach(AnyLlama<>&, const LoraConfig&, const AttachOptions&);
 extern template AdapterPlan train_everything(AnyLlama<>&);

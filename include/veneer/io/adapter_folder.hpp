@@ -54,10 +54,7 @@ concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
 /// Calls f(key, part) for every tensor in the file of this adapter: a Parameter, or a Tensor where it is frozen.
 template <class M, class F>
 void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
-  const auto adapted = [&](const std::string& name) {
-    return std::any_of(plan.modules.begin(), plan.modules.end(),
-                       [&](const AdaptedModule& m) { return m.name == name; });
-  };
+  const auto adapted = [&](const std::string& name) { return find_module(plan, name) != nullptr; };
   const auto walked = [&](const std::string& name) { return adapted(name) || find_tokens(plan, name) != nullptr; };
   std::set<std::string> shared;
   visit(model, [&](const std::string& name, WeightedModule auto& part) {
@@ -145,13 +142,9 @@ inline void check_folder(const std::filesystem::path& folder) {
 /// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
 template <class M>
 void record_masks(M& model, LoraConfig& config) {
-  visit(model, [&](const std::string& name, AdaptableModule auto& part) {
-    look_at_adapter(part, [&](auto& adapter) {
-      if constexpr (RecordsMasks<std::remove_cvref_t<decltype(adapter)>>) {
-        adapter.record(name, config);
-        adapter.trim();
-      }
-    });
+  visit(model, [&](const std::string& name, RecordsMasks auto& adapter) {
+    adapter.record(name, config);
+    adapter.trim();
   });
 }
 
@@ -199,10 +192,10 @@ void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries
 template <class Model>
 bool has_values(Model& model) {
   bool found = false;
-  visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
-    if (present(layer.weight))
-      found = found || with_stored(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
-  });
+  for (const auto& site : sites(model)) {
+    if (const auto weight = site->weight())
+      found = found || with_stored(weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+  }
   return found;
 }
 

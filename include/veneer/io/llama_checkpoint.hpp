@@ -229,9 +229,8 @@ std::optional<std::string> weight_problem(const W& weight, const std::string& na
 template <class Model>
 std::set<std::string> linear_weights(Model& model) {
   std::set<std::string> names;
-  visit_adaptable(model, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
-    if (kind == ModuleKind::linear) names.insert(name + ".weight");
-  });
+  for (const auto& site : sites(model))
+    if (site->kind == ModuleKind::linear) names.insert(site->name + ".weight");
   return names;
 }
 

@@ -75,17 +75,17 @@ struct QuantizationFound {
 template <class Model>
 QuantizationFound find_quantization(Model& model) {
   QuantizationFound found;
-  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-    if (kind != ModuleKind::linear) return;
-    const bool packed = with_stored(layer.weight, [&](const auto& w) {
+  for (const auto& site : sites(model)) {
+    if (site->kind != ModuleKind::linear) continue;
+    const bool packed = with_stored(site->weight(), [&](const auto& w) {
       if constexpr (NF4TensorLike<decltype(w)>) {
         if (!found.config) found.config = QuantizationConfig{w.parts().book, w.parts().scales.nested(), ""};
         return true;
       }
       return false;
     });
-    if (!packed) found.dense.push_back(name);
-  });
+    if (!packed) found.dense.push_back(site->name);
+  }
   return found;
 }
 
@@ -158,10 +158,8 @@ inline void check_target(const std::filesystem::path& folder, const std::filesys
 template <class Model>
 void save_llama(Model& model, const std::filesystem::path& folder, const Json& config,
                 const SaveLlamaOptions& options = {}) {
-  detail::visit_adaptable(model, [](const std::string& name, auto& layer, const auto&, ModuleKind) {
-    if (layer.adapter)
-      throw ArgumentError("veneer::save_llama: " + name + " has an adapter; merge it with merge(model)");
-  });
+  for (const auto& site : sites(model))
+    expects(!site->adapted(), "veneer::save_llama: " + site->name + " has an adapter; merge it with merge(model)");
   detail::check_target(folder, options.base);
   const std::vector<detail::HostTensor> tensors = llama_tensors(model, options.trained_dtype);
   AtomicFolder out(folder);

@@ -89,9 +89,7 @@ std::array<VocabularyEnd, 2> adapted_ends(Model& model, const LoraConfig& config
   const ModuleMatcher matcher(config);
   const bool shared = !plan.tokens.empty() && plan.tokens.front().shared;
   const auto end = [&](const std::string& name, bool borrows) {
-    const bool adapted = std::any_of(plan.modules.begin(), plan.modules.end(),
-                                     [&](const AdaptedModule& module) { return module.name == name; });
-    return VocabularyEnd{adapter_prefix + name, saved_in_full(matcher, name), adapted,
+    return VocabularyEnd{adapter_prefix + name, matcher.saved_in_full(name), find_module(plan, name) != nullptr,
                          borrows || find_tokens(plan, name) != nullptr, borrows};
   };
   return {end(ends.embedding, false), end(ends.head, shared)};
@@ -195,7 +193,7 @@ std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, Ad
   const VocabularyEnds ends = vocabulary_ends(model);
   const ModuleMatcher matcher(config);
   const std::string table_key = adapter_prefix + ends.embedding, head_key = adapter_prefix + ends.head;
-  const bool table_saved = saved_in_full(matcher, ends.embedding), head_saved = saved_in_full(matcher, ends.head);
+  const bool table_saved = matcher.saved_in_full(ends.embedding), head_saved = matcher.saved_in_full(ends.head);
   std::set<std::string> taken;
   take_copy(entries, table_key + ".modules_to_save.weight", table_key + ".weight", taken, complaints);
   take_copy(entries, head_key + ".modules_to_save.weight", head_key + ".weight", taken, complaints);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file adapter.hpp
-/// The seam. An adapter is a function (weight, x) -> y of a layer's frozen weight, with one law:
+/// An adapter is a function (weight, bias, x) -> y of a layer's frozen weight and bias, with one law:
 ///
-///   linear(x, adapter.merged(w)) == adapter(w, x)
+///   adapter(w, b, x) == linear(x, w') + b'      {w', b'} = adapter.merged(w, b)
 ///
-/// The bias of a layer is added behind it; an adapter that changes that too has a merged_bias(b).
-/// NoAdapter is linear itself. AdapterSlot<A, B, ...> is an adapter that starts as NoAdapter and may be filled at run
-/// time with one
-/// of the listed kinds: layers never ask whether they are adapted, attach() fills slots.
+/// w: (out, in)   b: (out), NoBias, or without values where the layer has none   x: (tokens, in)
+/// NoAdapter is the frozen layer itself. AdapterSlot<A, B, ...> starts as NoAdapter and may be filled at run time with
+/// one of the listed adapters: layers do not ask whether they are adapted, attach() fills slots.
 #pragma once
 
 #include <type_traits>
@@ -20,51 +19,52 @@
 
 namespace veneer {
 
+/// The bias of a layer that has none.
+struct NoBias {
+  explicit operator bool() const { return false; }
+};
+
+/// y + b; y where b is NoBias or has no values.    y: (tokens, out)   b: (out)
+template <class Y, class C>
+Y add_bias(const Y& y, const C& b) {
+  if constexpr (!std::is_same_v<C, NoBias>) {
+    if (value_of(b)) return Y(add_row(y, b));
+  }
+  return y;
+}
+
+/// A weight and a bias: what an adapter merges into, or the change of both.
+template <class W, class C>
+struct Affine {
+  W weight;  // (out, in)
+  C bias;    // (out), without values where there is none
+};
+template <class W, class C>
+Affine(W, C) -> Affine<W, C>;
+
+/// The sum of two biases, of which either may have no values.    (out)
+template <class C, TensorLike X>
+auto sum_of_biases(const C& b, const X& change) {
+  if constexpr (std::is_same_v<C, NoBias>) {
+    return change;
+  } else {
+    return !change ? b : b ? C(add(b, change)) : C(change);
+  }
+}
+
 /// The frozen layer. An empty class: it costs nothing.
 struct NoAdapter {
-  auto operator()(const auto& w, const auto& x) const { return linear(x, w); }
-  auto merged(const auto& w) const { return copy(decode(value_of(w))); }
+  auto operator()(const auto& w, const auto& b, const auto& x) const { return add_bias(linear(x, w), b); }
+  auto merged(const auto& w, const auto& b) const { return Affine{copy(decode(value_of(w))), b}; }
   static constexpr auto fields = std::tuple<>{};
 };
 
-/// The frozen embedding.
+/// The frozen embedding. Its bias is NoBias.
 struct NoEmbeddingAdapter {
-  auto operator()(const auto& table, const auto& ids) const { return embedding(ids, table); }
-  auto merged(const auto& table) const { return copy(decode(value_of(table))); }
+  auto operator()(const auto& table, NoBias, const auto& ids) const { return embedding(ids, table); }
+  auto merged(const auto& table, const auto& b) const { return Affine{copy(decode(value_of(table))), b}; }
   static constexpr auto fields = std::tuple<>{};
 };
-
-namespace detail {
-
-/// An adapter that changes the bias of its layer too.
-template <class A, class C>
-concept ChangesBias = requires(const A& adapter, const C& b) { adapter.merged_bias(b); };
-
-/// The bias of a layer in the compute type, beside y: on the tape of y, if y is on one.
-template <class Y, class C>
-auto bias_beside(const Y& y, const C& b) {
-  if constexpr (!VariableLike<Y>) {
-    return decode(value_of(b));
-  } else if constexpr (ParameterLike<C>) {
-    return on_tape(b, y.tape());
-  } else {
-    return y.tape().input(decode(b));
-  }
-}
-
-/// y + b, or what the adapter makes of b.
-template <class A, class Y, class C>
-auto add_bias(const A& adapter, const Y& y, const C& b) {
-  if constexpr (requires { adapter.add_bias(y, b); }) {
-    return adapter.add_bias(y, b);  // a slot
-  } else if constexpr (ChangesBias<A, decltype(bias_beside(y, b))>) {
-    return add_row(y, adapter.merged_bias(bias_beside(y, b)));
-  } else {
-    return add_row(y, b);
-  }
-}
-
-}  // namespace detail
 
 /// \tparam None  what an unfilled slot does
 template <class None, class... Adapters>
@@ -82,15 +82,11 @@ class BasicAdapterSlot {
   explicit operator bool() const { return held_.index() != 0; }
   void clear() { held_ = None{}; }
 
-  auto operator()(const auto& w, const auto& x) const {
-    return with_held<0>(held_, [&](const auto& adapter) { return adapter(w, x); });
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    return with_held<0>(held_, [&](const auto& adapter) { return adapter(w, b, x); });
   }
-  auto merged(const auto& w) const {
-    return with_held<0>(held_, [&](const auto& adapter) { return adapter.merged(w); });
-  }
-
-  auto add_bias(const auto& y, const auto& b) const {
-    return with_held<0>(held_, [&](const auto& adapter) { return detail::add_bias(adapter, y, b); });
+  auto merged(const auto& w, const auto& b) const {
+    return with_held<0>(held_, [&](const auto& adapter) { return adapter.merged(w, b); });
   }
 
   template <class A>

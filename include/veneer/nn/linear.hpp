@@ -2,8 +2,8 @@
 /// \file linear.hpp
 /// Layers that hold a weight: Linear<Weight, Adapter, Bias> and Embedding<Weight, Adapter>.
 ///
-///   Linear      y = adapter(weight, x) + bias      weight: (out, in)   bias: (out), may be absent
-///   Embedding   y = adapter(weight, ids)           weight: (vocabulary, features)
+///   Linear      y = adapter(weight, bias, x)         weight: (out, in)   bias: (out), may be absent
+///   Embedding   y = adapter(weight, NoBias{}, ids)   weight: (vocabulary, features)
 #pragma once
 
 #include <tuple>
@@ -11,14 +11,36 @@
 #include "veneer/nn/adapter.hpp"
 #include "veneer/nn/module.hpp"
 #include "veneer/nn/weight_slot.hpp"
-#include "veneer/ops/pointwise.hpp"
 
 namespace veneer {
 
-/// The bias of a layer that has none.
-struct NoBias {
-  explicit operator bool() const { return false; }
-};
+namespace detail {
+
+/// The bias of a layer in the form that an adapter computes with: NoBias, or of one type for every storage, on the tape
+/// of x if x is on one, without values where the layer has none.
+template <class X, class C>
+auto bias_for(const X& x, const C& bias) {
+  if constexpr (std::is_same_v<C, NoBias>) {
+    return bias;
+  } else {
+    using Values = Tensor<compute_t<typename C::scalar>, typename C::shape_type, typename C::backend>;
+    const auto values = [](const auto& b) { return Values(decode(value_of(b))); };
+    if constexpr (!VariableLike<X>) {
+      return present(bias) ? with_weight(bias, values) : Values();
+    } else {
+      if (!present(bias)) return x.tape().input(Values());
+      return with_weight(bias, [&]<class Stored>(const Stored& b) {
+        if constexpr (ParameterLike<Stored>) {
+          return on_tape(b, x.tape());
+        } else {
+          return x.tape().input(values(b));
+        }
+      });
+    }
+  }
+}
+
+}  // namespace detail
 
 template <class Weight, class Adapter = NoAdapter, class Bias = NoBias>
 struct Linear {
@@ -30,11 +52,8 @@ struct Linear {
 
   /// The same layer with the weight of another: a head that shares the embedding's.
   auto with(const auto& other, const auto& x) const {
-    auto y = with_weight(other, [&](const auto& w) { return adapter(w, x); });
-    if constexpr (!std::is_same_v<Bias, NoBias>) {
-      if (present(bias)) y = with_weight(bias, [&](const auto& b) { return detail::add_bias(adapter, y, b); });
-    }
-    return y;
+    const auto b = detail::bias_for(x, bias);
+    return with_weight(other, [&](const auto& w) { return adapter(w, b, x); });
   }
 
   static constexpr auto fields =
@@ -53,7 +72,7 @@ struct Embedding {
   [[no_unique_address]] Adapter adapter{};
 
   auto operator()(const auto& ids) const {
-    return with_weight(weight, [&](const auto& table) { return adapter(table, ids); });
+    return with_weight(weight, [&](const auto& table) { return adapter(table, NoBias{}, ids); });
   }
 
   static constexpr auto fields = std::tuple{field("weight", &Embedding::weight), field("", &Embedding::adapter)};

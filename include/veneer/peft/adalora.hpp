@@ -69,15 +69,15 @@ class AdaLoraAdapter {
   index_t rank() const { return down.extent(0); }
   double factor() const { return scaling / (rank_number + 1e-5); }
 
-  auto operator()(const auto& w, const auto& x) const {
-    if (rank() == 0) return linear(x, w);
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    if (rank() == 0) return add_bias(linear(x, w), b);
     if constexpr (VariableLike<decltype(x)>) {
       const auto a = gain_rows(on_tape(down, x.tape()), singular);  // (rank, in)
       if (const double p = dropout_probability; p > 0.0)
-        return add(linear(x, w), scale(linear(linear(dropout(x, p), a), up), factor()));
-      return low_rank_linear(x, w, a, up, factor());
+        return add_bias(add(linear(x, w), scale(linear(linear(dropout(x, p), a), up), factor())), b);
+      return add_bias(low_rank_linear(x, w, a, up, factor()), b);
     } else {
-      return low_rank_linear(x, w, gain_rows(down.value(), singular.value()), up, factor());
+      return add_bias(low_rank_linear(x, w, gain_rows(down.value(), singular.value()), up, factor()), b);
     }
   }
 
@@ -87,13 +87,13 @@ class AdaLoraAdapter {
     return {gain_rows(down.value(), singular.value()), up.value(), factor(), {}};
   }
 
-  /// The change of the weight.    (out, in)
-  auto delta() const {
+  /// The change of the weight; the bias does not change.    (out, in)
+  Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change = zeros<T>(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
     if (rank() > 0) ops::product<false, false>(change, up.value(), gain_rows(down.value(), singular.value()), factor());
-    return change;
+    return {std::move(change), {}};
   }
-  auto merged(const auto& w) const { return add(decode(value_of(w)), delta()); }
+  auto merged(const auto& w, const auto& b) const { return Affine{add(decode(value_of(w)), delta().weight), b}; }
 
   /// Adds what is masked to a configuration that is to be written.
   void record(const std::string& module, auto& config) const {

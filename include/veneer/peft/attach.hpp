@@ -20,16 +20,35 @@
 
 #include "veneer/nn/linear.hpp"
 #include "veneer/nn/module.hpp"
-#include "veneer/peft/adaptable.hpp"
 #include "veneer/peft/attach_tokens.hpp"
 #include "veneer/peft/config.hpp"
 #include "veneer/peft/fill_slot.hpp"
 #include "veneer/peft/init/start.hpp"
 #include "veneer/peft/plan.hpp"
+#include "veneer/peft/sites.hpp"
 
 namespace veneer {
 
 namespace detail {
+
+/// attach makes LoRA for every slot.
+template <class Layer>
+constexpr bool takes_low_rank() {
+  if constexpr (SlottedModule<Layer>) {
+    using Slot = std::remove_cvref_t<decltype(std::declval<Layer&>().adapter)>;
+    using B = layer_backend<Layer>;
+    using T = layer_scalar<Layer>;
+    static_assert(EmbeddingSlot<Slot> || std::is_assignable_v<Slot&, LowRankAdapter<B, dyn, T>>,
+                  "veneer::attach: the slot of a linear layer must take LowRankAdapter<Backend, dyn, T>");
+    static_assert(!EmbeddingSlot<Slot> || std::is_assignable_v<Slot&, LowRankEmbeddingAdapter<B, dyn, T>>,
+                  "veneer::attach: the slot of an embedding must take LowRankEmbeddingAdapter<Backend, dyn, T>");
+  }
+  return true;
+}
+template <class... P>
+constexpr bool all_take_low_rank(PartTypes<P...>) {
+  return (takes_low_rank<P>() && ...);
+}
 
 /// Refuses a model without values to a method that starts from them.
 template <class M>
@@ -37,32 +56,30 @@ void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan)
   const bool needed =
       with_method(config, [](const auto& method) { return StartsFromWeights<std::remove_cvref_t<decltype(method)>>; });
   if (!needed) return;
-  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
-    const bool hit = std::any_of(plan.modules.begin(), plan.modules.end(),
-                                 [&](const AdaptedModule& module) { return module.name == name; });
-    if (!hit || !present(layer.weight)) return;
-    const bool values = with_stored(layer.weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
-    expects(values, "veneer::attach: DoRA starts from the lengths of the rows of " + name +
+  for (const auto& site : sites(model)) {
+    const auto weight = site->weight();
+    if (find_module(plan, site->name) == nullptr || !weight) continue;
+    const bool values = with_stored(weight, [](const auto& w) { return static_cast<bool>(value_of(w)); });
+    expects(values, "veneer::attach: DoRA starts from the lengths of the rows of " + site->name +
                         ", and the model has shapes only: load its weights first");
-  });
+  }
 }
 
 /// Refuses, before anything is touched, an initialisation that cannot be done.
 template <class M>
 void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, const StartOptions& options) {
   if (!starts_apart(config, options)) return;
-  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-    for (const AdaptedModule& module : plan.modules) {
-      if (module.name != name) continue;
-      if (kind == ModuleKind::embedding) {
-        expects(initialization_named(config.init_lora_weights).kind != InitKind::loftq,
-                "veneer::attach: " + name + ": LoftQ is for linear layers: leave it out of target_modules");
-        continue;  // others leave an embedding to its usual start, as in PEFT
-      }
-      check_start_shape(config, module, options);
-      check_start_weight(layer.weight, config, module, options);
+  for (const auto& site : sites(model)) {
+    const AdaptedModule* module = find_module(plan, site->name);
+    if (module == nullptr) continue;
+    if (site->kind == ModuleKind::embedding) {
+      expects(initialization_named(config.init_lora_weights).kind != InitKind::loftq,
+              "veneer::attach: " + site->name + ": LoftQ is for linear layers: leave it out of target_modules");
+      continue;  // others leave an embedding to its usual start, as in PEFT
     }
-  });
+    check_start_shape(config, *module, options);
+    check_start_weight(*site, config, *module, options);
+  }
 }
 
 /// Entries of lists and patterns that hit nothing.
@@ -107,27 +124,27 @@ inline std::string listed(const std::vector<std::string>& names, const char* sep
 ///         strict, when an entry matches nothing
 template <class M>
 AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true) {
+  static_assert(
+      detail::all_take_low_rank(typename detail::WithParts<detail::PartTypes<>, std::remove_const_t<M>>::type{}));
   const ModuleMatcher matcher(config);
   AdapterPlan plan;
-  plan.base_parameters = detail::base_count(model);
+  plan.base_parameters = base_count(model);
   std::vector<std::string> adapted, all;
   std::set<std::string> candidates;
-  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind kind) {
-    candidates.insert(name.substr(name.rfind('.') + 1));
-    if (!matcher.targets(name, kind)) return;
-    adapted.push_back(name);
-    AdaptedModule entry{.name = name, .out = shape[0], .in = shape[1]};
+  for (const auto& site : sites(model)) {
+    candidates.insert(site->name.substr(site->name.rfind('.') + 1));
+    if (!matcher.targets(site->name, site->kind)) continue;
+    adapted.push_back(site->name);
+    AdaptedModule entry{.name = site->name, .out = site->shape[0], .in = site->shape[1]};
     with_method(config, [&](const auto& method) { detail::describe_module(method, entry, matcher); });
-    auto trial = layer;  // handles, and a slot to fill with shapes
     std::shared_ptr<void> nothing;
-    detail::fill_slot(trial, config, entry, {.initialise = false}, nothing);
-    entry.parameters = detail::adapter_parameters(trial.adapter);
+    entry.parameters = site->parameters(detail::make_adapter(*site, config, entry, {.initialise = false}, nothing));
     plan.modules.push_back(std::move(entry));
-  });
+  }
   visit(model, [&](const std::string& name, Module auto& part) {
     all.push_back(name);
     if constexpr (detail::WeightedModule<std::remove_cvref_t<decltype(part)>>) {
-      const bool saved = detail::saved_in_full(matcher, name);
+      const bool saved = matcher.saved_in_full(name);
       if (saved) {
         const bool tied = !present(part.weight);
         index_t count = tied ? 0 : part.weight.shape().count();
@@ -168,10 +185,6 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   AdapterPlan plan = plan_adapter(model, config, options.strict);
   if (options.initialise) detail::expect_weights(model, config, plan);
   detail::expect_start(model, config, plan, options.start());
-  const auto find = [&](const std::string& name) {
-    return std::find_if(plan.modules.begin(), plan.modules.end(),
-                        [&](const AdaptedModule& m) { return m.name == name; });
-  };
   const auto trains = [&](const std::string& name) {
     return std::any_of(plan.trained.begin(), plan.trained.end(),
                        [&](const TrainedWeight& w) { return w.name == name; });
@@ -179,32 +192,27 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   if constexpr (detail::HasHead<M>) {
     // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
     // end of a tied model.
-    detail::visit_adaptable(model, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
-      const bool adapted = kind == ModuleKind::output_head && find(name) != plan.modules.end();
-      const bool rows = kind == ModuleKind::output_head && detail::find_tokens(plan, name) != nullptr;
-      if (adapted || rows || (kind != ModuleKind::linear && trains(name + ".weight"))) model.untie();
-    });
+    for (const auto& site : sites(model)) {
+      const bool own = find_module(plan, site->name) != nullptr || detail::find_tokens(plan, site->name) != nullptr;
+      if ((site->kind == ModuleKind::output_head && own) ||
+          (site->kind != ModuleKind::linear && trains(site->name + ".weight")))
+        model.untie();
+    }
   }
-  visit(model, [&](const std::string& name, detail::WeightedModule auto& part) {
-    if constexpr (WeightSlotLike<decltype(part.weight)>) {
-      part.weight.freeze();
-      if (trains(name + ".weight")) part.weight.train();
-    }
-    if constexpr (requires { part.bias.train(); }) {
-      part.bias.freeze();
-      if (trains(name + ".bias")) part.bias.train();
-    }
+  visit(model, [&](const std::string& name, WeightSlotLike auto& slot) {
+    slot.freeze();
+    if (trains(name)) slot.train();
   });
   std::shared_ptr<void> common;
-  detail::visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
-    detail::put_base_back(layer);
-    const auto at = find(name);
-    if (at == plan.modules.end()) {
-      layer.adapter.clear();
+  for (const auto& site : sites(model)) {
+    detail::put_base_back(*site);
+    const AdaptedModule* module = find_module(plan, site->name);
+    if (module == nullptr) {
+      site->clear();
     } else {
-      detail::fill_slot(layer, config, *at, options, common, plan);
+      site->place(detail::make_adapter(*site, config, *module, options, common, plan));
     }
-  });
+  }
   detail::attach_tokens(model, plan, options.initialise);
   return plan;
 }
@@ -213,7 +221,7 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
 template <class M>
 AdapterPlan train_everything(M& model) {
   AdapterPlan plan;
-  plan.base_parameters = detail::base_count(model);
+  plan.base_parameters = base_count(model);
   visit(model, [&](const std::string& name, WeightSlotLike auto& slot) {
     if (!present(slot)) return;
     plan.trained.push_back({name, slot.shape().count(), false});
@@ -227,10 +235,10 @@ AdapterPlan train_everything(M& model) {
 /// bit; without that, what LoftQ quantised stays in 4 bits.
 template <class M>
 void detach(M& model) {
-  detail::visit_adaptable(model, [](const std::string&, auto& layer, const auto&, ModuleKind) {
-    detail::put_base_back(layer);
-    layer.adapter.clear();
-  });
+  for (const auto& site : sites(model)) {
+    detail::put_base_back(*site);
+    site->clear();
+  }
   visit(model, [](const std::string&, WeightSlotLike auto& slot) { slot.freeze(); });
 }
 

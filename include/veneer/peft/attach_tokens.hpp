@@ -13,8 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "veneer/peft/adaptable.hpp"
+#include "veneer/peft/config.hpp"
 #include "veneer/peft/plan.hpp"
+#include "veneer/peft/sites.hpp"
 #include "veneer/peft/trainable_tokens.hpp"
 
 namespace veneer::detail {
@@ -35,10 +36,10 @@ struct VocabularyEnds {
 template <class M>
 VocabularyEnds vocabulary_ends(M& model) {
   VocabularyEnds ends;
-  visit_adaptable(model, [&](const std::string& name, auto& layer, const auto& shape, ModuleKind kind) {
-    if (kind == ModuleKind::embedding) ends.embedding = name, ends.shape = shape;
-    if (kind == ModuleKind::output_head) ends.head = name, ends.tied = !present(layer.weight);
-  });
+  for (const auto& site : sites(model)) {
+    if (site->kind == ModuleKind::embedding) ends.embedding = site->name, ends.shape = site->shape;
+    if (site->kind == ModuleKind::output_head) ends.head = site->name, ends.tied = !site->weight();
+  }
   if constexpr (requires { model.config.tie_word_embeddings; }) ends.tied = model.config.tie_word_embeddings;
   return ends;
 }
@@ -125,33 +126,24 @@ auto token_values(const W& weight, const std::vector<std::int32_t>& ids, bool in
 template <class M>
 void attach_tokens(M& model, const AdapterPlan& plan, bool initialise) {
   if (plan.tokens.empty()) return;
-  if constexpr (requires {
-                  typename M::backend;
-                  typename M::T;
-                }) {
-    using B = typename M::backend;
-    using T = typename M::T;
-    TokenRows<B, T> shared;
-    visit_adaptable(model, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-      using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Adapter = std::conditional_t<EmbeddingSlot<Slot>, TokenEmbeddingAdapter<B, T>, TokenHeadAdapter<B, T>>;
-      if constexpr (std::is_assignable_v<Slot&, Adapter>) {
-        const TrainedTokens* tokens = find_tokens(plan, name);
-        if (tokens != nullptr) {
-          const TokenRows<B, T> rows(tokens->ids, token_values(layer.weight, tokens->ids, initialise));
-          layer.adapter = Adapter{rows};
-          if (tokens->shared) shared = rows.borrowed();
-        } else if (kind == ModuleKind::output_head && shared.is_borrowed()) {
-          layer.adapter = Adapter{shared};
-        }
-      } else {
-        expects(find_tokens(plan, name) == nullptr,
-                "trainable_token_indices: the slot of " + name + " takes no adapter of tokens");
-      }
-    });
-  } else {
-    throw ArgumentError(
-        "trainable_token_indices: the model's type names no `backend` and no `T`, which the rows of tokens need");
+  using B = typename site_t<M>::backend;
+  using T = typename site_t<M>::scalar;
+  TokenRows<B, T> shared;
+  for (const auto& site : sites(model)) {
+    const auto place = [&](const TokenRows<B, T>& rows) {
+      std::any adapter = TokenHeadAdapter<B, T>{rows};
+      if (site->kind == ModuleKind::embedding) adapter = TokenEmbeddingAdapter<B, T>{rows};
+      expects(site->takes(adapter),
+              "trainable_token_indices: the slot of " + site->name + " takes no adapter of tokens");
+      site->place(adapter);
+    };
+    if (const TrainedTokens* tokens = find_tokens(plan, site->name)) {
+      const TokenRows<B, T> rows(tokens->ids, token_values(site->weight(), tokens->ids, initialise));
+      place(rows);
+      if (tokens->shared) shared = rows.borrowed();
+    } else if (site->kind == ModuleKind::output_head && shared.is_borrowed()) {
+      place(shared);
+    }
   }
 }
 

@@ -246,11 +246,11 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
     Model model = adapters.at(part.name).model;
     const index_t own = detail::largest_rank(adapters.at(part.name).plan);
     rank = cat ? rank + own : std::max(rank, own);
-    detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-      if (!layer.adapter) return;
-      const auto term = detail::low_rank_term(layer.adapter, layer.weight,
-                                              "veneer::combine: the adapter \"" + part.name + "\" of " + module +
-                                                  " scales the weight itself (DoRA, IA3): it can't be combined");
+    for (const auto& site : sites(model)) {
+      if (!site->adapted()) continue;
+      const std::string& module = site->name;
+      const auto term = detail::low_rank_term(*site, "veneer::combine: the adapter \"" + part.name + "\" of " + module +
+                                                         " scales the weight itself (DoRA, IA3): it can't be combined");
       std::vector<detail::WeightedTerm>& all = terms[module];
       if (all.empty()) modules.push_back(module);
       expects(cat || svd || all.empty() || all[0].down.rows == term.rank(),
@@ -258,7 +258,7 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
                   "\" and " + std::to_string(all.empty() ? 0 : all[0].down.rows) + " in another: " +
                   std::string(combination_name(options.type)) + " needs equal ranks; cat and the svd forms do not");
       all.push_back({part.weight, term.scaling, detail::on_host(term.up), detail::on_host(term.down)});
-    });
+    }
   }
   if (svd && options.rank > 0) rank = options.rank;
 
@@ -267,15 +267,15 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
   AdapterPlan plan = plan_adapter(model, config, false);
   if (plan.modules.size() != modules.size()) config.target_modules = ModuleChoice(modules);
   plan = attach(model, config, {.strict = false, .initialise = false});
-  detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-    if (!layer.adapter) return;
-    using T = detail::layer_scalar<decltype(layer)>;
+  for (const auto& site : sites(model)) {
+    if (!site->adapted()) continue;
+    using T = typename site_t<Model>::scalar;
     const TruncatedSvd made =
-        detail::combined_term(terms.at(module), options, rank, {options.seed, detail::name_hash(module)});
+        detail::combined_term(terms.at(site->name), options, rank, {options.seed, detail::name_hash(site->name)});
     const LowRankFactors<T, typename Model::backend> term{
         detail::on_device<T>(made.down, model.device), detail::on_device<T>(made.up, model.device), 1.0, {}};
-    detail::place_lora(layer, term, rank, config.lora_dropout);
-  });
+    detail::place_lora(*site, term, rank, config.lora_dropout);
+  }
   adapters.add(name, std::move(model), config, plan);
   return plan;
 }

@@ -234,11 +234,17 @@ class ModuleMatcher {
   /// What B A of a module is multiplied with.
   double scaling_for(const std::string& name) const { return scaling(config_, rank_for(name), alpha_for(name)); }
 
-  /// Whether the module trains in full. As in PEFT an entry matches the end of a name, without regard to dots.
+  /// Whether the module, or one that it is part of, trains in full. As in PEFT an entry matches the end of a name,
+  /// without regard to dots.
   bool saved_in_full(const std::string& name) const {
     if (!config_.modules_to_save) return false;
-    return std::any_of(config_.modules_to_save->begin(), config_.modules_to_save->end(),
-                       [&](const std::string& entry) { return name.ends_with(entry); });
+    const auto saved = [&](const std::string& part) {
+      return std::any_of(config_.modules_to_save->begin(), config_.modules_to_save->end(),
+                         [&](const std::string& entry) { return part.ends_with(entry); });
+    };
+    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1))
+      if (saved(name.substr(0, dot))) return true;
+    return saved(name);
   }
 
  private:

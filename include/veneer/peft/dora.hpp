@@ -135,21 +135,21 @@ class DoraAdapter {
 
   index_t rank() const { return direction.rank(); }
 
-  auto operator()(const auto& w, const auto& x) const {
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
     const auto g = magnitude.gain(w, x, direction);
     if constexpr (VariableLike<decltype(x)>) {
       if (const double p = direction.dropout_probability; p > 0.0) {
         const auto dropped = dropout(x, p);
-        return add(linear(add(x, scale(dropped, -1.0)), w), veneer::gain(through(w, dropped), g));
+        return add_bias(add(linear(add(x, scale(dropped, -1.0)), w), veneer::gain(through(w, dropped), g)), b);
       }
     }
-    return veneer::gain(through(w, x), g);
+    return add_bias(veneer::gain(through(w, x), g), b);
   }
 
-  /// (m / n) * (w + s B A), dense.    (out, in)
-  auto merged(const auto& w) const {
-    const auto sum = direction.merged(w);
-    return gain_rows(sum, magnitude.gain(w, sum, direction));
+  /// {(m / n) * (w + s B A), b}, dense.    (out, in), (out)
+  auto merged(const auto& w, const auto& b) const {
+    const auto sum = direction.merged(w, b);
+    return Affine{gain_rows(sum.weight, magnitude.gain(w, sum.weight, direction)), sum.bias};
   }
 
   /// w x + s B A x.
@@ -176,14 +176,14 @@ class DoraEmbeddingAdapter {
 
   index_t rank() const { return direction.rank(); }
 
-  auto operator()(const auto& table, const auto& ids) const {
-    return veneer::gain(direction(table, ids), magnitude.gain(table, ids, direction));
+  auto operator()(const auto& table, NoBias none, const auto& ids) const {
+    return veneer::gain(direction(table, none, ids), magnitude.gain(table, ids, direction));
   }
 
   /// (m / n) * (table + s (B A)ᵀ), dense.    (vocabulary, features)
-  auto merged(const auto& table) const {
-    const auto sum = direction.merged(table);
-    return veneer::gain(sum, magnitude.gain(table, sum, direction));
+  auto merged(const auto& table, const auto& b) const {
+    const auto sum = direction.merged(table, b).weight;
+    return Affine{veneer::gain(sum, magnitude.gain(table, sum, direction)), b};
   }
 
   Direction direction;

@@ -46,20 +46,19 @@ Matrix<T, B> padded(const Matrix<T, B>& values, index_t rows, index_t columns, d
   return from_host(Shape<dyn, dyn>(rows, columns), to, values.device());
 }
 
-/// Puts a term into a slot as LoRA of this rank with a scale of 1.
-template <class Layer, Real T, Backend B>
-void place_lora(Layer& layer, const LowRankFactors<T, B>& term, index_t rank, double dropout) {
-  using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
+/// Puts a term into the slot of a site as LoRA of this rank with a scale of 1.
+template <Real T, Backend B>
+void place_lora(Site<T, B>& site, const LowRankFactors<T, B>& term, index_t rank, double dropout) {
   const auto fill = [&](auto adapter) {
     adapter.down = Parameter<T, Shape<dyn, dyn>, B>(padded(term.down, rank, term.down.extent(1), 1.0));
     adapter.up = Parameter<T, Shape<dyn, dyn>, B>(padded(term.up, term.up.extent(0), rank, term.scaling));
     if constexpr (requires { adapter.bias; }) {
       adapter.dropout_probability = dropout;
-      if (term.bias) adapter.bias = Parameter<T, Shape<dyn>, B>(Vector<T, B>(scale(term.bias, term.scaling)));
+      if (term.bias) adapter.bias = Parameter<T, Shape<dyn>, B>(term.scaled_bias());
     }
-    layer.adapter = adapter;
+    site.place(adapter);
   };
-  if constexpr (EmbeddingSlot<Slot>) {
+  if (site.kind == ModuleKind::embedding) {
     fill(LowRankEmbeddingAdapter<B, dyn, T>());
   } else {
     fill(LowRankAdapter<B, dyn, T>());
@@ -86,19 +85,13 @@ inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
   return config;
 }
 
-/// The term of a filled slot.
+/// The term of an adapted site.
 /// \throws ArgumentError, in the words of `refusal`, when the adapter is no such term
-template <class Slot, class W>
-auto low_rank_term(const Slot& slot, const W& weight, const std::string& refusal) {
-  LowRankFactors<compute_t<typename W::scalar>, typename W::backend> term;
-  slot.look([&](const auto& adapter) {
-    if constexpr (FoldsToLowRank<std::remove_cvref_t<decltype(adapter)>, W>) {
-      term = adapter.factors(weight);
-    } else {
-      throw ArgumentError(refusal);
-    }
-  });
-  return term;
+template <Real T, Backend B>
+LowRankFactors<T, B> low_rank_term(const Site<T, B>& site, const std::string& refusal) {
+  const auto term = site.factors();
+  expects(term.has_value(), refusal);
+  return *term;
 }
 
 }  // namespace detail
@@ -119,15 +112,14 @@ FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config
   }
   folded.rewritten = !plain;
   folded.config = detail::folded_config(config, rank, plain ? first.alpha : static_cast<double>(rank));
-  detail::visit_adaptable(folded.model, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
-    if (!layer.adapter) return;
+  for (const auto& site : sites(folded.model)) {
+    if (!site->adapted()) continue;
     const auto term =
-        detail::low_rank_term(layer.adapter, layer.weight,
-                              "veneer::fold_to_lora: the adapter of " + name +
-                                  " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable tokens), "
-                                  "which no LoRA can say: merge it into the model instead");
-    if (!plain) detail::place_lora(layer, term, rank, folded.config.lora_dropout);
-  });
+        detail::low_rank_term(*site, "veneer::fold_to_lora: the adapter of " + site->name +
+                                         " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable "
+                                         "tokens), which no LoRA can say: merge it into the model instead");
+    if (!plain) detail::place_lora(*site, term, rank, folded.config.lora_dropout);
+  }
   folded.plan = plan_adapter(folded.model, folded.config, false);
   return folded;
 }

@@ -7,6 +7,7 @@
 /// arXiv:2205.05638, section 3.3.
 #pragma once
 
+#include "veneer/nn/adapter.hpp"
 #include "veneer/ops/gain.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/peft/method.hpp"
@@ -19,16 +20,25 @@ struct ScalingAdapter {
   Parameter<T, Shape<dyn, dyn>, B> gains;
   bool feedforward = false;
 
-  auto operator()(const auto& w, const auto& x) const {
-    return feedforward ? linear(gain(x, gains), w) : gain(linear(x, w), gains);
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    return add_bias(feedforward ? linear(gain(x, gains), w) : gain(linear(x, w), gains), scaled(b));
   }
-  auto merged(const auto& w) const {
+  auto merged(const auto& w, const auto& b) const {
     const auto& dense = decode(value_of(w));
-    return feedforward ? gain(dense, gains) : gain_rows(dense, gains);
+    return Affine{feedforward ? gain(dense, gains) : gain_rows(dense, gains), scaled(b)};
   }
-  auto merged_bias(const auto& b) const { return feedforward ? scale(b, 1.0) : gain(b, gains); }
 
   static constexpr auto fields = std::tuple{field("ia3_l", &ScalingAdapter::gains)};
+
+ private:
+  /// l * b; b itself in a feed-forward module, and where the layer has none.
+  template <class C>
+  C scaled(const C& b) const {
+    if constexpr (!std::is_same_v<C, NoBias>) {
+      if (!feedforward && value_of(b)) return C(gain(b, gains));
+    }
+    return b;
+  }
 };
 
 /// IA3 as a method.

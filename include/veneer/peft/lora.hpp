@@ -13,6 +13,7 @@
 #include <string>
 #include <tuple>
 
+#include "veneer/nn/adapter.hpp"
 #include "veneer/nn/module.hpp"
 #include "veneer/ops/dropout.hpp"
 #include "veneer/ops/gather.hpp"
@@ -77,8 +78,8 @@ class LowRankAdapter {
 
   index_t rank() const { return down.extent(0); }
 
-  auto operator()(const auto& w, const auto& x) const {
-    auto y = [&] {
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    const auto y = [&] {
       if constexpr (VariableLike<decltype(x)>) {
         if (dropout_probability > 0.0) {
           return add(linear(x, w), scale(linear(linear(dropout(x, dropout_probability), down), up), scaling));
@@ -86,32 +87,30 @@ class LowRankAdapter {
       }
       return low_rank_linear(x, w, down, up, scaling);
     }();
-    if (!bias) return y;
+    if (!bias) return add_bias(y, b);
     if constexpr (VariableLike<decltype(x)>) {
-      return add_row(y, scale(on_tape(bias, x.tape()), scaling));
+      return add_bias(add_row(y, scale(on_tape(bias, x.tape()), scaling)), b);
     } else {
-      return add_row(y, scale(bias.value(), scaling));
+      return add_bias(add_row(y, scale(bias.value(), scaling)), b);
     }
   }
 
   /// A, B and s as constants: handles on the same values.
   LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, bias.value()}; }
 
-  /// s b_B, the change of the layer's bias; hollow where B has none.    (out)
-  Vector<T, B> bias_change() const { return bias ? Vector<T, B>(scale(bias.value(), scaling)) : Vector<T, B>(); }
-
-  /// s B A, the change of the weight.    (out, in)
-  auto delta() const {
+  /// {s B A, s b_B}, the change of weight and bias.    (out, in), (out)
+  Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
     ops::product<false, false>(change, up.value(), down.value(), scaling);
-    return change;
+    return {std::move(change), factors(change).scaled_bias()};
   }
 
-  /// w + s B A, dense.    (out, in)
-  auto merged(const auto& w) const {
+  /// {w + s B A, b + s b_B}, dense.    (out, in), (out)
+  template <class C>
+  auto merged(const auto& w, const C& b) const {
     auto sum = copy(decode(value_of(w)));
     ops::product<false, false>(sum, up.value(), down.value(), scaling, 1.0);
-    return sum;
+    return Affine{sum, sum_of_biases(b, factors(w).scaled_bias())};
   }
 
   Parameter<T, Shape<Rank, dyn>, B> down;  // A: (rank, in)
@@ -150,7 +149,7 @@ class LowRankEmbeddingAdapter {
 
   index_t rank() const { return down.extent(0); }
 
-  auto operator()(const auto& table, const auto& ids) const {
+  auto operator()(const auto& table, NoBias, const auto& ids) const {
     const auto low = gather_columns(down, ids);  // (tokens, rank)
     return add(embedding(ids, table), scale(linear(low, up), scaling));
   }
@@ -159,17 +158,17 @@ class LowRankEmbeddingAdapter {
   LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, {}}; }
 
   /// s (B A)ᵀ, the change of the table.    (vocabulary, features)
-  auto delta() const {
+  Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(down.extent(1), up.extent(0)), down.device());
     ops::product<true, true>(change, down.value(), up.value(), scaling);
-    return change;
+    return {std::move(change), {}};
   }
 
   /// The table with s (B A)ᵀ added.    (vocabulary, features)
-  auto merged(const auto& table) const {
+  auto merged(const auto& table, const auto& b) const {
     auto sum = copy(decode(value_of(table)));
     ops::product<true, true>(sum, down.value(), up.value(), scaling, 1.0);
-    return sum;
+    return Affine{sum, b};
   }
 
   Parameter<T, Shape<Rank, dyn>, B> down;  // A: (rank, vocabulary)

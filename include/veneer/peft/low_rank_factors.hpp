@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "veneer/nn/adapter.hpp"
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/pointwise.hpp"
@@ -23,9 +24,11 @@ struct LowRankFactors {
   Matrix<T, B> down;     // A
   Matrix<T, B> up;       // B
   double scaling = 1.0;  // s
-  Vector<T, B> bias;     // b_B: s b_B is added to y; usually hollow
+  Vector<T, B> bias;     // b_B: s b_B is added to y; usually without values
 
   index_t rank() const { return down.extent(0); }
+  /// s b_B; without values where B has no bias.    (out)
+  Vector<T, B> scaled_bias() const { return bias ? Vector<T, B>(scale(bias, scaling)) : Vector<T, B>(); }
 
   /// y with the change added. Values of a tensor y are used up: no other handle may look at them.
   template <class Y>
@@ -41,8 +44,7 @@ struct LowRankFactors {
     } else {
       y = Y(add(y, scale(linear(linear(x, down), up), scaling)));
     }
-    if (bias) y = Y(add_row(y, scale(bias, scaling)));
-    return y;
+    return add_bias(y, scaled_bias());
   }
 
   /// Adds s B A, or for an embedding its transpose, to a matrix in place.

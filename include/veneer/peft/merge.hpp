@@ -155,23 +155,39 @@ decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
   }
 }
 
-/// weight + change of the adapter, in the compute type.
-template <class A, class W>
-auto folded_values(const A& adapter, const W& weight, const MergeOptions& options) {
-  return with_stored(weight, [&](const auto& w) {
+/// The values of a bias in the compute type; none where the layer has no bias.
+template <WeightSlotLike W>
+auto bias_values(const W& bias) {
+  using Values = decltype(dense_values(bias));
+  return bias ? dense_values(bias) : Values();
+}
+
+/// Weight and bias of a site with its adapter merged, in the compute type.
+/// \throws ArgumentError when the adapter adds a bias to a layer that has none
+template <Real T, Backend B>
+Affine<Matrix<T, B>, Vector<T, B>> merged_values(const Site<T, B>& site, const Vector<T, B>& bias,
+                                                 const MergeOptions& options) {
+  using Values = Affine<Matrix<T, B>, Vector<T, B>>;
+  const auto change = site.delta();
+  const Values merged = with_stored(site.weight(), [&](const auto& w) {
     const auto& base = merge_base(w, !options.dequantize);
-    using Sum =
-        Tensor<typename std::remove_cvref_t<decltype(base)>::scalar, typename W::shape_type, typename W::backend>;
-    if constexpr (requires { adapter.delta(); }) {
-      using Stored = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
-      const auto change = adapter.delta();
-      return Sum(add(base, options.rounding == Rounding::twice ? decode(convert<Stored>(change)) : change));
+    using Stored = typename Site<T, B>::Stored;
+    if (change) {
+      using Narrow = typename std::remove_cvref_t<decltype(value_of(w))>::scalar;
+      const auto sum =
+          add(base, options.rounding == Rounding::twice ? decode(convert<Narrow>(change->weight)) : change->weight);
+      return Values{Matrix<T, B>(sum), sum_of_biases(bias, change->bias)};
     } else if constexpr (QuantizedTensorLike<decltype(w)>) {
-      return Sum(adapter.merged(base));
+      return site.merged(Stored(Matrix<T, B>(base)), bias);
     } else {
-      return Sum(adapter.merged(w));
+      return site.merged(Stored(value_of(w)), bias);
     }
   });
+  expects(!merged.bias || bias,
+          "veneer::merge(model): " + site.name +
+              ": lora_B has a bias, and the layer has none to fold it into: use the adapter unmerged. The model is "
+              "unchanged");
+  return merged;
 }
 
 /// Values as a frozen dense weight of this type.
@@ -185,32 +201,24 @@ W dense_weight(const X& values, QuantizedFrom type) {
   return W(convert<T>(values));
 }
 
-/// An adapter that changes the bias of its layer, and a layer that may have one.
-template <class A, class Layer>
-concept MergesBias = requires(const Layer& layer) {
-  layer.bias.shape();
-  requires ChangesBias<A, decltype(dense_values(layer.bias))>;
-};
-
 /// A pass over the layers: with `apply` it puts values in place, without it only checks and reports them.
 struct FoldingPass {
   MergeOptions options{};
   bool apply = false;
   std::vector<MergedWeight> weights{};
 
-  /// Puts `sum` in the place of `weight`, in the storage of that.
-  template <class W, class X>
-  void put(const std::string& name, W& weight, const X& sum) {
-    const W fresh = rounded(name, weight, sum);
+  /// `sum` in the storage of `weight`, reported in a pass that checks.
+  /// \param any_storage  whether the layer takes weights of another storage
+  template <WeightSlotLike W, class X>
+  W put(const std::string& name, const W& weight, const X& sum, bool any_storage = true) {
+    const W fresh = rounded(name, weight, sum, any_storage);
     if (!apply) weights.push_back(report(name, weight, fresh, sum));
-    if (apply) weight = fresh;
+    return fresh;
   }
 
   template <class W, class X>
-  W rounded(const std::string& name, const W& weight, const X& sum) const {
-    if constexpr (WeightSlotLike<W>) {
-      if (weight.quantised() && options.dequantize) return dense_weight<W>(sum, *options.dequantize);
-    }
+  W rounded(const std::string& name, const W& weight, const X& sum, bool any_storage) const {
+    if (any_storage && weight.quantised() && options.dequantize) return dense_weight<W>(sum, *options.dequantize);
     try {
       return stored_as(weight, sum);
     } catch (const ArgumentError& error) {
@@ -223,7 +231,7 @@ struct FoldingPass {
   static MergedWeight report(const std::string& name, const W& weight, const W& fresh, const X& sum) {
     const auto stored = dense_values(fresh);
     W before = weight;
-    if constexpr (WeightSlotLike<W>) before.freeze();
+    before.freeze();
     const auto old = dense_values(before);
     MergedWeight merged{name, largest_distance(stored, old), largest_distance(stored, sum)};
     if (!std::isfinite(merged.largest_change) || !std::isfinite(merged.largest_rounding)) {
@@ -236,63 +244,36 @@ struct FoldingPass {
     merged.lost_norm = distance_norm(stored, sum);
     merged.change_norm = distance_norm(X(sum), X(old));
     merged.relative_error = size > 0.0 ? merged.lost_norm / size : 0.0;
-    if constexpr (WeightSlotLike<W>) merged.packed = fresh.quantised();
+    merged.packed = fresh.quantised();
     return merged;
   }
 
-  /// Folds the adapter of a slot that is filled, or settles a weight and a bias that trained.
-  template <class Layer>
-  void fold(const std::string& name, Layer& layer) {
-    bool adapted = false, biased = false;
-    if constexpr (requires { layer.adapter.clear(); }) {
-      layer.adapter.look([&](const auto& adapter) {
-        if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>) {
-          adapted = true;
-          if constexpr (FollowsAnother<std::remove_cvref_t<decltype(adapter)>>) {
-            if (!present(layer.weight)) return;  // its weight is that of the embedding, which is merged
-          }
-          biased = fold_bias(name, layer, adapter);
-          put(name + ".weight", layer.weight, folded_values(adapter, layer.weight, options));
-        }
-      });
-      if (apply) layer.adapter.clear();
+  /// Merges the adapter of a site.
+  /// \returns whether it changed the bias
+  template <Real T, Backend B>
+  bool merge_site(Site<T, B>& site) {
+    const auto weight = site.weight();
+    if (site.follows() && !weight) return false;  // its weight is that of the embedding, which is merged
+    const auto before = site.bias();
+    const auto bias = bias_values(before);
+    const auto sum = merged_values(site, bias, options);
+    const bool biased = sum.bias.data() != bias.data();
+    if (biased) {
+      const auto fresh = put(site.name + ".bias", before, sum.bias);
+      if (apply) site.set_bias(fresh);
     }
-    if (!adapted) settle(name + ".weight", layer.weight);
-    if constexpr (requires { layer.bias; }) {
-      if (!biased) settle(name + ".bias", layer.bias);
-    }
-  }
-
-  /// Whether the adapter has a bias; it then goes into that of the layer.
-  template <class Layer, class A>
-  bool fold_bias(const std::string& name, Layer& layer, const A& adapter) {
-    if constexpr (MergesBias<A, Layer>) {
-      if (!present(layer.bias)) return false;
-      put(name + ".bias", layer.bias, adapter.merged_bias(dense_values(layer.bias)));
-      return true;
-    }
-    if constexpr (requires { adapter.bias_change(); }) {
-      const auto change = adapter.bias_change();
-      if (!change) return false;
-      if constexpr (requires { layer.bias.shape(); }) {
-        if (present(layer.bias)) {
-          const auto before = dense_values(layer.bias);
-          put(name + ".bias", layer.bias, std::remove_const_t<decltype(before)>(add(before, change)));
-          return true;
-        }
-      }
-      throw ArgumentError("veneer::merge(model): " + name +
-                          ": lora_B has a bias, and the layer has none to fold it into: use the adapter unmerged. The "
-                          "model is unchanged");
-    }
-    return false;
+    const auto fresh = put(site.name + ".weight", weight, sum.weight, site.takes_any_storage);
+    if (apply) site.set_weight(fresh);
+    return biased;
   }
 
   /// Freezes values that trained, and decodes what shall be dense.
   template <class W>
   void settle(const std::string& name, W& weight) {
     if constexpr (WeightSlotLike<W>) {
-      if (weight.trainable() || (options.dequantize && weight.quantised())) put(name, weight, weight.dense_copy());
+      if (!weight.trainable() && !(options.dequantize && weight.quantised())) return;
+      const W fresh = put(name, weight, weight.dense_copy());
+      if (apply) weight = fresh;
     }
   }
 
@@ -317,14 +298,21 @@ struct FoldingPass {
 
   template <class M>
   void run(M& model) {
-    if constexpr (requires { model.untie(), static_cast<bool>(model.output_head().adapter); }) {
-      bool own = static_cast<bool>(model.output_head().adapter);
-      model.output_head().adapter.look([&](const auto& adapter) {
-        if constexpr (FollowsAnother<std::remove_cvref_t<decltype(adapter)>>) own = !adapter.follows();
-      });
-      if (own) model.untie();
+    const auto list = sites(model);
+    if constexpr (HasHead<M>) {
+      for (const auto& site : list)
+        if (site->kind == ModuleKind::output_head && site->adapted() && !site->follows()) model.untie();
     }
-    visit(model, [&](const std::string& name, WeightedModule auto& part) { fold(name, part); });
+    visit(model, [&](const std::string& name, WeightedModule auto& part) {
+      const auto site = find_site(list, name);
+      const bool adapted = site != nullptr && site->adapted();
+      const bool biased = adapted && merge_site(*site);
+      if (adapted && apply) site->clear();
+      if (!adapted) settle(name + ".weight", part.weight);
+      if constexpr (BiasedModule<std::remove_cvref_t<decltype(part)>>) {
+        if (!biased) settle(name + ".bias", part.bias);
+      }
+    });
   }
 };
 

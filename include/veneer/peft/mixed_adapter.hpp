@@ -93,8 +93,8 @@ class MixedAdapter {
       : choice(std::move(of)), parts(std::move(adapters)) {}
 
   /// \throws ArgumentError when the choice was made for another number of rows, and on a tape
-  auto operator()(const auto& w, const auto& x) const {
-    auto y = None{}(w, x);
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    auto y = None{}(w, NoBias{}, x);
     if constexpr (VariableLike<decltype(x)>) {
       throw ArgumentError(
           "veneer::MixedAdapter: a mixed batch is inference only: train on NamedAdapters::with(names, learning)");
@@ -107,13 +107,13 @@ class MixedAdapter {
         if (rows.count() > 0) put(y, compute(part, w, picked(x, rows), y, rows), rows);
       }
     }
-    return y;
+    return add_bias(y, b);
   }
 
   /// \throws ArgumentError always
-  auto merged(const auto& w) const {
+  auto merged(const auto& w, const auto& b) const {
     refuse_merging();
-    return None{}.merged(w);
+    return None{}.merged(w, b);
   }
 
   std::shared_ptr<const RowChoice<B>> choice;
@@ -129,7 +129,7 @@ class MixedAdapter {
 
   auto compute(const Part& part, const auto& w, const auto& x, const auto& y, const auto& rows) const {
     using Rows = Matrix<typename std::remove_cvref_t<decltype(y)>::scalar, B>;
-    if (part.whole) return Rows((*part.whole)(w, x));
+    if (part.whole) return Rows((*part.whole)(w, NoBias{}, x));
     return part.term.added_to(Rows(picked(y, rows)), x);
   }
 

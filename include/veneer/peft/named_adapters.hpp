@@ -23,6 +23,7 @@
 #include <variant>
 #include <vector>
 
+#include "veneer/peft/fold.hpp"
 #include "veneer/peft/merge.hpp"
 #include "veneer/peft/mixed_batch.hpp"
 
@@ -33,63 +34,29 @@ inline constexpr const char* base_adapter = "__base__";
 
 namespace detail {
 
-/// The SumAdapter, or the MixedAdapter, that a slot takes; void where it takes none.
-template <class... A>
-struct FirstSum {
-  using type = void;
-};
-template <class A, class... Rest>
-struct FirstSum<A, Rest...> : FirstSum<Rest...> {};
-template <class None, class B, class T, class L, class... Rest>
-struct FirstSum<SumAdapter<None, B, T, L>, Rest...> {
-  using type = SumAdapter<None, B, T, L>;
-};
-template <class... A>
-struct FirstMixed {
-  using type = void;
-};
-template <class A, class... Rest>
-struct FirstMixed<A, Rest...> : FirstMixed<Rest...> {};
-template <class None, class B, class T, class W, class... Rest>
-struct FirstMixed<MixedAdapter<None, B, T, W>, Rest...> {
-  using type = MixedAdapter<None, B, T, W>;
-};
-
-/// Where the values of a frozen weight lie.
-template <class W>
+/// The memory of the values of a frozen weight.
+template <WeightSlotLike W>
 const void* place_of(const W& weight) {
-  if constexpr (WeightSlotLike<W>) {
-    return std::visit(
-        [](const auto& stored) -> const void* {
-          if constexpr (requires { stored.share(); }) {
-            return stored.share().get();
-          } else {
-            return nullptr;
-          }
-        },
-        weight.stored());
-  } else {
-    return weight.data();
-  }
+  return std::visit(
+      [](const auto& stored) -> const void* {
+        if constexpr (requires { stored.share(); }) {
+          return stored.share().get();
+        } else {
+          return nullptr;
+        }
+      },
+      weight.stored());
 }
 
 /// Whether two frozen weights are one, or have the same values.
-template <class W>
+template <WeightSlotLike W>
 bool same_weight(W mine, W other) {
-  if (!present(mine) || place_of(mine) == place_of(other)) return true;
-  if constexpr (WeightSlotLike<W>) mine.freeze(), other.freeze();
+  if (!mine || place_of(mine) == place_of(other)) return true;
+  mine.freeze(), other.freeze();
   if (mine.count() != other.count()) return false;  // another vocabulary
   const auto values = dense_values(mine), old = dense_values(other);
   return !values || !old || largest_distance(values, old) == 0.0;
 }
-
-template <class... A>
-struct SeveralOf {
-  using sum = typename FirstSum<A...>::type;
-  using mixed = typename FirstMixed<A...>::type;
-};
-template <class None, class... A>
-SeveralOf<A...> several_of(const BasicAdapterSlot<None, A...>& slot);
 
 }  // namespace detail
 
@@ -101,17 +68,15 @@ class NamedAdapters {
     Model model;  // with this adapter alone
     LoraConfig config;
     AdapterPlan plan;
-    std::any file;                            // what a reader keeps for the writer
-    std::map<std::string, std::any> slots{};  // of `model`, by module
-    std::string own_base{};                   // a weight of the base that it replaces, if it does
+    std::any file;           // what a reader keeps for the writer
+    std::string own_base{};  // a weight of the base that it replaces, if it does
   };
 
   /// \throws ArgumentError when the model has an adapter already
   explicit NamedAdapters(Model model) : base_(std::move(model)) {
-    detail::visit_adaptable(base_, [](const std::string& name, auto& layer, const auto&, ModuleKind) {
-      expects(!layer.adapter, "veneer::NamedAdapters(model): " + name +
-                                  " has an adapter already: detach(model) first, or add that model under a name");
-    });
+    for (const auto& site : sites(base_))
+      expects(!site->adapted(), "veneer::NamedAdapters(model): " + site->name +
+                                    " has an adapter already: detach(model) first, or add that model under a name");
   }
 
   /// The model without adapters: every bit as it came.
@@ -131,9 +96,6 @@ class NamedAdapters {
   void add(const std::string& name, Model adapted, LoraConfig config, AdapterPlan plan, std::any file = {}) {
     check_new(name);
     Entry entry{std::move(adapted), std::move(config), std::move(plan), std::move(file)};
-    detail::visit_adaptable(entry.model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-      if (layer.adapter) entry.slots.emplace(module, layer.adapter);
-    });
     entry.own_base = replaced_weight(entry.model);
     names_.push_back(name);
     entries_.emplace(name, std::move(entry));
@@ -174,51 +136,63 @@ class NamedAdapters {
   Model sum(const std::vector<std::string>& names, const std::string& learning = "") const {
     check_sum(names, learning);
     Model model = start(names, learning);
-    detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-      using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Sum = typename decltype(detail::several_of(std::declval<Slot>()))::sum;
-      static_assert(!std::is_void_v<Sum>, "veneer::NamedAdapters::sum: the slots of this model do not list SumAdapter");
-      layer.adapter.clear();
-      Sum total;
-      for (const std::string& name : names) {
-        const Slot* slot = slot_of<Slot>(at(name), module);
-        if (slot != nullptr && name == learning) total.learner = learner_of(*slot, total.learner, name, module);
-        if (slot != nullptr && name != learning) total.frozen.push_back(term_of(*slot, layer.weight, name, module));
+    const std::vector<Part> parts = parts_of(names);
+    for (const auto& site : sites(model)) {
+      site->clear();
+      if (site->kind == ModuleKind::embedding) {
+        place_sum<SumAdapter<NoEmbeddingAdapter, B, T, LowRankEmbeddingAdapter<B, dyn, T>>>(*site, parts, learning);
+      } else {
+        place_sum<SumAdapter<NoAdapter, B, T, LowRankAdapter<B, dyn, T>>>(*site, parts, learning);
       }
-      if (total.frozen.empty() && total.learner.down) layer.adapter = total.learner;
-      if (!total.frozen.empty()) layer.adapter = std::move(total);
-    });
+    }
     return model;
   }
 
   /// The model with an adapter a sequence, "__base__" for none. Inference only.
   /// \throws ArgumentError for an unknown name; for an adapter with trained weights, or of IA3
   MixedBatch<Model> mixed(const std::vector<std::string>& of_sequence) const {
-    using B = typename Model::backend;
     std::vector<std::string> names;
     std::vector<index_t> numbers;
     for (const std::string& name : of_sequence) numbers.push_back(number_in(names, name));
     for (const std::string& name : names) check_mixed(name);
     Model model = start(names, "");
     const auto choice = std::make_shared<RowChoice<B>>(static_cast<index_t>(names.size()), model.device);
-    detail::visit_adaptable(model, [&](const std::string& module, auto& layer, const auto&, ModuleKind) {
-      using Slot = std::remove_cvref_t<decltype(layer.adapter)>;
-      using Mixed = typename decltype(detail::several_of(std::declval<Slot>()))::mixed;
-      static_assert(!std::is_void_v<Mixed>,
-                    "veneer::NamedAdapters::mixed: the slots of this model do not list MixedAdapter");
-      Mixed mixed(choice, {});
-      for (std::size_t i = 0; i < names.size(); ++i) {
-        const Slot* slot = slot_of<Slot>(at(names[i]), module);
-        if (slot == nullptr) continue;
-        mixed.parts.push_back(part_of<typename Mixed::Part>(*slot, layer.weight, names[i]));
-        mixed.parts.back().adapter = static_cast<index_t>(i);
+    const std::vector<Part> parts = parts_of(names);
+    for (const auto& site : sites(model)) {
+      if (site->kind == ModuleKind::embedding) {
+        place_mixed(*site, parts, MixedAdapter<NoEmbeddingAdapter, B, T, DoraEmbeddingAdapter<B, dyn, T>>(choice, {}));
+      } else {
+        place_mixed(*site, parts, MixedAdapter<NoAdapter, B, T, DoraAdapter<B, dyn, T>>(choice, {}));
       }
-      if (!mixed.parts.empty()) layer.adapter = std::move(mixed);
-    });
+    }
     return MixedBatch<Model>(std::move(model), choice, std::move(numbers));
   }
 
  private:
+  using B = typename site_t<Model>::backend;
+  using T = typename site_t<Model>::scalar;
+
+  /// A copy of an adapter's model, of handles, and its sites.
+  struct Part {
+    std::string name;
+    std::shared_ptr<Model> model;
+    std::vector<std::shared_ptr<Site<T, B>>> sites;
+
+    /// The site of a module where this adapter has one, or null.
+    std::shared_ptr<Site<T, B>> adapted(const std::string& module) const {
+      const auto found = find_site(sites, module);
+      return found != nullptr && found->adapted() ? found : nullptr;
+    }
+  };
+  std::vector<Part> parts_of(const std::vector<std::string>& names) const {
+    std::vector<Part> parts;
+    for (const std::string& name : names) {
+      const auto model = std::make_shared<Model>(at(name).model);
+      parts.push_back({name, model, veneer::sites(*model)});
+    }
+    return parts;
+  }
+
   void check_sum(const std::vector<std::string>& names, const std::string& learning) const {
     for (std::size_t i = 0; i < names.size(); ++i) {
       at(names[i]);
@@ -288,67 +262,56 @@ class NamedAdapters {
     if constexpr (detail::HasHead<Model>) {
       if (present(adapted.output_head().weight)) reference.untie();
     }
-    std::map<std::string, std::any> weights;
-    detail::visit_adaptable(reference, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
-      weights.emplace(name, layer.weight);
-    });
+    const auto mine = sites(adapted), others = sites(reference);
     std::string replaced;
-    detail::visit_adaptable(adapted, [&](const std::string& name, auto& layer, const auto&, ModuleKind) {
-      using Weight = std::remove_cvref_t<decltype(layer.weight)>;
-      if (!detail::same_weight(layer.weight, std::any_cast<const Weight&>(weights.at(name))))
-        replaced = name + ".weight";
-    });
+    for (std::size_t i = 0; i < mine.size(); ++i)
+      if (!detail::same_weight(mine[i]->weight(), others[i]->weight())) replaced = mine[i]->name + ".weight";
     return replaced;
   }
 
-  template <class Slot>
-  static const Slot* slot_of(const Entry& entry, const std::string& module) {
-    const auto found = entry.slots.find(module);
-    return found == entry.slots.end() ? nullptr : std::any_cast<Slot>(&found->second);
-  }
-
-  template <class Slot, class Learner>
-  static Learner learner_of(const Slot& slot, const Learner&, const std::string& name, const std::string& module) {
-    const Learner* found = slot.template get<Learner>();
-    expects(found != nullptr, "veneer::NamedAdapters::sum: \"" + name + "\" is to learn, and its adapter of " + module +
-                                  " is not LoRA: only LoRA learns in a sum");
-    return *found;
-  }
-
-  template <class Slot, class W>
-  static auto term_of(const Slot& slot, const W& weight, const std::string& name, const std::string& module) {
-    using Layer = W;
-    LowRankFactors<compute_t<typename Layer::scalar>, typename Layer::backend> term;
-    slot.look([&](const auto& adapter) {
-      if constexpr (FoldsToLowRank<std::remove_cvref_t<decltype(adapter)>, W>) {
-        term = adapter.factors(weight);
+  template <class Sum>
+  static void place_sum(Site<T, B>& site, const std::vector<Part>& parts, const std::string& learning) {
+    Sum total;
+    for (const Part& part : parts) {
+      const auto adapted = part.adapted(site.name);
+      if (adapted == nullptr) continue;
+      if (part.name == learning) {
+        const std::any held = adapted->adapter();
+        const auto* learner = std::any_cast<decltype(total.learner)>(&held);
+        expects(learner != nullptr, "veneer::NamedAdapters::sum: \"" + part.name +
+                                        "\" is to learn, and its adapter of " + site.name +
+                                        " is not LoRA: only LoRA learns in a sum");
+        total.learner = *learner;
       } else {
-        throw ArgumentError("veneer::NamedAdapters: the adapter \"" + name + "\" of " + module +
-                            " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable tokens), so it is "
-                            "no term of a sum: use it alone, or merge "
-                            "it into the base first");
+        total.frozen.push_back(detail::low_rank_term(
+            *adapted, "veneer::NamedAdapters: the adapter \"" + part.name + "\" of " + site.name +
+                          " scales the weight itself (DoRA, IA3) or replaces rows of it (trainable tokens), so it is "
+                          "no term of a sum: use it alone, or merge it into the base first"));
       }
-    });
-    return term;
+    }
+    if (total.frozen.empty() && total.learner.down) site.place(total.learner);
+    if (!total.frozen.empty()) site.place(total);
   }
 
-  template <class Part, class Slot, class W>
-  static Part part_of(const Slot& slot, const W& weight, const std::string& name) {
-    Part part;
-    slot.look([&](const auto& adapter) {
-      using A = std::remove_cvref_t<decltype(adapter)>;
-      if constexpr (FoldsToLowRank<A, W>) {
-        part.term = adapter.factors(weight);
-      } else if constexpr (!std::is_assignable_v<decltype(part.whole)&, const A&>) {
-        throw ArgumentError(
-            "veneer::NamedAdapters::mixed: \"" + name +
-            "\" is no low-rank term and not the adapter that a mixed batch computes whole (DoRA is, IA3 is "
-            "not): run its rows alone, by with(name)");
+  template <class Mixed>
+  static void place_mixed(Site<T, B>& site, const std::vector<Part>& parts, Mixed mixed) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const auto adapted = parts[i].adapted(site.name);
+      if (adapted == nullptr) continue;
+      typename Mixed::Part part{static_cast<index_t>(i), {}, {}};
+      if (const auto term = adapted->factors()) {
+        part.term = *term;
       } else {
-        part.whole = adapter;
+        const std::any held = adapted->adapter();
+        const auto* whole = std::any_cast<typename decltype(part.whole)::value_type>(&held);
+        expects(whole != nullptr, "veneer::NamedAdapters::mixed: \"" + parts[i].name +
+                                      "\" is no low-rank term and not the adapter that a mixed batch computes whole "
+                                      "(DoRA is, IA3 is not): run its rows alone, by with(name)");
+        part.whole = *whole;
       }
-    });
-    return part;
+      mixed.parts.push_back(std::move(part));
+    }
+    if (!mixed.parts.empty()) site.place(mixed);
   }
 
   Model base_;

@@ -72,6 +72,13 @@ struct AdapterPlan {
   }
 };
 
+/// The module of this name, or null.
+inline const AdaptedModule* find_module(const AdapterPlan& plan, const std::string& name) {
+  for (const AdaptedModule& module : plan.modules)
+    if (module.name == name) return &module;
+  return nullptr;
+}
+
 /// 6738415616 -> "6,738,415,616".
 inline std::string with_commas(index_t value) {
   const std::string digits = std::to_string(value);

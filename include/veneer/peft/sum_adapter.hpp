@@ -29,45 +29,37 @@ class SumAdapter {
   explicit SumAdapter(std::vector<LowRankFactors<T, B>> terms, Learner learns = {})
       : learner(std::move(learns)), frozen(std::move(terms)) {}
 
-  auto operator()(const auto& w, const auto& x) const {
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
     auto y = [&] {
-      if (learner.down) return learner(w, x);
-      return None{}(w, x);
+      if (learner.down) return learner(w, NoBias{}, x);
+      return None{}(w, NoBias{}, x);
     }();
     for (const LowRankFactors<T, B>& term : frozen) y = term.added_to(std::move(y), x);
-    return y;
+    return add_bias(y, b);
   }
 
-  /// The sum of the changes.    (out, in); of an embedding (vocabulary, features)
-  auto delta() const {
-    Matrix<T, B> change;
+  /// The sum of the changes of weight and bias.    (out, in), (out); of an embedding (vocabulary, features)
+  Affine<Matrix<T, B>, Vector<T, B>> delta() const {
+    Affine<Matrix<T, B>, Vector<T, B>> change;
     if (learner.down) {
       change = learner.delta();
     } else {
       const LowRankFactors<T, B>& first = frozen.at(0);
       const index_t out = first.up.extent(0), in = first.down.extent(1);
-      change = zeros<T>(table ? Shape<dyn, dyn>(in, out) : Shape<dyn, dyn>(out, in), first.up.device());
+      change.weight = zeros<T>(table ? Shape<dyn, dyn>(in, out) : Shape<dyn, dyn>(out, in), first.up.device());
     }
-    for (const LowRankFactors<T, B>& term : frozen) term.template add_to<table>(change);
+    for (const LowRankFactors<T, B>& term : frozen) {
+      term.template add_to<table>(change.weight);
+      change.bias = sum_of_biases(change.bias, term.scaled_bias());
+    }
     return change;
   }
 
-  /// The weight with all changes, dense.
-  auto merged(const auto& w) const {
+  /// Weight and bias with all changes, dense.
+  auto merged(const auto& w, const auto& b) const {
     const auto& dense = decode(value_of(w));
-    return std::remove_cvref_t<decltype(dense)>(add(dense, delta()));
-  }
-
-  /// The sum of s_i b_i; hollow where no B has a bias.    (out)
-  Vector<T, B> bias_change() const {
-    Vector<T, B> sum;
-    const auto put = [&](const Vector<T, B>& one) { sum = sum ? Vector<T, B>(add(sum, one)) : one; };
-    if constexpr (requires { learner.bias_change(); }) {
-      if (learner.bias) put(learner.bias_change());
-    }
-    for (const LowRankFactors<T, B>& term : frozen)
-      if (term.bias) put(Vector<T, B>(scale(term.bias, term.scaling)));
-    return sum;
+    const auto change = delta();
+    return Affine{std::remove_cvref_t<decltype(dense)>(add(dense, change.weight)), sum_of_biases(b, change.bias)};
   }
 
   Learner learner;

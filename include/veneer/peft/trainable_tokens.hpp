@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/nn/adapter.hpp"
 #include "veneer/nn/module.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/put.hpp"
@@ -68,8 +69,10 @@ class TokenRows {
     return {std::move(positions), std::move(rows)};
   }
 
-  /// The weight with the rows in it, dense.    (vocabulary, features)
-  auto merged(const auto& w) const { return put_rows(decode(value_of(w)), rows_->value(), at()); }
+  /// The weight with the rows in it, dense, and the bias as it is.    (vocabulary, features), (vocabulary)
+  auto merged(const auto& w, const auto& b) const {
+    return Affine{put_rows(decode(value_of(w)), rows_->value(), at()), b};
+  }
 
   /// For visit.
   template <class F>
@@ -93,7 +96,7 @@ template <Backend B, Real T = float>
 struct TokenEmbeddingAdapter {
   TokenRows<B, T> tokens;
 
-  auto operator()(const auto& table, const auto& ids) const {
+  auto operator()(const auto& table, NoBias, const auto& ids) const {
     const auto [positions, numbers] = tokens.places(to_host(value_of(ids)));
     const auto y = embedding(ids, table);
     const auto rows = tokens.there(numbers), at = tokens.there(positions);
@@ -103,7 +106,7 @@ struct TokenEmbeddingAdapter {
       return put_rows(y, gather_rows(tokens.rows().value(), rows), at);
     }
   }
-  auto merged(const auto& table) const { return tokens.merged(table); }
+  auto merged(const auto& table, const auto& b) const { return tokens.merged(table, b); }
   bool follows() const { return tokens.is_borrowed(); }
 
   static constexpr auto fields =
@@ -115,20 +118,14 @@ template <Backend B, Real T = float>
 struct TokenHeadAdapter {
   TokenRows<B, T> tokens;
 
-  auto operator()(const auto& w, const auto& x) const {
-    return put_columns(linear(x, w), linear(x, tokens.rows()), tokens.at());
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
+    return add_bias(put_columns(linear(x, w), linear(x, tokens.rows()), tokens.at()), b);
   }
-  auto merged(const auto& w) const { return tokens.merged(w); }
+  auto merged(const auto& w, const auto& b) const { return tokens.merged(w, b); }
   /// Whether the rows are those of the embedding.
   bool follows() const { return tokens.is_borrowed(); }
 
   static constexpr auto fields = std::tuple{field("token_adapter.trainable_tokens_delta", &TokenHeadAdapter::tokens)};
 };
-
-namespace detail {
-/// An adapter that may follow that of another layer.
-template <class A>
-concept FollowsAnother = requires(const A& adapter) { adapter.follows(); };
-}  // namespace detail
 
 }  // namespace veneer

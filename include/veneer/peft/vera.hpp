@@ -22,20 +22,21 @@ struct VeraAdapter {
   std::shared_ptr<SharedProjection<T, B>> projection;
   double dropout_probability = 0.0;
 
-  auto operator()(const auto& w, const auto& x) const {
+  auto operator()(const auto& w, const auto& bias, const auto& x) const {
     const auto z = veneer::linear(dropout(x, dropout_probability), projection->down(w.shape()[1]));  // (tokens, rank)
-    return add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
+    const auto y = add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
+    return add_bias(y, bias);
   }
   /// d * A and b * B, as they are now.
   LowRankFactors<T, B> factors(const auto& w) const {
     return {gain_rows(projection->down(w.shape()[1]), d), gain_rows(projection->up(b.count()), b), 1.0, {}};
   }
   /// w + (b * B) (d * A).    (out, in)
-  auto merged(const auto& w) const {
+  auto merged(const auto& w, const auto& bias) const {
     auto sum = copy(decode(value_of(w)));
     const auto change = factors(w);
     ops::product<false, false>(sum, change.up, change.down, 1.0, 1.0);
-    return sum;
+    return Affine{sum, bias};
   }
 
   template <class F>

@@ -65,7 +65,7 @@ inline Reader config_reader(const Sources& sources) {
   reader.read = [](const std::string& bytes) {
     const LlamaConfigFile file = parse_llama_config(parse_json(bytes, "config.json"), "config.json");
     AnyLlama<> outline(file.config);
-    must(veneer::detail::base_count(outline) == parameter_count(file.config), "another number of parameters");
+    must(veneer::base_count(outline) == parameter_count(file.config), "another number of parameters");
     read_quantization(file.raw, "config.json");
   };
   return reader;

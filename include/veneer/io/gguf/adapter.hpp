@@ -110,24 +110,25 @@ GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::
   GgufAdapterReport report{0, !detail::has_one_alpha(config, plan)};
   std::vector<GgufTensor> tensors;
   Model read = model;  // handles
-  detail::visit_adaptable(read, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-    if (!layer.adapter) return;
+  for (const auto& site : sites(read)) {
+    if (!site->adapted()) continue;
+    const std::string& name = site->name;
     const auto place = find_gguf_place(name);
     expects(place.has_value(),
             "export --to gguf-adapter: llama.cpp's architecture " + architecture + " has no " + name);
-    const auto term = detail::low_rank_term(layer.adapter, layer.weight,
-                                            "export --to gguf-adapter: the adapter of " + name + " is not low-rank");
-    if (term.rank() == 0) return;  // llama.cpp refuses a pair of rank 0, which has no effect
+    const auto term =
+        detail::low_rank_term(*site, "export --to gguf-adapter: the adapter of " + name + " is not low-rank");
+    if (term.rank() == 0) continue;  // llama.cpp refuses a pair of rank 0, which has no effect
     const std::string weight = place->name + ".weight";
     const double factor = report.folded ? term.scaling : 1.0;
     const bool rotates = place->rotates && architecture == "llama";
     const auto put = [&](detail::GgufValues values) {
       tensors.push_back(detail::gguf_tensor(std::move(values), type, model.config.head_dim));
     };
-    put(detail::gguf_factor(weight + ".lora_a", term.down, kind == ModuleKind::embedding, 1.0, false));
+    put(detail::gguf_factor(weight + ".lora_a", term.down, site->kind == ModuleKind::embedding, 1.0, false));
     put(detail::gguf_factor(weight + ".lora_b", term.up, false, factor, rotates));
     ++report.modules;
-  });
+  }
   expects(!tensors.empty(), "export --to gguf-adapter: all modules have rank 0: the adapter changes nothing");
   std::vector<GgufKey> keys{{"general.architecture", architecture},
                             {"general.type", std::string("adapter")},

@@ -43,63 +43,13 @@ struct GgufValues {
   bool rotates = false;
 };
 
-/// Returns the merged weight and bias of a layer; without an adapter, its own.
-template <class Layer>
-auto merged_weight(const Layer& layer) {
-  auto values = dense_values(layer.weight);
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      if constexpr (!std::is_empty_v<std::remove_cvref_t<decltype(adapter)>>)
-        values = folded_values(adapter, layer.weight, {.dequantize = QuantizedFrom::float32});
-    });
-  }
-  return values;
-}
-
-template <class Layer>
-auto merged_bias(const Layer& layer) {
-  auto values = dense_values(layer.bias);
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      using A = std::remove_cvref_t<decltype(adapter)>;
-      if constexpr (MergesBias<A, Layer>) {
-        values = adapter.merged_bias(values);
-      } else if constexpr (requires { adapter.bias_change(); }) {
-        if (const auto change = adapter.bias_change()) values = add(values, change);
-      }
-    });
-  }
-  return values;
-}
-
-/// Throws for a bias of B on a layer that has no bias to add it to.
-template <class Layer>
-void expect_bias(const std::string& name, const Layer& layer) {
-  if constexpr (requires(Layer open) { open.adapter.clear(); }) {
-    layer.adapter.look([&](const auto& adapter) {
-      if constexpr (requires { adapter.bias_change(); }) {
-        bool has_bias = false;
-        if constexpr (requires { layer.bias; }) has_bias = present(layer.bias);
-        expects(has_bias || !adapter.bias_change(),
-                "export to GGUF: " + name + ": lora_B has a bias (lora_bias), but the layer has none to add it to");
-      }
-    });
-  }
-}
-
-/// Returns whether a layer has an adapter, in its slot or fixed by its type.
-template <class Layer>
-bool is_adapted(const Layer& layer) {
-  if constexpr (requires { static_cast<bool>(layer.adapter); }) return static_cast<bool>(layer.adapter);
-  return false;
-}
-
 /// Returns all tensors of a model in its own order, before any computation.
 /// \throws ArgumentError for a module that llama.cpp does not have
 template <class Model>
 std::vector<GgufValues> gguf_values(Model& model) {
   const std::string architecture = gguf_architecture(model.config);
   std::vector<GgufValues> all;
+  const auto list = sites(model);
   visit(model, [&](const std::string& name, auto& part) {
     if constexpr (WeightedModule<std::remove_cvref_t<decltype(part)>>) {
       if (!present(part.weight)) return;
@@ -110,10 +60,24 @@ std::vector<GgufValues> gguf_values(Model& model) {
         const auto held = [values] { return host_tensor(std::string(), convert<float>(values())); };
         all.push_back({place->name + leaf, extents_of(shape), held, place->rotates && architecture == "llama"});
       };
-      expect_bias(name, part);
-      put(".weight", part.weight.shape(), [layer = part] { return merged_weight(layer); });
-      if constexpr (requires { part.bias.shape(); }) {
-        if (present(part.bias)) put(".bias", part.bias.shape(), [layer = part] { return merged_bias(layer); });
+      auto site = find_site(list, name);
+      if (site != nullptr && !site->adapted()) site = nullptr;
+      const auto put_either = [&](const char* leaf, const auto& own, auto of_site) {
+        put(leaf, own.shape(), [site, own, of_site] {
+          using Values = std::remove_const_t<decltype(dense_values(own))>;
+          if constexpr (std::is_constructible_v<Values, decltype(of_site(*site))>) {
+            if (site != nullptr) return Values(of_site(*site));
+          }
+          return Values(dense_values(own));  // of a layer without an adapter, or of a norm
+        });
+      };
+      const auto merged = [](const auto& adapted) {
+        return merged_values(adapted, bias_values(adapted.bias()), {.dequantize = QuantizedFrom::float32});
+      };
+      put_either(".weight", part.weight, [merged](const auto& adapted) { return merged(adapted).weight; });
+      if constexpr (BiasedModule<std::remove_cvref_t<decltype(part)>>) {
+        if (present(part.bias))
+          put_either(".bias", part.bias, [merged](const auto& adapted) { return merged(adapted).bias; });
       }
     }
   });
@@ -179,7 +143,8 @@ void write_gguf_model(const Model& model, const std::filesystem::path& path, con
   std::vector<GgufKey> all = gguf_model_keys(model.config, options.name, options.type);
   all.insert(all.end(), keys.begin(), keys.end());
   Model written = model;  // handles
-  if (detail::is_adapted(written.model.embed_tokens) || detail::is_adapted(written.lm_head)) written.untie();
+  for (const auto& site : sites(written))
+    if (site->kind != ModuleKind::linear && site->adapted()) written.untie();
   std::vector<GgufTensor> tensors;
   if (model.config.rope.type == "llama3") tensors.push_back(detail::gguf_rope_tensor(model.config));
   for (detail::GgufValues& values : detail::gguf_values(written)) {

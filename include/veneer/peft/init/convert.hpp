@@ -36,15 +36,12 @@ namespace detail {
 template <class M>
 bool is_convertible(M& model) {
   bool taken = false, dense = true;
-  visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
-    look_at_low_rank(layer, [&](const auto& adapter) {
-      if constexpr (requires { adapter.taken.down; }) {
-        if (!adapter.taken.down) return;
-        taken = true;
-        dense = dense && !packed(layer.weight);
-      }
-    });
-  });
+  for (const auto& site : sites(model)) {
+    const auto part = site->low_rank();
+    if (part.taken == nullptr || !part.taken->down) continue;
+    taken = true;
+    dense = dense && !packed(site->weight());
+  }
   return taken && dense;
 }
 
@@ -78,42 +75,35 @@ Matrix<T, B> half_of(const Tensor<T, S, B>& x, Side side, std::size_t which, T f
                    x.device());
 }
 
-/// A parameter of its own in the place of another.
-template <class P, class X>
-void replace(P& parameter, X values) {
-  using Values = std::remove_cvref_t<decltype(parameter.value())>;
-  parameter = P(Values(std::move(values)));
-}
-
 /// Gives every adapter of a model, a copy of handles, twice the rank.
 template <class M>
 void make_plain(M& model) {
-  visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind) {
-    look_at_low_rank(layer, [&](auto& adapter) {
-      using T = typename std::remove_cvref_t<decltype(adapter.down.value())>::scalar;
-      replace(adapter.down, joined(adapter.down.value(), adapter.taken.down, Side::below, T(1)));
-      replace(adapter.up, joined(adapter.up.value(), adapter.taken.up, Side::beside, T(-1)));
-      adapter.taken = {};
-    });
-  });
+  using T = typename site_t<M>::scalar;
+  for (const auto& site : sites(model)) {
+    const auto part = site->low_rank();
+    if (part.taken == nullptr) continue;
+    site->replace_factors(joined(part.down, part.taken->down, Side::below, T(1)),
+                          joined(part.up, part.taken->up, Side::beside, T(-1)));
+    *part.taken = {};
+  }
 }
 
 /// The way back: a plain adapter becomes the one that it was made of, and its base loses what that took.
 template <class M>
 void make_split(M& model, bool keep_base) {
-  visit_adaptable(model, [&](const std::string&, auto& layer, const auto&, ModuleKind kind) {
-    look_at_low_rank(layer, [&](auto& adapter) {
-      using T = typename std::remove_cvref_t<decltype(adapter.down.value())>::scalar;
-      using B = typename std::remove_cvref_t<decltype(adapter.down.value())>::backend;
-      FirstFactors<T, B> first{half_of(adapter.down.value(), Side::below, 1, T(1)),
-                               half_of(adapter.up.value(), Side::beside, 1, T(-1))};
-      replace(adapter.down, half_of(adapter.down.value(), Side::below, 0, T(1)));
-      replace(adapter.up, half_of(adapter.up.value(), Side::beside, 0, T(1)));
-      if (kind == ModuleKind::embedding) return;
-      take_out(layer.weight, first, adapter.scaling, keep_base);
-      adapter.taken = first.taken;
-    });
-  });
+  using T = typename site_t<M>::scalar;
+  for (const auto& site : sites(model)) {
+    const auto part = site->low_rank();
+    if (part.taken == nullptr) continue;
+    FirstFactors<T, typename site_t<M>::backend> first{half_of(part.down, Side::below, 1, T(1)),
+                                                       half_of(part.up, Side::beside, 1, T(-1))};
+    site->replace_factors(half_of(part.down, Side::below, 0, T(1)), half_of(part.up, Side::beside, 0, T(1)));
+    if (site->kind == ModuleKind::embedding) continue;
+    auto weight = site->weight();
+    take_out(weight, first, part.scaling, keep_base);
+    site->set_weight(weight);
+    *part.taken = first.taken;
+  }
 }
 
 }  // namespace detail

@@ -126,21 +126,15 @@ struct EvaSearch {
 template <class M, class F>
 M observed(const M& model, const AdapterPlan& plan, const F& f) {
   M watched = model;
-  visit_adaptable(watched, [&](const std::string& name, auto& layer, const auto&, ModuleKind kind) {
-    using Layer = std::remove_cvref_t<decltype(layer)>;
-    using Observer = InputObserver<layer_backend<Layer>, layer_scalar<Layer>>;
-    layer.adapter.clear();
-    const bool hit = std::any_of(plan.modules.begin(), plan.modules.end(),
-                                 [&](const AdaptedModule& module) { return module.name == name; });
-    if (!hit || kind == ModuleKind::embedding) return;
-    if constexpr (SlotTakes<decltype(layer.adapter), Observer>) {
-      layer.adapter = Observer{[f, name](const auto& x) { f(name, x); }};
-    } else {
-      throw ArgumentError("veneer::explained_variance: the slot of " + name +
-                          " does not take an InputObserver: list "
-                          "it in its AdapterSlot");
-    }
-  });
+  using Observer = InputObserver<typename site_t<M>::backend, typename site_t<M>::scalar>;
+  for (const auto& site : sites(watched)) {
+    site->clear();
+    if (find_module(plan, site->name) == nullptr || site->kind == ModuleKind::embedding) continue;
+    const std::any observer = Observer{[f, name = site->name](const auto& x) { f(name, x); }};
+    expects(site->takes(observer), "veneer::explained_variance: the slot of " + site->name +
+                                       " does not take an InputObserver: list it in its AdapterSlot");
+    site->place(observer);
+  }
   return watched;
 }
 
@@ -192,11 +186,10 @@ ExplainedVariance explained_variance(const M& model, const LoraConfig& config, c
   expects(std::holds_alternative<Lora>(config.method), "veneer::explained_variance: EVA is for LoRA and DoRA");
   expects(!batches.empty(), "veneer::explained_variance: there are no batches");
   detail::EvaSearch search;
-  detail::visit_adaptable(base, [&](const std::string& name, auto&, const auto&, ModuleKind kind) {
-    for (const AdaptedModule& module : plan.modules) {
-      if (module.name == name && kind != ModuleKind::embedding) search.sites[name].module = module;
-    }
-  });
+  for (const auto& site : sites(base)) {
+    const AdaptedModule* module = find_module(plan, site->name);
+    if (module != nullptr && site->kind != ModuleKind::embedding) search.sites[site->name].module = *module;
+  }
   for (const auto& [name, site] : search.sites) search.budget += site.module.rank;
   forward(detail::observed(base, plan, [&](const std::string& name, const auto& x) { search.group(name, x); }),
           *batches.begin());

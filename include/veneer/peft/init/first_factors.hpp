@@ -69,66 +69,18 @@ inline Initialization initialization_named(std::string_view name) {
 
 namespace detail {
 
-/// The values of a weight in the compute type, in memory of their own.
-template <class W>
-auto own_values(const W& weight) {
-  if constexpr (WeightSlotLike<W>) {
-    return weight.dense_copy();
-  } else {
-    return copy(decode(weight));
-  }
-}
-
 /// w <- w + scale B A, in the storage of w, rounded once.
-template <class W, Real T, Backend B>
+template <WeightSlotLike W, Real T, Backend B>
 void add_product(W& weight, const Matrix<T, B>& up, const Matrix<T, B>& down, double scale) {
-  auto sum = own_values(weight);
+  auto sum = weight.dense_copy();
   ops::product<false, false>(sum, up, down, scale, 1.0);
   weight = stored_as(weight, sum);
 }
 
-/// Puts what was taken out of a weight back: every bit where the weight was kept, else B_0 A_0, rounded.
-template <class W, Real T, Backend B>
-void put_back(W& weight, const TakenOut<T, B>& taken, double scaling) {
-  if (taken.base != nullptr) {
-    weight = *static_cast<const W*>(taken.base.get());
-  } else if (taken.down) {
-    add_product(weight, taken.up, taken.down, scaling);
-  }
-}
-
-/// Whether a weight is held quantised.
-template <class W>
+/// Whether a weight is held quantised, and nothing trains in its place.
+template <WeightSlotLike W>
 bool packed(const W& weight) {
-  if (!present(weight)) return false;
-  return with_stored(weight, [](const auto& w) { return QuantizedTensorLike<decltype(w)>; });
-}
-
-/// Calls f(low_rank) for an adapter that has A and B, or for the direction of DoRA.
-template <class Adapter, class F>
-void look_at_factors(Adapter& adapter, const F& f) {
-  if constexpr (requires { adapter.down, adapter.up, adapter.taken; }) {
-    f(adapter);
-  } else if constexpr (requires { adapter.direction.down, adapter.direction.up, adapter.direction.taken; }) {
-    f(adapter.direction);
-  }
-}
-
-/// Calls f(low_rank) for the low-rank part of the adapter in a layer's slot, if there is one.
-template <class Layer, class F>
-void look_at_low_rank(Layer& layer, const F& f) {
-  if constexpr (requires { layer.adapter.clear(); }) {
-    layer.adapter.look([&](auto& adapter) { look_at_factors(adapter, f); });
-  }
-}
-
-/// Puts back what an initialisation took out of the base.
-template <class Layer>
-void put_base_back(Layer& layer) {
-  look_at_low_rank(layer, [&](auto& adapter) {
-    put_back(layer.weight, adapter.taken, adapter.scaling);
-    adapter.taken = {};
-  });
+  return weight && !weight.trainable() && weight.quantised();
 }
 
 }  // namespace detail

@@ -13,11 +13,11 @@ template <Backend B, Real T = float>
 struct InputObserver {
   std::function<void(const Matrix<T, B>&)> seen{};  // x: (tokens, in)
 
-  auto operator()(const auto& w, const auto& x) const {
+  auto operator()(const auto& w, const auto& b, const auto& x) const {
     if (seen) seen(Matrix<T, B>(convert<T>(value_of(x))));
-    return linear(x, w);
+    return NoAdapter{}(w, b, x);
   }
-  auto merged(const auto& w) const { return copy(decode(value_of(w))); }
+  auto merged(const auto& w, const auto& b) const { return NoAdapter{}.merged(w, b); }
   static constexpr auto fields = std::tuple<>{};
 };
 

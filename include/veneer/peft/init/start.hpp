@@ -15,6 +15,7 @@
 #include "veneer/peft/init/olora.hpp"
 #include "veneer/peft/init/orthogonal.hpp"
 #include "veneer/peft/init/pissa.hpp"
+#include "veneer/peft/sites.hpp"
 
 namespace veneer {
 
@@ -30,6 +31,21 @@ struct StartOptions {
 };
 
 namespace detail {
+
+/// Puts back what an initialisation took out of the base: every bit where the weight was kept, else B_0 A_0, rounded.
+template <Real T, Backend B>
+void put_base_back(Site<T, B>& site) {
+  const auto part = site.low_rank();
+  if (part.taken == nullptr || !*part.taken) return;
+  auto weight = site.weight();
+  if (part.taken->base != nullptr) {
+    weight = *static_cast<const typename Site<T, B>::Weight*>(part.taken->base.get());
+  } else {
+    add_product(weight, part.taken->up, part.taken->down, part.scaling);
+  }
+  site.set_weight(weight);
+  *part.taken = {};
+}
 
 /// w <- w - s B_0 A_0, and the record of it. A 4-bit weight is always kept: it could not be put together again.
 template <class W, Real T, Backend B>
@@ -55,16 +71,13 @@ FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const Adapted
     return first;
   }
   if (init.kind == InitKind::loftq) {
-    if constexpr (WeightSlotLike<W>) {
-      if (packed(weight)) return first;  // an adapter that is read, over the base that it was made for
-      auto start = loftq_start(weight.dense_copy(), module.rank, module.scaling, config.loftq_config->loftq_iter);
-      if (options.keep_base) start.factors.taken.base = std::make_shared<W>(weight);
-      weight = W(std::move(start.base));
-      return start.factors;
-    }
-    return first;
+    if (packed(weight)) return first;  // an adapter that is read, over the base that it was made for
+    auto start = loftq_start(weight.dense_copy(), module.rank, module.scaling, config.loftq_config->loftq_iter);
+    if (options.keep_base) start.factors.taken.base = std::make_shared<W>(weight);
+    weight = W(std::move(start.base));
+    return start.factors;
   }
-  const auto values = own_values(weight);
+  const auto values = weight.dense_copy();
   first = init.kind == InitKind::pissa ? pissa_factors(values, module.rank, module.scaling, init.iterations, source)
                                        : olora_factors(values, module.rank);
   take_out(weight, first, module.scaling, options.keep_base);
@@ -132,17 +145,19 @@ inline void check_start_shape(const LoraConfig& config, const AdaptedModule& mod
 }
 
 /// What must hold of one module's weight: the storage that the method takes, values, and finite ones.
-template <class W>
-void check_start_weight(const W& weight, const LoraConfig& config, const AdaptedModule& module,
+template <Real T, Backend B>
+void check_start_weight(const Site<T, B>& site, const LoraConfig& config, const AdaptedModule& module,
                         const StartOptions& options) {
+  const auto weight = site.weight();
   const Initialization init = initialization_named(config.init_lora_weights);
   const std::string where =
       "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights + "\" ";
-  if (!init.changes_base() || !present(weight)) return;
+  if (!init.changes_base() || !weight) return;
   expects(init.kind != InitKind::pissa || !packed(weight),
           where + "needs a weight of 16 or 32 bits, and this one is quantised: load the base without quantising it");
   if (init.kind == InitKind::loftq) {
-    expects(WeightSlotLike<W>, where + "puts the weight into 4 bits, and this layer's cannot be: give it a WeightSlot");
+    expects(site.takes_any_storage,
+            where + "puts the weight into 4 bits, and this layer's cannot be: give it a WeightSlot");
     expects(!packed(weight) || (!options.initialise && config.loftq_config->loftq_iter == 1),
             where + "quantises the base itself, and this weight is quantised already: load the base in 16 or 32 bits");
   }
