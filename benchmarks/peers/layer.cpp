@@ -41,12 +41,12 @@ std::function<void()> layer(const LayerSetting& s, const W& w) {
     (factors.slot()->version++, ...);
     Tape tape;
     const auto x = tape.variable(x0);
-    const auto y = apply(w, x);
+    const auto y = apply(w, NoBias{}, x);
     y.slot()->add(dy);
     tape.replay();
     (factors.clear_gradient(), ...);
   };
-  if (s.method == "frozen") return [=] { run([](const auto& weight, const auto& x) { return linear(x, weight); }); };
+  if (s.method == "frozen") return [=] { run(NoAdapter{}); };
   const LowRankAdapter<Cpu> low{random(s.rank, s.width, 4, 1.0), random(s.width, s.rank, 5, 0.01), 2.0};
   if (s.method == "lora") return [=, adapter = low]() mutable { run(adapter, adapter.down, adapter.up); };
   expects(s.method == "dora", "layer: METHOD is frozen, lora or dora");
