@@ -80,7 +80,7 @@ LoraBias bias_of(const std::string& text) {
 }
 
 /// "lora, dora, adalora", of all methods.
-std::string method_names() { return joined(veneer::detail::AllMethods::names(), ", "); }
+std::string known_methods() { return joined(method_names(), ", "); }
 
 std::string initialization_of(const std::string& text) {
   if (text == "default" || text == "true") return "true";
@@ -98,7 +98,7 @@ void check_numbers(const AdapterFlags& flags) {
 }  // namespace
 
 void AdapterFlags::add_to(CLI::App& command) {
-  command.add_option("--method", method, method_names() + ", or full: every weight trains")->capture_default_str();
+  command.add_option("--method", method, known_methods() + ", or full: every weight trains")->capture_default_str();
   command.add_option("--rank", rank, "rank of the two factors")->capture_default_str();
   command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
   command.add_option("--dropout", dropout, "dropout before A")->capture_default_str();
@@ -144,7 +144,7 @@ void assign_number(To& to, const From& from) {
 
 template <class Method>
 void AdapterFlags::take_method(LoraConfig& config, Method settings, index_t total_steps) const {
-  if (method != veneer::detail::lower_case(Method::name)) return;
+  if (method != method_name<Method>()) return;
   each_setting(settings, [&](const char*, auto& value, const char* flag, const char*) {
     if (flag == nullptr) return;
     shared(*this, flag, [&](const auto& given) { assign_number(value, given); });
@@ -154,9 +154,9 @@ void AdapterFlags::take_method(LoraConfig& config, Method settings, index_t tota
 }
 
 LoraConfig AdapterFlags::config(index_t total_steps) const {
-  const std::vector<std::string> known = veneer::detail::AllMethods::names();
+  const std::vector<std::string> known = method_names();
   if (method != "full" && std::find(known.begin(), known.end(), method) == known.end())
-    throw ArgumentError("--method: \"" + method + "\" is not supported; " + method_names() + " and full are");
+    throw ArgumentError("--method: \"" + method + "\" is not supported; " + known_methods() + " and full are");
   check_numbers(*this);
   LoraConfig config;
   config.r = rank;
@@ -213,7 +213,7 @@ AdapterFlags AdapterFlags::of(const LoraConfig& config) {
   std::visit(
       [&]<class Method>(const Method& settings) {
         if (!takes_tokens(config.method)) flags = AdapterFlags();  // LoRA's numbers mean nothing to it
-        flags.method = config.use_dora ? "dora" : veneer::detail::lower_case(Method::name);
+        flags.method = config.use_dora ? "dora" : method_name<Method>();
         auto& own = std::get<Method>(flags.own);
         const auto take = [&](const auto& one) {
           if (one.flag != nullptr) own.*(one.member) = settings.*(one.member);

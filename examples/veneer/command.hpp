@@ -66,7 +66,7 @@ struct AdapterFlags {
   index_t loftq_iter = 1;
   double eva_rho = 2.0;
   /// The settings of every method.
-  veneer::detail::AllMethods::settings::in<std::tuple> own{};
+  AllMethodSettings own{};
 
   /// Calls f(flag, number or text, method's name, help) for every setting of a method that has a flag of its own.
   static void each_own(auto& flags, const auto& f) {

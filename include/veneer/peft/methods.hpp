@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <variant>
 #include <vector>
@@ -51,7 +52,6 @@ struct MethodList {
   /// Those with a file, and so with settings, of their own.
   using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
 
-  /// "lora", "dora", ...: what programs call them.
   static std::vector<std::string> names() { return {lower_case(Methods::name)...}; }
 
   template <Backend B, Real T>
@@ -81,6 +81,16 @@ using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss, Hira, Loha>;
 
 /// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
 using AdapterMethod = detail::AllMethods::settings::in<std::variant>;
+
+/// The settings of every method at once, for programs with flags for all of them.
+using AllMethodSettings = detail::AllMethods::settings::in<std::tuple>;
+
+/// "lora", "dora", "adalora", ...: what programs call the methods.
+inline std::vector<std::string> method_names() { return detail::AllMethods::names(); }
+template <class Method>
+std::string method_name() {
+  return detail::lower_case(Method::name);
+}
 
 /// Calls f(name, member, flag, help) for a method's own settings.
 template <class Method, class F>
