@@ -25,14 +25,15 @@ namespace {
 
 using namespace veneer;
 
-struct Setting {
+struct StepSetting {
   std::size_t lines = 32;
   std::string dtype = "float32";
   index_t rank = 8;
   std::string method = "lora";
 };
 
-int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads, const Setting& setting) {
+int run(const std::filesystem::path& folder, const std::filesystem::path& data, int threads,
+        const StepSetting& setting) {
   const std::size_t lines = setting.lines;
   Cpu::set_threads(threads);
   AnyLlama<> model(read_llama_config(folder / "config.json").config);
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    Setting setting;
+    StepSetting setting;
     if (argc > 4) setting.lines = std::strtoul(argv[4], nullptr, 10);
     if (argc > 5) setting.dtype = argv[5];
     if (argc > 6) setting.rank = std::atol(argv[6]);
