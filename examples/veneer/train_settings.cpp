@@ -21,7 +21,7 @@ namespace {
 
 /// Calls f(key, member) for every setting that affects the result: one list for reading and writing JSON and YAML.
 template <class S, class F>
-void each_setting(S& s, const F& f) {
+void each_train_setting(S& s, const F& f) {
   f("model", s.model), f("data", s.data), f("adapter", s.adapter);
   f("method", s.adapter_flags.method), f("rank", s.adapter_flags.rank), f("alpha", s.adapter_flags.alpha);
   f("dropout", s.adapter_flags.dropout), f("rslora", s.adapter_flags.rslora), f("targets", s.adapter_flags.targets);
@@ -193,7 +193,7 @@ void TrainSettings::refuse_conflicts_with(const TrainSettings& saved, const std:
 
 void TrainSettings::check_values() const {
   // Range checks of flags accept NaN; and texts in files must be UTF-8.
-  each_setting(*this, [](const std::string& key, const auto& value) {
+  each_train_setting(*this, [](const std::string& key, const auto& value) {
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (std::is_floating_point_v<Value>)
       expects(std::isfinite(value), "--" + key + ": expected a finite number");
@@ -219,13 +219,13 @@ index_t TrainSettings::warmup_steps(index_t total) const {
 
 Json TrainSettings::to_json() const {
   Json all = Json::object();
-  each_setting(*this, [&](const char* key, const auto& value) { all[key] = value; });
+  each_train_setting(*this, [&](const char* key, const auto& value) { all[key] = value; });
   return all;
 }
 
 TrainSettings TrainSettings::from_json(const Json& all, const std::string& where) {
   TrainSettings settings;
-  each_setting(settings, [&](const char* key, auto& value) {
+  each_train_setting(settings, [&](const char* key, auto& value) {
     if (!all.contains(key)) throw FormatError(where + ": settings: \"" + key + "\" is missing");
     try {
       value = all[key].template get<std::remove_cvref_t<decltype(value)>>();
@@ -241,7 +241,7 @@ std::string TrainSettings::to_yaml() const {
   std::vector<std::string_view> unsaid{"shipped", steps > 0 ? "epochs" : "steps"};
   if (lora_plus_ratio == 0) unsaid.push_back("lora-plus-ratio");
   std::string text;
-  each_setting(*this, [&](const char* key, const auto& value) {
+  each_train_setting(*this, [&](const char* key, const auto& value) {
     if (std::find(unsaid.begin(), unsaid.end(), key) != unsaid.end()) return;
     text += std::string(key) + ": " + Json(value).dump() + "\n";  // scalars and lists of JSON are YAML
   });
