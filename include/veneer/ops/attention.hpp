@@ -105,7 +105,7 @@ struct Attention {
       y.device().for_each(stacked, width,
                           UnstackBody<T, F>{y.data() + query_offset(), f, rows, width, op.heads * width});
     }
-    /// Writes Computes y[r, c] = f(r, c) for every score of the block.
+    /// Writes y[r, c] = f(r, c) for every score of the block.
     template <class Y, class F>
     void map_scores(Y& y, const F& f, index_t cost) const {
       using Body = MapRowsBody<typename Y::scalar, F>;

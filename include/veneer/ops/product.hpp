@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file product.hpp
-/// y = beta y + sum of terms The term scale op(x) op(w)., where each operand is a tensor or a weight of any format.
+/// y = beta y + sum of terms scale op(x) op(w), where each operand is a tensor or a weight of any format.
 ///
 /// A weight format has a shape, decode(w), its dense values in the compute type, and operand(w), its stored form as an
 /// operand of a matmul. A backend with the optional verb `multiply` reads all operands in their stored form and rounds
@@ -58,7 +58,7 @@ struct TermOf {
   index_t inner() const { return x.shape()[TransposeX ? 0 : 1]; }
 };
 
-/// Returns the term The term scale op(x) op(w)..
+/// Returns the term scale op(x) op(w).
 template <bool TransposeX, bool TransposeW, class X, class W>
 TermOf<TransposeX, TransposeW, X, W> term(const X& x, const W& w, double scale = 1.0) {
   return {x, w, scale};
