@@ -145,7 +145,7 @@ class StoredMatrix {
     for (std::size_t i = 0; i < scales_.size(); ++i) {
       scales_[i] = static_cast<float>(1.0 + std::abs(normal_value(seed * 31 + i)));
     }
-    view_.codes = bytes_.data(), view_.scale = {scales_.data(), nullptr, nullptr, nullptr, 1, 0.0f}, view_.shift = 5;
+    view_.codes = bytes_.data(), view_.scale = {scales_.data(), nullptr, nullptr, nullptr, 1, 0, 0.0f}, view_.shift = 5;
     std::copy(nf4_values.begin(), nf4_values.end(), view_.values);
     for (index_t i = 0; i < count; ++i) values_[static_cast<std::size_t>(i)] = static_cast<double>(view_(i));
   }

@@ -5,7 +5,7 @@
 ///
 ///   peft_type, name     its names in adapter_config.json and for users
 ///   shares              keys of LoRA's settings that its file also has, or all of them
-///   settings            its own keys, as fields
+///   settings            its own keys, each with the flag that sets it in programs, and its help
 ///   linear<B, T>        the adapter of a linear module. Its `fields` name the tensors in the file: Parameters, which
 ///                       are trained, and Tensors, which are frozen
 ///   make_linear(site, w)  creates one, with site.parameter(...) and site.frozen(...)
@@ -13,13 +13,18 @@
 ///   describe(m, match)  sets rank, alpha and scaling of a module
 ///   check(config)       throws for inconsistent settings
 ///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
+///   fit(steps)          adapts a schedule to the steps of a run
+///   dropout()           the probability that a value of the adapter's input is dropped
+///   bias_only           the value of `bias` for the biases of adapted modules, if it is not "<name>_only"
 ///   starts_from_weights true if the initialisation is computed from the weight
 ///   in_file_of          the method in whose file it is stored, as DoRA in LoRA's
 /// The rest follows from these: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -28,6 +33,27 @@
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
+
+/// One setting of a method: its key in adapter_config.json and its member. `flag` sets it in programs; rank, alpha and
+/// dropout are flags that methods share. Without a flag only files set it.
+template <class Owner, class Member>
+struct Setting {
+  const char* name;
+  Member Owner::*member;
+  const char* flag = nullptr;
+  const char* help = nullptr;
+};
+template <class Owner, class Member>
+constexpr Setting<Owner, Member> setting(const char* name, Member Owner::*member, const char* flag = nullptr,
+                                         const char* help = nullptr) {
+  return {name, member, flag, help};
+}
+
+/// A setting that is true, false or a name in files: how an adapter is initialised.
+struct InitSetting {
+  std::string name = "true";
+  bool operator==(const InitSetting&) const = default;
+};
 
 /// One place where an adapter is to be made.
 template <Real T, Backend B, class Config>
@@ -51,6 +77,13 @@ struct AdapterSite {
   Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
     return parameter(
         of, [&] { return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device); });
+  }
+  /// Uniform values in (-1/sqrt(fan), 1/sqrt(fan)), as PyTorch initialises a linear layer.
+  /// \param stream  the random numbers: those of `source`, or of another stream made from it
+  template <ShapeLike S>
+  Tensor<T, S, B> uniform_in(S of, index_t fan, RandomStream stream) const {
+    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(fan)));
+    return uniform<T>(of, stream, -bound, bound, device);
   }
   /// A frozen tensor of the values that `first()` gives, random ones say. Without values it is for a reader to fill: a
   /// frozen tensor that an adapter computes with must be among its fields, or it is lost when the adapter is saved.
