@@ -72,9 +72,9 @@ auto checkpoint(F f, const X& x) {
   }
 }
 
-/// The gradient is that of f(x) times the one that comes back. Where f uses parameters their gradients must wait for
-/// that, and it is checkpoint(f, x).
-/// \throws ShapeError when f(x) holds more than one value
+/// Returns f(x). The gradient is that of f(x) times the incoming one. If f uses parameters, their gradients depend on
+/// the incoming one, and this is checkpoint(f, x).
+/// \throws ShapeError when f(x) has more than one value
 template <class F, ValueLike X>
 auto gradient_in_forward(F f, const X& x) {
   if constexpr (!VariableLike<X>) {

@@ -184,7 +184,8 @@ class Variable {
   const S& shape() const { return value_.shape(); }
   index_t extent(int axis) const { return value_.extent(axis); }
   const B& device() const { return value_.device(); }
-  /// \throws ArgumentError when the tape was destroyed
+  /// Returns the tape.
+  /// \throws ArgumentError when it was destroyed
   Tape& tape() const {
     expects(
         *tape_ != nullptr,

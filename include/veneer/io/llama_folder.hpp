@@ -154,7 +154,7 @@ inline void check_target(const std::filesystem::path& folder, const std::filesys
 /// Writes a model. Other files of an existing folder are kept.
 /// \param config  the model's config.json as it was read (LlamaConfigFile::raw)
 /// \throws ArgumentError when an adapter is attached (merge first), or the folder is that of the base or has an
-///          adapter or shards; IoError, DiskError, with the folder unchanged
+///         adapter or shards; IoError, DiskError, with the folder unchanged
 template <class Model>
 void save_llama(Model& model, const std::filesystem::path& folder, const Json& config,
                 const SaveLlamaOptions& options = {}) {

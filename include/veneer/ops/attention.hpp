@@ -4,7 +4,7 @@
 /// and an optional sliding window.
 ///
 ///   q: (tokens, heads * d)   k, v: (key tokens, kv_heads * d)   y: (tokens, heads * d)
-///   y_h = softmax(scale q_h k_gᵀ over the keys that a token may see) v_g,   g = h / (heads / kv_heads)
+///   y_h = softmax(scale q_h k_gᵀ over the visible keys) v_g,   g = h / (heads / kv_heads)
 ///   scale: 1 / sqrt(d) by default
 /// Vaswani et al., arXiv:1706.03762, eq. 1; grouped heads: Ainslie et al., arXiv:2305.13245. Scores are computed for
 /// one block of queries at a time (Dao et al., arXiv:2205.14135): forward keeps the log-sum-exp of each row, and the
@@ -267,9 +267,9 @@ struct Attention {
 
 }  // namespace ops
 
-/// \param layout   the sequences; its spans must lie inside q, k and v
+/// \param layout   the sequences; its spans must be within q, k and v
 /// \param heads    query heads; a multiple of kv_heads
-/// \param window   keys that a token sees, itself included; 0 for all before it
+/// \param window   visible keys per token, including itself; 0 for all previous ones
 /// \param scale    of the scores, positive; none: 1 / sqrt(features of a head)
 /// \throws ShapeError when extents, heads or spans do not fit, ArgumentError when the scale is not positive
 template <ValueLike Q, ValueLike K, ValueLike V>

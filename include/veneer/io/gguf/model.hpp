@@ -136,7 +136,7 @@ inline GgufTensor gguf_rope_tensor(const LlamaConfig& config) {
 /// Writes a model with its adapter merged. The model is not changed.
 /// \param keys  further keys: those of the tokenizer, without which llama.cpp does not open a file
 /// \throws ArgumentError, before anything is written, if llama.cpp lacks a tensor or key; for values that
-///          `type` cannot represent, without leaving a file; IoError, DiskError
+///         `type` cannot represent, without leaving a file; IoError, DiskError
 template <class Model>
 void write_gguf_model(const Model& model, const std::filesystem::path& path, const std::vector<GgufKey>& keys,
                       const GgufModelOptions& options = {}) {
