@@ -79,6 +79,9 @@ LoraBias bias_of(const std::string& text) {
   throw ArgumentError("--bias: found \"" + text + "\", expected none, all or lora_only");
 }
 
+/// "lora, dora, adalora", of all methods.
+std::string known_methods() { return joined(method_names(), ", "); }
+
 std::string initialization_of(const std::string& text) {
   if (text == "default" || text == "true") return "true";
   if (initialization_named(text).kind != InitKind::unsupported) return text;
@@ -95,8 +98,7 @@ void check_numbers(const AdapterFlags& flags) {
 }  // namespace
 
 void AdapterFlags::add_to(CLI::App& command) {
-  command.add_option("--method", method, "lora, dora, adalora, ia3, vera, or full: every weight trains")
-      ->capture_default_str();
+  command.add_option("--method", method, known_methods() + ", or full: every weight trains")->capture_default_str();
   command.add_option("--rank", rank, "rank of the two factors")->capture_default_str();
   command.add_option("--alpha", alpha, "B A is scaled by alpha / rank")->capture_default_str();
   command.add_option("--dropout", dropout, "dropout before A")->capture_default_str();
@@ -125,50 +127,36 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--eva-rho", eva_rho, "EVA: a module gets at most this many times its rank")
       ->check(CLI::Range(1.0, 1000.0))
       ->capture_default_str();
-  command.add_option("--init-rank", init_rank, "AdaLoRA: rank of every module at the start")->capture_default_str();
-  command.add_option("--target-rank", target_rank, "AdaLoRA: mean rank at the end")->capture_default_str();
-  command.add_option("--tinit", tinit, "AdaLoRA: steps before the first mask")->capture_default_str();
-  command.add_option("--tfinal", tfinal, "AdaLoRA: steps after the last")->capture_default_str();
-  command.add_option("--delta-t", delta_t, "AdaLoRA: steps from mask to mask")->capture_default_str();
-  command.add_option("--beta1-ema", beta1_ema, "AdaLoRA: average of sensitivities")->capture_default_str();
-  command.add_option("--beta2-ema", beta2_ema, "AdaLoRA: average of uncertainties")->capture_default_str();
-  command.add_option("--orth-weight", orth_weight, "AdaLoRA: weight of orthogonality")->capture_default_str();
-  command.add_option("--d-initial", d_initial, "VeRA: first value of d")->capture_default_str();
-  command.add_option("--projection-key", projection_key, "VeRA: seed of the shared A and B")->capture_default_str();
+  each_own(*this, [&](const char* flag, auto& value, const char* name, const char* help) {
+    command.add_option("--" + std::string(flag), value, std::string(name) + ": " + help)->capture_default_str();
+  });
 }
 
 namespace {
 
-/// The settings of the method of that name.
-AdapterMethod method_of(const AdapterFlags& flags, index_t total_steps) {
-  if (flags.method == "adalora") {
-    const index_t total = total_steps > 0 ? total_steps : flags.tinit + flags.tfinal + 1;
-    AdaLora own{{.target_r = flags.target_rank,
-                 .init_r = flags.init_rank,
-                 .tinit = flags.tinit,
-                 .tfinal = flags.tfinal,
-                 .total_step = total,
-                 .delta_t = flags.delta_t,
-                 .beta1 = flags.beta1_ema,
-                 .beta2 = flags.beta2_ema,
-                 .orth_reg_weight = flags.orth_weight}};
-    return own;
-  }
-  if (flags.method == "ia3") return Ia3{};
-  if (flags.method == "vera")
-    return Vera{.r = flags.rank,
-                .d_initial = flags.d_initial,
-                .vera_dropout = flags.dropout,
-                .projection_prng_key = flags.projection_key};
-  return Lora{};
+/// to = from, where both are numbers.
+template <class To, class From>
+void assign_number(To& to, const From& from) {
+  if constexpr (std::is_arithmetic_v<To> && std::is_arithmetic_v<From>) to = static_cast<To>(from);
 }
 
 }  // namespace
 
+template <class Method>
+void AdapterFlags::take_method(LoraConfig& config, Method settings, index_t total_steps) const {
+  if (method != method_name<Method>()) return;
+  each_setting(settings, [&](const char*, auto& value, const char* flag, const char*) {
+    if (flag == nullptr) return;
+    shared(*this, flag, [&](const auto& given) { assign_number(value, given); });
+  });
+  if constexpr (requires { settings.fit(total_steps); }) settings.fit(total_steps);
+  config.method = settings;
+}
+
 LoraConfig AdapterFlags::config(index_t total_steps) const {
-  constexpr std::array<std::string_view, 6> known{"lora", "dora", "adalora", "ia3", "vera", "full"};
-  if (std::find(known.begin(), known.end(), method) == known.end())
-    throw ArgumentError("--method: \"" + method + "\" is not supported; lora, dora, adalora, ia3, vera and full are");
+  const std::vector<std::string> known = method_names();
+  if (method != "full" && std::find(known.begin(), known.end(), method) == known.end())
+    throw ArgumentError("--method: \"" + method + "\" is not supported; " + known_methods() + " and full are");
   check_numbers(*this);
   LoraConfig config;
   config.r = rank;
@@ -188,7 +176,7 @@ LoraConfig AdapterFlags::config(index_t total_steps) const {
   if (init == "eva") config.eva_config = EvaConfig{.rho = eva_rho};
   config.task_type = "CAUSAL_LM";
   config.use_dora = method == "dora";
-  config.method = method_of(*this, total_steps);
+  std::apply([&](auto... methods) { (take_method(config, methods, total_steps), ...); }, own);
   check(config);
   return config;
 }
@@ -220,11 +208,22 @@ std::vector<std::string> entries_of(const PatternMap<Number>& map) {
 
 AdapterFlags AdapterFlags::of(const LoraConfig& config) {
   AdapterFlags flags;
-  flags.method = config.use_dora ? "dora" : "lora";
-  if (std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method)) {
-    flags.rank = config.r, flags.alpha = config.lora_alpha, flags.dropout = config.lora_dropout;
-    flags.rslora = config.use_rslora;
-  }
+  flags.rank = config.r, flags.alpha = config.lora_alpha, flags.dropout = config.lora_dropout;
+  flags.rslora = config.use_rslora;
+  std::visit(
+      [&]<class Method>(const Method& settings) {
+        if (!takes_tokens(config.method)) flags = AdapterFlags();  // LoRA's numbers mean nothing to it
+        flags.method = config.use_dora ? "dora" : method_name<Method>();
+        auto& own = std::get<Method>(flags.own);
+        const auto take = [&](const auto& one) {
+          if (one.flag != nullptr) own.*(one.member) = settings.*(one.member);
+        };
+        std::apply([&](const auto&... all) { (take(all), ...); }, Method::settings);
+        each_setting(settings, [&](const char*, const auto& value, const char* flag, const char*) {
+          if (flag != nullptr) shared(flags, flag, [&](auto& number) { assign_number(number, value); });
+        });
+      },
+      config.method);
   flags.targets = text_of(config.target_modules, flags.targets);
   flags.exclude = text_of(config.exclude_modules, "");
   flags.layers = config.layers_to_transform.value_or(flags.layers);
@@ -235,18 +234,6 @@ AdapterFlags AdapterFlags::of(const LoraConfig& config) {
   if (init != "true" && initialization_named(init).kind != InitKind::unsupported) flags.init = init;
   if (config.loftq_config) flags.loftq_iter = config.loftq_config->loftq_iter;
   if (config.eva_config) flags.eva_rho = config.eva_config->rho;
-  if (const auto* own = std::get_if<AdaLora>(&config.method)) {
-    flags.method = "adalora";
-    flags.init_rank = own->init_r, flags.target_rank = own->target_r;
-    flags.tinit = own->tinit, flags.tfinal = own->tfinal, flags.delta_t = own->delta_t;
-    flags.beta1_ema = own->beta1, flags.beta2_ema = own->beta2, flags.orth_weight = own->orth_reg_weight;
-  } else if (std::holds_alternative<Ia3>(config.method)) {
-    flags.method = "ia3";
-  } else if (const auto* vera = std::get_if<Vera>(&config.method)) {
-    flags.method = "vera";
-    flags.rank = vera->r, flags.dropout = vera->vera_dropout;
-    flags.d_initial = vera->d_initial, flags.projection_key = vera->projection_prng_key;
-  }
   return flags;
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -64,12 +65,13 @@ struct AdapterFlags {
   std::string init = "default";
   index_t loftq_iter = 1;
   double eva_rho = 2.0;
-  // AdaLoRA; the number of steps in all is the run's
-  index_t init_rank = 12, target_rank = 8, tinit = 0, tfinal = 0, delta_t = 1;
-  double beta1_ema = 0.85, beta2_ema = 0.85, orth_weight = 0.5;
-  // VeRA
-  double d_initial = 0.1;
-  index_t projection_key = 0;
+  /// The settings of every method.
+  AllMethodSettings own{};
+
+  /// Calls f(flag, number or text, method's name, help) for every setting of a method that has a flag of its own.
+  static void each_own(auto& flags, const auto& f) {
+    std::apply([&](auto&... methods) { (each_own_of(flags, methods, f), ...); }, flags.own);
+  }
 
   void add_to(CLI::App& command);
 
@@ -79,6 +81,28 @@ struct AdapterFlags {
   /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: not known, as in a plan
   /// \throws ArgumentError for a value that means nothing, with the flag's name
   LoraConfig config(index_t total_steps = 0) const;
+
+ private:
+  /// Calls f with the flag that methods share under this name; returns whether there is one.
+  static bool shared(auto& flags, std::string_view flag, const auto& f) {
+    if (flag == "rank") return f(flags.rank), true;
+    if (flag == "alpha") return f(flags.alpha), true;
+    if (flag == "dropout") return f(flags.dropout), true;
+    return false;
+  }
+  template <class Method>
+  void take_method(LoraConfig& config, Method settings, index_t total_steps) const;
+  template <class Method>
+  static void each_own_of(auto& flags, Method& method, const auto& f) {
+    each_setting(method, [&](const char*, auto& value, const char* flag, const char* help) {
+      if (flag == nullptr || shared(flags, flag, [](auto&) {})) return;
+      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(value)>, InitSetting>) {
+        f(flag, value.name, Method::name, help);
+      } else if constexpr (std::is_arithmetic_v<std::remove_cvref_t<decltype(value)>>) {
+        f(flag, value, Method::name, help);
+      }
+    });
+  }
 };
 
 /// The most memory that this process has had at one time, VmHWM of /proc/self/status; 0 where that cannot be read.

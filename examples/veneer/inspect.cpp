@@ -177,8 +177,15 @@ void describe(const AdapterFile& file) {
     row("rank", std::to_string(budget->init_r) + " at first, a mean of " + std::to_string(budget->target_r) +
                     " at last" + (budget->rank_pattern ? ", by rank_pattern" : ""));
     row("alpha", alpha);
-  } else if (const auto* vera = std::get_if<Vera>(&config.method)) {
-    row("rank", std::to_string(vera->r));
+  } else {
+    std::visit(
+        [&](const auto& own) {
+          each_setting(own, [&](const char*, const auto& value, const char* flag, const char*) {
+            if constexpr (requires { std::to_string(value); })
+              if (flag != nullptr && std::string(flag) == "rank") row("rank", std::to_string(value));
+          });
+        },
+        config.method);
   }
   row("modules", modules_text(config.target_modules));
   if (config.modules_to_save) row("trained", joined(*config.modules_to_save, ", "));

@@ -153,8 +153,8 @@ class TrainRun {
   /// The adapter that the flags describe. Tokens that were added train, unless the flags say how else.
   LoraConfig adapter_config(index_t steps) const {
     LoraConfig config = settings_.adapter_flags.config(steps);
-    const bool takes = std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method);
-    if (!grown_ || grown_->ids.empty() || !takes || config.trainable_token_indices || config.modules_to_save)
+    if (!grown_ || grown_->ids.empty() || !takes_tokens(config.method) || config.trainable_token_indices ||
+        config.modules_to_save)
       return config;
     const std::vector<index_t> ids(grown_->ids.begin(), grown_->ids.end());
     config.trainable_token_indices = {{{"embed_tokens", ids}, {"lm_head", ids}}};

@@ -31,11 +31,7 @@ void each_setting(S& s, const F& f) {
   f("train-tokens", s.adapter_flags.train_tokens), f("add-tokens", s.add_tokens), f("bias", s.adapter_flags.bias),
       f("init", s.adapter_flags.init);
   f("loftq-iter", s.adapter_flags.loftq_iter), f("eva-rho", s.adapter_flags.eva_rho), f("eva-batches", s.eva_batches);
-  f("init-rank", s.adapter_flags.init_rank), f("target-rank", s.adapter_flags.target_rank);
-  f("tinit", s.adapter_flags.tinit), f("tfinal", s.adapter_flags.tfinal), f("delta-t", s.adapter_flags.delta_t);
-  f("beta1-ema", s.adapter_flags.beta1_ema), f("beta2-ema", s.adapter_flags.beta2_ema);
-  f("orth-weight", s.adapter_flags.orth_weight), f("d-initial", s.adapter_flags.d_initial);
-  f("projection-key", s.adapter_flags.projection_key);
+  AdapterFlags::each_own(s.adapter_flags, [&](const char* key, auto& value, auto...) { f(key, value); });
   f("replay", s.replay), f("replay-share", s.replay_share), f("epochs", s.epochs), f("steps", s.steps),
       f("batch", s.batch);
   f("grad-accum", s.grad_accum), f("seq", s.seq), f("lr", s.learning_rate), f("schedule", s.schedule),

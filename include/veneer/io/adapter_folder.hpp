@@ -93,16 +93,31 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   });
 }
 
+/// The first part of each tensor's key behind the module, "lora_A": of every method's adapter, by its `fields`.
+template <Backend B, Real T>
+std::set<std::string> tensor_parts() {
+  std::set<std::string> parts{"trainable_tokens_delta"};
+  const auto add = [&](auto... adapter) {
+    const auto take = [&]<class Leaf>(const std::string& name, Leaf&)
+      requires(ParameterLike<Leaf> || TensorLike<Leaf>)
+    {
+      parts.insert(name.substr(0, name.find('.')));
+    };
+    (visit(adapter, take), ...);
+  };
+  AllMethods::with_linear<B, T>(add);
+  return parts;
+}
+
 /// "lora_A.default.weight" -> "lora_A.weight", "lora_E.default" -> "lora_E": a raw state dict keeps the adapter's name.
-inline std::string without_adapter_name(const std::string& key) {
+inline std::string without_adapter_name(const std::string& key, const std::set<std::string>& parts) {
   const std::string magnitude = ".lora_magnitude_vector";  // and ".default.weight", or ".weight"
   if (const std::size_t at = key.find(magnitude + "."); at != std::string::npos && key.ends_with(".weight"))
     return key.substr(0, at + magnitude.size());
-  for (const char* part : {".lora_A.", ".lora_B.", ".lora_E.", ".ia3_l.", ".vera_lambda_b.", ".vera_lambda_d.",
-                           ".trainable_tokens_delta."}) {
-    const std::size_t at = key.find(part);
+  for (const std::string& part : parts) {
+    const std::size_t at = key.find("." + part + ".");
     if (at == std::string::npos) continue;
-    const std::size_t name = at + std::string(part).size(), dot = key.find('.', name);
+    const std::size_t name = at + part.size() + 2, dot = key.find('.', name);
     if (dot != std::string::npos) return key.substr(0, name) + key.substr(dot + 1);
     if (key.substr(name) != "weight" && key.substr(name) != "bias") return key.substr(0, name - 1);
   }
@@ -162,10 +177,12 @@ inline void refuse_changed_base(const LoraConfig& config, const std::string& whe
 }
 
 /// The tensors of a file by key; what is there twice is complained of.
-inline AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complaints) {
+template <class Model>
+AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complaints) {
+  const auto parts = tensor_parts<typename site_t<Model>::backend, typename site_t<Model>::scalar>();
   AdapterEntries entries;
   for (const std::string& name : file.names()) {
-    if (!entries.emplace(without_adapter_name(name), &file.at(name)).second)
+    if (!entries.emplace(without_adapter_name(name, parts), &file.at(name)).second)
       complaints.add(name + ": is there twice, with an adapter's name in its key and without");
   }
   return entries;
@@ -215,7 +232,7 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   const SafetensorsFile file(folder / "adapter_model.safetensors");
   detail::Complaints complaints;
-  detail::AdapterEntries entries = detail::adapter_entries(file, complaints);
+  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, complaints);
   for (const auto& [key, entry] : entries) loaded.dtypes[key] = entry->dtype;
   try {
     if (config.target_modules.kind == ModuleChoice::Kind::none) {
@@ -253,7 +270,7 @@ void load_adapter_tensors(Model& model, const std::filesystem::path& folder, con
   detail::check_folder(folder);
   const SafetensorsFile file(folder / "adapter_model.safetensors");
   detail::Complaints complaints;
-  detail::AdapterEntries entries = detail::adapter_entries(file, complaints);
+  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, complaints);
   detail::fill_adapter(model, plan, entries, complaints);
   complaints.raise((folder / "adapter_model.safetensors").string(),
                    "Check that the adapters of the model have the shapes and the fields of this file.");

@@ -170,7 +170,7 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   config.method = detail::method_named(find_text(raw, "peft_type", where).value_or("LORA"), where);
   std::visit(
       [&](auto& own) {
-        detail::each_setting(own, [&](const char* key, auto& value) { detail::read_setting(raw, key, value, where); });
+        each_setting(own, [&](const char* key, auto& value, auto...) { detail::read_setting(raw, key, value, where); });
       },
       config.method);
   const auto is_own = [&](const char* key) { return detail::own_setting(config.method, key); };
@@ -312,7 +312,7 @@ inline Json lora_json(const LoraConfig& config) {
   json["use_rslora"] = config.use_rslora;
   std::visit(
       [&](const auto& own) {
-        const auto write = [&](const char* key, const auto& value) { json[key] = setting_json(value); };
+        const auto write = [&](const char* key, const auto& value, auto...) { json[key] = setting_json(value); };
         if constexpr (requires { own.completed(config.target_modules); }) {
           const auto all = own.completed(config.target_modules);
           each_setting(all, write);

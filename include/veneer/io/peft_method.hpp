@@ -2,7 +2,8 @@
 /// \file peft_method.hpp
 /// The part of `adapter_config.json` that belongs to a method: its keys, and its own settings read and written.
 ///
-/// A setting is a bool, index_t, double, ModuleChoice, or optional RankMasks; nothing here knows a method by name.
+/// A setting is a bool, index_t, double, InitSetting, ModuleChoice, or optional RankMasks; nothing here knows a method
+/// by name.
 /// Source: huggingface/peft, src/peft/tuners/*/config.py.
 #pragma once
 
@@ -63,21 +64,12 @@ inline constexpr std::array<std::string_view, 41> lora_keys{"alora_invocation_to
                                                             "velora_config"};
 
 /// The keys that PEFT writes for every method.
-inline constexpr std::array<std::string_view, 10> common_keys{"auto_mapping",    "base_model_name_or_path",
-                                                              "fan_in_fan_out",  "inference_mode",
-                                                              "modules_to_save", "peft_type",
-                                                              "peft_version",    "revision",
-                                                              "target_modules",  "task_type"};
+inline constexpr std::array<std::string_view, 9> common_keys{
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "modules_to_save", "peft_type", "peft_version",
+    "revision",     "target_modules",          "task_type"};
 
 template <class Method>
 constexpr bool has_all_of_lora = Method::shares[0] == all_of_lora[0];
-
-/// Calls f(key, member) for a method's own settings.
-template <class Method, class F>
-void each_setting(Method& method, const F& f) {
-  std::apply([&](const auto&... setting) { (f(setting.name, method.*(setting.member)), ...); },
-             std::remove_const_t<Method>::settings);
-}
 
 /// All keys of a method's file.
 template <class Method>
@@ -88,7 +80,7 @@ std::vector<std::string> keys_of(const Method& method) {
   } else {
     keys.insert(keys.end(), Method::shares.begin(), Method::shares.end());
   }
-  each_setting(method, [&](const char* key, const auto&) { keys.push_back(key); });
+  each_setting(method, [&](const char* key, const auto&, auto...) { keys.push_back(key); });
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   return keys;
@@ -97,8 +89,11 @@ std::vector<std::string> keys_of(const Method& method) {
 /// Whether a key is one of the method's own settings.
 inline bool own_setting(const AdapterMethod& method, std::string_view key) {
   bool found = false;
-  std::visit([&](const auto& own) { each_setting(own, [&](const char* name, const auto&) { found |= key == name; }); },
-             method);
+  std::visit(
+      [&](const auto& own) {
+        each_setting(own, [&](const char* name, const auto&, auto...) { found |= key == name; });
+      },
+      method);
   return found;
 }
 
@@ -108,9 +103,8 @@ inline std::string only_adapted(const AdapterMethod& method) {
       [](const auto& own) -> std::string {
         using Method = std::remove_cvref_t<decltype(own)>;
         if constexpr (has_all_of_lora<Method>) return "lora_only";
-        std::string name = Method::peft_type;
-        for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        return name + "_only";
+        if constexpr (requires { Method::bias_only; }) return Method::bias_only;
+        return lower_case(Method::peft_type) + "_only";
       },
       method);
 }
@@ -149,7 +143,9 @@ void read_setting(const Json& raw, const char* key, Value& value, const std::str
   const Json* found = find_json(raw, key);
   if (found == nullptr) return;
   const std::string what = where + ": \"" + key + '"';
-  if constexpr (std::is_same_v<Value, ModuleChoice>) {
+  if constexpr (std::is_same_v<Value, InitSetting>) {
+    value.name = found->is_boolean() ? (found->get<bool>() ? "true" : "false") : json_as<std::string>(*found, what);
+  } else if constexpr (std::is_same_v<Value, ModuleChoice>) {
     value = module_choice(raw, key, false, where);
   } else if constexpr (std::is_same_v<Value, std::optional<RankMasks>>) {
     value.reset();
@@ -161,7 +157,9 @@ void read_setting(const Json& raw, const char* key, Value& value, const std::str
 
 template <class Value>
 Json setting_json(const Value& value) {
-  if constexpr (std::is_same_v<Value, ModuleChoice>) {
+  if constexpr (std::is_same_v<Value, InitSetting>) {
+    return value.name == "true" || value.name == "false" ? Json(value.name == "true") : Json(value.name);
+  } else if constexpr (std::is_same_v<Value, ModuleChoice>) {
     return module_json(value);
   } else if constexpr (std::is_same_v<Value, std::optional<RankMasks>>) {
     if (!value) return nullptr;

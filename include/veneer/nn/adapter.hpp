@@ -13,6 +13,7 @@
 #include <utility>
 #include <variant>
 
+#include "veneer/autograd/tape.hpp"
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/pointwise.hpp"
@@ -31,6 +32,16 @@ Y add_bias(const Y& y, const C& b) {
     if (value_of(b)) return Y(add_row(y, b));
   }
   return y;
+}
+
+/// A parameter next to x: a variable on the tape of x if x is on one, else its value.
+template <class X, ParameterLike P>
+auto parameter_for(const X& x, const P& parameter) {
+  if constexpr (VariableLike<X>) {
+    return on_tape(parameter, x.tape());
+  } else {
+    return parameter.value();
+  }
 }
 
 /// A weight and a bias: what an adapter merges into, or the change of both.

@@ -144,16 +144,17 @@ struct AdaLora : BudgetSchedule {
 
   static constexpr const char *peft_type = "ADALORA", *name = "AdaLoRA";
   static constexpr auto shares = all_of_lora;
-  static constexpr auto settings = std::tuple{field("target_r", &AdaLora::target_r),
-                                              field("init_r", &AdaLora::init_r),
-                                              field("tinit", &AdaLora::tinit),
-                                              field("tfinal", &AdaLora::tfinal),
-                                              field("total_step", &AdaLora::total_step),
-                                              field("deltaT", &AdaLora::delta_t),
-                                              field("beta1", &AdaLora::beta1),
-                                              field("beta2", &AdaLora::beta2),
-                                              field("orth_reg_weight", &AdaLora::orth_reg_weight),
-                                              field("rank_pattern", &AdaLora::rank_pattern)};
+  static constexpr auto settings =
+      std::tuple{setting("init_r", &AdaLora::init_r, "init-rank", "rank of every module at the start"),
+                 setting("target_r", &AdaLora::target_r, "target-rank", "mean rank at the end"),
+                 setting("tinit", &AdaLora::tinit, "tinit", "steps before the first mask"),
+                 setting("tfinal", &AdaLora::tfinal, "tfinal", "steps after the last"),
+                 setting("total_step", &AdaLora::total_step),
+                 setting("deltaT", &AdaLora::delta_t, "delta-t", "steps from mask to mask"),
+                 setting("beta1", &AdaLora::beta1, "beta1-ema", "average of sensitivities"),
+                 setting("beta2", &AdaLora::beta2, "beta2-ema", "average of uncertainties"),
+                 setting("orth_reg_weight", &AdaLora::orth_reg_weight, "orth-weight", "weight of orthogonality"),
+                 setting("rank_pattern", &AdaLora::rank_pattern)};
   template <Backend B, Real T>
   using linear = AdaLoraAdapter<B, T>;
   bool operator==(const AdaLora&) const = default;
@@ -166,6 +167,9 @@ struct AdaLora : BudgetSchedule {
                                                                std::to_string(mask.size()) +
                                                                " entries, expected init_r, " + std::to_string(init_r));
   }
+
+  /// \param steps  of the whole run; 0: not known, as in a plan
+  void fit(index_t steps) { total_step = steps > 0 ? steps : tinit + tfinal + 1; }
 
   void describe(AdaptedModule& adapted, const auto& matcher) const {
     const double alpha = matcher.config().lora_alpha;

@@ -130,6 +130,11 @@ inline void check_numbers(const LoraConfig& config) {
 
 }  // namespace detail
 
+/// Whether rows of embeddings can train next to a method: those whose files have all keys of LoRA.
+inline bool takes_tokens(const AdapterMethod& method) {
+  return std::visit([](const auto& own) { return own.shares[0] == all_of_lora[0]; }, method);
+}
+
 namespace detail {
 template <class Method>
 concept ChecksItself = requires(const Method& method, const LoraConfig& config) { method.check(config); };
@@ -160,9 +165,7 @@ inline void check(const LoraConfig& config) {
   expects(!config.eva_config || config.eva_config->rho >= 1.0, "eva_config: rho: expected at least 1");
   expects(!config.eva_config || (config.eva_config->tau >= 0.0 && config.eva_config->tau <= 1.0),
           "eva_config: tau: expected a number from 0 to 1");
-  const bool takes_tokens =
-      std::holds_alternative<Lora>(config.method) || std::holds_alternative<AdaLora>(config.method);
-  expects(!config.trainable_token_indices || takes_tokens,
+  expects(!config.trainable_token_indices || takes_tokens(config.method),
           "trainable_token_indices: works with LoRA, DoRA and AdaLoRA only");
   expects(!config.use_dora || std::holds_alternative<Lora>(config.method), "use_dora: works with LoRA only");
   std::visit(
@@ -220,14 +223,14 @@ class ModuleMatcher {
     return ends_with_entry(name, names) && in_layers(name);
   }
 
-  /// The rank of a module: that of the first pattern that matches, or r.
-  index_t rank_for(const std::string& name) const {
-    return first_match(config_.rank_pattern, ranks_, name).value_or(config_.r);
+  /// The rank of a module: that of the first pattern that matches, or `otherwise`, or r.
+  index_t rank_for(const std::string& name, std::optional<index_t> otherwise = {}) const {
+    return first_match(config_.rank_pattern, ranks_, name).value_or(otherwise.value_or(config_.r));
   }
 
-  /// The alpha of a module: that of the first pattern that matches, or lora_alpha.
-  double alpha_for(const std::string& name) const {
-    return first_match(config_.alpha_pattern, alphas_, name).value_or(config_.lora_alpha);
+  /// The alpha of a module: that of the first pattern that matches, or `otherwise`, or lora_alpha.
+  double alpha_for(const std::string& name, std::optional<double> otherwise = {}) const {
+    return first_match(config_.alpha_pattern, alphas_, name).value_or(otherwise.value_or(config_.lora_alpha));
   }
 
   /// What B A of a module is multiplied with.

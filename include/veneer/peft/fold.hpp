@@ -74,7 +74,11 @@ inline void expect_plain_base(const LoraConfig& config, const std::string& call)
 
 /// The settings of plain LoRA with one rank and alpha, the rest as it was.
 inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
-  if (const Vera* vera = std::get_if<Vera>(&config.method)) config.lora_dropout = vera->vera_dropout;
+  std::visit(
+      [&](const auto& own) {
+        if constexpr (requires { own.dropout(); }) config.lora_dropout = own.dropout();
+      },
+      config.method);
   config.r = rank, config.lora_alpha = alpha;
   config.use_rslora = config.use_dora = false;
   config.rank_pattern.clear(), config.alpha_pattern.clear();

@@ -47,9 +47,9 @@ struct Ia3 {
   bool init_ia3_weights = true;        // start at 1, not at random
 
   static constexpr const char *peft_type = "IA3", *name = "IA3";
-  static constexpr std::array<std::string_view, 1> shares{"exclude_modules"};
-  static constexpr auto settings = std::tuple{field("feedforward_modules", &Ia3::feedforward_modules),
-                                              field("init_ia3_weights", &Ia3::init_ia3_weights)};
+  static constexpr std::array<std::string_view, 2> shares{"exclude_modules", "fan_in_fan_out"};
+  static constexpr auto settings = std::tuple{setting("feedforward_modules", &Ia3::feedforward_modules),
+                                              setting("init_ia3_weights", &Ia3::init_ia3_weights)};
   template <Backend B, Real T>
   using linear = ScalingAdapter<B, T>;
   bool operator==(const Ia3&) const = default;

@@ -205,20 +205,17 @@ struct Lora {
     const index_t out = site.module.out, in = site.module.in, rank = site.module.rank;
     const std::string& start = site.config.init_lora_weights;
     const RandomStream second{site.source.seed, ~site.source.stream};
-    const auto even = [&](auto of, RandomStream source, index_t fan) {
-      const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(fan)));
-      return uniform<T>(of, source, -bound, bound, site.device);
-    };
     const Shape<dyn, dyn> a(rank, in), b(out, rank);
     linear<B, T> adapter;
     adapter.down = site.parameter(a, [&] {
       if (site.made != nullptr) return site.made->down;
       const double deviation = 1.0 / static_cast<double>(rank);
-      return start == "gaussian" ? normal<T>(a, site.source, deviation, site.device) : even(a, site.source, in);
+      return start == "gaussian" ? normal<T>(a, site.source, deviation, site.device)
+                                 : site.uniform_in(a, in, site.source);
     });
     adapter.up = site.parameter(b, [&] {
       if (site.made != nullptr) return site.made->up;
-      return start == "false" ? even(b, second, rank) : zeros<T>(b, site.device);
+      return start == "false" ? site.uniform_in(b, rank, second) : zeros<T>(b, site.device);
     });
     if (site.made != nullptr) adapter.taken = site.made->taken;
     if (site.config.lora_bias)

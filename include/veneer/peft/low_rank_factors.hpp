@@ -47,9 +47,16 @@ struct LowRankFactors {
     return add_bias(y, scaled_bias());
   }
 
+  /// {w + s B A, b + s b_B}, dense.
+  auto merged(const auto& w, const auto& b) const {
+    auto sum = copy(decode(value_of(w)));
+    add_to<false>(sum);
+    return Affine{sum, sum_of_biases(b, scaled_bias())};
+  }
+
   /// Adds s B A, or for an embedding its transpose, to a matrix in place.
   template <bool Table>
-  void add_to(Matrix<T, B>& sum) const {
+  void add_to(auto& sum) const {
     if (rank() == 0) return;
     if constexpr (Table) {
       ops::product<true, true>(sum, down, up, scaling, 1.0);

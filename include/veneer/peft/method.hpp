@@ -4,7 +4,7 @@
 ///
 ///   peft_type, name     what adapter_config.json and people call it
 ///   shares              keys of LoRA's settings that its file has too, or all of them
-///   settings            its own keys, as fields
+///   settings            its own keys, each with the flag that sets it in programs, and its help
 ///   linear<B, T>        the adapter of a linear module. Its `fields` name what is in the file: Parameters, which
 ///                       train, and Tensors, which are frozen
 ///   make_linear(site, w)  makes one, of site.parameter(...) and site.frozen(...)
@@ -12,13 +12,18 @@
 ///   describe(m, match)  fills in rank, alpha and scaling of a module
 ///   check(config)       refuses settings that do not go together
 ///   embedding<B, T>, make_embedding(site, table): the adapter of an embedding
+///   fit(steps)          fits a schedule to the steps of a run
+///   dropout()           the probability that values of the adapter's input are dropped
+///   bias_only           what `bias` says for the biases of adapted modules, where that is not "<name>_only"
 ///   starts_from_weights true where first values are computed from the weight
 ///   in_file_of          the method whose file it is in, as DoRA's is LoRA's
 /// Everything else follows: slots, counts, plans, keys of tensors (the adapter's `fields`), reading and writing.
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -27,6 +32,27 @@
 #include "veneer/peft/plan.hpp"
 
 namespace veneer {
+
+/// One setting of a method: its key in adapter_config.json and its member. `flag` sets it in programs; rank, alpha and
+/// dropout are flags that methods share. Without a flag only files set it.
+template <class Owner, class Member>
+struct Setting {
+  const char* name;
+  Member Owner::*member;
+  const char* flag = nullptr;
+  const char* help = nullptr;
+};
+template <class Owner, class Member>
+constexpr Setting<Owner, Member> setting(const char* name, Member Owner::*member, const char* flag = nullptr,
+                                         const char* help = nullptr) {
+  return {name, member, flag, help};
+}
+
+/// A setting that is true, false or a name in files: how an adapter is initialised.
+struct InitSetting {
+  std::string name = "true";
+  bool operator==(const InitSetting&) const = default;
+};
 
 /// One place where an adapter is to be made.
 template <Real T, Backend B, class Config>
@@ -50,6 +76,13 @@ struct AdapterSite {
   Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
     return parameter(
         of, [&] { return wanted ? full<T>(of, static_cast<T>(value), device) : normal<T>(of, source, 1.0, device); });
+  }
+  /// Uniform values in (-1/sqrt(fan), 1/sqrt(fan)), as PyTorch initialises a linear layer.
+  /// \param stream  the random numbers: those of `source`, or of another stream made from it
+  template <ShapeLike S>
+  Tensor<T, S, B> uniform_in(S of, index_t fan, RandomStream stream) const {
+    const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(fan)));
+    return uniform<T>(of, stream, -bound, bound, device);
   }
   /// A frozen tensor of the values that `first()` gives, random ones say. Without values it is for a reader to fill: a
   /// frozen tensor that an adapter computes with must be among its fields, or it is lost when the adapter is saved.

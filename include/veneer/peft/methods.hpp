@@ -3,8 +3,11 @@
 /// The list of methods. A new one is a file of its own and its name here.
 #pragma once
 
+#include <string>
+#include <tuple>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "veneer/nn/adapter.hpp"
 #include "veneer/peft/adalora.hpp"
@@ -25,6 +28,11 @@ concept AdaptsEmbeddings = requires { typename Method::template embedding<B, T>;
 template <class Method>
 concept InFileOfAnother = requires { typename Method::in_file_of; };
 
+inline std::string lower_case(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
 template <class... T>
 struct Types {
   template <class... More>
@@ -41,8 +49,16 @@ struct MethodList {
   /// Those with a file, and so with settings, of their own.
   using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
 
+  static std::vector<std::string> names() { return {lower_case(Methods::name)...}; }
+
   template <Backend B, Real T>
   using linear = AdapterSlot<typename Methods::template linear<B, T>..., InputObserver<B, T>, TokenHeadAdapter<B, T>>;
+
+  /// f of one adapter of each method, without values.
+  template <Backend B, Real T>
+  static void with_linear(const auto& f) {
+    f(typename Methods::template linear<B, T>()...);
+  }
 
   template <Backend B, Real T, class Method>
   static auto embedding_of() {
@@ -62,6 +78,23 @@ using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera>;
 
 /// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
 using AdapterMethod = detail::AllMethods::settings::in<std::variant>;
+
+/// The settings of every method at once, for programs with flags for all of them.
+using AllMethodSettings = detail::AllMethods::settings::in<std::tuple>;
+
+/// "lora", "dora", "adalora", ...: what programs call the methods.
+inline std::vector<std::string> method_names() { return detail::AllMethods::names(); }
+template <class Method>
+std::string method_name() {
+  return detail::lower_case(Method::name);
+}
+
+/// Calls f(name, member, flag, help) for a method's own settings.
+template <class Method, class F>
+void each_setting(Method& method, const F& f) {
+  std::apply([&](const auto&... one) { (f(one.name, method.*(one.member), one.flag, one.help), ...); },
+             std::remove_const_t<Method>::settings);
+}
 
 /// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
 /// A struct, not an alias: symbols and error messages hold its name in place of the list.

@@ -32,12 +32,7 @@ struct VeraAdapter {
     return {gain_rows(projection->down(w.shape()[1]), d), gain_rows(projection->up(b.count()), b), 1.0, {}};
   }
   /// w + (b * B) (d * A).    (out, in)
-  auto merged(const auto& w, const auto& bias) const {
-    auto sum = copy(decode(value_of(w)));
-    const auto change = factors(w);
-    ops::product<false, false>(sum, change.up, change.down, 1.0, 1.0);
-    return Affine{sum, bias};
-  }
+  auto merged(const auto& w, const auto& bias) const { return factors(w).merged(w, bias); }
 
   template <class F>
   void visit_shared(const F& f) {
@@ -55,13 +50,15 @@ struct Vera {
   bool save_projection = true, init_weights = true;  // false: d is random and b is 1
 
   static constexpr const char *peft_type = "VERA", *name = "VeRA";
-  static constexpr std::array<std::string_view, 3> shares{"bias", "layers_pattern", "layers_to_transform"};
-  static constexpr auto settings = std::tuple{field("r", &Vera::r),
-                                              field("d_initial", &Vera::d_initial),
-                                              field("vera_dropout", &Vera::vera_dropout),
-                                              field("projection_prng_key", &Vera::projection_prng_key),
-                                              field("save_projection", &Vera::save_projection),
-                                              field("init_weights", &Vera::init_weights)};
+  static constexpr std::array<std::string_view, 4> shares{"bias", "fan_in_fan_out", "layers_pattern",
+                                                          "layers_to_transform"};
+  static constexpr auto settings = std::tuple{
+      setting("r", &Vera::r, "rank"),
+      setting("d_initial", &Vera::d_initial, "d-initial", "first value of d"),
+      setting("vera_dropout", &Vera::vera_dropout, "dropout"),
+      setting("projection_prng_key", &Vera::projection_prng_key, "projection-key", "seed of the shared A and B"),
+      setting("save_projection", &Vera::save_projection),
+      setting("init_weights", &Vera::init_weights)};
   template <Backend B, Real T>
   using linear = VeraAdapter<B, T>;
   bool operator==(const Vera&) const = default;
@@ -70,6 +67,7 @@ struct Vera {
     expects(r >= 1, "r: found " + std::to_string(r) + ", expected a rank of at least 1");
     expects(vera_dropout >= 0 && vera_dropout < 1, "vera_dropout: expected a probability of at least 0 and below 1");
   }
+  double dropout() const { return vera_dropout; }
   void describe(AdaptedModule& module, const auto&) const { module.rank = r; }
   template <Real T, Backend B, class Config>
   linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) const {
