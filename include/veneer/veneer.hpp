@@ -97,6 +97,7 @@
 #include "veneer/peft/merge.hpp"                // IWYU pragma: export
 #include "veneer/peft/method.hpp"               // IWYU pragma: export
 #include "veneer/peft/methods.hpp"              // IWYU pragma: export
+#include "veneer/peft/miss.hpp"                 // IWYU pragma: export
 #include "veneer/peft/mixed_adapter.hpp"        // IWYU pragma: export
 #include "veneer/peft/mixed_batch.hpp"          // IWYU pragma: export
 #include "veneer/peft/module_choice.hpp"        // IWYU pragma: export
@@ -109,6 +110,7 @@
 #include "veneer/peft/sum_adapter.hpp"          // IWYU pragma: export
 #include "veneer/peft/task_arithmetic.hpp"      // IWYU pragma: export
 #include "veneer/peft/trainable_tokens.hpp"     // IWYU pragma: export
+#include "veneer/peft/transposed.hpp"           // IWYU pragma: export
 #include "veneer/peft/truncated_svd.hpp"        // IWYU pragma: export
 #include "veneer/peft/vera.hpp"                 // IWYU pragma: export
 #include "veneer/quant/block_scales.hpp"        // IWYU pragma: export

@@ -43,13 +43,15 @@ auto adapters(const auto& w, double dropout) {
                     adalora,
                     vera,
                     ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(out, 1, 12)), false},
-                    ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(1, in, 13)), true}};
+                    ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(1, in, 13)), true},
+                    MissAdapter<B, T>{Parameter(testing::random_matrix<T, B>(rank, out, 16)),
+                                      testing::random_matrix<T, B>(rank, in, 17), out, dropout}};
 }
 
 /// Calls f(name, adapter) for each.
 template <class F>
 void each(const auto& all, const F& f) {
-  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward"};
+  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward", "MiSS"};
   std::size_t i = 0;
   std::apply([&](auto... adapter) { (f(names[i++], adapter), ...); }, all);
 }

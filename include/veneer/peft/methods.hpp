@@ -15,6 +15,7 @@
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/init/observer.hpp"
 #include "veneer/peft/lora.hpp"
+#include "veneer/peft/miss.hpp"
 #include "veneer/peft/several_slot.hpp"
 #include "veneer/peft/trainable_tokens.hpp"
 #include "veneer/peft/vera.hpp"
@@ -72,7 +73,7 @@ struct MethodList {
   using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()) + Types<TokenEmbeddingAdapter<B, T>>());
 };
 
-using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera>;
+using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss>;
 
 }  // namespace detail
 
