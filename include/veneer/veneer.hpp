@@ -91,6 +91,7 @@
 #include "veneer/peft/dora.hpp"                 // IWYU pragma: export
 #include "veneer/peft/fill_slot.hpp"            // IWYU pragma: export
 #include "veneer/peft/fold.hpp"                 // IWYU pragma: export
+#include "veneer/peft/hira.hpp"                 // IWYU pragma: export
 #include "veneer/peft/ia3.hpp"                  // IWYU pragma: export
 #include "veneer/peft/lora.hpp"                 // IWYU pragma: export
 #include "veneer/peft/low_rank_factors.hpp"     // IWYU pragma: export

@@ -155,7 +155,8 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
       {"adalora", "--init-rank 4 --target-rank 2 --tinit 2 --tfinal 2 --delta-t 2 --targets all-linear --dropout 0.1"},
       {"ia3", "--quant int8"},
       {"vera", "--rank 6 --targets q_proj,down_proj --projection-key 3 --dropout 0.1"},
-      {"miss", "--rank 4 --targets q_proj,down_proj --dropout 0.1"}};
+      {"miss", "--rank 4 --targets q_proj,down_proj --dropout 0.1"},
+      {"hira", "--rank 4 --targets q_proj,down_proj --hira-init gaussian --quant nf4"}};
   for (const auto& [method, own] : methods) {
     INFO(method);
     const std::string words = flags + "--method " + method + " " + own;

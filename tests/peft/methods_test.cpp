@@ -45,13 +45,15 @@ auto adapters(const auto& w, double dropout) {
                     ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(out, 1, 12)), false},
                     ScalingAdapter<B, T>{Parameter(testing::random_matrix<T, B>(1, in, 13)), true},
                     MissAdapter<B, T>{Parameter(testing::random_matrix<T, B>(rank, out, 16)),
-                                      testing::random_matrix<T, B>(rank, in, 17), out, dropout}};
+                                      testing::random_matrix<T, B>(rank, in, 17), out, dropout},
+                    HiraAdapter<B, T>{Parameter(testing::random_matrix<T, B>(rank, in, 18)),
+                                      Parameter(testing::random_matrix<T, B>(out, rank, 19)), dropout}};
 }
 
 /// Calls f(name, adapter) for each.
 template <class F>
 void each(const auto& all, const F& f) {
-  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward", "MiSS"};
+  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward", "MiSS", "HiRA"};
   std::size_t i = 0;
   std::apply([&](auto... adapter) { (f(names[i++], adapter), ...); }, all);
 }

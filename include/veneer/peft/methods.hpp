@@ -12,6 +12,7 @@
 #include "veneer/nn/adapter.hpp"
 #include "veneer/peft/adalora.hpp"
 #include "veneer/peft/dora.hpp"
+#include "veneer/peft/hira.hpp"
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/init/observer.hpp"
 #include "veneer/peft/lora.hpp"
@@ -73,7 +74,7 @@ struct MethodList {
   using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()) + Types<TokenEmbeddingAdapter<B, T>>());
 };
 
-using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss>;
+using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss, Hira>;
 
 }  // namespace detail
 
