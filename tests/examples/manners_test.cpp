@@ -173,7 +173,8 @@ TEST_CASE("manners: the settings of a run on an adapter are the adapter's, for e
         "0.6 --orth-weight 0.25 --alpha 7",
         "--method ia3 --targets k_proj,down_proj", "--method vera --rank 8 --projection-key 5 --d-initial 0.5",
         "--method miss --rank 4 --mini-rank 2 --miss-init mini --dropout 0.25",
-        "--method hira --rank 5 --hira-init gaussian --rank-pattern q_proj=2"}) {
+        "--method hira --rank 5 --hira-init gaussian --rank-pattern q_proj=2",
+        "--method loha --rank 3 --alpha 6 --alpha-pattern q_proj=2"}) {
     INFO(flags);
     const TemporaryFolder folder;
     train_in(folder, std::string("--steps 3 ") + flags);

@@ -173,7 +173,8 @@ TEST_CASE("recipes: resolved_config.yaml repeats a run, of every method") {
         "--method lora --quant nf4 --double-quant --init loftq --lr 3.3e-3 --lora-plus-ratio 16 --checkpointing",
         "--method dora --rank 2 --init pissa", "--method adalora --tinit 0 --beta1-ema 0.7", "--method ia3",
         "--method vera --rank 8 --projection-key 5", "--method miss --rank 4 --mini-rank 2 --miss-init mini",
-        "--method hira --rank 4", "--method full --lr 1e-4 --schedule cosine --clip 0"})
+        "--method hira --rank 4", "--method loha --rank 4 --alpha 2",
+        "--method full --lr 1e-4 --schedule cosine --clip 0"})
     check_repeats(run_of + flags);
 }
 

@@ -156,7 +156,8 @@ TEST_CASE("train: every method learns, stops and goes on to the same bytes, is m
       {"ia3", "--quant int8"},
       {"vera", "--rank 6 --targets q_proj,down_proj --projection-key 3 --dropout 0.1"},
       {"miss", "--rank 4 --targets q_proj,down_proj --dropout 0.1"},
-      {"hira", "--rank 4 --targets q_proj,down_proj --hira-init gaussian --quant nf4"}};
+      {"hira", "--rank 4 --targets q_proj,down_proj --hira-init gaussian --quant nf4"},
+      {"loha", "--rank 3 --alpha 6 --targets q_proj,down_proj --rank-pattern q_proj=2"}};
   for (const auto& [method, own] : methods) {
     INFO(method);
     const std::string words = flags + "--method " + method + " " + own;

@@ -34,7 +34,7 @@ std::vector<std::string> recorded_adapters() { return folders_with("adapters-mor
 }  // namespace
 
 TEST_CASE("adapters of further methods give PEFT's logits and counts, and merging changes neither") {
-  REQUIRE(recorded_adapters().size() == 6);
+  REQUIRE(recorded_adapters().size() == 8);
   for (const std::string& name : recorded_adapters()) {
     INFO(name);
     const Recorded recorded(name);

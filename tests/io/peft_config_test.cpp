@@ -214,7 +214,7 @@ TEST_CASE("values that PEFT refuses too are refused with file and key") {
 }
 
 TEST_CASE("methods that are not there are refused by their name") {
-  for (const char* type : {"PREFIX_TUNING", "LOHA", "lora", "LoRA", ""}) {
+  for (const char* type : {"PREFIX_TUNING", "LOKR", "lora", "LoRA", ""}) {
     CHECK_THAT(error_of("{\"peft_type\":\"" + std::string(type) + "\"}"),
                Contains("\"peft_type\" is \"" + std::string(type) + "\", expected one of LORA, ADALORA, IA3, VERA"));
   }

@@ -47,13 +47,17 @@ auto adapters(const auto& w, double dropout) {
                     MissAdapter<B, T>{Parameter(testing::random_matrix<T, B>(rank, out, 16)),
                                       testing::random_matrix<T, B>(rank, in, 17), out, dropout},
                     HiraAdapter<B, T>{Parameter(testing::random_matrix<T, B>(rank, in, 18)),
-                                      Parameter(testing::random_matrix<T, B>(out, rank, 19)), dropout}};
+                                      Parameter(testing::random_matrix<T, B>(out, rank, 19)), dropout},
+                    LohaAdapter<B, T>{Parameter(testing::random_matrix<T, B>(out, rank, 20)),
+                                      Parameter(testing::random_matrix<T, B>(rank, in, 21)),
+                                      Parameter(testing::random_matrix<T, B>(out, rank, 22)),
+                                      Parameter(testing::random_matrix<T, B>(rank, in, 23)), 7.0 / 3.0}};
 }
 
 /// Calls f(name, adapter) for each.
 template <class F>
 void each(const auto& all, const F& f) {
-  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward", "MiSS", "HiRA"};
+  const char* const names[] = {"LoRA", "DoRA", "AdaLoRA", "VeRA", "IA3", "IA3, feed-forward", "MiSS", "HiRA", "LoHa"};
   std::size_t i = 0;
   std::apply([&](auto... adapter) { (f(names[i++], adapter), ...); }, all);
 }

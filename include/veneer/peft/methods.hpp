@@ -15,6 +15,7 @@
 #include "veneer/peft/hira.hpp"
 #include "veneer/peft/ia3.hpp"
 #include "veneer/peft/init/observer.hpp"
+#include "veneer/peft/loha.hpp"
 #include "veneer/peft/lora.hpp"
 #include "veneer/peft/miss.hpp"
 #include "veneer/peft/several_slot.hpp"
@@ -74,7 +75,7 @@ struct MethodList {
   using embeddings = decltype((Types<>() + ... + embedding_of<B, T, Methods>()) + Types<TokenEmbeddingAdapter<B, T>>());
 };
 
-using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss, Hira>;
+using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss, Hira, Loha>;
 
 }  // namespace detail
 
