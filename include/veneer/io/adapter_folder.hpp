@@ -32,7 +32,7 @@
 
 namespace veneer {
 
-/// What load_adapter found, enough to write the same folder again.
+/// The result of load_adapter, sufficient to write the same folder again.
 struct LoadedAdapter {
   AdapterFile file;
   AdapterPlan plan;
@@ -51,7 +51,7 @@ concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
   adapter.trim();
 };
 
-/// Calls f(key, part) for every tensor in the file of this adapter: a Parameter, or a Tensor where it is frozen.
+/// Calls f(key, part) for every tensor in the file of this adapter: a Parameter, or a frozen Tensor.
 template <class M, class F>
 void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   const auto adapted = [&](const std::string& name) { return find_module(plan, name) != nullptr; };
@@ -92,7 +92,7 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
   });
 }
 
-/// The first part of each tensor's key behind the module, "lora_A": of every method's adapter, by its `fields`.
+/// Returns the first part of each tensor's key after the module, such as "lora_A", for the `fields` of every method.
 template <Backend B, Real T>
 std::set<std::string> tensor_parts() {
   std::set<std::string> parts{"trainable_tokens_delta"};
@@ -108,7 +108,8 @@ std::set<std::string> tensor_parts() {
   return parts;
 }
 
-/// "lora_A.default.weight" -> "lora_A.weight", "lora_E.default" -> "lora_E": a raw state dict keeps the adapter's name.
+/// Removes the adapter's name that a raw state dict has: "lora_A.default.weight" -> "lora_A.weight",
+/// "lora_E.default" -> "lora_E".
 inline std::string without_adapter_name(const std::string& key, const std::set<std::string>& parts) {
   const std::string magnitude = ".lora_magnitude_vector";  // and ".default.weight", or ".weight"
   if (const std::size_t at = key.find(magnitude + "."); at != std::string::npos && key.ends_with(".weight"))
@@ -154,7 +155,7 @@ inline void check_folder(const std::filesystem::path& folder) {
   throw FormatError(where + ": no adapter_model.safetensors");
 }
 
-/// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
+/// Writes the masks of AdaLoRA to the settings, and removes the masked triplets from the adapters.
 template <class M>
 void record_masks(M& model, LoraConfig& config) {
   visit(model, [&](const std::string& name, RecordsMasks auto& adapter) {
@@ -163,7 +164,7 @@ void record_masks(M& model, LoraConfig& config) {
   });
 }
 
-/// Refuses an adapter whose initialisation changed the base too, in a way that cannot be done again.
+/// Throws for an adapter whose initialisation changed the base in a way that cannot be repeated.
 inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
   const std::string& start = config.init_lora_weights;
   const bool random = start.starts_with("pissa_niter_");
@@ -175,20 +176,20 @@ inline void refuse_changed_base(const LoraConfig& config, const std::string& whe
                     "path_initial_model_for_weight_conversion makes an adapter for the base as it was");
 }
 
-/// The tensors of a file by key; what is there twice is complained of.
+/// Returns the tensors of a file by key; duplicates are added to the errors.
 template <class Model>
 AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complaints) {
   const auto parts = tensor_parts<typename site_t<Model>::backend, typename site_t<Model>::scalar>();
   AdapterEntries entries;
   for (const std::string& name : file.names()) {
     if (!entries.emplace(without_adapter_name(name, parts), &file.at(name)).second)
-      complaints.add(name + ": is there twice, with an adapter's name in its key and without");
+      complaints.add(name + ": appears twice, with an adapter's name in its key and without");
   }
   return entries;
 }
 
-/// Fills the adapters in the slots of a model: every tensor of theirs must be among the entries, and every entry one of
-/// theirs.
+/// Fills the adapters in the slots of a model: every tensor of an adapter must be among the entries, and every entry
+/// must be used.
 template <class Model>
 void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries, Complaints& complaints) {
   visit_adapter_tensors(model, plan, [&](const std::string& key, auto& part) {
@@ -205,7 +206,7 @@ void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries
   for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
 }
 
-/// Whether the weights of a model are there, and not their shapes alone.
+/// Returns whether the weights of a model have values, not only shapes.
 template <class Model>
 bool has_values(Model& model) {
   bool found = false;
@@ -218,11 +219,11 @@ bool has_values(Model& model) {
 
 }  // namespace detail
 
-/// Attaches the adapter of a folder to a model whose weights are loaded, or outlined. Where the initialisation that the
-/// config names changed the base (PiSSA, OLoRA, LoftQ), it is done again on the base, as PEFT does when it loads.
+/// Attaches the adapter of a folder to a loaded or shape-only model. If the initialisation of the config changed the
+/// base (PiSSA, OLoRA, LoftQ), it is repeated on the base, as by PEFT.
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; for a config that
 /// contradicts the tensors or
-///         asks for what is not supported. The model is then to be thrown away.
+///         has unsupported options. The model must then be discarded.
 template <class Model>
 LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::check_folder(folder);
@@ -259,11 +260,11 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   return loaded;
 }
 
-/// Reads the tensors of a folder into the adapters that a model has already: adapters that its type fixes, or those of
-/// a method that `attach` does not make.
-/// \param plan  the plan that they were saved with
-/// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; the model is then to be
-///         thrown away
+/// Reads the tensors of a folder into existing adapters of a model: adapters fixed by its type, or those of a method
+/// that `attach` does not support.
+/// \param plan  the plan with which they were saved
+/// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; the model must then be
+///         discarded
 template <class Model>
 void load_adapter_tensors(Model& model, const std::filesystem::path& folder, const AdapterPlan& plan) {
   detail::check_folder(folder);
@@ -275,10 +276,10 @@ void load_adapter_tensors(Model& model, const std::filesystem::path& folder, con
                    "Check that the adapters of the model have the shapes and the fields of this file.");
 }
 
-/// Reads an adapter that write_adapter converted, as it was in memory before: A, B, and what they started from, which
-/// is taken out of the base again. What a run that was stopped goes on with.
-/// \param config  of the adapter before it was converted
-/// \throws FormatError as load_adapter, and when the folder holds no adapter of twice the rank
+/// Reads an adapter converted by write_adapter in its original form: A, B, and their initial values, which are
+/// subtracted from the base again. Used to resume a run.
+/// \param config  of the adapter before the conversion
+/// \throws FormatError as load_adapter, and when the adapter of the folder does not have twice the rank
 template <class Model>
 AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config) {
   const LoadedAdapter loaded = load_adapter(model, folder);
@@ -295,14 +296,14 @@ AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& fo
   return plan;
 }
 
-/// Writes the two files of an adapter into a folder that exists: part of a folder that is being built. An adapter that
-/// took its first values out of the base (PiSSA, OLoRA) becomes a plain one of twice the rank, for the base as it was;
-/// one that was read from a folder that says so itself, or stands on weights in 4 bits, stays as it is.
+/// Writes the two files of an adapter into an existing folder, usually one that is being built. An adapter whose
+/// initialisation was subtracted from the base (PiSSA, OLoRA) becomes a plain one of twice the rank for the original
+/// base, except one read from a folder with this initialisation, or one over 4-bit weights.
 /// \param like  a loaded adapter whose element types, and unknown config entries, are kept; null: F32
 template <class Model>
 void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
                    const LoadedAdapter* like = nullptr) {
-  Model written = model;  // handles; what was masked is cut out of these alone
+  Model written = model;  // handles; only these lose the masked triplets
   LoraConfig settings = config;
   detail::record_masks(written, settings);
   const bool raw = like != nullptr && initialization_named(like->file.config.init_lora_weights).changes_base();
@@ -315,7 +316,7 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
   };
   detail::visit_adapter_tensors(written, plan, [&](const std::string& key, auto& part) { add(key, value_of(part)); });
   if constexpr (detail::HasHead<Model>) {
-    std::set<std::string> keys;  // after a conversion the base is as it was, and the reader has it
+    std::set<std::string> keys;  // after a conversion the base is the original one, which the reader has
     if (like != nullptr) {
       keys = like->vocabulary_keys;
     } else if (!convert) {
@@ -333,7 +334,7 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
   write_safetensors(folder / "adapter_model.safetensors", detail::views(tensors), {{"format", "pt"}});
 }
 
-/// Writes the adapter of a model as a PEFT folder: complete or not at all, an existing folder's other files kept.
+/// Writes the adapter of a model as a PEFT folder atomically; other files of an existing folder are kept.
 template <class Model>
 void save_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
                   const LoadedAdapter* like = nullptr) {

@@ -28,17 +28,17 @@
 
 namespace veneer {
 
-/// An adapter's settings as they stand in a file.
+/// The settings of an adapter in a file.
 struct AdapterFile {
   std::string peft_type;  // "LORA"
   LoraConfig config;
-  Json raw;  // the file: the keys that are not part of `config` are written back from here
+  Json raw;  // the file, from which keys that are not part of `config` are written back
   std::vector<std::string> warnings;
 };
 
 namespace detail {
 
-/// Keys that would change what an adapter computes in a way that is refused by name, unless null, false or empty.
+/// Unsupported keys that would change the result of an adapter, refused by name unless null, false or empty.
 inline constexpr std::array<std::string_view, 11> refused_keys{"alora_invocation_tokens",
                                                                "arrow_config",
                                                                "enable_lora",
@@ -61,7 +61,7 @@ inline void refuse_unsupported(const Json& raw, const std::string& where) {
   }
 }
 
-/// null, a text (a regular expression, or "all-linear" in any case where that is allowed) or a list of names.
+/// Reads null, a text (a regular expression, or "all-linear" in any case if allowed) or a list of names.
 inline ModuleChoice module_choice(const Json& raw, std::string_view key, bool all_linear, const std::string& where) {
   const Json* value = find_json(raw, key);
   if (value == nullptr || value->is_null()) return {};
@@ -72,7 +72,7 @@ inline ModuleChoice module_choice(const Json& raw, std::string_view key, bool al
   return all_linear && lower == "all-linear" ? ModuleChoice::all_linear() : ModuleChoice::regex(text);
 }
 
-/// One value or a list of them.
+/// Reads one value or a list of values.
 template <class Value>
 std::optional<std::vector<Value>> one_or_many(const Json& raw, std::string_view key, const std::string& where) {
   const Json* value = find_json(raw, key);
@@ -94,7 +94,7 @@ PatternMap<Number> pattern_map(const Json& raw, std::string_view key, const std:
   return map;
 }
 
-/// null, a list of tokens of the input embedding, or lists by module.
+/// Reads null, a list of tokens of the input embedding, or lists by module.
 inline std::optional<PatternMap<std::vector<index_t>>> token_indices(const Json& raw, const std::string& where) {
   const std::string key = "trainable_token_indices", what = where + ": \"" + key + '"';
   const Json* value = find_json(raw, key);
@@ -157,14 +157,14 @@ inline Json eva_json(const EvaConfig& config) {
           {"whiten", config.whiten}};
 }
 
-/// A key that may be absent, but not null: null is no number.
+/// Reads a key that may be absent, but not null.
 inline double number_or(const Json& raw, std::string_view key, double fallback, const std::string& where) {
   return find_json(raw, key) == nullptr ? fallback : json_number(raw, key, where);
 }
 
 }  // namespace detail
 
-/// The settings out of a parsed file, with those of its method; only types are checked. Throws `FormatError`.
+/// Returns the settings of a parsed file, with those of its method; only types are checked. Throws `FormatError`.
 inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   LoraConfig config;
   config.method = detail::method_named(find_text(raw, "peft_type", where).value_or("LORA"), where);
@@ -202,8 +202,8 @@ inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
   return config;
 }
 
-/// The settings of a parsed file; `where` names it. Throws `FormatError` on methods and options that are not supported
-/// and on values that PEFT refuses too.
+/// Returns the settings of a parsed file; `where` names it. Throws `FormatError` for unsupported methods and options,
+/// and for values that PEFT also refuses.
 inline AdapterFile parse_adapter_config(Json raw, const std::string& where) {
   AdapterFile file;
   file.peft_type = json_text(raw, "peft_type", where);
@@ -243,7 +243,7 @@ inline AdapterFile read_adapter_config(const std::filesystem::path& path) {
 
 namespace detail {
 
-/// A number as PEFT has it: 16, not 16.0, unless there is a fraction.
+/// Returns a number in PEFT's form: 16, not 16.0, unless there is a fraction.
 inline Json plain_number(double value) {
   if (std::trunc(value) == value && std::abs(value) < 1e15) return Json(static_cast<std::int64_t>(value));
   return Json(value);
@@ -266,14 +266,14 @@ inline Json module_json(const ModuleChoice& choice) {
 inline Json token_json(const std::optional<PatternMap<std::vector<index_t>>>& tokens) {
   if (!tokens) return nullptr;
   if (tokens->size() == 1 && tokens->front().first.empty()) return Json(tokens->front().second);
-  auto sorted = *tokens;  // as PEFT does; the order means nothing
+  auto sorted = *tokens;  // as in PEFT; the order is irrelevant
   std::sort(sorted.begin(), sorted.end());
   Json map = Json::object();
   for (const auto& [name, ids] : sorted) map[name] = ids;
   return map;
 }
 
-/// The keys that `config` knows.
+/// Returns the keys that are part of `config`.
 inline Json lora_json(const LoraConfig& config) {
   Json json = Json::object();
   Json alphas = Json::object();
@@ -293,7 +293,7 @@ inline Json lora_json(const LoraConfig& config) {
   json["eva_config"] = config.eva_config ? eva_json(*config.eva_config) : Json(nullptr);
   json["exclude_modules"] = module_json(config.exclude_modules);
   json["fan_in_fan_out"] = config.fan_in_fan_out;
-  json["inference_mode"] = true;  // PEFT saves it so, whatever it is in memory
+  json["inference_mode"] = true;  // PEFT saves true, whatever it is in memory
   json["init_lora_weights"] = plain ? Json(config.init_lora_weights == "true") : Json(config.init_lora_weights);
   json["layers_pattern"] = config.layers_pattern.empty() ? Json(nullptr) : Json(config.layers_pattern);
   json["layers_to_transform"] = or_null(config.layers_to_transform);
@@ -325,7 +325,7 @@ inline Json lora_json(const LoraConfig& config) {
   return json;
 }
 
-/// What PEFT writes for the keys that `config` does not know.
+/// Returns the value that PEFT writes for keys that are not part of `config`.
 inline Json lora_default(std::string_view key) {
   if (key == "megatron_core") return "megatron.core";
   if (key == "peft_version") return "0.21.2";
@@ -336,8 +336,8 @@ inline Json lora_default(std::string_view key) {
 
 }  // namespace detail
 
-/// The bytes of `adapter_config.json`. `raw`, the file that the settings come from, if any, gives the keys that
-/// `config` does not know, and the form of those that did not change (4 or 4.0, "layers" or ["layers"]). Throws
+/// Returns the bytes of `adapter_config.json`. `raw`, the original file, if any, has the keys that are not
+/// part of `config`, and the form of unchanged values (4 or 4.0, "layers" or ["layers"]). Throws
 /// `ArgumentError` as `check` does.
 inline std::string adapter_config_json(const LoraConfig& config, const Json* raw = nullptr) {
   check(config);

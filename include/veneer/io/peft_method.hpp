@@ -2,8 +2,8 @@
 /// \file peft_method.hpp
 /// The part of `adapter_config.json` that belongs to a method: its keys, and reading and writing of its own settings.
 ///
-/// A setting is a bool, index_t, double, InitSetting, ModuleChoice, or optional RankMasks; no method is mentioned by
-/// name.
+/// A setting is a bool, index_t, double, InitSetting, ModuleChoice, or optional RankMasks; no method is
+/// mentioned by name.
 /// Source: huggingface/peft, src/peft/tuners/*/config.py.
 #pragma once
 
@@ -71,7 +71,7 @@ inline constexpr std::array<std::string_view, 9> common_keys{
 template <class Method>
 constexpr bool has_all_of_lora = Method::shares[0] == all_of_lora[0];
 
-/// All keys of a method's file.
+/// Returns all keys of a method's file.
 template <class Method>
 std::vector<std::string> keys_of(const Method& method) {
   std::vector<std::string> keys(common_keys.begin(), common_keys.end());
@@ -86,7 +86,7 @@ std::vector<std::string> keys_of(const Method& method) {
   return keys;
 }
 
-/// Whether a key is one of the method's own settings.
+/// Returns whether a key is one of the method's own settings.
 inline bool own_setting(const AdapterMethod& method, std::string_view key) {
   bool found = false;
   std::visit(
@@ -97,7 +97,7 @@ inline bool own_setting(const AdapterMethod& method, std::string_view key) {
   return found;
 }
 
-/// What `bias` says for the biases of adapted modules.
+/// Returns the value of `bias` for the biases of adapted modules.
 inline std::string only_adapted(const AdapterMethod& method) {
   return std::visit(
       [](const auto& own) -> std::string {
@@ -109,7 +109,7 @@ inline std::string only_adapted(const AdapterMethod& method) {
       method);
 }
 
-/// The method of a peft_type, with its settings at their defaults. Throws `FormatError` that names those that exist.
+/// Returns the method of a peft_type, with default settings. Throws a `FormatError` that lists the methods.
 template <std::size_t I = 0>
 AdapterMethod method_named(const std::string& peft_type, const std::string& where) {
   if constexpr (I < std::variant_size_v<AdapterMethod>) {
@@ -137,7 +137,7 @@ inline RankMasks rank_masks(const Json& value, const std::string& what) {
   return masks;
 }
 
-/// Reads one setting; what is absent keeps its default.
+/// Reads one setting; an absent one keeps its default.
 template <class Value>
 void read_setting(const Json& raw, const char* key, Value& value, const std::string& where) {
   const Json* found = find_json(raw, key);
@@ -163,7 +163,7 @@ Json setting_json(const Value& value) {
     return module_json(value);
   } else if constexpr (std::is_same_v<Value, std::optional<RankMasks>>) {
     if (!value) return nullptr;
-    RankMasks sorted = *value;  // as PEFT does; the order means nothing
+    RankMasks sorted = *value;  // as in PEFT; the order is irrelevant
     std::sort(sorted.begin(), sorted.end());
     Json masks = Json::object();
     for (const auto& [key, mask] : sorted) masks[key] = mask;

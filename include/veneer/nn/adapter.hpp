@@ -4,7 +4,7 @@
 ///
 ///   adapter(w, b, x) == linear(x, w') + b'      {w', b'} = adapter.merged(w, b)
 ///
-/// w: (out, in)   b: (out), NoBias, or without values where the layer has none   x: (tokens, in)
+/// w: (out, in)   b: (out), NoBias, or without values if the layer has none   x: (tokens, in)
 /// NoAdapter is the frozen layer itself. AdapterSlot<A, B, ...> starts as NoAdapter and may be filled at run time with
 /// one of the listed adapters: layers do not ask whether they are adapted, attach() fills slots.
 #pragma once
@@ -25,7 +25,7 @@ struct NoBias {
   explicit operator bool() const { return false; }
 };
 
-/// y + b; y where b is NoBias or has no values.    y: (tokens, out)   b: (out)
+/// Returns y + b; y if b is NoBias or has no values.    y: (tokens, out)   b: (out)
 template <class Y, class C>
 Y add_bias(const Y& y, const C& b) {
   if constexpr (!std::is_same_v<C, NoBias>) {
@@ -44,16 +44,16 @@ auto parameter_for(const X& x, const P& parameter) {
   }
 }
 
-/// A weight and a bias: what an adapter merges into, or the change of both.
+/// A weight and a bias: the result of merging, or the change of both.
 template <class W, class C>
 struct Affine {
   W weight;  // (out, in)
-  C bias;    // (out), without values where there is none
+  C bias;    // (out), without values if there is none
 };
 template <class W, class C>
 Affine(W, C) -> Affine<W, C>;
 
-/// The sum of two biases, of which either may have no values.    (out)
+/// Returns the sum of two biases, of which either may have no values.    (out)
 template <class C, TensorLike X>
 auto sum_of_biases(const C& b, const X& change) {
   if constexpr (std::is_same_v<C, NoBias>) {
@@ -63,7 +63,7 @@ auto sum_of_biases(const C& b, const X& change) {
   }
 }
 
-/// The frozen layer. An empty class: it costs nothing.
+/// The frozen layer. An empty class without overhead.
 struct NoAdapter {
   auto operator()(const auto& w, const auto& b, const auto& x) const { return add_bias(linear(x, w), b); }
   auto merged(const auto& w, const auto& b) const { return Affine{copy(decode(value_of(w))), b}; }
@@ -77,11 +77,11 @@ struct NoEmbeddingAdapter {
   static constexpr auto fields = std::tuple<>{};
 };
 
-/// \tparam None  what an unfilled slot does
+/// \tparam None  the behaviour of an empty slot
 template <class None, class... Adapters>
 class BasicAdapterSlot {
  public:
-  using Unfilled = None;  // what the slot does while it is empty
+  using Unfilled = None;  // the behaviour of an empty slot
   using held_types = std::tuple<None, Adapters...>;
 
   BasicAdapterSlot() = default;
@@ -119,7 +119,7 @@ class BasicAdapterSlot {
   }
 
  private:
-  /// f of what is held, as std::visit gives it, at a fifth of the functions to compile.
+  /// Calls f with the contents, like std::visit, but compiles a fifth of its functions.
   template <std::size_t I>
   static auto with_held(auto& held, const auto& f) {
     if (auto* adapter = std::get_if<I>(&held)) return f(*adapter);

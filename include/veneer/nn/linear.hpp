@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file linear.hpp
-/// Layers that hold a weight: Linear<Weight, Adapter, Bias> and Embedding<Weight, Adapter>.
+/// Layers with a weight: Linear<Weight, Adapter, Bias> and Embedding<Weight, Adapter>.
 ///
 ///   Linear      y = adapter(weight, bias, x)         weight: (out, in)   bias: (out), may be absent
 ///   Embedding   y = adapter(weight, NoBias{}, ids)   weight: (vocabulary, features)
@@ -16,8 +16,8 @@ namespace veneer {
 
 namespace detail {
 
-/// The bias of a layer in the form that an adapter computes with: NoBias, or of one type for every storage, on the tape
-/// of x if x is on one, without values where the layer has none.
+/// Returns the bias of a layer in the form for adapters: NoBias, or one type for every storage type, on the tape of x
+/// if x is on one, without values if the layer has none.
 template <class X, class C>
 auto bias_for(const X& x, const C& bias) {
   if constexpr (std::is_same_v<C, NoBias>) {
@@ -45,12 +45,12 @@ auto bias_for(const X& x, const C& bias) {
 template <class Weight, class Adapter = NoAdapter, class Bias = NoBias>
 struct Linear {
   Weight weight{};                          // (out, in)
-  [[no_unique_address]] Adapter adapter{};  // NoAdapter costs nothing
+  [[no_unique_address]] Adapter adapter{};  // NoAdapter takes no memory
   [[no_unique_address]] Bias bias{};        // (out)
 
   auto operator()(const auto& x) const { return with(weight, x); }
 
-  /// The same layer with the weight of another: a head that shares the embedding's.
+  /// Computes the layer with the weight of another, for a head that shares the embedding's.
   auto with(const auto& other, const auto& x) const {
     const auto b = detail::bias_for(x, bias);
     return with_weight(other, [&](const auto& w) { return adapter(w, b, x); });

@@ -23,7 +23,7 @@
 
 namespace veneer {
 
-/// The formats that a matrix of a model may be quantised in, by their options. A further format is one name more here.
+/// The quantisation formats of a matrix of a model, by their options. To add a format, add its name here.
 using QuantizeOptions = std::variant<NF4Options, Int8Options>;
 
 namespace detail {
@@ -49,7 +49,7 @@ using stored_kinds_t =
 
 namespace ops {
 
-/// The elements of a weight in one of several storages by their flat index.
+/// The elements of a weight of one of several storage types by their flat index.
 template <class... Views>
 struct OneOfElements : Views... {
   int which = -1;
@@ -77,7 +77,7 @@ struct ElementsOf<std::variant<std::monostate, W...>> {
 
 }  // namespace ops
 
-/// A frozen weight in the storage that it came in: one type for every layer.
+/// A frozen weight in its original storage type: one type for every layer.
 template <Real T, ShapeLike S, Backend B>
 class StoredWeight {
  public:
@@ -109,15 +109,15 @@ class StoredWeight {
   B device() const {
     return visit([](const auto& w) { return w.device(); });
   }
-  /// Whether there are values, and not a shape alone.
+  /// Returns whether there are values, not only a shape.
   explicit operator bool() const {
     return !empty() && visit([](const auto& w) { return static_cast<bool>(w); });
   }
-  /// The memory of the values, by which handles of one weight are known.
+  /// Returns the memory of the values, which identifies the handles to one weight.
   std::shared_ptr<const void> share() const {
     return visit([](const auto& w) { return std::shared_ptr<const void>(w.share()); });
   }
-  /// The elements by their flat index, device code.
+  /// Returns the elements by their flat index, for device code.
   auto view() const {
     typename ops::ElementsOf<storage_type>::type out;
     visit([&](const auto& w) { return out.set(ops::elements(w)); });
@@ -135,25 +135,26 @@ class StoredWeight {
   storage_type storage_;
 };
 
-/// The dense values in the compute type.
+/// Returns the dense values in the compute type.
 template <Real T, ShapeLike S, Backend B>
 Tensor<T, S, B> decode(const StoredWeight<T, S, B>& w) {
   return w.visit([](const auto& stored) { return Tensor<T, S, B>(decode(stored)); });
 }
 
-/// How a product reads it, transposed if asked.
+/// Returns the weight as an operand of a matmul, optionally transposed.
 template <Real T, ShapeLike S, Backend B>
 Operand operand(const StoredWeight<T, S, B>& w, bool transposed) {
   return w.visit([&](const auto& stored) { return operand(stored, transposed); });
 }
 
-/// Rows by number, in the compute type.
+/// Gathers rows, in the compute type.
 template <Real T, ShapeLike S, Backend B, ValueLike I>
 auto gather_rows(const StoredWeight<T, S, B>& w, const I& ids) {
   return w.visit([&](const auto& stored) { return embedding(ids, stored); });
 }
 
-/// A frozen weight of these values in the storage of `like`, rounded once. Quantised that is far from exact.
+/// Returns a frozen weight with these values in the storage type of `like`, rounded once. A quantised one is
+/// far from exact.
 template <class W, class X>
 W stored_as(const W& like, const X& values) {
   if constexpr (requires { like.with_values(values); }) {
@@ -175,13 +176,13 @@ class WeightSlot {
   using held_types = std::tuple<Parameter<T, S, B>>;
 
   WeightSlot() = default;
-  /// Holds a frozen weight of any storage that the slot knows.
+  /// Constructs a slot with a frozen weight of any supported storage type.
   template <Scalar U, ShapeLike Other>
   WeightSlot(Tensor<U, Other, B> weight) : stored_(Tensor<U, S, B>(weight)) {
     static_assert(Stored<U> && std::is_same_v<compute_t<U>, T>,
                   "veneer::WeightSlot: a slot of float holds float, bfloat16 or half; a slot of double holds double");
   }
-  /// Holds a frozen weight of a format of QuantizeOptions.
+  /// Constructs a slot with a frozen weight of a format of QuantizeOptions.
   template <template <ShapeLike, Backend, Real> class Format, ShapeLike Other, Real U>
     requires QuantizedTensorLike<Format<Other, B, U>>
   WeightSlot(Format<Other, B, U> weight) : stored_(Format<S, B, T>(weight)) {
@@ -189,7 +190,7 @@ class WeightSlot {
                   "veneer::WeightSlot: a slot holds a quantised matrix that decodes to the slot's own type");
   }
 
-  /// Whether there is a weight.
+  /// Returns whether there is a weight.
   explicit operator bool() const { return trained_.has_value() || !stored_.empty(); }
   bool trainable() const { return trained_.has_value(); }
 
@@ -197,19 +198,20 @@ class WeightSlot {
   index_t extent(int axis) const { return shape()[axis < 0 ? S::rank + axis : axis]; }
   index_t count() const { return shape().count(); }
 
-  /// Puts a trainable copy in front. What was stored stays, for unmerging and for the base alone, unless `drop_stored`.
+  /// Adds a trainable copy that replaces the stored weight. The stored weight is kept, for unmerging and for the base
+  /// alone, unless `drop_stored`.
   void train(bool drop_stored = false) {
     if (trained_) return;
     trained_ = Parameter<T, S, B>(dense_copy());
     if (drop_stored) stored_ = {};
   }
-  /// Freezes: what was stored counts again, or, where that was dropped, the trained values.
+  /// Freezes: the stored weight is active again, or, if it was dropped, the trained values.
   void freeze() {
     if (trained_ && stored_.empty()) stored_ = StoredWeight<T, S, B>(trained_->value());
     trained_.reset();
   }
-  /// Stores the weight in the compute type from now on, which keeps every value, also below a trainable copy. A
-  /// quantised weight stays as it is.
+  /// Converts the stored weight to the compute type, which keeps every value, also with a trainable copy. A quantised
+  /// weight is not changed.
   void widen() {
     WeightSlot base = *this;
     base.freeze();
@@ -220,12 +222,12 @@ class WeightSlot {
 
   const stored_type& stored() const { return stored_.storage(); }
   stored_type& stored() { return stored_.storage(); }
-  /// Whether what is stored is quantised.
+  /// Returns whether the stored weight is quantised.
   bool quantised() const {
     return std::visit([](const auto& w) { return QuantizedTensorLike<decltype(w)>; }, stored());
   }
 
-  /// See stored_as. An empty slot takes the values as they are.
+  /// Returns a slot with these values; see stored_as. An empty slot keeps the type of the values.
   WeightSlot with_values(const Tensor<T, S, B>& values) const {
     return std::visit(
         [&](const auto& kept) {
@@ -239,7 +241,7 @@ class WeightSlot {
         stored());
   }
 
-  /// The values in the compute type, in memory of their own; without values where there are none yet.
+  /// Returns the values in the compute type, in new memory; without values if there are none yet.
   Tensor<T, S, B> dense_copy() const {
     return select_stored([](const auto& w) {
       const auto& kept = value_of(w);
@@ -248,12 +250,12 @@ class WeightSlot {
                     std::is_same_v<typename std::remove_cvref_t<decltype(kept)>::scalar, T>) {
         return Tensor<T, S, B>(copy(kept));
       } else {
-        return Tensor<T, S, B>(decode(kept));  // in memory of its own already
+        return Tensor<T, S, B>(decode(kept));  // already in new memory
       }
     });
   }
 
-  /// Calls f with the active weight: the trainable copy if there is one, else what is stored, a matrix as a
+  /// Calls f with the active weight: the trainable copy if there is one, else the stored weight, a matrix as a
   /// StoredWeight and a vector in the compute type. The result must not depend on which.
   /// \throws ArgumentError when the slot is empty
   template <class F>
@@ -265,14 +267,14 @@ class WeightSlot {
       return f(decode(stored_));
     }
   }
-  /// The same with what is stored as its own type, a Tensor or a quantised one.
+  /// Calls f with the active weight; a stored weight has its own type, a Tensor or a quantised one.
   template <class F>
   auto select_stored(const F& f) const {
     if (trained_) return f(*trained_);
     return stored_.visit(f);
   }
 
-  /// For visit: the trainable copy, if there is one.
+  /// Calls f with the trainable copy, if there is one, for visit.
   template <class F>
   void look(const F& f) {
     if (trained_) f(*trained_);
@@ -297,19 +299,19 @@ struct IsWeightSlot<WeightSlot<T, S, B>> : std::true_type {};
 template <class W>
 concept WeightSlotLike = detail::IsWeightSlot<std::remove_cvref_t<W>>::value;
 
-/// The formats that there are, with the options that each has by default.
+/// Returns all formats, with their default options.
 inline std::vector<QuantizeOptions> quantized_formats() {
   return []<class... Options>(std::type_identity<std::variant<Options...>>) {
     return std::vector<QuantizeOptions>{Options{}...};
   }(std::type_identity<QuantizeOptions>{});
 }
 
-/// "nf4", as programs name it.
+/// Returns the name of a format in programs, such as "nf4".
 inline const char* format_name(const QuantizeOptions& options) {
   return std::visit([](const auto& of_format) { return of_format.name; }, options);
 }
 
-/// A slot that holds these values quantised.
+/// Returns a slot with these values, quantised.
 template <WeightSlotLike W, TensorLike X>
 W quantised(const X& values, const QuantizeOptions& options) {
   return std::visit(
@@ -321,7 +323,7 @@ W quantised(const X& values, const QuantizeOptions& options) {
       options);
 }
 
-/// Calls f with the weight itself, whether it is a slot or not.
+/// Calls f with the weight, whether it is in a slot or not.
 template <class W, class F>
 auto with_weight(const W& weight, const F& f) {
   if constexpr (WeightSlotLike<W>) {
@@ -331,7 +333,7 @@ auto with_weight(const W& weight, const F& f) {
   }
 }
 
-/// The same with a stored weight as its own type.
+/// Calls f with the weight; a stored weight has its own type.
 template <class W, class F>
 auto with_stored(const W& weight, const F& f) {
   if constexpr (WeightSlotLike<W>) {
@@ -341,7 +343,7 @@ auto with_stored(const W& weight, const F& f) {
   }
 }
 
-/// Whether a bias, say, is there at all: a slot may be empty, a tensor without values counts as none.
+/// Returns whether a weight, such as a bias, exists: a slot may be empty, and a tensor without values is absent.
 template <class W>
 bool present(const W& weight) {
   return static_cast<bool>(weight);

@@ -27,7 +27,7 @@
 
 namespace veneer {
 
-/// Sum of ranks that may stay after step t, and whether step t masks.
+/// The sum of ranks kept after step t, and whether step t masks.
 struct Budget {
   index_t ranks = 0;
   bool masks = false;
@@ -41,11 +41,11 @@ inline Budget budget_at(const BudgetSchedule& s, index_t t, index_t modules) {
   return {static_cast<index_t>(ranks), t % s.delta_t == 0 || t == end};
 }
 
-/// Everything about one module that a later run needs to go on with the same bits, on the host.
+/// The state of one module that a later run needs to continue with the same bits, on the host.
 struct TripletState {
   std::string module;
   std::vector<bool> kept;                               // empty before the first mask
-  std::vector<float> values, sensitivity, uncertainty;  // of A, E, B, one behind the other; the last two may be empty
+  std::vector<float> values, sensitivity, uncertainty;  // of A, E, B, concatenated; the last two may be empty
 };
 
 namespace ops {
@@ -69,7 +69,7 @@ template <Real T>
 struct ScoreLoad {
   const T* sensitivity;
   const T* uncertainty;
-  index_t by_row, by_column;  // distance of two triplets, of two values of one
+  index_t by_row, by_column;  // distances of triplets and of values of one triplet
   VENEER_HD T operator()(index_t r, index_t c) const {
     const index_t i = r * by_row + c * by_column;
     return sensitivity[i] * uncertainty[i];
@@ -91,7 +91,7 @@ class RankAllocator {
   RankAllocator() = default;
 
   /// Finds the AdaLoRA adapters of a model; there may be none.
-  /// \throws ArgumentError when their schedule can't be kept, or differs, or when an adapter was masked before
+  /// \throws ArgumentError when their schedule is invalid or differs, or when an adapter is already masked
   template <class M>
   explicit RankAllocator(M& model) {
     visit(model, [&]<Backend B, Real T>(const std::string& name, AdaLoraAdapter<B, T>& adapter) {
@@ -114,7 +114,7 @@ class RankAllocator {
   const BudgetSchedule& schedule() const { return schedule_; }
   Budget budget(index_t t) const { return budget_at(schedule_, t, static_cast<index_t>(entries_.size())); }
 
-  /// After the update of step t, from 1, while its gradients are still there.
+  /// Observes and masks after the update of step t, counted from 1, before its gradients are cleared.
   void step(index_t t) {
     if (empty()) return;
     const index_t end = schedule_.total_step - schedule_.tfinal;
@@ -162,7 +162,7 @@ class RankAllocator {
   template <class B, class T>
   struct EntryOf;
 
-  /// Masks what has a score up to that of the last one to go; ties go with it.
+  /// Masks the triplets with scores up to that of the last one to mask, including ties.
   void mask(index_t budget) {
     std::vector<std::vector<double>> scores;
     std::vector<double> all;
@@ -185,8 +185,8 @@ class RankAllocator {
   std::vector<std::unique_ptr<Entry>> entries_;
 };
 
-/// Adds the gradient of the orthogonality term of AdaLoRA adapters to that of the loss, weighed as their schedule says.
-/// \returns the weighed term; 0 where there are none. The Trainer calls it once a step.
+/// Adds the gradient of the orthogonality term of AdaLoRA adapters to that of the loss, weighted by their schedule.
+/// \returns the weighted term; 0 if there are none. The Trainer calls it once per step.
 template <class M>
 double add_orthogonality(M& model) {
   index_t matrices = 0;

@@ -25,19 +25,19 @@
 
 namespace veneer {
 
-/// Which triplets of each module stay, under "<module>.lora_E".
+/// The kept triplets of each module, by "<module>.lora_E".
 using RankMasks = std::vector<std::pair<std::string, std::vector<bool>>>;
 
-/// How the sum of ranks falls from init_r to target_r a module.
+/// The schedule by which the mean rank falls from init_r to target_r.
 struct BudgetSchedule {
   index_t target_r = 8, init_r = 12;
-  index_t tinit = 0, tfinal = 0, total_step = 0;  // steps: before the first mask, after the last, in all
-  index_t delta_t = 1;                            // steps from mask to mask
+  index_t tinit = 0, tfinal = 0, total_step = 0;  // steps: before the first mask, after the last, total
+  index_t delta_t = 1;                            // steps between masks
   double beta1 = 0.85, beta2 = 0.85;              // of the averages of sensitivity and uncertainty
   double orth_reg_weight = 0.5;                   // of || A Aᵀ - I ||_F and || Bᵀ B - I ||_F in the loss
   bool operator==(const BudgetSchedule&) const = default;
 
-  /// \throws ArgumentError when it cannot be kept
+  /// \throws ArgumentError for an invalid schedule
   void check() const {
     expects(init_r >= 1, "init_r: found " + std::to_string(init_r) + ", expected a rank of at least 1");
     expects(target_r >= 0 && target_r < init_r, "target_r: found " + std::to_string(target_r) +
@@ -63,7 +63,7 @@ class AdaLoraAdapter {
   double rank_number = 0.0;  // n without its 1e-5
   double dropout_probability = 0.0;
   BudgetSchedule schedule{};
-  /// Whether each triplet stays; empty before the first mask. Shared by all handles.
+  /// The kept triplets; empty before the first mask. Shared by all handles.
   std::shared_ptr<std::vector<bool>> kept = std::make_shared<std::vector<bool>>();
 
   index_t rank() const { return down.extent(0); }
@@ -81,13 +81,13 @@ class AdaLoraAdapter {
     }
   }
 
-  /// E * A, B and s / n, as they are now.
+  /// Returns E * A, B and s / n with their current values.
   LowRankFactors<T, B> factors(const auto&) const {
     if (rank() == 0) return {down.value(), up.value(), factor(), {}};
     return {gain_rows(down.value(), singular.value()), up.value(), factor(), {}};
   }
 
-  /// The change of the weight; the bias does not change.    (out, in)
+  /// Returns the change of the weight; the bias does not change.    (out, in)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change = zeros<T>(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
     if (rank() > 0) ops::product<false, false>(change, up.value(), gain_rows(down.value(), singular.value()), factor());
@@ -95,7 +95,7 @@ class AdaLoraAdapter {
   }
   auto merged(const auto& w, const auto& b) const { return Affine{add(decode(value_of(w)), delta().weight), b}; }
 
-  /// Adds what is masked to a configuration that is to be written.
+  /// Adds the masks to a configuration before it is written.
   void record(const std::string& module, auto& config) const {
     if (kept->empty()) return;
     auto& pattern = std::get<AdaLora>(config.method).rank_pattern;
@@ -103,7 +103,7 @@ class AdaLoraAdapter {
     pattern->emplace_back(module + ".lora_E", *kept);
   }
 
-  /// Cuts the masked triplets out of this handle, as a file has it.
+  /// Removes the masked triplets from this handle, as in a file.
   void trim() {
     if (kept->empty()) return;
     down = cut(down, true), singular = cut(singular, true), up = cut(up, false);
@@ -140,7 +140,7 @@ concept AdaLoraLike = detail::IsAdaLora<A>::value;
 
 /// AdaLoRA as a method.
 struct AdaLora : BudgetSchedule {
-  std::optional<RankMasks> rank_pattern{};  // of an adapter that was masked
+  std::optional<RankMasks> rank_pattern{};  // of a masked adapter
 
   static constexpr const char *peft_type = "ADALORA", *name = "AdaLoRA";
   static constexpr auto shares = all_of_lora;
@@ -178,7 +178,7 @@ struct AdaLora : BudgetSchedule {
       adapted.rank = std::count(mask->begin(), mask->end(), true);
     adapted.alpha = alpha;
     adapted.scaling = alpha > 0 ? alpha : static_cast<double>(init_r);
-    adapted.untrained = 1;  // n, which PEFT counts
+    adapted.untrained = 1;  // n, which PEFT includes in its count
   }
 
   template <Real T, Backend B, class Config>
@@ -186,7 +186,7 @@ struct AdaLora : BudgetSchedule {
     const index_t rank = site.module.rank;
     const Shape<dyn, dyn> a(rank, site.module.in), e(rank, 1), b(site.module.out, rank);
     const RandomStream second{site.source.seed, ~site.source.stream};
-    const bool plain = site.config.init_lora_weights != "false";  // else all are standard normal
+    const bool plain = site.config.init_lora_weights != "false";  // otherwise all are standard normal
     linear<B, T> adapter;
     const auto draw = [&](auto of, RandomStream source) {
       return normal<T>(of, source, plain ? 0.02 : 1.0, site.device);

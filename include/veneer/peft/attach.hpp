@@ -31,7 +31,7 @@ namespace veneer {
 
 namespace detail {
 
-/// attach makes LoRA for every slot.
+/// attach creates LoRA for every slot.
 template <class Layer>
 constexpr bool takes_low_rank() {
   if constexpr (SlottedModule<Layer>) {
@@ -50,7 +50,7 @@ constexpr bool all_take_low_rank(PartTypes<P...>) {
   return (takes_low_rank<P>() && ...);
 }
 
-/// Refuses a model without values to a method that starts from them.
+/// Throws for a shape-only model if the method is initialised from the weights.
 template <class M>
 void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan) {
   const bool needed =
@@ -65,7 +65,7 @@ void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan)
   }
 }
 
-/// Refuses, before anything is touched, an initialisation that cannot be done.
+/// Throws for an impossible initialisation, before anything is changed.
 template <class M>
 void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, const StartOptions& options) {
   if (!starts_apart(config, options)) return;
@@ -75,14 +75,14 @@ void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, c
     if (site->kind == ModuleKind::embedding) {
       expects(initialization_named(config.init_lora_weights).kind != InitKind::loftq,
               "veneer::attach: " + site->name + ": LoftQ is for linear layers: leave it out of target_modules");
-      continue;  // others leave an embedding to its usual start, as in PEFT
+      continue;  // other initialisations do not apply to an embedding, as in PEFT
     }
     check_start_shape(config, *module, options);
     check_start_weight(*site, config, *module, options);
   }
 }
 
-/// Entries of lists and patterns that hit nothing.
+/// Returns the entries of lists and patterns without a match.
 inline std::vector<std::string> unused_entries(const LoraConfig& config, const std::vector<std::string>& adapted,
                                                const std::vector<std::string>& all) {
   std::vector<std::string> unused;
@@ -118,10 +118,9 @@ inline std::string listed(const std::vector<std::string>& names, const char* sep
 
 }  // namespace detail
 
-/// What attach would do.
-/// \throws ArgumentError when the config contradicts itself, when no module is hit (the message names the candidates),
-/// or, when
-///         strict, when an entry matches nothing
+/// Returns the plan of attach.
+/// \throws ArgumentError when the config contradicts itself, when no module matches (the message names the
+///         candidates), or, when strict, when an entry has no match
 template <class M>
 AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true) {
   static_assert(
@@ -174,11 +173,11 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
   return plan;
 }
 
-/// Fills slots and makes trainable what the config says, and nothing else: earlier adapters are replaced, weights that
-/// trained before are frozen.
-/// \returns what was done
+/// Fills slots and makes exactly the configured weights trainable: earlier adapters are replaced, other trained
+/// weights are frozen.
+/// \returns the plan
 /// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is
-/// then unchanged
+///         then unchanged
 template <class M>
 AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
   detail::check_start(config, options.start());
@@ -190,8 +189,8 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
                        [&](const TrainedWeight& w) { return w.name == name; });
   };
   if constexpr (detail::HasHead<M>) {
-    // As in PEFT a head with an adapter has a weight below it, and a copy that trains leaves the original to the other
-    // end of a tied model.
+    // As in PEFT, a head with an adapter gets its own weight, and a trainable copy leaves the original to the other end
+    // of a tied model.
     for (const auto& site : sites(model)) {
       const bool own = find_module(plan, site->name) != nullptr || detail::find_tokens(plan, site->name) != nullptr;
       if ((site->kind == ModuleKind::output_head && own) ||
@@ -217,7 +216,7 @@ AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& opti
   return plan;
 }
 
-/// Full fine-tuning: every weight and bias becomes trainable, nothing is adapted.
+/// Prepares full fine-tuning: every weight and bias becomes trainable, without adapters.
 template <class M>
 AdapterPlan train_everything(M& model) {
   AdapterPlan plan;
@@ -230,9 +229,9 @@ AdapterPlan train_everything(M& model) {
   return plan;
 }
 
-/// Empties every slot and freezes everything: the base alone. What trained without keeping the stored weight stays as
-/// it is. What PiSSA or OLoRA took out of a weight is put back, rounded once, or, with AttachOptions::keep_base, to the
-/// bit; without that, what LoftQ quantised stays in 4 bits.
+/// Empties every slot and freezes everything, so that the base remains. Weights trained without keeping the stored ones
+/// keep their values. Values that PiSSA or OLoRA subtracted from a weight are added back, rounded once, or, with
+/// AttachOptions::keep_base, to the bit; without it, weights quantised by LoftQ stay in 4 bits.
 template <class M>
 void detach(M& model) {
   for (const auto& site : sites(model)) {

@@ -27,7 +27,7 @@ inline const TrainedTokens* find_tokens(const AdapterPlan& plan, const std::stri
   return nullptr;
 }
 
-/// The two ends of a model, by name.
+/// The embedding and the head of a model, by name.
 struct VocabularyEnds {
   std::string embedding, head;
   Shape<dyn, dyn> shape{0, 0};  // (vocabulary, features)
@@ -44,7 +44,7 @@ VocabularyEnds vocabulary_ends(M& model) {
   return ends;
 }
 
-/// \throws ArgumentError for a token that is not in the vocabulary, or there twice
+/// \throws ArgumentError for a token that is not in the vocabulary, or given twice
 inline std::vector<std::int32_t> checked_tokens(const std::vector<index_t>& ids, index_t vocabulary,
                                                 const std::string& name) {
   const std::string where = "trainable_token_indices: " + name + ": ";
@@ -62,7 +62,7 @@ inline std::vector<std::int32_t> checked_tokens(const std::vector<index_t>& ids,
   return checked;
 }
 
-/// Refuses tokens of a weight that also has LoRA, or trains in full.
+/// Throws for tokens of a weight that also has LoRA, or is trained in full.
 inline void expect_free(const AdapterPlan& plan, const std::string& name, const std::string& why) {
   for (const AdaptedModule& module : plan.modules) {
     expects(module.name != name, "trainable_token_indices: " + name + why +
@@ -75,22 +75,21 @@ inline void expect_free(const AdapterPlan& plan, const std::string& name, const 
   }
 }
 
-/// Adds the tokens of a configuration to a plan that has everything else.
-/// \throws ArgumentError for what PEFT refuses too
+/// Adds the tokens of a configuration to an otherwise complete plan.
+/// \throws ArgumentError in the same cases as PEFT
 template <class M>
 void plan_tokens(M& model, const LoraConfig& config, AdapterPlan& plan) {
   if (!config.trainable_token_indices) return;
   if constexpr (requires { model.head_separated; }) {
-    expects(
-        !model.head_separated,
-        "trainable_token_indices: config.json says that the head is the embedding, and the files hold another: PEFT "
-        "would write the trained rows of the embedding into the head too. Set tie_word_embeddings to false there");
+    expects(!model.head_separated,
+            "trainable_token_indices: in config.json the head is the embedding, but the files hold another: PEFT "
+            "would write the trained rows of the embedding into the head too. Set tie_word_embeddings to false there");
   }
   const VocabularyEnds ends = vocabulary_ends(model);
   const std::vector<index_t>* of_embedding = nullptr;
   const std::vector<index_t>* of_head = nullptr;
   for (const auto& [key, ids] : *config.trainable_token_indices) {
-    const bool table = !ends.embedding.empty() && ends.embedding.ends_with(key);  // an empty key too
+    const bool table = !ends.embedding.empty() && ends.embedding.ends_with(key);  // also an empty key
     const bool head = !table && !ends.head.empty() && ends.head.ends_with(key);
     expects(table || head, "trainable_token_indices: \"" + key + "\" is neither the embedding (" + ends.embedding +
                                ") nor the head (" + ends.head + ")");
@@ -109,7 +108,7 @@ void plan_tokens(M& model, const LoraConfig& config, AdapterPlan& plan) {
   if (of_head != nullptr && !shared) add(ends.head, *of_head, false);
 }
 
-/// Rows of a weight by number, in the compute type; without values where it has none, or none are wanted.
+/// Returns rows of a weight in the compute type; without values if it has none, or if none are requested.
 template <class W>
 auto token_values(const W& weight, const std::vector<std::int32_t>& ids, bool initialise) {
   return with_stored(weight, [&](const auto& w) {
@@ -122,7 +121,7 @@ auto token_values(const W& weight, const std::vector<std::int32_t>& ids, bool in
   });
 }
 
-/// Places the adapters of a plan's tokens, in slots that are empty.
+/// Places the adapters of a plan's tokens in empty slots.
 template <class M>
 void attach_tokens(M& model, const AdapterPlan& plan, bool initialise) {
   if (plan.tokens.empty()) return;

@@ -61,7 +61,7 @@ inline constexpr std::array<std::string_view, 11> combination_names{"linear",
 
 inline std::string_view combination_name(Combination type) { return combination_names[static_cast<std::size_t>(type)]; }
 
-/// \throws ArgumentError for a name that none has; it lists them
+/// \throws ArgumentError for an unknown name; it lists the names
 inline Combination combination_named(std::string_view name) {
   std::string known;
   for (std::size_t i = 0; i < combination_names.size(); ++i) {
@@ -71,7 +71,7 @@ inline Combination combination_named(std::string_view name) {
   throw ArgumentError("veneer::combine: no combination is called \"" + std::string(name) + "\"; there are " + known);
 }
 
-/// An adapter, and how much of it.
+/// An adapter and its weight.
 struct WeightedAdapter {
   std::string name;
   double weight = 1.0;
@@ -79,15 +79,15 @@ struct WeightedAdapter {
 
 struct CombineOptions {
   Combination type = Combination::svd;
-  index_t rank = 0;      // of svd and ..._svd; 0: the largest of the adapters
-  double density = 1.0;  // of what is kept: ties, dare, magnitude_prune
+  index_t rank = 0;      // for svd and ..._svd; 0: the largest of the adapters
+  double density = 1.0;  // fraction of kept values: ties, dare, magnitude_prune
   MajoritySign majority_sign = MajoritySign::total;
-  std::uint64_t seed = 0;  // of what dare drops
+  std::uint64_t seed = 0;  // seed of the masks of dare
 };
 
 namespace detail {
 
-/// One adapter's part in one module, on the host.
+/// The term of one adapter in one module, on the host.
 struct WeightedTerm {
   double weight, scaling;
   DenseMatrix up, down;
@@ -113,7 +113,7 @@ inline CombinationKind kind_of(Combination type) {
   }
 }
 
-/// All terms as one product: columns of up_i, rows of c_i down_i.
+/// Returns all terms as one product: columns of up_i, rows of c_i down_i.
 inline TruncatedSvd concatenated(const std::vector<WeightedTerm>& terms) {
   index_t rank = 0;
   for (const WeightedTerm& term : terms) rank += term.down.rows;
@@ -130,7 +130,7 @@ inline TruncatedSvd concatenated(const std::vector<WeightedTerm>& terms) {
   return sum;
 }
 
-/// The new up and down of one module, unpadded.
+/// Returns the new up and down of one module, unpadded.
 inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const CombineOptions& options, index_t rank,
                                   RandomStream source) {
   const CombinationKind kind = kind_of(options.type);
@@ -179,14 +179,14 @@ Matrix<T, B> on_device(const DenseMatrix& x, const B& device) {
   return from_host(Shape<dyn, dyn>(x.rows, x.columns), std::vector<T>(x.values.begin(), x.values.end()), device);
 }
 
-/// The largest rank of an adapter's modules.
+/// Returns the largest rank of an adapter's modules.
 inline index_t largest_rank(const AdapterPlan& plan) {
   index_t rank = 0;
   for (const AdaptedModule& module : plan.modules) rank = std::max(rank, module.rank);
   return rank;
 }
 
-/// Refuses what no rule is defined for.
+/// Throws for adapters without a rule of combination.
 template <class Model>
 void check_combination(const NamedAdapters<Model>& adapters, const std::vector<WeightedAdapter>& parts,
                        const CombineOptions& options) {
@@ -205,7 +205,7 @@ void check_combination(const NamedAdapters<Model>& adapters, const std::vector<W
   }
 }
 
-/// Modules whose names the choices of all parts have, or else all names in full.
+/// Returns the choice of modules common to all parts, or else all full names.
 template <class Model>
 LoraConfig combined_config(const NamedAdapters<Model>& adapters, const std::vector<WeightedAdapter>& parts,
                            const std::vector<std::string>& modules, index_t rank) {
@@ -227,10 +227,10 @@ LoraConfig combined_config(const NamedAdapters<Model>& adapters, const std::vect
 
 }  // namespace detail
 
-/// Makes a new adapter out of some and adds it under a name. A single one is scaled, whatever the type. Modules that
-/// some of the adapters leave alone are combined out of the others. Values are computed in double and rounded once.
-/// \throws ArgumentError for names that are unknown or taken; for ranks that differ where they must not; for adapters
-///         that are no low-rank term (DoRA, IA3), or bring a bias of B or weights of the base
+/// Combines adapters into a new one and adds it under a name. A single one is scaled, whatever the type. Modules
+/// adapted by only some of the adapters are combined from these. Values are computed in double and rounded once.
+/// \throws ArgumentError for names that are unknown or in use; for different ranks if they must be equal; for adapters
+///         that are not a low-rank term (DoRA, IA3), or have a bias of B or weights of the base
 template <class Model>
 AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, const std::vector<WeightedAdapter>& parts,
                     CombineOptions options = {}) {

@@ -29,7 +29,7 @@
 
 namespace veneer {
 
-/// Which biases of the base model train.
+/// The biases of the base model that are trained.
 enum class LoraBias { none, all, lora_only };
 
 /// Settings of the LoftQ initialisation (Li et al., arXiv:2310.08659).
@@ -41,8 +41,8 @@ struct LoftqConfig {
 
 /// Settings of the EVA initialisation (Paischer et al., arXiv:2410.07170).
 struct EvaConfig {
-  double rho = 2.0;   // a layer gets at most rho times its rank
-  double tau = 0.99;  // cosine from which on a direction counts as settled
+  double rho = 2.0;   // largest rank of a layer, as a multiple of its rank
+  double tau = 0.99;  // smallest cosine of a converged direction
   bool use_label_mask = true;
   index_t label_mask_value = -100;
   bool whiten = false;
@@ -50,11 +50,11 @@ struct EvaConfig {
   bool operator==(const EvaConfig&) const = default;
 };
 
-/// A name pattern and the number it sets; the first that matches counts, so the order of the file is kept.
+/// A list of name patterns with numbers. The first match is used, so the order of the file is kept.
 template <class Number>
 using PatternMap = std::vector<std::pair<std::string, Number>>;
 
-/// The settings of a LoRA adapter. Plain data: `check` says whether they go together.
+/// The settings of an adapter. Plain data; `check` checks their consistency.
 struct LoraConfig {
   index_t r = 8;
   double lora_alpha = 8;
@@ -64,18 +64,18 @@ struct LoraConfig {
   LoraBias bias = LoraBias::none;
   bool use_rslora = false;
   bool use_dora = false;
-  bool lora_bias = false;                                     // gives B a bias
+  bool lora_bias = false;                                     // adds a bias to B
   bool fan_in_fan_out = false;                                // the base weight is stored (in, out)
   std::optional<std::vector<std::string>> modules_to_save{};  // trained in full
   std::string init_lora_weights = "true";                     // "true", "false", "gaussian", "pissa", ...
   std::optional<std::vector<index_t>> layers_to_transform{};
-  std::vector<std::string> layers_pattern{};  // what the list of layers is called; empty: any name
+  std::vector<std::string> layers_pattern{};  // name of the list of layers; empty: any name
   PatternMap<index_t> rank_pattern{};
   PatternMap<double> alpha_pattern{};
   std::optional<LoftqConfig> loftq_config{};
   std::optional<EvaConfig> eva_config{};
   bool ensure_weight_tying = false;
-  /// Tokens whose rows train, by the end of the module's name; an empty name is the input embedding.
+  /// Tokens with trained rows, by the end of the module's name; an empty name is the input embedding.
   std::optional<PatternMap<std::vector<index_t>>> trainable_token_indices{};
 
   std::optional<std::string> task_type{};  // "CAUSAL_LM", ...
@@ -83,25 +83,25 @@ struct LoraConfig {
   std::optional<std::string> revision{};
   bool inference_mode = false;
 
-  AdapterMethod method{};  // settings of a method other than LoRA; what stands above counts where it has a meaning
+  AdapterMethod method{};  // settings of a method other than LoRA; the members above are used if they apply
 
   bool operator==(const LoraConfig&) const = default;
 };
 
-/// What a product of A and B is multiplied with: alpha / r, or alpha / sqrt(r).
+/// Returns the factor of B A: alpha / r, or alpha / sqrt(r).
 inline double lora_scaling(index_t r, double alpha, bool use_rslora) {
   expects(r >= 1, "veneer::lora_scaling(r, alpha): r must be at least 1");
   const auto rank = static_cast<double>(r);
   return alpha / (use_rslora ? std::sqrt(rank) : rank);
 }
 
-/// The same, for the rank and alpha of one module.
+/// Returns the factor of B A for the rank and alpha of one module.
 inline double scaling(const LoraConfig& config, index_t r, double alpha) {
   return lora_scaling(r, alpha, config.use_rslora);
 }
 
-/// Whether PEFT knows this text of `init_lora_weights`. An adapter that is read needs no initialisation, so it may be
-/// unknown.
+/// Returns whether PEFT supports this value of `init_lora_weights`. It may be unknown for an adapter that is read,
+/// which needs no initialisation.
 inline bool known_initialization(std::string_view name) {
   constexpr std::array<std::string_view, 11> known{"true",  "false", "gaussian",   "eva",  "olora",  "pissa",
                                                    "corda", "loftq", "orthogonal", "mica", "lora_ga"};
@@ -141,8 +141,8 @@ template <class Method>
 concept ChecksItself = requires(const Method& method, const LoraConfig& config) { method.check(config); };
 }  // namespace detail
 
-/// Checks that the settings are possible and go together, as PEFT does when it makes its LoraConfig. Throws
-/// `ArgumentError` with the name of the setting.
+/// Checks that the settings are valid and consistent, like the constructor of PEFT's LoraConfig. Throws `ArgumentError`
+/// with the name of the setting.
 inline void check(const LoraConfig& config) {
   detail::check_numbers(config);
   const auto is_text = [](const ModuleChoice& choice) {
@@ -176,19 +176,18 @@ inline void check(const LoraConfig& config) {
       config.method);
 }
 
-/// Decides which modules an adapter hits, and with which rank and alpha. Compiles the patterns once.
+/// The matcher of modules, with rank and alpha of each. Compiles the patterns once.
 ///
-/// A module is hit when, in this order:
+/// A module is adapted if, in this order,
 ///   1. exclude_modules does not match it: a regular expression all of its name, an entry of a list its end at a dot;
 ///   2. no entry of modules_to_save is a part of its name, from dot to dot;
 ///   3. target_modules matches it, in the same way; all-linear: it is linear and not the output head;
-///   4. where an entry of a list matched as an end and not as the whole name: its layer is one of layers_to_transform.
-/// Source: huggingface/peft, src/peft/tuners/tuners_utils.py, check_target_module_exists; utils/other.py,
-/// get_pattern_key.
+///   4. if an entry of a list matched an end and not the whole name: its layer is in layers_to_transform.
+/// Source: huggingface/peft, src/peft/tuners/tuners_utils.py,
+/// check_target_module_exists; utils/other.py, get_pattern_key.
 class ModuleMatcher {
  public:
-  /// Throws `ArgumentError` when `check(config)` does, when a pattern can't be read, and when there are no
-  /// target_modules.
+  /// Throws `ArgumentError` as `check(config)`, for an invalid pattern, and if there are no target_modules.
   explicit ModuleMatcher(const LoraConfig& config) : config_(config) {
     check(config_);
     expects(config_.target_modules.kind != ModuleChoice::Kind::none,
@@ -211,7 +210,7 @@ class ModuleMatcher {
 
   const LoraConfig& config() const { return config_; }
 
-  /// Whether the adapter hits the module.
+  /// Returns whether the module is adapted.
   bool targets(const std::string& name, ModuleKind kind) const {
     if (excluded(name)) return false;
     switch (config_.target_modules.kind) {
@@ -234,11 +233,11 @@ class ModuleMatcher {
     return first_match(config_.alpha_pattern, alphas_, name).value_or(otherwise.value_or(config_.lora_alpha));
   }
 
-  /// What B A of a module is multiplied with.
+  /// Returns the factor of B A of a module.
   double scaling_for(const std::string& name) const { return scaling(config_, rank_for(name), alpha_for(name)); }
 
-  /// Whether the module, or one that it is part of, trains in full. As in PEFT an entry matches the end of a name,
-  /// without regard to dots.
+  /// Returns whether the module, or one that contains it, is trained in full. As in PEFT, an entry matches the end of a
+  /// name, ignoring dots.
   bool saved_in_full(const std::string& name) const {
     if (!config_.modules_to_save) return false;
     const auto saved = [&](const std::string& part) {
@@ -273,7 +272,7 @@ class ModuleMatcher {
     return std::find(wanted.begin(), wanted.end(), layer) != wanted.end();
   }
 
-  /// The first part of the name that is a number, has two parts or more before it and one behind: the meaning of
+  /// Returns the first part of the name that is a number, with at least two parts before and one after it, like
   /// `.*?\.[^.]*\.(\d+)\.`. A name that starts with "layers.0" has no such part.
   static std::string first_layer_number(const std::string& name) {
     std::size_t begin = 0;
@@ -293,7 +292,7 @@ class ModuleMatcher {
     for (std::size_t i = 0; i < map.size(); ++i) {
       if (patterns[i].match(name)) return map[i].second;
     }
-    for (const auto& entry : map) {  // a name with characters that mean something in a pattern
+    for (const auto& entry : map) {  // a name with special characters of a pattern
       if (entry.first == name) return entry.second;
     }
     return std::nullopt;
@@ -308,7 +307,7 @@ class ModuleMatcher {
   std::vector<NamePattern> alphas_{};
 };
 
-/// Whether the adapter hits the module; for many modules make a `ModuleMatcher` once.
+/// Returns whether the module is adapted; for many modules construct a `ModuleMatcher` once.
 inline bool targets(const LoraConfig& config, const std::string& name, ModuleKind kind) {
   return ModuleMatcher(config).targets(name, kind);
 }

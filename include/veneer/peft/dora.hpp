@@ -35,11 +35,11 @@ struct NonZeroBody {
 
 namespace detail {
 
-/// Storage that a weight shares with its handles, by which it is known again.
+/// A weight whose shared storage identifies it.
 template <class W>
 concept SharedStorage = !ParameterLike<W> && requires(const W& w) { std::weak_ptr<const void>(w.share()); };
 
-/// n, with 1 in the place of 0, as long as it holds. Shared by all handles of an adapter; many threads may ask.
+/// A cache of n, with 1 instead of 0. Shared by all handles of an adapter; thread-safe.
 template <bool Columns, Real T, Backend B>
 class NormCache {
  public:
@@ -78,7 +78,7 @@ class NormCache {
 
   std::mutex mutex_;
   const void* values_ = nullptr;
-  std::weak_ptr<const void> owner_;  // keeps the address from being used again, not the values
+  std::weak_ptr<const void> owner_;  // keeps the address from being reused, but not the values
   std::shared_ptr<GradientSlot<T, 2, B>> down_, up_;
   std::uint64_t down_version_ = 0, up_version_ = 0;
   double scaling_ = 0.0;
@@ -86,18 +86,18 @@ class NormCache {
   Tensor<T, Shape<dyn>, B> norms_;
 };
 
-/// Length and direction: what DoRA of a linear module and of an embedding share.
+/// Magnitude and direction: the common part of DoRA for linear modules and embeddings.
 template <bool Columns, Backend B, Real T, class Direction>
 class Magnitude {
  public:
-  /// m = n: the start.
+  /// Initialises m = n.
   void reset(const auto& w, const Direction& direction) {
     const auto& values = value_of(w);
     value = Parameter(low_rank_norms<Columns>(values, ops::squared_norms<Columns>(values), direction.down.value(),
                                               direction.up.value(), direction.scaling));
   }
 
-  /// m / n, on the tape of x if x is on one.
+  /// Returns m / n, on the tape of x if x is on one.
   auto gain(const auto& w, const auto& x, const Direction& direction) const {
     const auto norms = cache_->norms(w, direction);
     if constexpr (VariableLike<decltype(x)>) {
@@ -116,19 +116,19 @@ class Magnitude {
 
 }  // namespace detail
 
-/// \tparam Rank the rank, or `dyn`
+/// \tparam Rank  the rank, or `dyn`
 template <Backend B, index_t Rank = dyn, Real T = float>
 class DoraAdapter {
  public:
   using Direction = LowRankAdapter<B, Rank, T>;
 
   DoraAdapter() = default;
-  /// Around a direction, with m = n: nothing changes beyond what the direction does to the angles.
+  /// Constructs an adapter from a direction, with m = n.
   template <Weight W>
   DoraAdapter(const W& w, Direction start) : direction(std::move(start)) {
     magnitude.reset(w, direction);
   }
-  /// For a weight of (out, in), on its device, as PEFT starts it.
+  /// Constructs an adapter of a weight (out, in), on its device, initialised as in PEFT.
   template <Weight W>
   explicit DoraAdapter(const W& w, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank)
       : DoraAdapter(w, Direction(w.shape(), options, source, rank, value_of(w).device())) {}
@@ -146,13 +146,13 @@ class DoraAdapter {
     return add_bias(veneer::gain(through(w, x), g), b);
   }
 
-  /// {(m / n) * (w + s B A), b}, dense.    (out, in), (out)
+  /// Returns {(m / n) * (w + s B A), b}, dense.    (out, in), (out)
   auto merged(const auto& w, const auto& b) const {
     const auto sum = direction.merged(w, b);
     return Affine{gain_rows(sum.weight, magnitude.gain(w, sum.weight, direction)), sum.bias};
   }
 
-  /// w x + s B A x.
+  /// Returns w x + s B A x.
   auto through(const auto& w, const auto& x) const {
     return low_rank_linear(x, w, direction.down, direction.up, direction.scaling);
   }
@@ -162,7 +162,7 @@ class DoraAdapter {
   static constexpr auto fields = std::tuple{field("", &DoraAdapter::direction), field("", &DoraAdapter::magnitude)};
 };
 
-/// DoRA on the rows of an embedding table; the lengths are those of its columns.
+/// DoRA of an embedding table; the magnitudes are those of its columns.
 template <Backend B, index_t Rank = dyn, Real T = float>
 class DoraEmbeddingAdapter {
  public:
@@ -180,7 +180,7 @@ class DoraEmbeddingAdapter {
     return veneer::gain(direction(table, none, ids), magnitude.gain(table, ids, direction));
   }
 
-  /// (m / n) * (table + s (B A)ᵀ), dense.    (vocabulary, features)
+  /// Returns (m / n) * (table + s (B A)ᵀ), dense.    (vocabulary, features)
   auto merged(const auto& table, const auto& b) const {
     const auto sum = direction.merged(table, b).weight;
     return Affine{veneer::gain(sum, magnitude.gain(table, sum, direction)), b};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file fill_slot.hpp
-/// make_adapter(site, config, module, ...): the adapter of one module, of the method that the configuration names. What
-/// attach does module by module.
+/// make_adapter(site, config, module, ...): creates the adapter of one module, with the method of the configuration.
+/// attach calls it for each module.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +19,11 @@ namespace veneer {
 
 struct AttachOptions {
   std::uint64_t seed = 0;
-  bool strict = true;      // an entry that matches no module is an error; else a warning
-  bool initialise = true;  // false: factors are left without values, for a reader to fill
-  bool keep_base = false;  // hold on to weights that PiSSA, OLoRA, LoftQ change: detach then gives every bit back
-  const FirstDirections* directions = nullptr;  // of EVA
-  bool change_base = false;  // change the base as the initialisation does, with initialise = false too
+  bool strict = true;      // an entry without a matching module is an error; otherwise a warning
+  bool initialise = true;  // false: factors have no values, for a reader to fill
+  bool keep_base = false;  // keep weights that PiSSA, OLoRA, LoftQ change, so that detach restores them to the bit
+  const FirstDirections* directions = nullptr;  // for EVA
+  bool change_base = false;                     // change the base like the initialisation, also with initialise = false
 
   StartOptions start() const { return {initialise, initialise || change_base, keep_base, directions}; }
 };
@@ -36,7 +36,7 @@ inline std::uint64_t name_hash(const std::string& name) {  // FNV-1a
   return hash;
 }
 
-/// The adapter that a method makes for a site, as the type that its slot takes.
+/// Returns the adapter of a method for a site, in the type of its slot.
 template <class Method, Real T, Backend B, class Request>
 std::any method_adapter(const Method& method, const Site<T, B>& site, const Request& request) {
   if (site.kind != ModuleKind::embedding) return method.make_linear(request, site.weight());
@@ -45,9 +45,9 @@ std::any method_adapter(const Method& method, const Site<T, B>& site, const Requ
                       " does not adapt embeddings: leave it out of target_modules");
 }
 
-/// Makes the adapter of one module.
-/// \param common  what the modules of this adapter share; empty before the first
-/// \throws ArgumentError when the slot does not take it
+/// Creates the adapter of one module.
+/// \param common  data shared by the modules of this adapter; empty before the first
+/// \throws ArgumentError when the slot does not accept it
 template <Real T, Backend B>
 std::any make_adapter(Site<T, B>& site, const LoraConfig& config, const AdaptedModule& module,
                       const AttachOptions& options, std::shared_ptr<void>& common, const AdapterPlan& plan = {}) {

@@ -21,18 +21,18 @@
 
 namespace veneer {
 
-/// A model whose adapter is plain LoRA, with what save_adapter wants to know of it.
+/// A model whose adapter is plain LoRA, with the data for save_adapter.
 template <class Model>
 struct FoldedAdapter {
   Model model;
   LoraConfig config;
   AdapterPlan plan;
-  bool rewritten = false;  // false: it was plain, and the factors are the very same ones
+  bool rewritten = false;  // false: it was plain, and the factors are unchanged
 };
 
 namespace detail {
 
-/// values: (rows, columns) in the first rows and columns of a larger matrix of zeros, times a factor.
+/// Returns values of (rows, columns) in the first rows and columns of a larger matrix of zeros, times a factor.
 template <Real T, Backend B>
 Matrix<T, B> padded(const Matrix<T, B>& values, index_t rows, index_t columns, double factor) {
   const std::vector<T> from = to_host(values);
@@ -46,7 +46,7 @@ Matrix<T, B> padded(const Matrix<T, B>& values, index_t rows, index_t columns, d
   return from_host(Shape<dyn, dyn>(rows, columns), to, values.device());
 }
 
-/// Puts a term into the slot of a site as LoRA of this rank with a scale of 1.
+/// Places a term in the slot of a site as LoRA of this rank with a scale of 1.
 template <Real T, Backend B>
 void place_lora(Site<T, B>& site, const LowRankFactors<T, B>& term, index_t rank, double dropout) {
   const auto fill = [&](auto adapter) {
@@ -65,7 +65,7 @@ void place_lora(Site<T, B>& site, const LowRankFactors<T, B>& term, index_t rank
   }
 }
 
-/// Refuses an adapter that stands on another base than the one that readers have.
+/// Throws for an adapter whose base differs from the one that readers have.
 inline void expect_plain_base(const LoraConfig& config, const std::string& call) {
   expects(!initialization_named(config.init_lora_weights).changes_base(),
           call + ": init_lora_weights \"" + config.init_lora_weights +
@@ -73,7 +73,7 @@ inline void expect_plain_base(const LoraConfig& config, const std::string& call)
               "take what save_adapter, and PEFT, convert it to");
 }
 
-/// The settings of plain LoRA with one rank and alpha, the rest as it was.
+/// Returns the settings of plain LoRA with one rank and alpha, and the other settings unchanged.
 inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
   std::visit(
       [&](const auto& own) {
@@ -89,8 +89,8 @@ inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
   return config;
 }
 
-/// The term of an adapted site.
-/// \throws ArgumentError, in the words of `refusal`, when the adapter is no such term
+/// Returns the term of an adapted site.
+/// \throws ArgumentError, with the message of `refusal`, when the adapter is not such a term
 template <Real T, Backend B>
 LowRankFactors<T, B> low_rank_term(const Site<T, B>& site, const std::string& refusal) {
   const auto term = site.factors();
@@ -101,7 +101,8 @@ LowRankFactors<T, B> low_rank_term(const Site<T, B>& site, const std::string& re
 }  // namespace detail
 
 /// \param adapted  a model with an adapter, by attach or load_adapter, with its settings and plan
-/// \throws ArgumentError for an adapter that is no low-rank term (DoRA, IA3), or whose first values changed the base
+/// \throws ArgumentError for an adapter that is not a low-rank term (DoRA, IA3), or whose initialisation
+/// changed the base
 template <class Model>
 FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config, const AdapterPlan& plan) {
   FoldedAdapter<Model> folded{adapted, config, plan, false};

@@ -31,7 +31,7 @@ struct ScalingAdapter {
   static constexpr auto fields = std::tuple{field("ia3_l", &ScalingAdapter::gains)};
 
  private:
-  /// l * b; b itself in a feed-forward module, and where the layer has none.
+  /// Returns l * b; b itself in a feed-forward module, and if the layer has none.
   template <class C>
   C scaled(const C& b) const {
     if constexpr (!std::is_same_v<C, NoBias>) {
@@ -43,8 +43,8 @@ struct ScalingAdapter {
 
 /// IA3 as a method.
 struct Ia3 {
-  ModuleChoice feedforward_modules{};  // not set: down_proj, as PEFT has it for the models it has a default for
-  bool init_ia3_weights = true;        // start at 1, not at random
+  ModuleChoice feedforward_modules{};  // not set: down_proj, PEFT's default for supported models
+  bool init_ia3_weights = true;        // initialise with 1, not at random
 
   static constexpr const char *peft_type = "IA3", *name = "IA3";
   static constexpr std::array<std::string_view, 2> shares{"exclude_modules", "fan_in_fan_out"};
@@ -54,7 +54,7 @@ struct Ia3 {
   using linear = ScalingAdapter<B, T>;
   bool operator==(const Ia3&) const = default;
 
-  /// These settings with `feedforward_modules` set, as PEFT needs them for a model that it has no default for: of a
+  /// Returns these settings with `feedforward_modules` set, which PEFT requires for a model without a default: of a
   /// list of targets those that are down_proj, since PEFT refuses others.
   Ia3 completed(const ModuleChoice& targets) const {
     Ia3 own = *this;

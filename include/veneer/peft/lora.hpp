@@ -24,14 +24,14 @@
 
 namespace veneer {
 
-/// How strong an adapter is. PEFT's names.
+/// The options of scaling and dropout, with PEFT's names.
 struct LowRankOptions {
   double alpha = 8.0;
   double dropout = 0.0;
   bool use_rslora = false;
 };
 
-/// s = alpha / rank, or alpha / sqrt(rank).
+/// Returns s = alpha / rank, or alpha / sqrt(rank).
 inline double low_rank_scaling(double alpha, index_t rank, bool use_rslora) {
   return alpha / (use_rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
 }
@@ -46,7 +46,7 @@ inline void expect_rank(const char* name, index_t rank, index_t out, index_t in)
 }  // namespace detail
 
 /// \tparam Rank the rank, or `dyn`
-/// \tparam T    of the factors; they stay float over 16-bit weights
+/// \tparam T  type of the factors; float also over 16-bit weights
 template <Backend B, index_t Rank = dyn, Real T = float>
 class LowRankAdapter {
   static_assert(Rank == dyn || Rank >= 1, "veneer::LowRankAdapter<Backend, Rank>: Rank must be at least 1, or dyn");
@@ -57,8 +57,8 @@ class LowRankAdapter {
 
   LowRankAdapter() = default;
 
-  /// For a weight of (out, in): A uniform in (-1/sqrt(in), 1/sqrt(in)), as PEFT draws it, B zero.
-  /// \param rank needed when the type says `dyn`
+  /// Constructs an adapter of a weight (out, in): A is uniform in (-1/sqrt(in), 1/sqrt(in)) as in PEFT, B is zero.
+  /// \param rank  required if the type has `dyn`
   /// \throws ArgumentError when the rank is below 1
   template <ShapeLike S>
   explicit LowRankAdapter(const S& weight, LowRankOptions options = {}, RandomStream source = {}, index_t rank = Rank,
@@ -72,7 +72,7 @@ class LowRankAdapter {
     dropout_probability = options.dropout;
   }
 
-  /// From given factors.
+  /// Constructs an adapter from given factors.
   LowRankAdapter(Down a, Up b, double scale, double dropout = 0.0)
       : down(std::move(a)), up(std::move(b)), scaling(scale), dropout_probability(dropout) {}
 
@@ -95,17 +95,17 @@ class LowRankAdapter {
     }
   }
 
-  /// A, B and s as constants: handles on the same values.
+  /// Returns A, B and s as constants: handles to the same values.
   LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, bias.value()}; }
 
-  /// {s B A, s b_B}, the change of weight and bias.    (out, in), (out)
+  /// Returns {s B A, s b_B}, the change of weight and bias.    (out, in), (out)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
     ops::product<false, false>(change, up.value(), down.value(), scaling);
     return {std::move(change), factors(change).scaled_bias()};
   }
 
-  /// {w + s B A, b + s b_B}, dense.    (out, in), (out)
+  /// Returns {w + s B A, b + s b_B}, dense.    (out, in), (out)
   template <class C>
   auto merged(const auto& w, const C& b) const {
     auto sum = copy(decode(value_of(w)));
@@ -118,14 +118,14 @@ class LowRankAdapter {
   Parameter<T, Shape<dyn>, B> bias;        // of B: (out), PEFT's lora_bias; usually absent
   double scaling = 1.0;
   double dropout_probability = 0.0;
-  TakenOut<T, B> taken{};  // out of w, for the first values of A and B; usually nothing
+  TakenOut<T, B> taken{};  // subtracted from w for the initial A and B; usually empty
 
   static constexpr auto fields =
       std::tuple{field("lora_A.weight", &LowRankAdapter::down), field("lora_B.weight", &LowRankAdapter::up),
                  field("lora_B.bias", &LowRankAdapter::bias)};
 };
 
-/// LoRA on the rows of an embedding table.
+/// LoRA of an embedding table.
 template <Backend B, index_t Rank = dyn, Real T = float>
 class LowRankEmbeddingAdapter {
   static_assert(Rank == dyn || Rank >= 1,
@@ -134,7 +134,7 @@ class LowRankEmbeddingAdapter {
  public:
   LowRankEmbeddingAdapter() = default;
 
-  /// For a table of (vocabulary, features): A zero, B standard normal, as PEFT draws them.
+  /// Constructs an adapter of a table (vocabulary, features): A is zero, B standard normal, as in PEFT.
   /// \throws ArgumentError when the rank is below 1
   template <ShapeLike S>
   explicit LowRankEmbeddingAdapter(const S& table, LowRankOptions options = {}, RandomStream source = {},
@@ -154,17 +154,17 @@ class LowRankEmbeddingAdapter {
     return add(embedding(ids, table), scale(linear(low, up), scaling));
   }
 
-  /// A, B and s as constants: handles on the same values.
+  /// Returns A, B and s as constants: handles to the same values.
   LowRankFactors<T, B> factors(const auto&) const { return {down.value(), up.value(), scaling, {}}; }
 
-  /// s (B A)ᵀ, the change of the table.    (vocabulary, features)
+  /// Returns s (B A)ᵀ, the change of the table.    (vocabulary, features)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(down.extent(1), up.extent(0)), down.device());
     ops::product<true, true>(change, down.value(), up.value(), scaling);
     return {std::move(change), {}};
   }
 
-  /// The table with s (B A)ᵀ added.    (vocabulary, features)
+  /// Returns the table with s (B A)ᵀ added.    (vocabulary, features)
   auto merged(const auto& table, const auto& b) const {
     auto sum = copy(decode(value_of(table)));
     ops::product<true, true>(sum, down.value(), up.value(), scaling, 1.0);
@@ -174,7 +174,7 @@ class LowRankEmbeddingAdapter {
   Parameter<T, Shape<Rank, dyn>, B> down;  // A: (rank, vocabulary)
   Parameter<T, Shape<dyn, Rank>, B> up;    // B: (features, rank)
   double scaling = 1.0;
-  TakenOut<T, B> taken{};  // nothing: the table is never changed
+  TakenOut<T, B> taken{};  // empty: the table is never changed
 
   static constexpr auto fields = std::tuple{field("lora_embedding_A", &LowRankEmbeddingAdapter::down),
                                             field("lora_embedding_B", &LowRankEmbeddingAdapter::up)};
@@ -198,7 +198,7 @@ struct Lora {
     adapted.scaling = matcher.scaling_for(adapted.name);
   }
 
-  /// The factors, as init_lora_weights says.
+  /// Returns the factors, initialised by init_lora_weights.
   template <Real T, Backend B, class Config>
   static linear<B, T> make_linear(const AdapterSite<T, B, Config>& site, const auto&) {
     const index_t out = site.module.out, in = site.module.in, rank = site.module.rank;

@@ -27,10 +27,10 @@ struct LowRankFactors {
   Vector<T, B> bias;     // b_B: s b_B is added to y; usually without values
 
   index_t rank() const { return down.extent(0); }
-  /// s b_B; without values where B has no bias.    (out)
+  /// Returns s b_B; without values if B has no bias.    (out)
   Vector<T, B> scaled_bias() const { return bias ? Vector<T, B>(scale(bias, scaling)) : Vector<T, B>(); }
 
-  /// y with the change added. Values of a tensor y are used up: no other handle may look at them.
+  /// Returns y with the change added. A tensor y is changed in place: there must be no other handle to its values.
   template <class Y>
   Y added_to(Y y, const auto& x) const {
     constexpr bool ids = std::same_as<typename std::remove_cvref_t<decltype(x)>::scalar, std::int32_t>;
@@ -39,7 +39,7 @@ struct LowRankFactors {
       y = Y(add(y, scale(linear(gather_columns(down, x), up), scaling)));
     } else if constexpr (TensorLike<Y>) {
       auto z = ops::empty<typename std::remove_cvref_t<decltype(x)>::scalar, 0, 0>(x, down);
-      ops::product<false, true>(z, x, down, scaling);  // as low_rank_linear rounds it
+      ops::product<false, true>(z, x, down, scaling);  // rounded as in low_rank_linear
       ops::product<false, true>(y, z, up, 1.0, 1.0);
     } else {
       y = Y(add(y, scale(linear(linear(x, down), up), scaling)));

@@ -39,24 +39,24 @@ enum class Rounding {
 
 struct MergeOptions {
   Rounding rounding = Rounding::once;
-  bool keep = false;        // keep the weights as they were, in memory, for unmerge
-  double max_error = 0.15;  // largest relative_error of a quantised weight; normal values have 0.09 in NF4
+  bool keep = false;                          // keep the original weights in memory, for unmerge
+  double max_error = 0.15;                    // largest relative_error of a quantised weight; 0.09 is typical for NF4
   std::optional<QuantizedFrom> dequantize{};  // quantised weights become dense ones of this type, adapted or not
 };
 
-/// One weight or bias that merging replaced.
+/// One weight or bias replaced by merging.
 struct MergedWeight {
   std::string name;
-  double largest_change = 0.0;    // of an element, as it is stored
-  double largest_rounding = 0.0;  // distance of an element from the sum that was to be stored
+  double largest_change = 0.0;    // of a stored element
+  double largest_rounding = 0.0;  // of a stored element from the sum
   double relative_error = 0.0;    // || stored - sum || / || sum ||
   bool packed = false;            // quantised
   double change_norm = 0.0;       // || sum - before ||
-  double lost_norm = 0.0;         // || stored - sum ||: what rounding to the storage type lost of the change
+  double lost_norm = 0.0;         // || stored - sum ||: the part of the change lost by rounding
 };
 
-/// How much of the change of all dense weights together rounding lost: || stored - sum || / || sum - before ||. 0 where
-/// nothing was rounded. Quantised weights, which have a relative_error each, are left out.
+/// Returns the fraction of the change of all dense weights lost by rounding: || stored - sum || / || sum - before ||; 0
+/// without rounding. Quantised weights, which have a relative_error each, are excluded.
 inline double lost_fraction(const std::vector<MergedWeight>& weights) {
   double lost = 0.0, change = 0.0;
   for (const MergedWeight& weight : weights) {
@@ -67,16 +67,16 @@ inline double lost_fraction(const std::vector<MergedWeight>& weights) {
   return change > 0.0 ? std::sqrt(lost / change) : 0.0;
 }
 
-/// What merge did, and the way back.
+/// The result of merge, and the data to undo it.
 template <class M>
 struct Merge {
   std::vector<MergedWeight> weights;
-  std::optional<M> before;  // handles, when they were to be kept
+  std::optional<M> before;  // handles, if they are kept
 };
 
 namespace ops {
 
-/// |x - y|, or infinity where that is not a number.
+/// Returns |x - y|, or infinity instead of NaN.
 template <Real T>
 struct DistanceLoad {
   const T* x;
@@ -90,7 +90,7 @@ struct DistanceLoad {
   }
 };
 
-/// (x - y)^2, or x^2 without y, in double.
+/// Returns (x - y)^2, or x^2 without y, in double.
 template <Real T>
 struct SquaredDistanceLoad {
   const T* x;
@@ -107,7 +107,7 @@ struct SquaredDistanceLoad {
 
 namespace detail {
 
-/// || x - y ||, or || x || where y has no values.
+/// Returns || x - y ||, or || x || if y has no values.
 template <Real T, ShapeLike S, Backend B>
 double distance_norm(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
   if (x.count() == 0) return 0.0;
@@ -119,7 +119,7 @@ double distance_norm(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
   return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
-/// The largest |x - y|; infinity when one is not a number.
+/// Returns the largest |x - y|; infinity if one is NaN.
 template <Real T, ShapeLike S, Backend B>
 double largest_distance(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
   if (x.count() == 0) return 0.0;
@@ -131,7 +131,7 @@ double largest_distance(const Tensor<T, S, B>& x, const Tensor<T, S, B>& y) {
   return static_cast<double>(*std::max_element(distances.begin(), distances.end()));
 }
 
-/// A weight in the compute type: a slot's that counts, or a tensor's.
+/// Returns a weight in the compute type: the active one of a slot, or a tensor.
 template <class W>
 auto dense_values(const W& weight) {
   return with_stored(weight, [](const auto& w) {
@@ -141,8 +141,8 @@ auto dense_values(const W& weight) {
   });
 }
 
-/// What a change is added to: the dense values; of a quantised weight that is quantised again, in the type that it was
-/// quantised from.
+/// Returns the values to which a change is added: the dense values; for a quantised weight that is quantised again, in
+/// its original type.
 template <class W>
 decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
   if constexpr (QuantizedTensorLike<W>) {
@@ -155,14 +155,14 @@ decltype(auto) merge_base(const W& w, [[maybe_unused]] bool stays_packed) {
   }
 }
 
-/// The values of a bias in the compute type; none where the layer has no bias.
+/// Returns the values of a bias in the compute type; none if the layer has no bias.
 template <WeightSlotLike W>
 auto bias_values(const W& bias) {
   using Values = decltype(dense_values(bias));
   return bias ? dense_values(bias) : Values();
 }
 
-/// Weight and bias of a site with its adapter merged, in the compute type.
+/// Returns weight and bias of a site with its adapter merged, in the compute type.
 /// \throws ArgumentError when the adapter adds a bias to a layer that has none
 template <Real T, Backend B>
 Affine<Matrix<T, B>, Vector<T, B>> merged_values(const Site<T, B>& site, const Vector<T, B>& bias,
@@ -190,7 +190,7 @@ Affine<Matrix<T, B>, Vector<T, B>> merged_values(const Site<T, B>& site, const V
   return merged;
 }
 
-/// Values as a frozen dense weight of this type.
+/// Returns values as a frozen dense weight of this type.
 template <WeightSlotLike W, TensorLike X>
 W dense_weight(const X& values, QuantizedFrom type) {
   using T = typename W::scalar;
@@ -201,14 +201,14 @@ W dense_weight(const X& values, QuantizedFrom type) {
   return W(convert<T>(values));
 }
 
-/// A pass over the layers: with `apply` it puts values in place, without it only checks and reports them.
+/// A pass over the layers: with `apply` it stores values, without it only checks and reports them.
 struct FoldingPass {
   MergeOptions options{};
   bool apply = false;
   std::vector<MergedWeight> weights{};
 
-  /// `sum` in the storage of `weight`, reported in a pass that checks.
-  /// \param any_storage  whether the layer takes weights of another storage
+  /// Returns `sum` in the storage type of `weight`, and reports it in a checking pass.
+  /// \param any_storage  whether the layer accepts weights of another storage type
   template <WeightSlotLike W, class X>
   W put(const std::string& name, const W& weight, const X& sum, bool any_storage = true) {
     const W fresh = rounded(name, weight, sum, any_storage);
@@ -253,7 +253,7 @@ struct FoldingPass {
   template <Real T, Backend B>
   bool merge_site(Site<T, B>& site) {
     const auto weight = site.weight();
-    if (site.follows() && !weight) return false;  // its weight is that of the embedding, which is merged
+    if (site.follows() && !weight) return false;  // its weight is that of the embedding, which is merged separately
     const auto before = site.bias();
     const auto bias = bias_values(before);
     const auto sum = merged_values(site, bias, options);
@@ -267,7 +267,7 @@ struct FoldingPass {
     return biased;
   }
 
-  /// Freezes values that trained, and decodes what shall be dense.
+  /// Freezes trained values, and decodes weights that become dense.
   template <class W>
   void settle(const std::string& name, W& weight) {
     if constexpr (WeightSlotLike<W>) {
@@ -277,7 +277,7 @@ struct FoldingPass {
     }
   }
 
-  /// \throws ArgumentError when a quantised weight would lose more than it may
+  /// \throws ArgumentError when the error of a quantised weight exceeds the limit
   void expect_small_errors() const {
     const MergedWeight* worst = nullptr;
     int count = 0;
@@ -318,12 +318,12 @@ struct FoldingPass {
 
 }  // namespace detail
 
-/// Folds adapters into weights and freezes what trained. Layers whose adapter is fixed by the type are left alone: for
-/// these there is `adapter.merged(weight)`. Two passes: nothing changes before all merged values were found to be
-/// finite. An optimiser made before holds on to the old values.
-/// \returns one entry a weight or bias that changed; none when there was nothing to merge
+/// Merges adapters into weights and freezes trained values. Layers whose adapter is fixed by the type are not changed:
+/// use `adapter.merged` for these. There are two passes: nothing changes before all merged values are known to be
+/// finite. An existing optimizer keeps the old values.
+/// \returns one entry per changed weight or bias; none if there was nothing to merge
 /// \throws DivergedError when a merged value is not finite; ArgumentError when lora_B has a bias and its layer none, or
-///         when a quantised weight would lose more than max_error; the model is then unchanged
+///         when the error of a quantised weight exceeds max_error; the model is then unchanged
 template <class M>
 Merge<M> merge(M& model, const MergeOptions& options = {}) {
   Merge<M> done;
@@ -342,8 +342,8 @@ Merge<M> merge(M& model, const MergeOptions& options = {}) {
   return done;
 }
 
-/// Undoes a merge: weights, adapters and configuration are the very ones from before. `done` is used up.
-/// \throws ArgumentError when the merge was not told to keep them
+/// Undoes a merge: restores weights, adapters and configuration. `done` is consumed.
+/// \throws ArgumentError when the merge did not keep them
 template <class M>
 void unmerge(M& model, Merge<M>& done) {
   expects(done.before.has_value(), "veneer::unmerge(model, merge): nothing was kept; merge with {.keep = true}");

@@ -5,7 +5,7 @@
 ///
 ///   peft_type, name     its names in adapter_config.json and for users
 ///   shares              keys of LoRA's settings that its file also has, or all of them
-///   settings            its own keys, each with the flag that sets it in programs, and its help
+///   settings            its own keys, each with its flag in programs and its help
 ///   linear<B, T>        the adapter of a linear module. Its `fields` name the tensors in the file: Parameters, which
 ///                       are trained, and Tensors, which are frozen
 ///   make_linear(site, w)  creates one, with site.parameter(...) and site.frozen(...)
@@ -55,24 +55,24 @@ struct InitSetting {
   bool operator==(const InitSetting&) const = default;
 };
 
-/// One place where an adapter is to be made.
+/// A request for the adapter of one module.
 template <Real T, Backend B, class Config>
 struct AdapterSite {
   const Config& config;
   const AdaptedModule& module;
   index_t largest_out, largest_in;  // of all modules of the adapter
-  RandomStream source;              // of first values, named by seed and module
-  bool values;                      // false: shapes alone, for a reader to fill and for counting
-  std::shared_ptr<void>& common;    // what the modules of one adapter share, if they do
+  RandomStream source;              // of the initialisation, determined by seed and module
+  bool values;                      // false: only shapes, for a reader to fill and for counting
+  std::shared_ptr<void>& common;    // data shared by the modules of one adapter, if any
   B device;
-  const FirstFactors<T, B>* made = nullptr;  // values of A and B that were made before; null: draw them
+  const FirstFactors<T, B>* made = nullptr;  // existing values of A and B; null: draw them
 
-  /// A parameter of the values that `first()` gives, or of none.
+  /// Returns a parameter with the values of `first()`, or without values.
   template <ShapeLike S, class F>
   Parameter<T, S, B> parameter(S of, const F& first) const {
     return Parameter<T, S, B>(values ? Tensor<T, S, B>(first()) : Tensor<T, S, B>(of, device, nullptr));
   }
-  /// One that starts at `value`, or, where that is not wanted, at standard normal values.
+  /// Returns a parameter initialised with `value`, or, if this is disabled, with standard normal values.
   template <ShapeLike S>
   Parameter<T, S, B> constant(S of, double value, bool wanted = true) const {
     return parameter(
@@ -85,13 +85,13 @@ struct AdapterSite {
     const T bound = static_cast<T>(1.0 / std::sqrt(static_cast<double>(fan)));
     return uniform<T>(of, stream, -bound, bound, device);
   }
-  /// A frozen tensor of the values that `first()` gives, random ones say. Without values it is for a reader to fill: a
-  /// frozen tensor that an adapter computes with must be among its fields, or it is lost when the adapter is saved.
+  /// Returns a frozen tensor with the values of `first()`, for example random ones, or without values for a reader to
+  /// fill. A frozen tensor used by an adapter must be among its fields; otherwise it is lost when the adapter is saved.
   template <ShapeLike S, class F>
   Tensor<T, S, B> frozen(S of, const F& first) const {
     return parameter(of, first).value();
   }
-  /// What the modules of one adapter share, made for the first of them.
+  /// Returns the data shared by the modules of one adapter, created for the first of them.
   template <class Shared, class... Arguments>
   std::shared_ptr<Shared> shared(const Arguments&... arguments) const {
     if (!common) common = std::make_shared<Shared>(arguments...);
@@ -101,7 +101,7 @@ struct AdapterSite {
 
 namespace detail {
 
-/// Fills in what a method says of a module.
+/// Sets the description of a module by its method.
 template <class Method>
 void describe_module(const Method& method, AdaptedModule& module, const auto& matcher) {
   if constexpr (requires { method.describe(module, matcher); }) method.describe(module, matcher);
@@ -109,7 +109,7 @@ void describe_module(const Method& method, AdaptedModule& module, const auto& ma
 
 }  // namespace detail
 
-/// A method whose first values are computed from the weights.
+/// A method whose initialisation is computed from the weights.
 template <class Method>
 concept StartsFromWeights = requires { Method::starts_from_weights; };
 

@@ -49,7 +49,7 @@ template <class... Methods>
 struct MethodList {
   template <class Method, bool Keep>
   using If = std::conditional_t<Keep, Types<Method>, Types<>>;
-  /// Those with a file, and so with settings, of their own.
+  /// The methods with their own file, and thus their own settings.
   using settings = decltype((Types<>() + ... + If<Methods, !InFileOfAnother<Methods>>()));
 
   static std::vector<std::string> names() { return {lower_case(Methods::name)...}; }
@@ -79,7 +79,7 @@ using AllMethods = MethodList<Lora, Dora, AdaLora, Ia3, Vera, Miss, Hira, Loha>;
 
 }  // namespace detail
 
-/// Settings of the method of an adapter; each alternative has a peft_type of its own. DoRA is LoRA's with use_dora.
+/// The settings of the method of an adapter; each alternative has its own peft_type. DoRA is LoRA with use_dora.
 using AdapterMethod = detail::AllMethods::settings::in<std::variant>;
 
 /// The settings of every method at once, for programs with flags for all of them.
@@ -99,8 +99,8 @@ void each_setting(Method& method, const F& f) {
              std::remove_const_t<Method>::settings);
 }
 
-/// The slot of a linear layer that takes the adapter of any method, a sum of them, and a choice among them by rows.
-/// A struct, not an alias: symbols and error messages hold its name in place of the list.
+/// The slot of a linear layer for the adapter of any method, a sum of them, and a choice among them by rows. A struct,
+/// not an alias, so that symbols and error messages have its name instead of the list.
 template <Backend B, Real T = float>
 struct AnyAdapter : SeveralSlot<detail::AllMethods::linear<B, T>, B, T> {
   using Base = SeveralSlot<detail::AllMethods::linear<B, T>, B, T>;
@@ -113,7 +113,7 @@ struct AnyEmbeddingAdapter
   using Base::Base;
 };
 
-/// Calls f with the method that a configuration asks for.
+/// Calls f with the method of a configuration.
 template <class Config, class F>
 auto with_method(const Config& config, const F& f) {
   if (config.use_dora && std::holds_alternative<Lora>(config.method)) return f(Dora{});

@@ -37,19 +37,20 @@ struct PickBody {
 
 }  // namespace ops
 
-/// Which rows of a batch belong to which adapter. Layers hold handles on one choice: one batch at a time.
+/// The assignment of the rows of a batch to adapters. Layers have handles to one choice, so there is one batch
+/// at a time.
 template <Backend B>
 class RowChoice {
  public:
   static constexpr index_t base = -1;  // no adapter
 
   RowChoice() = default;
-  /// \param count  how many adapters there are
+  /// \param count  number of adapters
   explicit RowChoice(index_t count, B device = {})
       : device_(std::move(device)), rows_(static_cast<std::size_t>(count)) {}
 
-  /// \param adapter_of_row  a row each: a number in [0, count), or `base`
-  /// \throws ArgumentError for another number; the choice is then as it was
+  /// \param adapter_of_row  one per row: an index in [0, count), or `base`
+  /// \throws ArgumentError for another index; the choice is then unchanged
   void set(const std::vector<index_t>& adapter_of_row) {
     std::vector<std::vector<std::int32_t>> of(rows_.size());
     for (std::size_t row = 0; row < adapter_of_row.size(); ++row) {
@@ -64,10 +65,10 @@ class RowChoice {
     count_ = static_cast<index_t>(adapter_of_row.size());
   }
 
-  /// The rows of the batch.
+  /// Returns the number of rows of the batch.
   index_t count() const { return count_; }
   index_t adapters() const { return static_cast<index_t>(rows_.size()); }
-  /// The rows of one adapter, from the first to the last.
+  /// Returns the rows of one adapter, in ascending order.
   const Vector<std::int32_t, B>& rows(index_t adapter) const { return rows_.at(static_cast<std::size_t>(adapter)); }
 
  private:
@@ -76,12 +77,12 @@ class RowChoice {
   index_t count_ = 0;
 };
 
-/// \tparam None   what the layer does without adapters: NoAdapter, NoEmbeddingAdapter
-/// \tparam Whole  an adapter that is no low-rank term and computes its rows whole: DoRA
+/// \tparam None   the layer without adapters: NoAdapter, NoEmbeddingAdapter
+/// \tparam Whole  an adapter that is not a low-rank term and computes its rows completely: DoRA
 template <class None, Backend B, Real T, class Whole>
 class MixedAdapter {
  public:
-  /// What one adapter of the choice does in this layer: a term, or, where there is a `whole`, all of it.
+  /// The part of one adapter of the choice in this layer: a term, or, if there is a `whole`, the complete layer.
   struct Part {
     index_t adapter = 0;
     LowRankFactors<T, B> term;
@@ -92,7 +93,7 @@ class MixedAdapter {
   MixedAdapter(std::shared_ptr<const RowChoice<B>> of, std::vector<Part> adapters)
       : choice(std::move(of)), parts(std::move(adapters)) {}
 
-  /// \throws ArgumentError when the choice was made for another number of rows, and on a tape
+  /// \throws ArgumentError when the choice has another number of rows, and on a tape
   auto operator()(const auto& w, const auto& b, const auto& x) const {
     auto y = None{}(w, NoBias{}, x);
     if constexpr (VariableLike<decltype(x)>) {
@@ -118,7 +119,7 @@ class MixedAdapter {
 
   std::shared_ptr<const RowChoice<B>> choice;
   std::vector<Part> parts;
-  static constexpr auto fields = std::tuple<>{};  // nothing in it learns
+  static constexpr auto fields = std::tuple<>{};  // it has no trainable part
 
  private:
   static void refuse_merging() {
@@ -133,7 +134,7 @@ class MixedAdapter {
     return part.term.added_to(Rows(picked(y, rows)), x);
   }
 
-  /// Rows of a matrix, or entries of a vector.
+  /// Returns rows of a matrix, or entries of a vector.
   template <TensorLike X>
   static auto picked(const X& x, const Vector<std::int32_t, B>& rows) {
     using U = typename X::scalar;

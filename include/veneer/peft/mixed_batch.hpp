@@ -37,7 +37,7 @@ class MixedBatch : private Model {
   using Model::device;
   using Model::model;
 
-  /// \param adapted      the model, its slots filled with MixedAdapters of `choice`
+  /// \param adapted      the model, with MixedAdapters of `choice` in its slots
   /// \param of_sequence  the adapter of each sequence, or RowChoice::base
   MixedBatch(Model adapted, std::shared_ptr<RowChoice<backend>> choice, std::vector<index_t> of_sequence)
       : Model(std::move(adapted)), choice_(std::move(choice)), of_sequence_(std::move(of_sequence)) {}
@@ -49,7 +49,7 @@ class MixedBatch : private Model {
     return Model::hidden(ids, batch);
   }
 
-  /// Logits of all rows of the last batch, or of one row of each of its sequences.
+  /// Returns logits of all rows of the last batch, or of one row of each of its sequences.
   template <class H>
   auto head(const H& h) const {
     const auto sequences = static_cast<index_t>(of_span_->size());

@@ -13,8 +13,8 @@
 
 namespace veneer {
 
-/// A choice of modules: none, by the ends of their names, by a regular expression over the whole name, or every linear
-/// one.
+/// A choice of modules: none, by the ends of their names, by a regular expression over the whole name, or all of
+/// the linear modules.
 struct ModuleChoice {
   enum class Kind { none, names, regex, all_linear };
 
@@ -41,15 +41,16 @@ struct ModuleChoice {
   bool operator==(const ModuleChoice&) const = default;
 };
 
-/// What a module is, as far as "all-linear" asks.
+/// The kind of a module, for "all-linear".
 enum class ModuleKind {
   linear,
-  output_head,  // the linear module that gives the logits, or the scores of classes: not part of all-linear
+  output_head,  // the linear module of the logits, or of class scores: not part of all-linear
   embedding,
   other,
 };
 
-/// Whether a module is one of a choice by PEFT's looser rule: an entry of a list is any end of its name, dots or not.
+/// Returns whether a module is in a choice by PEFT's looser rule: an entry of a list matches any end of its
+/// name, ignoring dots.
 inline bool ends_in(const ModuleChoice& choice, const std::string& name) {
   if (choice.kind == ModuleChoice::Kind::regex) return NamePattern(choice.pattern, "modules").full_match(name);
   return std::any_of(choice.names.begin(), choice.names.end(),

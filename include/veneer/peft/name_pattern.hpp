@@ -20,7 +20,8 @@ namespace veneer {
 /// A compiled pattern.
 class NamePattern {
  public:
-  /// `setting` names the option in messages ("target_modules"). Throws `ArgumentError` on a pattern that can't be read.
+  /// Compiles a pattern. `setting` names the option in messages ("target_modules"). Throws `ArgumentError` for
+  /// an invalid pattern.
   NamePattern(const std::string& pattern, const std::string& setting) {
     check_bounds(pattern, setting);
     try {
@@ -33,15 +34,15 @@ class NamePattern {
     }
   }
 
-  /// Whether the pattern matches all of `name`: `re.fullmatch`.
+  /// Returns whether the pattern matches all of `name`: `re.fullmatch`.
   bool full_match(const std::string& name) const { return std::regex_match(name, regex_); }
 
-  /// Whether the pattern matches at the start of `name`: `re.match`.
+  /// Returns whether the pattern matches at the start of `name`: `re.match`.
   bool match(const std::string& name) const {
     return std::regex_search(name, regex_, std::regex_constants::match_continuous);
   }
 
-  /// What the last group holds when the pattern matches at the start of `name`; empty when it doesn't.
+  /// Returns the text of the last group if the pattern matches at the start of `name`; empty otherwise.
   std::string last_group(const std::string& name) const {
     std::smatch groups;
     if (!std::regex_search(name, groups, regex_, std::regex_constants::match_continuous)) return {};
@@ -57,8 +58,8 @@ class NamePattern {
 #endif
   }
 
-  /// Counted repetitions are unrolled when a pattern is compiled, and nested lookaheads multiply the time: both are
-  /// rare in module names, and a file could use them to exhaust the stack.
+  /// Checks the limits of a pattern. Counted repetitions are unrolled by the compiler of patterns, and nested
+  /// lookaheads multiply the time: both are rare in module names, and a file could use them to exhaust the stack.
   static void check_bounds(const std::string& pattern, const std::string& setting) {
     const auto refuse = [&](const std::string& why) {
       throw ArgumentError(setting + ": the regular expression \"" + pattern.substr(0, 80) + "\" " + why);
@@ -75,7 +76,7 @@ class NamePattern {
     if (lookaheads > 3) refuse("has more than 3 lookaheads");
   }
 
-  /// The larger number of "n}" or "n,m}" at the start of `text`, at least 1 and at most 10,000.
+  /// Returns the larger number of "n}" or "n,m}" at the start of `text`, at least 1 and at most 10,000.
   static std::uint64_t largest_count(std::string_view text) {
     std::uint64_t largest = 1;
     std::uint64_t current = 0;

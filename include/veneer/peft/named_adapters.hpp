@@ -29,12 +29,12 @@
 
 namespace veneer {
 
-/// The name that stands for no adapter, as in PEFT.
+/// The name of the model without an adapter, as in PEFT.
 inline constexpr const char* base_adapter = "__base__";
 
 namespace detail {
 
-/// The memory of the values of a frozen weight.
+/// Returns the memory of the values of a frozen weight.
 template <WeightSlotLike W>
 const void* place_of(const W& weight) {
   return std::visit(
@@ -48,7 +48,7 @@ const void* place_of(const W& weight) {
       weight.stored());
 }
 
-/// Whether two frozen weights are one, or have the same values.
+/// Returns whether two frozen weights are identical or have the same values.
 template <WeightSlotLike W>
 bool same_weight(W mine, W other) {
   if (!mine || place_of(mine) == place_of(other)) return true;
@@ -65,24 +65,24 @@ class NamedAdapters {
  public:
   /// One adapter of the model.
   struct Entry {
-    Model model;  // with this adapter alone
+    Model model;  // with only this adapter
     LoraConfig config;
     AdapterPlan plan;
-    std::any file;           // what a reader keeps for the writer
-    std::string own_base{};  // a weight of the base that it replaces, if it does
+    std::any file;           // data of the reader for the writer
+    std::string own_base{};  // a weight of the base that it replaces, if any
   };
 
-  /// \throws ArgumentError when the model has an adapter already
+  /// \throws ArgumentError when the model already has an adapter
   explicit NamedAdapters(Model model) : base_(std::move(model)) {
     for (const auto& site : sites(base_))
       expects(!site->adapted(), "veneer::NamedAdapters(model): " + site->name +
                                     " has an adapter already: detach(model) first, or add that model under a name");
   }
 
-  /// The model without adapters: every bit as it came.
+  /// Returns the model without adapters, unchanged.
   const Model& base() const { return base_; }
 
-  /// \throws ArgumentError as veneer::attach, and for a name that is taken
+  /// \throws ArgumentError as veneer::attach, and for a name in use
   AdapterPlan attach(const std::string& name, const LoraConfig& config, const AttachOptions& options = {}) {
     check_new(name);
     Model adapted = base_;
@@ -91,8 +91,8 @@ class NamedAdapters {
     return plan;
   }
 
-  /// Takes a copy of base() with an adapter attached.
-  /// \throws ArgumentError for a name that is taken
+  /// Adds a copy of base() with an attached adapter.
+  /// \throws ArgumentError for a name in use
   void add(const std::string& name, Model adapted, LoraConfig config, AdapterPlan plan, std::any file = {}) {
     check_new(name);
     Entry entry{std::move(adapted), std::move(config), std::move(plan), std::move(file)};
@@ -108,17 +108,17 @@ class NamedAdapters {
     names_.erase(std::find(names_.begin(), names_.end(), name));
   }
 
-  /// \throws ArgumentError for a name that is taken, or that means no adapter
+  /// \throws ArgumentError for a name in use, or that means no adapter
   void check_new(const std::string& name) const {
     expects(!name.empty() && name != base_adapter,
             "veneer::NamedAdapters: an adapter needs a name, and \"__base__\" stands for none");
     expects(!contains(name), "veneer::NamedAdapters: an adapter is named \"" + name + "\" already: erase it first");
   }
 
-  /// In the order in which they came.
+  /// Returns the names, in the order in which they were added.
   const std::vector<std::string>& names() const { return names_; }
   bool contains(const std::string& name) const { return entries_.count(name) == 1; }
-  /// \throws ArgumentError for an unknown name; it lists those there are
+  /// \throws ArgumentError for an unknown name; it lists the names
   const Entry& at(const std::string& name) const {
     const auto found = entries_.find(name);
     expects(found != entries_.end(), "veneer::NamedAdapters: no adapter is named \"" + name + "\"; there are " +
@@ -126,13 +126,13 @@ class NamedAdapters {
     return found->second;
   }
 
-  /// The model with one adapter, or for "__base__" with none. The adapter's parameters learn where somebody trains it.
+  /// Returns the model with one adapter, or for "__base__" with none. The adapter's parameters are trainable.
   /// \throws ArgumentError for an unknown name
   Model with(const std::string& name) const { return name == base_adapter ? base_ : at(name).model; }
 
-  /// The model with the sum of several, frozen but for the one that is `learning`.
-  /// \throws ArgumentError for a name that is unknown or there twice; for an adapter that is no low-rank term (DoRA,
-  /// IA3); for one other than LoRA that is to learn; when two bring trained weights (modules_to_save, biases)
+  /// Returns the model with the sum of several adapters, all frozen except `learning`.
+  /// \throws ArgumentError for a name that is unknown or given twice; for an adapter that is not a low-rank term (DoRA,
+  /// IA3); for a `learning` adapter other than LoRA; when two have trained weights (modules_to_save, biases)
   Model sum(const std::vector<std::string>& names, const std::string& learning = "") const {
     check_sum(names, learning);
     Model model = start(names, learning);
@@ -148,7 +148,7 @@ class NamedAdapters {
     return model;
   }
 
-  /// The model with an adapter a sequence, "__base__" for none. Inference only.
+  /// Returns the model with one adapter per sequence, "__base__" for none. Inference only.
   /// \throws ArgumentError for an unknown name; for an adapter with trained weights, or of IA3
   MixedBatch<Model> mixed(const std::vector<std::string>& of_sequence) const {
     std::vector<std::string> names;
@@ -172,13 +172,13 @@ class NamedAdapters {
   using B = typename site_t<Model>::backend;
   using T = typename site_t<Model>::scalar;
 
-  /// A copy of an adapter's model, of handles, and its sites.
+  /// A copy of an adapter's model, consisting of handles, and its sites.
   struct Part {
     std::string name;
     std::shared_ptr<Model> model;
     std::vector<std::shared_ptr<Site<T, B>>> sites;
 
-    /// The site of a module where this adapter has one, or null.
+    /// Returns the site of a module adapted by this adapter, or null.
     std::shared_ptr<Site<T, B>> adapted(const std::string& module) const {
       const auto found = find_site(sites, module);
       return found != nullptr && found->adapted() ? found : nullptr;
@@ -198,7 +198,7 @@ class NamedAdapters {
       at(names[i]);
       expects(std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) ==
                   names.begin() + static_cast<std::ptrdiff_t>(i),
-              "veneer::NamedAdapters::sum: \"" + names[i] + "\" is there twice");
+              "veneer::NamedAdapters::sum: \"" + names[i] + "\" appears twice");
     }
     expects(learning.empty() || std::find(names.begin(), names.end(), learning) != names.end(),
             "veneer::NamedAdapters::sum: \"" + learning + "\" is to learn, and is not in the sum");
@@ -212,7 +212,7 @@ class NamedAdapters {
                         ", which all rows of a batch would share: run its rows alone, by with(name)");
   }
 
-  /// The number of a name in a list, which it joins; none for the base.
+  /// Returns the index of a name in a list, adding it if necessary; none for the base.
   index_t number_in(std::vector<std::string>& names, const std::string& name) const {
     if (name == base_adapter) return RowChoice<typename Model::backend>::base;
     at(name);
@@ -221,7 +221,7 @@ class NamedAdapters {
     return static_cast<index_t>(found - names.begin());
   }
 
-  /// The base, or the model of the one adapter that brings trained weights; frozen unless that one is to learn.
+  /// Returns the base, or the model of the adapter with trained weights; frozen unless that adapter is `learning`.
   Model start(const std::vector<std::string>& names, const std::string& learning) const {
     const Entry* trained = nullptr;
     std::string trains;
@@ -249,14 +249,15 @@ class NamedAdapters {
     return model;
   }
 
-  /// What trained becomes a weight like the others.
+  /// Freezes trained weights.
   static void freeze_values(Model& model) {
     visit(model, [](const std::string&, WeightSlotLike auto& slot) {
       if (slot.trainable()) slot = std::remove_cvref_t<decltype(slot)>(slot.parameter().value());
     });
   }
 
-  /// The name of a frozen weight that is not the base's: one that a file brought, or that first values changed.
+  /// Returns the name of a frozen weight that differs from the base's: one from a file, or one changed
+  /// by the initialisation.
   std::string replaced_weight(Model& adapted) const {
     Model reference = base_;
     if constexpr (detail::HasHead<Model>) {

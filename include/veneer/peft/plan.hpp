@@ -26,22 +26,22 @@ struct AdaptedModule {
   double alpha = 0.0;
   double scaling = 0.0;
   index_t parameters = 0;
-  index_t untrained = 0;  // values that PEFT counts and does not train
+  index_t untrained = 0;  // values that PEFT counts but does not train
 };
 
-/// A weight or bias of the base that trains itself.
+/// A trained weight or bias of the base.
 struct TrainedWeight {
   std::string name;
   index_t parameters = 0;
-  bool copied = false;  // beside the original (modules_to_save), not in its place
+  bool copied = false;  // in addition to the original (modules_to_save), not replacing it
 };
 
-/// Rows of an embedding or a head that train.
+/// Trained rows of an embedding or a head.
 struct TrainedTokens {
   std::string name;  // of the module
   std::vector<std::int32_t> ids;
   index_t features = 0;
-  bool shared = false;  // by the head that is tied to this embedding
+  bool shared = false;  // with the head that is tied to this embedding
 
   index_t parameters() const { return static_cast<index_t>(ids.size()) * features; }
 };
@@ -72,14 +72,14 @@ struct AdapterPlan {
   }
 };
 
-/// The module of this name, or null.
+/// Returns the module with this name, or null.
 inline const AdaptedModule* find_module(const AdapterPlan& plan, const std::string& name) {
   for (const AdaptedModule& module : plan.modules)
     if (module.name == name) return &module;
   return nullptr;
 }
 
-/// 6738415616 -> "6,738,415,616".
+/// Formats a number with commas: 6738415616 as "6,738,415,616".
 inline std::string with_commas(index_t value) {
   const std::string digits = std::to_string(value);
   std::string text;
@@ -90,7 +90,7 @@ inline std::string with_commas(index_t value) {
   return text;
 }
 
-/// PEFT's line, to the letter.
+/// Returns PEFT's line, character by character.
 inline std::string parameter_line(index_t trainable, index_t all) {
   char share[64];
   std::snprintf(share, sizeof share, "%.4f",
@@ -99,7 +99,7 @@ inline std::string parameter_line(index_t trainable, index_t all) {
          " || trainable%: " + share;
 }
 
-/// A table of modules, then the warnings, then PEFT's line.
+/// Prints a table of modules, the warnings, and PEFT's line.
 inline std::ostream& operator<<(std::ostream& out, const AdapterPlan& plan) {
   std::size_t width = 6;
   for (const AdaptedModule& m : plan.modules) width = std::max(width, m.name.size());

@@ -20,7 +20,7 @@ namespace veneer {
 template <Real T, Backend B>
 struct SharedProjection {
   Matrix<T, B> a, b;
-  bool saved = true;  // whether it stands in the adapter's file
+  bool saved = true;  // whether it is in the adapter's file
 
   SharedProjection(index_t rank, index_t out, index_t in, index_t key, bool in_file, bool values, B device)
       : a(Shape<dyn, dyn>(rank, in), device, nullptr), b(Shape<dyn, dyn>(out, rank), device, nullptr), saved(in_file) {
@@ -30,12 +30,12 @@ struct SharedProjection {
     b = drawn(b.shape(), bits, rank, device);
   }
 
-  /// The first `in` columns of A; a copy where A has more.
+  /// Returns the first `in` columns of A; a copy if A has more.
   Matrix<T, B> down(index_t in) const {
     if (in == a.extent(1)) return a;
     return column_range(a, 0, in);
   }
-  /// The first `out` rows of B: a view.
+  /// Returns the first `out` rows of B: a view.
   Matrix<T, B> up(index_t out) const { return b.rows(0, out); }
 
  private:
@@ -44,7 +44,7 @@ struct SharedProjection {
     const float low = static_cast<float>(-bound), width = static_cast<float>(bound) - low;
     std::vector<T> values(static_cast<std::size_t>(shape.count()));
     for (T& value : values) {
-      const auto share = static_cast<float>(bits() & 0xffffffu) * 0x1p-24f;  // 24 bits: what a float holds
+      const auto share = static_cast<float>(bits() & 0xffffffu) * 0x1p-24f;  // 24 bits, as in a float
       value = static_cast<T>(std::fma(share, width, low));
     }
     return from_host(shape, values, device);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file sites.hpp
-/// sites(model): the layers of a model that can be adapted, a flat list of one type, made from `fields`.
+/// sites(model): the adaptable layers of a model, as a flat list of one type, made from `fields`.
 ///
 ///   for (const auto& site : sites(model))
 ///     if (site->kind == ModuleKind::linear) std::cout << site->name << ' ' << to_string(site->shape) << '\n';
 ///
 /// A site refers to a layer with a weight and an adapter slot, whatever the layer's type. Its functions are compiled
-/// once per type of layers, and loops over sites (attach, merge, convert, export) once per scalar and backend.
-/// A site is valid while the model exists and is neither moved nor resized.
+/// once per type of layers, and loops over sites (attach, merge, convert, export) once per scalar and backend. A site
+/// is valid while the model exists and is neither moved nor resized.
 #pragma once
 
 #include <any>
@@ -27,7 +27,7 @@
 
 namespace veneer {
 
-/// \tparam T  what the layer computes in: float, or double
+/// \tparam T  the compute type of the layer: float or double
 template <Real T, Backend B>
 class Site {
  public:
@@ -45,47 +45,48 @@ class Site {
 
   virtual ~Site() = default;
 
-  /// Handles on the weight and the bias; empty where the layer has none, as a tied head.
+  /// Returns handles to the weight and the bias; empty if the layer has none, like a tied head.
   virtual Weight weight() const = 0;
   virtual Bias bias() const = 0;
-  /// Replaces the weight or the bias. The layer keeps its type: one that is no WeightSlot takes its own storage only.
+  /// Replaces the weight or the bias. The layer keeps its type: one that is not a WeightSlot accepts only its
+  /// own storage type.
   virtual void set_weight(const Weight& weight) = 0;
   virtual void set_bias(const Bias& bias) = 0;
-  /// The device of the weight, or the default one.
+  /// Returns the device of the weight, or the default one.
   B device() const {
     const Weight w = weight();
     return w ? w.select_stored([](const auto& stored) -> B { return value_of(stored).device(); }) : B{};
   }
 
-  /// Whether an adapter is in the slot.
+  /// Returns whether an adapter is in the slot.
   virtual bool adapted() const = 0;
-  /// A copy of the adapter in the slot: handles. Empty where there is none.
+  /// Returns a copy of the adapter in the slot, consisting of handles; empty if there is none.
   virtual std::any adapter() const = 0;
-  /// Whether the slot takes adapters of this type.
+  /// Returns whether the slot accepts adapters of this type.
   virtual bool takes(const std::any& adapter) const = 0;
-  /// The number of values that train in an adapter that the slot takes.
+  /// Returns the number of trainable values of an adapter that the slot accepts.
   virtual index_t parameters(const std::any& adapter) const = 0;
-  /// Fills the slot with an adapter that it takes.
+  /// Fills the slot with an adapter that it accepts.
   virtual void place(const std::any& adapter) = 0;
   virtual void clear() = 0;
 
-  /// The adapter's change as one low-rank term, if it is one.
+  /// Returns the adapter's change as one low-rank term, if possible.
   virtual std::optional<LowRankFactors<T, B>> factors() const = 0;
-  /// What the adapter adds to weight and bias, if it adds.
+  /// Returns the adapter's change of weight and bias, if it is additive.
   virtual std::optional<Change> delta() const = 0;
-  /// The adapter's law.
+  /// Returns the merged weight and bias.
   virtual Change merged(const Stored& weight, const Vector<T, B>& bias) const = 0;
-  /// Whether the adapter borrows its values from that of another layer, as a tied head does.
+  /// Returns whether the adapter uses the values of another layer's adapter, as for a tied head.
   virtual bool follows() const = 0;
 
   /// The low-rank part of the adapter: LoRA, or the direction of DoRA.
   struct LowRankPart {
     Matrix<T, B> down, up;
     double scaling = 1.0;
-    TakenOut<T, B>* taken = nullptr;  // null: there is no such part
+    TakenOut<T, B>* taken = nullptr;  // null: no such part
   };
   virtual LowRankPart low_rank() = 0;
-  /// Replaces its parameters by new ones of these values.
+  /// Replaces its parameters by new ones with these values.
   virtual void replace_factors(const Matrix<T, B>& down, const Matrix<T, B>& up) = 0;
 
  protected:
@@ -127,7 +128,7 @@ concept HasHead = requires(M& model) {
   model.untie();
 };
 
-/// Calls f(low_rank) for an adapter that has A and B, or for the direction of DoRA.
+/// Calls f(low_rank) for an adapter with A and B, or for the direction of DoRA.
 template <class Adapter, class F>
 void look_at_factors(Adapter& adapter, const F& f) {
   if constexpr (requires { adapter.down, adapter.up, adapter.taken; }) {
@@ -137,7 +138,7 @@ void look_at_factors(Adapter& adapter, const F& f) {
   }
 }
 
-/// A weight of a layer as a slot of handles, and back.
+/// Conversion of a layer's weight to a slot of handles, and back.
 template <class Slot, class W>
 Slot as_slot(const W& weight) {
   if constexpr (std::is_same_v<Slot, W>) {
@@ -268,7 +269,7 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
   }
 
  private:
-  /// Calls f with the adapter as its own type, if that is one that the slot takes.
+  /// Calls f with the adapter in its own type, if the slot accepts it.
   template <std::size_t I, class F>
   static bool with_kind(const std::any& adapter, const F& f) {
     using Slot = std::remove_cvref_t<decltype(std::declval<Layer&>().adapter)>;
@@ -302,7 +303,7 @@ template <class M>
 using site_t =
     typename detail::FirstSite<typename detail::WithParts<detail::PartTypes<>, std::remove_const_t<M>>::type>::type;
 
-/// The list, in the order of `fields`. A head that shares the weight of the embedding has the shape of that.
+/// Returns the list, in the order of `fields`. A head tied to the embedding has the shape of its weight.
 template <class M>
 std::vector<std::shared_ptr<site_t<M>>> sites(M& model) {
   std::vector<std::shared_ptr<site_t<M>>> all;
@@ -323,7 +324,7 @@ std::vector<std::shared_ptr<site_t<M>>> sites(M& model) {
   return all;
 }
 
-/// The site of this name in a list, or null.
+/// Returns the site with this name in a list, or null.
 template <class Site>
 std::shared_ptr<Site> find_site(const std::vector<std::shared_ptr<Site>>& list, const std::string& name) {
   for (const std::shared_ptr<Site>& site : list)
@@ -331,7 +332,7 @@ std::shared_ptr<Site> find_site(const std::vector<std::shared_ptr<Site>>& list, 
   return nullptr;
 }
 
-/// The number of values in the weights and biases of the base, each counted once.
+/// Returns the number of values in the weights and biases of the base, each counted once.
 template <class M>
 index_t base_count(M& model) {
   index_t count = 0;

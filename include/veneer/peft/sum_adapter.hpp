@@ -18,8 +18,8 @@
 
 namespace veneer {
 
-/// \tparam None     what the layer does without adapters: NoAdapter, NoEmbeddingAdapter
-/// \tparam Learner  the adapter that may learn; without values where none does
+/// \tparam None     the layer without adapters: NoAdapter, NoEmbeddingAdapter
+/// \tparam Learner  the trainable adapter; without values if there is none
 template <class None, Backend B, Real T, class Learner>
 class SumAdapter {
  public:
@@ -38,7 +38,7 @@ class SumAdapter {
     return add_bias(y, b);
   }
 
-  /// The sum of the changes of weight and bias.    (out, in), (out); of an embedding (vocabulary, features)
+  /// Returns the sum of the changes of weight and bias.    (out, in), (out); of an embedding (vocabulary, features)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Affine<Matrix<T, B>, Vector<T, B>> change;
     if (learner.down) {
@@ -55,7 +55,7 @@ class SumAdapter {
     return change;
   }
 
-  /// Weight and bias with all changes, dense.
+  /// Returns weight and bias with all changes, dense.
   auto merged(const auto& w, const auto& b) const {
     const auto& dense = decode(value_of(w));
     const auto change = delta();

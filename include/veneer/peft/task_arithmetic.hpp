@@ -29,10 +29,10 @@ namespace veneer {
 
 enum class TaskRule { linear, magnitude_prune, ties, dare_linear, dare_ties };
 
-/// How TIES elects a sign.
+/// The election of the sign in TIES.
 enum class MajoritySign { total, frequency };
 
-/// The `floor(density n)` values of largest magnitude; the others become 0.
+/// Returns the `floor(density n)` values of largest magnitude; the others become 0.
 inline std::vector<double> keep_largest(std::vector<double> values, double density) {
   expects(density >= 0.0 && density <= 1.0, "density: expected a share from 0 to 1, found " + std::to_string(density));
   const auto kept = static_cast<std::size_t>(density * static_cast<double>(values.size()));
@@ -48,7 +48,8 @@ inline std::vector<double> keep_largest(std::vector<double> values, double densi
   return values;
 }
 
-/// Each value with probability `density`, divided by it; the others become 0. Element i depends on the source and on i.
+/// Returns each value with probability `density`, divided by it; the others become 0. Element i depends on the source
+/// and on i.
 inline std::vector<double> drop_randomly(std::vector<double> values, double density, RandomStream source) {
   expects(density > 0.0 && density <= 1.0,
           "density: expected a share above 0 and up to 1, found " + std::to_string(density));
@@ -61,7 +62,7 @@ namespace detail {
 
 inline double sign_of(double x) { return x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : 0.0; }
 
-/// The weighted mean, without the division by the weights, of what agrees with the elected sign.
+/// Returns the weighted mean, without the division by the weights, of the values with the elected sign.
 inline double agreeing_mean(const std::vector<std::vector<double>>& tasks, const std::vector<double>& weights,
                             std::size_t i, MajoritySign method) {
   double votes = 0.0, sum = 0.0, count = 0.0;
@@ -79,7 +80,7 @@ inline double agreeing_mean(const std::vector<std::vector<double>>& tasks, const
 
 /// \param tasks    lists of one length, at least one
 /// \param weights  one each
-/// \param source   of what `dare` drops: task t draws from stream source.stream + t
+/// \param source   random numbers of `dare`: task t draws from stream source.stream + t
 inline std::vector<double> combine_tasks(TaskRule rule, std::vector<std::vector<double>> tasks,
                                          const std::vector<double>& weights, double density = 1.0,
                                          MajoritySign method = MajoritySign::total, RandomStream source = {}) {

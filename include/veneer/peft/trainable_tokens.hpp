@@ -23,7 +23,7 @@
 
 namespace veneer {
 
-/// Rows that train, and the tokens that they belong to. Copies share the rows.
+/// Trained rows, and their tokens. Copies share the rows.
 template <Backend B, Real T>
 class TokenRows {
  public:
@@ -31,7 +31,7 @@ class TokenRows {
   using held_types = std::tuple<Rows>;
 
   TokenRows() = default;
-  /// \param rows (count, features); without values for a reader to fill
+  /// \param rows  (count, features); without values for a reader to fill
   TokenRows(std::vector<std::int32_t> ids, Tensor<T, Shape<dyn, dyn>, B> rows)
       : rows_(std::make_shared<Rows>(std::move(rows))), ids_(std::move(ids)) {
     auto places = std::make_shared<std::map<std::int32_t, std::int32_t>>();
@@ -39,7 +39,7 @@ class TokenRows {
     places_ = std::move(places);
   }
 
-  /// The same rows for the other end of a tied model: visit finds no Parameter there.
+  /// Returns the same rows for the other end of a tied model, in which visit finds no Parameter.
   TokenRows borrowed() const {
     TokenRows other = *this;
     other.borrowed_ = true;
@@ -49,15 +49,15 @@ class TokenRows {
 
   const Rows& rows() const { return *rows_; }
   const std::vector<std::int32_t>& ids() const { return ids_; }
-  /// The tokens on the device.    (count)
+  /// Returns the tokens on the device.    (count)
   Tensor<std::int32_t, Shape<dyn>, B> at() const { return there(ids_); }
 
-  /// Numbers as a vector on the device.
+  /// Returns numbers as a vector on the device.
   Tensor<std::int32_t, Shape<dyn>, B> there(const std::vector<std::int32_t>& numbers) const {
     return from_host(Shape<dyn>(static_cast<index_t>(numbers.size())), numbers, rows_->device());
   }
 
-  /// Which positions of a text hold one of the tokens, and which row each of them takes.
+  /// Returns the positions of a text with one of the tokens, and the row of each.
   std::pair<std::vector<std::int32_t>, std::vector<std::int32_t>> places(const std::vector<std::int32_t>& text) const {
     std::vector<std::int32_t> positions, rows;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -69,7 +69,7 @@ class TokenRows {
     return {std::move(positions), std::move(rows)};
   }
 
-  /// The weight with the rows in it, dense, and the bias as it is.    (vocabulary, features), (vocabulary)
+  /// Returns the weight with the rows, dense, and the unchanged bias.    (vocabulary, features), (vocabulary)
   auto merged(const auto& w, const auto& b) const {
     return Affine{put_rows(decode(value_of(w)), rows_->value(), at()), b};
   }
@@ -91,7 +91,7 @@ class TokenRows {
   bool borrowed_ = false;
 };
 
-/// Rows of an embedding that train.
+/// Trained rows of an embedding.
 template <Backend B, Real T = float>
 struct TokenEmbeddingAdapter {
   TokenRows<B, T> tokens;
@@ -113,7 +113,7 @@ struct TokenEmbeddingAdapter {
       std::tuple{field("token_adapter.trainable_tokens_delta", &TokenEmbeddingAdapter::tokens)};
 };
 
-/// Rows of a head that train, or that an embedding trains.
+/// Trained rows of a head, its own or those of an embedding.
 template <Backend B, Real T = float>
 struct TokenHeadAdapter {
   TokenRows<B, T> tokens;
@@ -122,7 +122,7 @@ struct TokenHeadAdapter {
     return add_bias(put_columns(linear(x, w), linear(x, tokens.rows()), tokens.at()), b);
   }
   auto merged(const auto& w, const auto& b) const { return tokens.merged(w, b); }
-  /// Whether the rows are those of the embedding.
+  /// Returns whether the rows are those of the embedding.
   bool follows() const { return tokens.is_borrowed(); }
 
   static constexpr auto fields = std::tuple{field("token_adapter.trainable_tokens_delta", &TokenHeadAdapter::tokens)};

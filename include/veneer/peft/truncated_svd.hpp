@@ -22,7 +22,7 @@
 
 namespace veneer {
 
-/// A matrix on the host, row by row.
+/// A row-major matrix on the host.
 struct DenseMatrix {
   index_t rows = 0, columns = 0;
   std::vector<double> values{};
@@ -54,10 +54,10 @@ inline DenseMatrix matrix_product(const DenseMatrix& x, const DenseMatrix& y) {
   return z;
 }
 
-/// M ~ up down.
+/// The approximation M ~ up down.
 struct TruncatedSvd {
   DenseMatrix up;                // U S: (rows, rank)
-  DenseMatrix down;              // Vᵀ: (rank, columns), rows of length 1, or 0 where M has no further direction
+  DenseMatrix down;              // Vᵀ: (rank, columns), rows of length 1, or 0 if M has no further direction
   std::vector<double> singular;  // the largest first
 };
 
@@ -73,10 +73,10 @@ inline void rotate(double* x, double* y, index_t n, double cosine, double sine) 
   }
 }
 
-/// Makes the rows of x orthogonal by rotations from the left, and does the same to y: x = Q x_before, y = Q y_before.
+/// Makes the rows of x orthogonal by rotations from the left, and applies these to y: x = Q x_before, y = Q y_before.
 inline void orthogonalise_rows(DenseMatrix& x, DenseMatrix& y) {
   constexpr int sweeps = 60;
-  const double tolerance = 2.3e-16 * static_cast<double>(std::max<index_t>(x.columns, 4));  // what a sum may be off by
+  const double tolerance = 2.3e-16 * static_cast<double>(std::max<index_t>(x.columns, 4));  // the error of a sum
   bool turned = true;
   for (int sweep = 0; sweep < sweeps && turned; ++sweep) {
     turned = false;
@@ -102,7 +102,7 @@ inline DenseMatrix identity(index_t n) {
   return one;
 }
 
-/// x = sum over i of left_i lengths_i right_iᵀ, for a matrix with at most as many rows as columns.
+/// The decomposition x = sum over i of left_i lengths_i right_iᵀ of a matrix with at most as many rows as columns.
 struct RowDecomposition {
   DenseMatrix left;             // (rows, rows): row i is left_i
   DenseMatrix right;            // (rows, columns): row i is right_i, of length 1, or 0
@@ -132,7 +132,7 @@ inline RowDecomposition decompose_rows(DenseMatrix x) {
 
 }  // namespace detail
 
-/// The best approximation of M of a rank. What M lacks, or the rank has beyond M's extents, is zeros.
+/// Returns the best approximation of M of a rank, padded with zeros if the rank of M is lower.
 inline TruncatedSvd truncated_svd(const DenseMatrix& m, index_t rank) {
   expects(rank >= 1, "veneer::truncated_svd(m, rank): rank must be at least 1");
   const bool wide = m.rows <= m.columns;
@@ -147,7 +147,7 @@ inline TruncatedSvd truncated_svd(const DenseMatrix& m, index_t rank) {
   return svd;
 }
 
-/// The best approximation of up down of a rank.    up: (rows, R)   down: (R, columns)
+/// Returns the best approximation of up down of a rank.    up: (rows, R)   down: (R, columns)
 inline TruncatedSvd truncated_svd(const DenseMatrix& up, const DenseMatrix& down, index_t rank) {
   expects<ShapeError>(up.columns == down.rows,
                       "veneer::truncated_svd(up, down, rank): the columns of up must be the rows of down; they are " +

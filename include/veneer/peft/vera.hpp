@@ -27,11 +27,11 @@ struct VeraAdapter {
     const auto y = add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
     return add_bias(y, bias);
   }
-  /// d * A and b * B, as they are now.
+  /// Returns d * A and b * B with their current values.
   LowRankFactors<T, B> factors(const auto& w) const {
     return {gain_rows(projection->down(w.shape()[1]), d), gain_rows(projection->up(b.count()), b), 1.0, {}};
   }
-  /// w + (b * B) (d * A).    (out, in)
+  /// Returns w + (b * B) (d * A).    (out, in)
   auto merged(const auto& w, const auto& bias) const { return factors(w).merged(w, bias); }
 
   template <class F>

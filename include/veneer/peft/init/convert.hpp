@@ -17,7 +17,7 @@
 
 namespace veneer {
 
-/// The settings of the plain adapter of twice the rank.
+/// Returns the settings of the plain adapter of twice the rank.
 /// \throws ArgumentError with use_rslora together with patterns: one factor of alpha would not fit all ranks
 inline LoraConfig plain_config(LoraConfig config) {
   detail::expect_plain_form(config);
@@ -31,8 +31,8 @@ inline LoraConfig plain_config(LoraConfig config) {
 
 namespace detail {
 
-/// Whether the adapters of a model were started by taking from the base, and all from weights that can be put together
-/// again: what was taken from a weight in 4 bits is not what is missing in it.
+/// Returns whether the initialisation of a model's adapters was subtracted from the base, and all weights can be
+/// restored: a 4-bit weight cannot, since its sum is quantised again.
 template <class M>
 bool is_convertible(M& model) {
   bool taken = false, dense = true;
@@ -45,7 +45,7 @@ bool is_convertible(M& model) {
   return taken && dense;
 }
 
-/// [x, factor y] side by side, or one above the other.
+/// Returns [x, factor y] as columns, or as rows.
 enum class Side { below, beside };
 template <Real T, ShapeLike S, ShapeLike Other, Backend B>
 Matrix<T, B> joined(const Tensor<T, S, B>& x, const Tensor<T, Other, B>& y, Side side, T factor) {
@@ -61,7 +61,7 @@ Matrix<T, B> joined(const Tensor<T, S, B>& x, const Tensor<T, Other, B>& y, Side
                    x.device());
 }
 
-/// One of the halves that `joined` put together.
+/// Returns one of the halves concatenated by `joined`.
 template <Real T, ShapeLike S, Backend B>
 Matrix<T, B> half_of(const Tensor<T, S, B>& x, Side side, std::size_t which, T factor) {
   const std::vector<T> both = to_host(x);
@@ -88,7 +88,7 @@ void make_plain(M& model) {
   }
 }
 
-/// The way back: a plain adapter becomes the one that it was made of, and its base loses what that took.
+/// Converts back: a plain adapter becomes the original one, and its initialisation is subtracted from the base.
 template <class M>
 void make_split(M& model, bool keep_base) {
   using T = typename site_t<M>::scalar;

@@ -32,7 +32,7 @@ inline void expect_decomposable(const char* name, const HostMatrix& w, index_t r
                                          std::to_string(most) + "; asked for " + std::to_string(rank));
 }
 
-/// The rank leading triplets of w.
+/// The leading singular triplets of w.
 struct Triplets {
   HostEigen left, right;  // (rows, rank), (rank, columns)
   std::vector<double> values;
@@ -63,7 +63,7 @@ inline Triplets leading_triplets(const HostEigen& w, index_t rank) {
   return found;
 }
 
-/// An orthonormal basis of the columns of x, (rows, columns) with at least as many rows.
+/// Returns an orthonormal basis of the columns of x, (rows, columns) with at least as many rows.
 inline HostEigen orthonormal(const HostEigen& x) {
   const Eigen::HouseholderQR<Eigen::MatrixXd> qr{Eigen::MatrixXd(x)};
   return qr.householderQ() * Eigen::MatrixXd::Identity(x.rows(), x.cols());
@@ -94,7 +94,7 @@ inline Decomposition qr(const HostMatrix& w, index_t rank) {
 
 inline constexpr Decomposer host_decomposer{&svd, &fast_svd, &qr};
 
-/// Puts these behind decomposer() before main begins.
+/// Registers these in decomposer() before main begins.
 inline const bool decomposer_installed = (decomposer() = &host_decomposer, true);
 
 }  // namespace veneer::detail

@@ -16,7 +16,7 @@
 
 namespace veneer {
 
-/// A matrix on the host, row by row, in double.
+/// A row-major matrix of double on the host.
 struct HostMatrix {
   index_t rows = 0, columns = 0;
   std::vector<double> values;
@@ -24,19 +24,19 @@ struct HostMatrix {
 
 struct Decomposition {
   HostMatrix left;
-  std::vector<double> values;  // falling; none where they are part of `right`
+  std::vector<double> values;  // descending; none if they are included in `right`
   HostMatrix right;
 };
 
-/// The ways to decompose, each to a rank of at most min(rows, columns), on one thread: the bits are the same at any
-/// number of threads.
+/// The decompositions, each to a rank of at most min(rows, columns), on one thread, so that the bits do not depend on
+/// the number of threads.
 struct Decomposer {
   Decomposition (*svd)(const HostMatrix& w, index_t rank);
   Decomposition (*fast_svd)(const HostMatrix& w, index_t rank, index_t iterations, RandomStream source);
   Decomposition (*qr)(const HostMatrix& w, index_t rank);
 };
 
-/// What computes decompositions in this program; null where no source file includes veneer/peft/init.hpp.
+/// Returns the decompositions of this program; null if no source file includes veneer/peft/init.hpp.
 inline const Decomposer*& decomposer() {
   static const Decomposer* installed = nullptr;
   return installed;
@@ -44,7 +44,7 @@ inline const Decomposer*& decomposer() {
 
 namespace detail {
 
-/// \throws ArgumentError that says what to include
+/// \throws ArgumentError with the header to include
 inline const Decomposer& needed_decomposer(const std::string& init) {
   expects(decomposer() != nullptr, "veneer::attach: init_lora_weights \"" + init +
                                        "\" decomposes matrices: include veneer/peft/init.hpp in one source file of "

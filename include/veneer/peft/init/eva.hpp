@@ -29,31 +29,31 @@
 
 namespace veneer {
 
-/// What explained_variance found.
+/// The result of explained_variance.
 struct ExplainedVariance {
   LoraConfig config;  // with rank_pattern and alpha_pattern, and without the modules that get no rank
   FirstDirections directions;
-  index_t batches = 0;   // that were looked at
-  bool settled = false;  // all directions that are used had settled
+  index_t batches = 0;   // number of batches used
+  bool settled = false;  // whether all used directions converged
 };
 
 namespace detail {
 
-/// The statistics of all modules; those that are given the same values share theirs.
+/// The statistics of all modules; modules with the same inputs share them.
 struct EvaSearch {
   struct Site {
     AdaptedModule module;
-    std::string same_as;  // the module whose inputs are these; its own name if none comes before
+    std::string same_as;  // the first module with the same inputs; its own name if there is none
     InputDirections inputs;
-    index_t rank = 0;  // that it would have now
+    index_t rank = 0;  // the current rank
     bool settled = false;
   };
   std::map<std::string, Site> sites;
-  std::vector<std::string> order;  // of the first batch
+  std::vector<std::string> order;  // in the first batch
   std::shared_ptr<const void>
       last{};  // the values of the last input: while this handle lives, no other has its address
   std::string last_name{};
-  std::vector<index_t> rows{};  // that count; empty: all
+  std::vector<index_t> rows{};  // active rows; empty: all
   index_t budget = 0;
 
   template <Real T, Backend B>
@@ -70,11 +70,11 @@ struct EvaSearch {
     return some;
   }
 
-  /// The first pass: who shares inputs with whom.
+  /// Determines in the first batch which modules share inputs.
   template <Real T, Backend B>
   void group(const std::string& name, const Matrix<T, B>& x) {
     const bool same = last != nullptr && last == std::shared_ptr<const void>(x.share());
-    if (!sites.at(name).same_as.empty()) return;  // a layer that runs twice
+    if (!sites.at(name).same_as.empty()) return;  // a layer that is run twice
     order.push_back(name);
     sites.at(name).same_as = same ? sites.at(last_name).same_as : name;
     last = x.share(), last_name = name;
@@ -88,7 +88,7 @@ struct EvaSearch {
 
   Site& source(const std::string& name) { return sites.at(sites.at(name).same_as); }
 
-  /// Gives out the budget. False as long as a module has no directions.
+  /// Distributes the budget. Returns false as long as a module has no directions.
   bool distribute() {
     std::vector<std::pair<double, std::string>> shares;
     for (const std::string& name : order) {
@@ -103,7 +103,7 @@ struct EvaSearch {
     return true;
   }
 
-  /// Whether all directions that are used moved by less than tau allows.
+  /// Returns whether all used directions have converged by tau.
   bool all_settled(double tau) {
     bool all = true;
     for (const std::string& name : order) {
@@ -122,7 +122,7 @@ struct EvaSearch {
   }
 };
 
-/// A copy of the model, of handles, whose targets tell `f(name, x)` what they are given.
+/// Returns a copy of the model, consisting of handles, whose targets pass their inputs to `f(name, x)`.
 template <class M, class F>
 M observed(const M& model, const AdapterPlan& plan, const F& f) {
   M watched = model;
@@ -138,7 +138,7 @@ M observed(const M& model, const AdapterPlan& plan, const F& f) {
   return watched;
 }
 
-/// The config with the ranks that were found, and the directions.
+/// Returns the config with the new ranks, and the directions.
 inline ExplainedVariance eva_result(const LoraConfig& asked, const AdapterPlan& plan, EvaSearch& search) {
   const EvaConfig eva = asked.eva_config.value_or(EvaConfig{});
   ExplainedVariance found{asked, {}};
@@ -169,10 +169,10 @@ inline ExplainedVariance eva_result(const LoraConfig& asked, const AdapterPlan& 
 
 }  // namespace detail
 
-/// Runs batches through the base and finds first values and ranks for the modules that a config adapts.
-/// \param batches  a range; one batch after another is given to
-/// \param forward  forward(model, batch), which runs the model and gives back nothing
-/// \param rows     rows(batch): the numbers of the tokens of a batch that count; none: all do
+/// Runs batches through the base and computes initial values and ranks of the modules adapted by a config.
+/// \param batches  a range of batches, which are passed to
+/// \param forward  forward(model, batch), which runs the model without a result
+/// \param rows     rows(batch): the indices of the active tokens of a batch; none: all
 /// \throws ArgumentError when there is no batch of as many tokens as a layer may get directions, when a target is not
 ///         run, and as plan_adapter
 template <class M, class Batches, class Forward, class Batch = typename Batches::value_type>
@@ -208,14 +208,14 @@ ExplainedVariance explained_variance(const M& model, const LoraConfig& config, c
   for (const Batch& batch : batches) {
     if (settled) break;
     if (rows) search.rows = rows(batch);
-    if (rows && search.rows.empty()) continue;  // nothing in it counts
+    if (rows && search.rows.empty()) continue;  // no active tokens
     forward(watched, batch);
     ++looked;
     complete = search.distribute();
     settled = complete && looked > 1 && search.all_settled(eva.tau);
   }
   expects(complete,
-          "veneer::explained_variance: no batch has as many tokens that count as a layer may get directions "
+          "veneer::explained_variance: no batch has as many unmasked tokens as a layer may have directions "
           "(rho * rank): give longer batches, or lower the rank");
   ExplainedVariance found = detail::eva_result(config, plan, search);
   found.batches = looked, found.settled = settled;

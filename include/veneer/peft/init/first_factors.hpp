@@ -17,35 +17,35 @@
 
 namespace veneer {
 
-/// What an initialisation took out of the weight that an adapter stands on.
+/// The values that an initialisation subtracted from the weight of an adapter.
 template <Real T, Backend B>
 struct TakenOut {
-  Matrix<T, B> down, up;             // A_0, B_0; without values where nothing was taken
-  std::shared_ptr<const void> base;  // the layer's weight as it was, where it is kept
+  Matrix<T, B> down, up;             // A_0, B_0; without values if nothing was subtracted
+  std::shared_ptr<const void> base;  // the original weight of the layer, if it is kept
 
   explicit operator bool() const { return static_cast<bool>(down) || base != nullptr; }
 };
 
-/// The values that an adapter starts with.
+/// The initial values of an adapter.
 template <Real T, Backend B>
 struct FirstFactors {
   Matrix<T, B> down, up;  // A: (rank, in)   B: (out, rank)
   TakenOut<T, B> taken{};
 };
 
-/// How `init_lora_weights` starts an adapter.
+/// The kind of initialisation of `init_lora_weights`.
 enum class InitKind { uniform, gaussian, uniform_both, pissa, olora, loftq, orthogonal, eva, unsupported };
 
 struct Initialization {
   InitKind kind = InitKind::uniform;
   index_t iterations = 0;  // of the fast decomposition of PiSSA; 0: the exact one
 
-  /// Whether the base loses s B_0 A_0.
+  /// Returns whether s B_0 A_0 is subtracted from the base.
   bool subtracts() const { return kind == InitKind::pissa || kind == InitKind::olora; }
   bool changes_base() const { return subtracts() || kind == InitKind::loftq; }
 };
 
-/// "pissa_niter_16" -> {pissa, 16}.
+/// Parses a name: "pissa_niter_16" gives {pissa, 16}.
 inline Initialization initialization_named(std::string_view name) {
   constexpr std::string_view fast = "pissa_niter_";
   if (name.starts_with(fast) && name.size() > fast.size() && name.size() <= fast.size() + 4) {
@@ -69,7 +69,7 @@ inline Initialization initialization_named(std::string_view name) {
 
 namespace detail {
 
-/// w <- w + scale B A, in the storage of w, rounded once.
+/// Computes w <- w + scale B A, in the storage type of w, rounded once.
 template <WeightSlotLike W, Real T, Backend B>
 void add_product(W& weight, const Matrix<T, B>& up, const Matrix<T, B>& down, double scale) {
   auto sum = weight.dense_copy();
@@ -77,7 +77,7 @@ void add_product(W& weight, const Matrix<T, B>& up, const Matrix<T, B>& down, do
   weight = stored_as(weight, sum);
 }
 
-/// Whether a weight is held quantised, and nothing trains in its place.
+/// Returns whether a weight is quantised, without a trainable copy.
 template <WeightSlotLike W>
 bool packed(const W& weight) {
   return weight && !weight.trainable() && weight.quantised();

@@ -24,13 +24,13 @@ class InputDirections {
   bool fitted() const { return right_.rows > 0; }
   const HostMatrix& right() const { return right_; }
   const std::vector<double>& values() const { return values_; }
-  /// The cosine of the angle between each direction and the one in its place before the last batch.
+  /// Returns the cosine of the angle between each direction and its value before the last batch.
   const std::vector<double>& similarity() const { return similarity_; }
 
-  /// The share of the variance of all rows that lies in direction k.
+  /// Returns the fraction of the variance of all rows in direction k.
   double ratio(std::size_t k) const { return spread_ > 0.0 ? values_[k] * values_[k] / spread_ : 0.0; }
 
-  /// \param x  at least as many rows as components, else it does nothing
+  /// \param x  at least as many rows as components; ignored otherwise
   void add(const HostMatrix& x) {
     if (x.rows < wanted_) return;
     const auto in = static_cast<std::size_t>(x.columns);
@@ -45,7 +45,7 @@ class InputDirections {
     const double old = static_cast<double>(count_), fresh = static_cast<double>(x.rows);
     for (std::size_t i = in * static_cast<std::size_t>(right_.rows); i < stack.values.size(); ++i)
       spread_ += stack.values[i] * stack.values[i];
-    if (count_ > 0) {  // the means of the old rows and of the new ones lie apart
+    if (count_ > 0) {  // the means of the old and the new rows differ
       const double weight = std::sqrt(old * fresh / (old + fresh));
       HostMatrix apart{1, x.columns, std::vector<double>(in)};
       for (std::size_t j = 0; j < in; ++j) apart.values[j] = weight * (mean_[j] - mean[j]);
@@ -60,14 +60,14 @@ class InputDirections {
   }
 
  private:
-  /// Adds `factor` times row i of x, less `mean`.
+  /// Appends `factor` times the difference of row i of x and `mean`.
   static void append(HostMatrix& to, const HostMatrix& x, index_t i, double factor, const std::vector<double>& mean) {
     for (std::size_t j = 0; j < mean.size(); ++j)
       to.values.push_back(factor * (x.values[static_cast<std::size_t>(i) * mean.size() + j] - mean[j]));
     ++to.rows;
   }
 
-  /// Small stacks exactly, others by the fast way, as PEFT does: twice the columns, 4 iterations.
+  /// Decomposes small matrices exactly, others by the fast method, as PEFT does: twice the columns, 4 iterations.
   void decompose(const HostMatrix& stack) {
     const Decomposer& way = needed_decomposer("eva");
     const index_t rank = std::min({wanted_, stack.rows, stack.columns}), less = std::min(stack.rows, stack.columns);

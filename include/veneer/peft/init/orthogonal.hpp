@@ -19,7 +19,7 @@ inline HostMatrix normal_matrix(index_t rows, index_t columns, RandomStream sour
   return x;
 }
 
-/// (rows, rank): n q' / 10, with q' every second row of q, from `first` on.    n: (rows, rank / 2)
+/// Returns n q' / 10, (rows, rank), with q' every second row of q, from `first` on.    n: (rows, rank / 2)
 inline HostMatrix mixed_rows(const HostMatrix& n, const HostMatrix& q, index_t first) {
   HostMatrix x{n.rows, q.columns, std::vector<double>(static_cast<std::size_t>(n.rows * q.columns))};
   for (index_t i = 0; i < n.rows; ++i) {

@@ -16,7 +16,7 @@
 
 namespace veneer::detail {
 
-/// left sqrt(values / scale) and sqrt(values / scale) right, on the device.
+/// Returns left sqrt(values / scale) and sqrt(values / scale) right, on the device.
 template <Real T, Backend B>
 FirstFactors<T, B> balanced(Decomposition parts, double scale, const B& device) {
   for (index_t k = 0; k < parts.right.rows; ++k) {

@@ -19,20 +19,20 @@
 
 namespace veneer {
 
-/// First values of A by module, each (rank, in): what EVA finds (peft/init/eva.hpp).
+/// The initial A of each module, (rank, in), computed by EVA (peft/init/eva.hpp).
 using FirstDirections = std::map<std::string, HostMatrix>;
 
-/// What attach tells an initialisation.
+/// The options of an initialisation, set by attach.
 struct StartOptions {
-  bool initialise = true;   // make first values of A and B
-  bool change_base = true;  // take out of the base what the method takes
-  bool keep_base = false;   // hold on to weights that change, so that detach gives every bit back
+  bool initialise = true;   // compute initial values of A and B
+  bool change_base = true;  // subtract the initial values from the base, if the method does
+  bool keep_base = false;   // keep changed weights, so that detach restores them to the bit
   const FirstDirections* directions = nullptr;
 };
 
 namespace detail {
 
-/// Puts back what an initialisation took out of the base: every bit where the weight was kept, else B_0 A_0, rounded.
+/// Restores the base: every bit if the weight was kept, otherwise by adding B_0 A_0, rounded.
 template <Real T, Backend B>
 void put_base_back(Site<T, B>& site) {
   const auto part = site.low_rank();
@@ -47,16 +47,16 @@ void put_base_back(Site<T, B>& site) {
   *part.taken = {};
 }
 
-/// w <- w - s B_0 A_0, and the record of it. A 4-bit weight is always kept: it could not be put together again.
+/// Computes w <- w - s B_0 A_0, and records it. A 4-bit weight is always kept, since it could not be restored.
 template <class W, Real T, Backend B>
 void take_out(W& weight, FirstFactors<T, B>& first, double scaling, bool keep_base) {
-  first.taken.down = copy(first.down), first.taken.up = copy(first.up);  // the parameters will move
+  first.taken.down = copy(first.down), first.taken.up = copy(first.up);  // the parameters will be trained
   if (keep_base || packed(weight)) first.taken.base = std::make_shared<W>(weight);
   add_product(weight, first.up, first.down, -scaling);
 }
 
-/// The first values of a linear module, and the change of its weight.
-/// \param source  named by seed and module
+/// Computes the initial values of a linear module, and changes its weight.
+/// \param source  determined by seed and module
 template <class W, class T = compute_t<typename W::scalar>, class B = typename W::backend>
 FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const AdaptedModule& module, RandomStream source,
                               const StartOptions& options) {
@@ -71,7 +71,7 @@ FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const Adapted
     return first;
   }
   if (init.kind == InitKind::loftq) {
-    if (packed(weight)) return first;  // an adapter that is read, over the base that it was made for
+    if (packed(weight)) return first;  // an adapter that is read, with the base that it was made for
     auto start = loftq_start(weight.dense_copy(), module.rank, module.scaling, config.loftq_config->loftq_iter);
     if (options.keep_base) start.factors.taken.base = std::make_shared<W>(weight);
     weight = W(std::move(start.base));
@@ -84,14 +84,15 @@ FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const Adapted
   return first;
 }
 
-/// Whether start_from has anything to do.
+/// Returns whether start_from has an effect.
 inline bool starts_apart(const LoraConfig& config, const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
   const bool own = init.changes_base() || init.kind == InitKind::orthogonal || init.kind == InitKind::eva;
   return own && (options.initialise || (options.change_base && init.changes_base()));
 }
 
-/// An adapter that starts from a part of the base is saved as a plain one of twice the rank: with one alpha for all.
+/// Throws if an adapter initialised from a part of the base could not be saved as a plain one of twice the rank, which
+/// needs one alpha for all.
 inline void expect_plain_form(const LoraConfig& config) {
   expects(
       !config.use_rslora || (config.rank_pattern.empty() && config.alpha_pattern.empty()),
@@ -100,7 +101,7 @@ inline void expect_plain_form(const LoraConfig& config) {
           "give all modules one rank and alpha, or leave out use_rslora");
 }
 
-/// What must hold of a configuration alone.
+/// Checks a configuration.
 inline void check_start(const LoraConfig& config, const StartOptions& options) {
   const std::string &name = config.init_lora_weights, where = "veneer::attach: init_lora_weights \"" + name + "\" ";
   const Initialization init = initialization_named(name);
@@ -119,11 +120,11 @@ inline void check_start(const LoraConfig& config, const StartOptions& options) {
                                                "AttachOptions::directions");
   if (init.kind != InitKind::loftq) return;
   expects(config.loftq_config->loftq_bits == 4,
-          where + "is there for loftq_bits 4; found " + std::to_string(config.loftq_config->loftq_bits));
+          where + "supports loftq_bits 4; found " + std::to_string(config.loftq_config->loftq_bits));
   expects(config.loftq_config->loftq_iter >= 1, where + "needs a loftq_iter of at least 1");
 }
 
-/// What must hold of one module's shape and settings.
+/// Checks the shape and settings of one module.
 inline void check_start_shape(const LoraConfig& config, const AdaptedModule& module, const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
   const std::string where =
@@ -144,7 +145,7 @@ inline void check_start_shape(const LoraConfig& config, const AdaptedModule& mod
               "); attach with the config that explained_variance returned");
 }
 
-/// What must hold of one module's weight: the storage that the method takes, values, and finite ones.
+/// Checks the weight of one module: a storage type supported by the method, and finite values.
 template <Real T, Backend B>
 void check_start_weight(const Site<T, B>& site, const LoraConfig& config, const AdaptedModule& module,
                         const StartOptions& options) {
