@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
@@ -225,7 +226,10 @@ Json TrainSettings::to_json() const {
 
 TrainSettings TrainSettings::from_json(const Json& all, const std::string& where) {
   TrainSettings settings;
+  std::set<std::string> of_methods;  // absent in runs that are older than the method
+  AdapterFlags::each_own(settings.adapter_flags, [&](const char* key, auto&&...) { of_methods.insert(key); });
   each_train_setting(settings, [&](const char* key, auto& value) {
+    if (!all.contains(key) && of_methods.contains(key)) return;
     if (!all.contains(key)) throw FormatError(where + ": settings: \"" + key + "\" is missing");
     try {
       value = all[key].template get<std::remove_cvref_t<decltype(value)>>();

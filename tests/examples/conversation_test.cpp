@@ -167,7 +167,7 @@ TEST_CASE("conversation: typed on a terminal, with an adapter that comes and goe
   user.read_until("And now?\r\n");
   const std::string second = user.read_until("\r\n> ");
   user.type("/adapter nobody\n");
-  user.read_until("none is named nobody; there are dates\r\n> ");
+  user.read_until("no adapter is named nobody; there are dates\r\n> ");
   user.type("/adapter dates\n");
   user.read_until("\r\nadapter dates\r\n> ");
   user.type("/fly\n");

@@ -118,7 +118,7 @@ TEST_CASE("program: what was asked wrongly ends with 2 and names the flag") {
       {{"plan", "--model", model, "--quant", "nf4", "--method", "full"}, "full"},
       {{"plan", "--model", model, "--rank", "0"}, "--rank"},
       {{"plan", "--model", model, "--rank", "many"}, "--rank"},
-      {{"plan", "--model", model, "--method", "loha"}, "loha"},
+      {{"plan", "--model", model, "--method", "lokr"}, "lokr"},
       {{"plan", "--model", model, "--method", "adalora", "--target-rank", "12"}, "target_r"},
       {{"plan", "--model", model, "--rank-pattern", "q_proj"}, "--rank-pattern"},
       {{"plan", "--model", model, "--targets", "q_proj,,v_proj"}, "--targets"},

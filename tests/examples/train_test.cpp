@@ -399,8 +399,8 @@ TEST_CASE("train: exit codes and messages") {
                            "\n";
   CHECK(train(model + data(good), folder / "err") == 2);
   CHECK(error().find("--out") != std::string::npos);
-  CHECK(train(model + out + data(good) + "--method loha", folder / "err") == 2);
-  CHECK(error().find("loha") != std::string::npos);
+  CHECK(train(model + out + data(good) + "--method lokr", folder / "err") == 2);
+  CHECK(error().find("lokr") != std::string::npos);
   CHECK(train(model + out + data(good) + "--method adalora --steps 8 --tinit 4 --tfinal 4", folder / "err") == 2);
   CHECK(error().find("tinit") != std::string::npos);
   CHECK(train(model + out + data(good) + "--init best", folder / "err") == 2);
