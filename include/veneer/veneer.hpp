@@ -195,10 +195,7 @@
 #include "veneer/text/vocabulary.hpp"           // IWYU pragma: export
 #include "veneer/text/word_cache.hpp"           // IWYU pragma: export
 #include "veneer/train/batch.hpp"               // IWYU pragma: export
-#include "veneer/train/chart.hpp"               // IWYU pragma: export
-#include "veneer/train/exact_match.hpp"         // IWYU pragma: export
 #include "veneer/train/memory_plan.hpp"         // IWYU pragma: export
-#include "veneer/train/metrics.hpp"             // IWYU pragma: export
 #include "veneer/train/order.hpp"               // IWYU pragma: export
 #include "veneer/train/state.hpp"               // IWYU pragma: export
 #include "veneer/train/trainer.hpp"             // IWYU pragma: export
