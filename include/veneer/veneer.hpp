@@ -93,6 +93,7 @@
 #include "veneer/peft/fill_slot.hpp"            // IWYU pragma: export
 #include "veneer/peft/fold.hpp"                 // IWYU pragma: export
 #include "veneer/peft/hira.hpp"                 // IWYU pragma: export
+#include "veneer/peft/host_matrix.hpp"          // IWYU pragma: export
 #include "veneer/peft/ia3.hpp"                  // IWYU pragma: export
 #include "veneer/peft/loha.hpp"                 // IWYU pragma: export
 #include "veneer/peft/lora.hpp"                 // IWYU pragma: export
