@@ -23,6 +23,7 @@
 #include "veneer/core/scalar.hpp"               // IWYU pragma: export
 #include "veneer/core/shape.hpp"                // IWYU pragma: export
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
+#include "veneer/io/error_list.hpp"             // IWYU pragma: export
 #include "veneer/io/families.hpp"               // IWYU pragma: export
 #include "veneer/io/file.hpp"                   // IWYU pragma: export
 #include "veneer/io/gguf/adapter.hpp"           // IWYU pragma: export
