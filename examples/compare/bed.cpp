@@ -13,9 +13,10 @@
 #include "veneer/io/adapter_folder.hpp"
 #include "veneer/io/llama_folder.hpp"
 #include "veneer/text/examples.hpp"
-#include "veneer/train/exact_match.hpp"
 #include "veneer/train/order.hpp"
 #include "veneer/train/trainer.hpp"
+
+#include "common/exact_match.hpp"
 
 namespace veneer::compare {
 

@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "veneer/io/file.hpp"
-#include "veneer/train/chart.hpp"
+
+#include "common/chart.hpp"
 
 namespace veneer::compare {
 

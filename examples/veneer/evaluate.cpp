@@ -11,9 +11,9 @@
 
 #include "veneer/io/json.hpp"
 #include "veneer/text/line_reader.hpp"
-#include "veneer/train/exact_match.hpp"
 
 #include "command.hpp"
+#include "common/exact_match.hpp"
 #include "data_flags.hpp"
 #include "session.hpp"
 

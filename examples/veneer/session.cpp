@@ -12,8 +12,9 @@
 #include "veneer/peft/combine.hpp"
 #include "veneer/peft/merge.hpp"
 #include "veneer/train/batch.hpp"
-#include "veneer/train/exact_match.hpp"
 #include "veneer/train/trainer.hpp"
+
+#include "common/exact_match.hpp"
 
 namespace veneer::program {
 

@@ -21,7 +21,7 @@
 #include "model_flags.hpp"
 
 namespace veneer {
-struct Completion;       // train/exact_match.hpp
+struct Completion;       // common/exact_match.hpp
 struct CombineOptions;   // peft/combine.hpp
 struct GenerateOptions;  // nn/generate.hpp
 struct MergedWeight;     // peft/merge.hpp

@@ -16,11 +16,11 @@
 #include "veneer/text/add_tokens.hpp"
 #include "veneer/text/example_rows.hpp"
 #include "veneer/text/examples.hpp"
-#include "veneer/train/exact_match.hpp"
-#include "veneer/train/metrics.hpp"
 #include "veneer/train/order.hpp"
 #include "veneer/train/state.hpp"
 
+#include "common/exact_match.hpp"
+#include "common/metrics.hpp"
 #include "memory.hpp"
 #include "progress.hpp"
 #include "recipe_flags.hpp"

@@ -23,6 +23,7 @@
 #include "veneer/core/scalar.hpp"               // IWYU pragma: export
 #include "veneer/core/shape.hpp"                // IWYU pragma: export
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
+#include "veneer/io/error_list.hpp"             // IWYU pragma: export
 #include "veneer/io/families.hpp"               // IWYU pragma: export
 #include "veneer/io/file.hpp"                   // IWYU pragma: export
 #include "veneer/io/gguf/adapter.hpp"           // IWYU pragma: export
@@ -93,6 +94,7 @@
 #include "veneer/peft/fill_slot.hpp"            // IWYU pragma: export
 #include "veneer/peft/fold.hpp"                 // IWYU pragma: export
 #include "veneer/peft/hira.hpp"                 // IWYU pragma: export
+#include "veneer/peft/host_matrix.hpp"          // IWYU pragma: export
 #include "veneer/peft/ia3.hpp"                  // IWYU pragma: export
 #include "veneer/peft/loha.hpp"                 // IWYU pragma: export
 #include "veneer/peft/lora.hpp"                 // IWYU pragma: export
@@ -195,10 +197,7 @@
 #include "veneer/text/vocabulary.hpp"           // IWYU pragma: export
 #include "veneer/text/word_cache.hpp"           // IWYU pragma: export
 #include "veneer/train/batch.hpp"               // IWYU pragma: export
-#include "veneer/train/chart.hpp"               // IWYU pragma: export
-#include "veneer/train/exact_match.hpp"         // IWYU pragma: export
 #include "veneer/train/memory_plan.hpp"         // IWYU pragma: export
-#include "veneer/train/metrics.hpp"             // IWYU pragma: export
 #include "veneer/train/order.hpp"               // IWYU pragma: export
 #include "veneer/train/state.hpp"               // IWYU pragma: export
 #include "veneer/train/trainer.hpp"             // IWYU pragma: export

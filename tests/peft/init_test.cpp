@@ -202,21 +202,21 @@ TEST_CASE("A base that is kept comes back to the bit, on detach and when another
 
 TEST_CASE("PiSSA: what is left is the smallest that a rank can leave; OLoRA: B is orthonormal") {
   Model model = model_of();
-  const HostMatrix w = detail::to_host_matrix(model.up.weight.dense_copy());
+  const HostMatrix w = to_host_matrix(model.up.weight.dense_copy());
   attach(model, config_of("pissa", 5));
   const Eigen::JacobiSVD<Eigen::MatrixXd> full{Eigen::MatrixXd(detail::to_eigen(w))};
   const double least = full.singularValues().tail(hidden - 5).norm();
-  const double left = detail::to_eigen(detail::to_host_matrix(model.up.weight.dense_copy())).norm();
+  const double left = detail::to_eigen(to_host_matrix(model.up.weight.dense_copy())).norm();
   CHECK(left == Approx(least).epsilon(1e-6));
   const auto& pissa = *model.up.adapter.get<Factors>();
-  const auto a = detail::to_eigen(detail::to_host_matrix(pissa.down.value()));
-  const auto b = detail::to_eigen(detail::to_host_matrix(pissa.up.value()));
+  const auto a = detail::to_eigen(to_host_matrix(pissa.down.value()));
+  const auto b = detail::to_eigen(to_host_matrix(pissa.up.value()));
   for (index_t k = 0; k < 5; ++k) {  // both factors carry the root of the singular value
     CHECK(a.row(k).squaredNorm() == Approx(full.singularValues()[k] / pissa.scaling).epsilon(1e-5));
     CHECK(b.col(k).squaredNorm() == Approx(full.singularValues()[k] / pissa.scaling).epsilon(1e-5));
   }
   attach(model, config_of("olora", 5));
-  const auto q = detail::to_eigen(detail::to_host_matrix(model.up.adapter.get<Factors>()->up.value()));
+  const auto q = detail::to_eigen(to_host_matrix(model.up.adapter.get<Factors>()->up.value()));
   CHECK((q.transpose() * q - detail::HostEigen::Identity(5, 5)).cwiseAbs().maxCoeff() < 1e-6);
 }
 
@@ -241,9 +241,7 @@ TEST_CASE("OLoRA over 4 bits: the rest goes into 4 bits again, and the base come
 
 TEST_CASE("LoftQ: nearer to the weight than 4 bits alone, nearer still with iterations, at any alpha") {
   const auto w = model_of().up.weight.dense_copy();
-  const auto lost = [&](const auto& sum) {
-    return detail::to_eigen(detail::to_host_matrix(add(w, scale(sum, -1.0)))).norm();
-  };
+  const auto lost = [&](const auto& sum) { return detail::to_eigen(to_host_matrix(add(w, scale(sum, -1.0)))).norm(); };
   const double plain = lost(decode(NF4Tensor(w)));
   double before = plain;
   for (const index_t iterations : {1, 2, 5}) {
@@ -439,7 +437,7 @@ TEST_CASE("EVA: A holds the principal components of the inputs, B is zero, and t
 
   detail::HostEigen all(0, hidden);  // all rows at once
   for (index_t i = 0; i < found.batches; ++i) {
-    const auto rows = detail::to_eigen(detail::to_host_matrix(batches[static_cast<std::size_t>(i)]));
+    const auto rows = detail::to_eigen(to_host_matrix(batches[static_cast<std::size_t>(i)]));
     detail::HostEigen longer(all.rows() + rows.rows(), hidden);
     longer << all, rows;
     all = longer;
@@ -450,7 +448,7 @@ TEST_CASE("EVA: A holds the principal components of the inputs, B is zero, and t
   const auto v = detail::to_eigen(up);
   for (index_t k = 0; k < up.rows; ++k)
     CHECK(std::abs(v.row(k).dot(full.matrixV().col(k))) == Approx(1.0).epsilon(1e-5));  // inputs in float
-  const auto a = detail::to_host_matrix(model.up.adapter.get<Factors>()->down.value());
+  const auto a = to_host_matrix(model.up.adapter.get<Factors>()->down.value());
   CHECK((detail::to_eigen(a) - v).cwiseAbs().maxCoeff() < 1e-7);
 }
 

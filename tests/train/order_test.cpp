@@ -6,7 +6,6 @@
 #include <set>
 
 #include "veneer/train/batch.hpp"
-#include "veneer/train/metrics.hpp"
 
 #include "support/catch.hpp"
 
@@ -135,22 +134,6 @@ TEST_CASE("A batch shifts labels inside each sequence") {
   CHECK(batch.lengths == std::vector<index_t>{3, 1, 2});
   CHECK(batch.counted == 2);
   CHECK(batch.layout()->spans[2].query == 4);
-}
-
-TEST_CASE("Metric lines keep nine digits of a loss") {
-  const StepReport report{3, 1.23456789012, 0.5, 2e-4, 512, 100};
-  CHECK(metrics_line(report, 9000.04, 123456) ==
-        R"({"step":3,"loss":1.23456789,"grad_norm":0.5,"learning_rate":0.0002,)"
-        R"("tokens":512,"tokens_per_second":9000.0,"memory_bytes":123456})");
-  CHECK(metrics_line(50, 0.25) == R"({"step":50,"eval_loss":0.25})");
-}
-
-TEST_CASE("The loss picture is one SVG with a path of all steps") {
-  const std::string svg = loss_svg({{1, 4.0}, {2, 2.0}, {3, 1.0}}, {{3, 1.5}});
-  CHECK(svg.starts_with("<svg"));
-  CHECK(svg.ends_with("</svg>\n"));
-  CHECK(svg.find("<circle") != std::string::npos);
-  CHECK(loss_svg({}, {}).ends_with("</svg>\n"));
 }
 
 }  // namespace order_test

@@ -178,12 +178,12 @@ inline void refuse_changed_base(const LoraConfig& config, const std::string& whe
 
 /// Returns the tensors of a file by key; duplicates are added to the errors.
 template <class Model>
-AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complaints) {
+AdapterEntries adapter_entries(const SafetensorsFile& file, ErrorList& errors) {
   const auto parts = tensor_parts<typename site_t<Model>::backend, typename site_t<Model>::scalar>();
   AdapterEntries entries;
   for (const std::string& name : file.names()) {
     if (!entries.emplace(without_adapter_name(name, parts), &file.at(name)).second)
-      complaints.add(name + ": appears twice, with an adapter's name in its key and without");
+      errors.add(name + ": appears twice, with an adapter's name in its key and without");
   }
   return entries;
 }
@@ -191,19 +191,19 @@ AdapterEntries adapter_entries(const SafetensorsFile& file, Complaints& complain
 /// Fills the adapters in the slots of a model: every tensor of an adapter must be among the entries, and every entry
 /// must be used.
 template <class Model>
-void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries, Complaints& complaints) {
+void fill_adapter(Model& model, const AdapterPlan& plan, AdapterEntries& entries, ErrorList& errors) {
   visit_adapter_tensors(model, plan, [&](const std::string& key, auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     const auto at = entries.find(key);
     if (at == entries.end()) {
-      complaints.add(key + ": missing; expected shape " + shape_text(extents_of(part.shape())));
+      errors.add(key + ": missing; expected shape " + shape_text(extents_of(part.shape())));
       return;
     }
-    const auto values = checked_values<typename Part::scalar>(*at->second, extents_of(part.shape()), complaints);
+    const auto values = checked_values<typename Part::scalar>(*at->second, extents_of(part.shape()), errors);
     entries.erase(at);
     if (values) part = Part(from_host(part.shape(), *values, part.device()));
   });
-  for (const auto& [key, entry] : entries) complaints.add(entry->name + ": belongs to nothing that the config adapts");
+  for (const auto& [key, entry] : entries) errors.add(entry->name + ": belongs to nothing that the config adapts");
 }
 
 /// Returns whether the weights of a model have values, not only shapes.
@@ -231,8 +231,8 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   LoraConfig& config = loaded.file.config;
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   const SafetensorsFile file(folder / "adapter_model.safetensors");
-  detail::Complaints complaints;
-  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, complaints);
+  detail::ErrorList errors = detail::tensor_errors();
+  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, errors);
   for (const auto& [key, entry] : entries) loaded.dtypes[key] = entry->dtype;
   try {
     if (config.target_modules.kind == ModuleChoice::Kind::none) {
@@ -240,7 +240,7 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
         config.target_modules = default_target_modules(model.config.model_type, config.method);
     }
     if constexpr (detail::HasHead<Model>)
-      loaded.vocabulary_keys = detail::take_vocabulary(model, config, entries, complaints);
+      loaded.vocabulary_keys = detail::take_vocabulary(model, config, entries, errors);
     const bool change = initialization_named(config.init_lora_weights).changes_base() && detail::has_values(model);
     loaded.plan = attach(model, config, {.strict = false, .initialise = false, .change_base = change});
   } catch (const ArgumentError& error) {
@@ -250,13 +250,13 @@ LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   if constexpr (detail::HasHead<Model>) {
     if (const auto ends = detail::adapted_ends(model, config, loaded.plan); ends[1].borrowed)
       detail::take_copy(entries, ends[1].key + detail::delta_end, ends[0].key + detail::delta_end,
-                        loaded.vocabulary_keys, complaints);
+                        loaded.vocabulary_keys, errors);
   }
-  detail::fill_adapter(model, loaded.plan, entries, complaints);
-  complaints.raise((folder / "adapter_model.safetensors").string(),
-                   "Check that r, rank_pattern, target_modules, use_dora, bias and modules_to_save in "
-                   "adapter_config.json are those of this file, and that the base model is the right one." +
-                       detail::prefix_hint(file));
+  detail::fill_adapter(model, loaded.plan, entries, errors);
+  errors.throw_if_any((folder / "adapter_model.safetensors").string(),
+                      "Check that r, rank_pattern, target_modules, use_dora, bias and modules_to_save in "
+                      "adapter_config.json are those of this file, and that the base model is the right one." +
+                          detail::prefix_hint(file));
   return loaded;
 }
 
@@ -269,11 +269,11 @@ template <class Model>
 void load_adapter_tensors(Model& model, const std::filesystem::path& folder, const AdapterPlan& plan) {
   detail::check_folder(folder);
   const SafetensorsFile file(folder / "adapter_model.safetensors");
-  detail::Complaints complaints;
-  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, complaints);
-  detail::fill_adapter(model, plan, entries, complaints);
-  complaints.raise((folder / "adapter_model.safetensors").string(),
-                   "Check that the adapters of the model have the shapes and the fields of this file.");
+  detail::ErrorList errors = detail::tensor_errors();
+  detail::AdapterEntries entries = detail::adapter_entries<Model>(file, errors);
+  detail::fill_adapter(model, plan, entries, errors);
+  errors.throw_if_any((folder / "adapter_model.safetensors").string(),
+                      "Check that the adapters of the model have the shapes and the fields of this file.");
 }
 
 /// Reads an adapter converted by write_adapter in its original form: A, B, and their initial values, which are

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "veneer/backend/cpu.hpp"
+#include "veneer/io/error_list.hpp"
 #include "veneer/io/file.hpp"
 #include "veneer/io/host_tensor.hpp"
 #include "veneer/io/llama_config.hpp"
@@ -161,24 +162,9 @@ void read_any_weight(W& weight, const std::string& name, const ShardedCheckpoint
   read_weight(weight, entry, device);
 }
 
-/// A list of errors in a set of tensors: the first twenty, and the number of further ones.
-class Complaints {
- public:
-  void add(std::string complaint) {
-    if (++count_ <= 20) text_ += "\n  " + std::move(complaint);
-  }
-  /// \throws FormatError when there are errors
-  void raise(const std::string& where, const std::string& advice) const {
-    if (count_ == 0) return;
-    throw FormatError(where + ": " + std::to_string(count_) + (count_ == 1 ? " tensor does" : " tensors do") +
-                      " not fit the model:" + text_ +
-                      (count_ > 20 ? "\n  and " + std::to_string(count_ - 20) + " more" : "") + "\n" + advice);
-  }
-
- private:
-  std::string text_;
-  std::size_t count_ = 0;
-};
+inline ErrorList tensor_errors() {
+  return ErrorList("tensor does not fit the model:", "tensors do not fit the model:");
+}
 
 /// Calls f(name, weight) for every existing weight and bias of the base, trained or not.
 template <class M, class F>
@@ -256,7 +242,7 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
   const bool head_alone =
       model.config.tie_word_embeddings && checkpoint.find(table) == nullptr && checkpoint.find(head) != nullptr;
   const auto stored_name = [&](const std::string& name) { return head_alone && name == table ? head : name; };
-  detail::Complaints complaints;
+  detail::ErrorList errors = detail::tensor_errors();
   std::set<std::string> known;
   detail::visit_base(model, [&](const std::string& of_model, auto& weight) {
     const std::string name = stored_name(of_model);
@@ -264,14 +250,14 @@ std::vector<std::string> read_llama_weights(Model& model, const ShardedCheckpoin
     if (detail::has_quant_state(checkpoint, name)) {
       for (std::string& part : detail::packed_names(name)) known.insert(std::move(part));
     }
-    if (auto problem = detail::weight_problem(weight, name, checkpoint)) complaints.add(std::move(*problem));
+    if (auto problem = detail::weight_problem(weight, name, checkpoint)) errors.add(std::move(*problem));
   });
   for (const std::string& name : checkpoint.names()) {
     if (known.contains(name) || detail::is_frequencies(name)) continue;
     if (model.config.tie_word_embeddings && name == head) continue;  // equal to the embedding
-    complaints.add(name + ": the model has no such tensor");
+    errors.add(name + ": the model has no such tensor");
   }
-  complaints.raise(
+  errors.throw_if_any(
       checkpoint.where(),
       "The files belong to another config.json, or are incomplete: compare them with where they came from.");
   if (auto other = detail::frequency_warning(checkpoint, model.config); !other.empty())

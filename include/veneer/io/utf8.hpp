@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file utf8.hpp
-/// Decoding and validation of UTF-8. Ill-formed are overlong forms, surrogates, values above U+10FFFF, and stray and
-/// missing continuation bytes (Unicode 15.0, table 3-7).
+/// Decoding and validation of UTF-8, and digits of numbers in text. Ill-formed are overlong forms, surrogates, values
+/// above U+10FFFF, and stray and missing continuation bytes (Unicode 15.0, table 3-7).
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,25 @@ inline std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
     at += point.length;
   }
   return std::nullopt;
+}
+
+/// Returns the value of a digit in bases up to 36, or -1.
+inline int digit_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'z' ? lower - 'a' + 10 : -1;
+}
+
+/// Returns the value of `count` hexadecimal digits at `at`, at most 8; nullopt if the text has not as many there.
+inline std::optional<char32_t> hex_value(std::string_view text, std::size_t at, std::size_t count) {
+  if (at > text.size() || text.size() - at < count) return std::nullopt;
+  char32_t value = 0;
+  for (const char c : text.substr(at, count)) {
+    const int digit = digit_value(c);
+    if (digit < 0 || digit >= 16) return std::nullopt;
+    value = value * 16 + static_cast<char32_t>(digit);
+  }
+  return value;
 }
 
 /// Returns `text` in a form for messages: at most `limit` bytes, control and ill-formed bytes as `\xNN`, truncated

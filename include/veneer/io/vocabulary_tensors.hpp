@@ -45,21 +45,21 @@ void look_at_adapter(Layer& layer, const F& f) {
 /// Checks shape, type and values, and returns the values.
 template <Real T>
 std::optional<std::vector<T>> checked_values(const TensorEntry& entry, const std::vector<std::int64_t>& expected,
-                                             Complaints& complaints) {
+                                             ErrorList& errors) {
   if (entry.shape != expected) {
-    complaints.add(entry.name + ": shape " + shape_text(entry.shape) + ", expected " + shape_text(expected));
+    errors.add(entry.name + ": shape " + shape_text(entry.shape) + ", expected " + shape_text(expected));
     return std::nullopt;
   }
   if (entry.dtype != Dtype::f32 && entry.dtype != Dtype::f16 && entry.dtype != Dtype::bf16 &&
       entry.dtype != Dtype::f64) {
-    complaints.add(entry.name + ": dtype " + std::string(dtype_name(entry.dtype)) + ", expected F32, F16 or BF16");
+    errors.add(entry.name + ": dtype " + std::string(dtype_name(entry.dtype)) + ", expected F32, F16 or BF16");
     return std::nullopt;
   }
   std::vector<T> values(static_cast<std::size_t>(element_count(entry)));
   read_floats(entry, values.data());
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i])) continue;
-    complaints.add(entry.name + ": value " + std::to_string(i) + " is not finite");
+    errors.add(entry.name + ": value " + std::to_string(i) + " is not finite");
     return std::nullopt;
   }
   return values;
@@ -164,21 +164,21 @@ inline const TensorEntry* take_base(AdapterEntries& entries, const std::string& 
 
 /// Removes a tensor that must equal another one of the file.
 inline void take_copy(AdapterEntries& entries, const std::string& key, const std::string& original,
-                      std::set<std::string>& taken, Complaints& complaints) {
+                      std::set<std::string>& taken, ErrorList& errors) {
   const auto copy = entries.find(key), first = entries.find(original);
   if (copy == entries.end() || first == entries.end()) return;
-  if (!same_numbers(*copy->second, *first->second)) complaints.add(key + ": differs from " + original);
+  if (!same_numbers(*copy->second, *first->second)) errors.add(key + ": differs from " + original);
   taken.insert(key);
   entries.erase(copy);
 }
 
 /// Replaces a weight of the base by a tensor of a file, keeping the type of the tensor.
 template <class W, Backend B>
-void replace_weight(W& weight, const TensorEntry& entry, const B& device, Complaints& complaints) {
+void replace_weight(W& weight, const TensorEntry& entry, const B& device, ErrorList& errors) {
   using T = typename W::scalar;
   using S = typename W::shape_type;
   const S shape = shape_of<S>(entry.shape[0], weight.extent(1));
-  if (!checked_values<T>(entry, extents_of(shape), complaints)) return;
+  if (!checked_values<T>(entry, extents_of(shape), errors)) return;
   W fresh(Tensor<T, S, B>(shape, device, nullptr));
   read_weight(fresh, entry, device);
   weight = fresh;
@@ -189,19 +189,19 @@ void replace_weight(W& weight, const TensorEntry& entry, const B& device, Compla
 /// \returns the used keys of the file, which are removed from `entries`
 template <class Model>
 std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, AdapterEntries& entries,
-                                      Complaints& complaints) {
+                                      ErrorList& errors) {
   const VocabularyEnds ends = vocabulary_ends(model);
   const ModuleMatcher matcher(config);
   const std::string table_key = adapter_prefix + ends.embedding, head_key = adapter_prefix + ends.head;
   const bool table_saved = matcher.saved_in_full(ends.embedding), head_saved = matcher.saved_in_full(ends.head);
   std::set<std::string> taken;
-  take_copy(entries, table_key + ".modules_to_save.weight", table_key + ".weight", taken, complaints);
-  take_copy(entries, head_key + ".modules_to_save.weight", head_key + ".weight", taken, complaints);
+  take_copy(entries, table_key + ".modules_to_save.weight", table_key + ".weight", taken, errors);
+  take_copy(entries, head_key + ".modules_to_save.weight", head_key + ".weight", taken, errors);
   const TensorEntry* table = take_base(entries, table_key, table_saved, taken);
   const TensorEntry* head = take_base(entries, head_key, head_saved, taken);
   const bool one_weight = !present(model.lm_head.weight);
   if (one_weight && table != nullptr && head != nullptr && !same_numbers(*table, *head)) {
-    complaints.add(head->name + ": differs from " + table->name + ", and the model ties head and embedding");
+    errors.add(head->name + ": differs from " + table->name + ", and the model ties head and embedding");
     return taken;
   }
   if (one_weight && table == nullptr) table = head;
@@ -214,7 +214,7 @@ std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, Ad
   const auto rows_of = [&](const TensorEntry* entry, const std::string& key, bool saved) -> std::optional<index_t> {
     if (entry == nullptr) return trained_rows(key, saved);
     if (entry->shape.size() == 2) return entry->shape[0];
-    complaints.add(entry->name + ": shape " + shape_text(entry->shape) + ", expected a matrix");
+    errors.add(entry->name + ": shape " + shape_text(entry->shape) + ", expected a matrix");
     return std::nullopt;
   };
   const auto table_rows = rows_of(table, table_key, table_saved), head_rows = rows_of(head, head_key, head_saved);
@@ -222,16 +222,15 @@ std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, Ad
   if (rows != vocabulary && rows >= 1) {
     const bool head_known = head_rows == rows || (one_weight && table != nullptr);
     if (table_rows != rows || !head_known) {
-      complaints.add((table_rows == rows ? head_key : table_key) + ".weight: missing with " + std::to_string(rows) +
-                     " rows: the vocabulary was resized from " + std::to_string(vocabulary) +
-                     " rows, and the file holds one end of it alone; save with save_embedding_layers=True");
+      errors.add((table_rows == rows ? head_key : table_key) + ".weight: missing with " + std::to_string(rows) +
+                 " rows: the vocabulary was resized from " + std::to_string(vocabulary) +
+                 " rows, and the file holds one end of it alone; save with save_embedding_layers=True");
       return taken;
     }
     resize_vocabulary(model, rows);
   }
-  if (table != nullptr && table_rows) replace_weight(model.model.embed_tokens.weight, *table, model.device, complaints);
-  if (!one_weight && head != nullptr && head_rows)
-    replace_weight(model.lm_head.weight, *head, model.device, complaints);
+  if (table != nullptr && table_rows) replace_weight(model.model.embed_tokens.weight, *table, model.device, errors);
+  if (!one_weight && head != nullptr && head_rows) replace_weight(model.lm_head.weight, *head, model.device, errors);
   return taken;
 }
 

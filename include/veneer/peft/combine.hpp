@@ -90,7 +90,7 @@ namespace detail {
 /// The term of one adapter in one module, on the host.
 struct WeightedTerm {
   double weight, scaling;
-  DenseMatrix up, down;
+  HostMatrix up, down;
 };
 
 struct CombinationKind {
@@ -117,7 +117,7 @@ inline CombinationKind kind_of(Combination type) {
 inline TruncatedSvd concatenated(const std::vector<WeightedTerm>& terms) {
   index_t rank = 0;
   for (const WeightedTerm& term : terms) rank += term.down.rows;
-  TruncatedSvd sum{DenseMatrix(terms[0].up.rows, rank), DenseMatrix(rank, terms[0].down.columns), {}};
+  TruncatedSvd sum{HostMatrix(terms[0].up.rows, rank), HostMatrix(rank, terms[0].down.columns), {}};
   index_t first = 0;
   for (const WeightedTerm& term : terms) {
     for (index_t k = 0; k < term.down.rows; ++k) {
@@ -139,13 +139,13 @@ inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const 
     const TruncatedSvd sum = concatenated(terms);
     return truncated_svd(sum.up, sum.down, rank);
   }
-  const DenseMatrix &first_up = terms[0].up, &first_down = terms[0].down;
+  const HostMatrix &first_up = terms[0].up, &first_down = terms[0].down;
   std::vector<std::vector<double>> ups, downs;
   std::vector<double> up_weights, down_weights;
   for (const WeightedTerm& term : terms) {
     const double factor = term.weight * term.scaling, root = std::sqrt(std::abs(factor));
     if (kind.svd) {
-      DenseMatrix change = matrix_product(term.up, term.down);
+      HostMatrix change = matmul(term.up, term.down);
       for (double& value : change.values) value *= term.scaling;
       ups.push_back(std::move(change.values));
       up_weights.push_back(term.weight);
@@ -160,23 +160,12 @@ inline TruncatedSvd combined_term(const std::vector<WeightedTerm>& terms, const 
                          {source.seed, source.stream + stream});
   };
   if (kind.svd) {
-    return truncated_svd(DenseMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)),
+    return truncated_svd(HostMatrix(first_up.rows, first_down.columns, apply_rule(std::move(ups), up_weights, 0)),
                          rank);
   }
-  return {DenseMatrix(first_up.rows, first_up.columns, apply_rule(std::move(ups), up_weights, 0)),
-          DenseMatrix(first_down.rows, first_down.columns, apply_rule(std::move(downs), down_weights, terms.size())),
+  return {HostMatrix(first_up.rows, first_up.columns, apply_rule(std::move(ups), up_weights, 0)),
+          HostMatrix(first_down.rows, first_down.columns, apply_rule(std::move(downs), down_weights, terms.size())),
           {}};
-}
-
-template <Real T, Backend B>
-DenseMatrix on_host(const Matrix<T, B>& x) {
-  const std::vector<T> values = to_host(x);
-  return {x.extent(0), x.extent(1), std::vector<double>(values.begin(), values.end())};
-}
-
-template <Real T, Backend B>
-Matrix<T, B> on_device(const DenseMatrix& x, const B& device) {
-  return from_host(Shape<dyn, dyn>(x.rows, x.columns), std::vector<T>(x.values.begin(), x.values.end()), device);
 }
 
 /// Returns the largest rank of an adapter's modules.
@@ -257,7 +246,7 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
               "veneer::combine: " + module + " has rank " + std::to_string(term.rank()) + " in \"" + part.name +
                   "\" and " + std::to_string(all.empty() ? 0 : all[0].down.rows) + " in another: " +
                   std::string(combination_name(options.type)) + " needs equal ranks; cat and the svd forms do not");
-      all.push_back({part.weight, term.scaling, detail::on_host(term.up), detail::on_host(term.down)});
+      all.push_back({part.weight, term.scaling, to_host_matrix(term.up), to_host_matrix(term.down)});
     }
   }
   if (svd && options.rank > 0) rank = options.rank;
@@ -273,7 +262,7 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
     const TruncatedSvd made =
         detail::combined_term(terms.at(site->name), options, rank, {options.seed, detail::name_hash(site->name)});
     const LowRankFactors<T, typename Model::backend> term{
-        detail::on_device<T>(made.down, model.device), detail::on_device<T>(made.up, model.device), 1.0, {}};
+        from_host_matrix<T>(made.down, model.device), from_host_matrix<T>(made.up, model.device), 1.0, {}};
     detail::place_lora(*site, term, rank, config.lora_dropout);
   }
   adapters.add(name, std::move(model), config, plan);

@@ -18,46 +18,14 @@
 #include <vector>
 
 #include "veneer/core/error.hpp"
-#include "veneer/core/shape.hpp"
+#include "veneer/peft/host_matrix.hpp"
 
 namespace veneer {
 
-/// A row-major matrix on the host.
-struct DenseMatrix {
-  index_t rows = 0, columns = 0;
-  std::vector<double> values{};
-
-  DenseMatrix(index_t r, index_t c) : rows(r), columns(c), values(static_cast<std::size_t>(r * c), 0.0) {}
-  DenseMatrix(index_t r, index_t c, std::vector<double> v) : rows(r), columns(c), values(std::move(v)) {}
-  double& at(index_t r, index_t c) { return values[static_cast<std::size_t>(r * columns + c)]; }
-  double at(index_t r, index_t c) const { return values[static_cast<std::size_t>(r * columns + c)]; }
-  double* row(index_t r) { return values.data() + r * columns; }
-  const double* row(index_t r) const { return values.data() + r * columns; }
-};
-
-inline DenseMatrix transposed(const DenseMatrix& x) {
-  DenseMatrix t(x.columns, x.rows);
-  for (index_t r = 0; r < x.rows; ++r)
-    for (index_t c = 0; c < x.columns; ++c) t.at(c, r) = x.at(r, c);
-  return t;
-}
-
-inline DenseMatrix matrix_product(const DenseMatrix& x, const DenseMatrix& y) {
-  DenseMatrix z(x.rows, y.columns);
-  for (index_t r = 0; r < x.rows; ++r) {
-    for (index_t k = 0; k < x.columns; ++k) {
-      const double factor = x.at(r, k);
-      if (factor == 0.0) continue;
-      for (index_t c = 0; c < y.columns; ++c) z.at(r, c) += factor * y.at(k, c);
-    }
-  }
-  return z;
-}
-
 /// The approximation M ~ up down.
 struct TruncatedSvd {
-  DenseMatrix up;                // U S: (rows, rank)
-  DenseMatrix down;              // Vᵀ: (rank, columns), rows of length 1, or 0 if M has no further direction
+  HostMatrix up;                 // U S: (rows, rank)
+  HostMatrix down;               // Vᵀ: (rank, columns), rows of length 1, or 0 if M has no further direction
   std::vector<double> singular;  // the largest first
 };
 
@@ -74,7 +42,7 @@ inline void rotate(double* x, double* y, index_t n, double cosine, double sine) 
 }
 
 /// Makes the rows of x orthogonal by rotations from the left, and applies these to y: x = Q x_before, y = Q y_before.
-inline void orthogonalise_rows(DenseMatrix& x, DenseMatrix& y) {
+inline void orthogonalise_rows(HostMatrix& x, HostMatrix& y) {
   constexpr int sweeps = 60;
   const double tolerance = 2.3e-16 * static_cast<double>(std::max<index_t>(x.columns, 4));  // the error of a sum
   bool turned = true;
@@ -96,21 +64,21 @@ inline void orthogonalise_rows(DenseMatrix& x, DenseMatrix& y) {
   }
 }
 
-inline DenseMatrix identity(index_t n) {
-  DenseMatrix one(n, n);
+inline HostMatrix identity(index_t n) {
+  HostMatrix one(n, n);
   for (index_t i = 0; i < n; ++i) one.at(i, i) = 1.0;
   return one;
 }
 
 /// The decomposition x = sum over i of left_i lengths_i right_iᵀ of a matrix with at most as many rows as columns.
 struct RowDecomposition {
-  DenseMatrix left;             // (rows, rows): row i is left_i
-  DenseMatrix right;            // (rows, columns): row i is right_i, of length 1, or 0
+  HostMatrix left;              // (rows, rows): row i is left_i
+  HostMatrix right;             // (rows, columns): row i is right_i, of length 1, or 0
   std::vector<double> lengths;  // the largest first
 };
 
-inline RowDecomposition decompose_rows(DenseMatrix x) {
-  DenseMatrix turns = identity(x.rows);
+inline RowDecomposition decompose_rows(HostMatrix x) {
+  HostMatrix turns = identity(x.rows);
   orthogonalise_rows(x, turns);
   std::vector<double> lengths;
   for (index_t i = 0; i < x.rows; ++i) lengths.push_back(std::sqrt(dot(x.row(i), x.row(i), x.columns)));
@@ -119,7 +87,7 @@ inline RowDecomposition decompose_rows(DenseMatrix x) {
   std::stable_sort(order.begin(), order.end(), [&](index_t a, index_t b) {
     return lengths[static_cast<std::size_t>(a)] > lengths[static_cast<std::size_t>(b)];
   });
-  RowDecomposition found{DenseMatrix(x.rows, x.rows), DenseMatrix(x.rows, x.columns), {}};
+  RowDecomposition found{HostMatrix(x.rows, x.rows), HostMatrix(x.rows, x.columns), {}};
   for (index_t i = 0; i < x.rows; ++i) {
     const index_t from = order[static_cast<std::size_t>(i)];
     const double length = lengths[static_cast<std::size_t>(from)];
@@ -133,12 +101,12 @@ inline RowDecomposition decompose_rows(DenseMatrix x) {
 }  // namespace detail
 
 /// Returns the best approximation of M of a rank, padded with zeros if the rank of M is lower.
-inline TruncatedSvd truncated_svd(const DenseMatrix& m, index_t rank) {
+inline TruncatedSvd truncated_svd(const HostMatrix& m, index_t rank) {
   expects(rank >= 1, "veneer::truncated_svd(m, rank): rank must be at least 1");
   const bool wide = m.rows <= m.columns;
   const detail::RowDecomposition found = detail::decompose_rows(wide ? m : transposed(m));
-  TruncatedSvd svd{DenseMatrix(m.rows, rank), DenseMatrix(rank, m.columns), found.lengths};
-  const DenseMatrix &left = wide ? found.left : found.right, &right = wide ? found.right : found.left;
+  TruncatedSvd svd{HostMatrix(m.rows, rank), HostMatrix(rank, m.columns), found.lengths};
+  const HostMatrix &left = wide ? found.left : found.right, &right = wide ? found.right : found.left;
   for (index_t i = 0; i < std::min(rank, found.left.rows); ++i) {
     const double length = found.lengths[static_cast<std::size_t>(i)];
     for (index_t r = 0; r < m.rows; ++r) svd.up.at(r, i) = left.at(i, r) * length;
@@ -148,18 +116,18 @@ inline TruncatedSvd truncated_svd(const DenseMatrix& m, index_t rank) {
 }
 
 /// Returns the best approximation of up down of a rank.    up: (rows, R)   down: (R, columns)
-inline TruncatedSvd truncated_svd(const DenseMatrix& up, const DenseMatrix& down, index_t rank) {
+inline TruncatedSvd truncated_svd(const HostMatrix& up, const HostMatrix& down, index_t rank) {
   expects<ShapeError>(up.columns == down.rows,
                       "veneer::truncated_svd(up, down, rank): the columns of up must be the rows of down; they are " +
                           std::to_string(up.columns) + " and " + std::to_string(down.rows));
-  if (up.columns >= std::min(up.rows, down.columns)) return truncated_svd(matrix_product(up, down), rank);
+  if (up.columns >= std::min(up.rows, down.columns)) return truncated_svd(matmul(up, down), rank);
   // down = Lᵀ D R with the rows of R orthogonal, so up down = (up Lᵀ D) R, and the first factor is narrow.
   const detail::RowDecomposition inner = detail::decompose_rows(down);
-  DenseMatrix narrow = matrix_product(up, transposed(inner.left));
+  HostMatrix narrow = matmul(up, transposed(inner.left));
   for (index_t r = 0; r < narrow.rows; ++r)
     for (index_t c = 0; c < narrow.columns; ++c) narrow.at(r, c) *= inner.lengths[static_cast<std::size_t>(c)];
   TruncatedSvd svd = truncated_svd(narrow, rank);
-  svd.down = matrix_product(svd.down, inner.right);
+  svd.down = matmul(svd.down, inner.right);
   return svd;
 }
 

@@ -38,13 +38,9 @@ inline std::string byte_token(unsigned char byte) {
 /// Returns the byte that a token represents, if any.
 inline std::optional<unsigned char> byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
-  unsigned value = 0;
-  for (const char digit : token.substr(3, 2)) {
-    const char lower = digit >= 'A' && digit <= 'F' ? static_cast<char>(digit - 'A' + 'a') : digit;
-    if (!((lower >= '0' && lower <= '9') || (lower >= 'a' && lower <= 'f'))) return std::nullopt;
-    value = value * 16 + static_cast<unsigned>(lower <= '9' ? lower - '0' : lower - 'a' + 10);
-  }
-  return static_cast<unsigned char>(value);
+  const std::optional<char32_t> value = hex_value(token, 3, 2);
+  if (!value) return std::nullopt;
+  return static_cast<unsigned char>(*value);
 }
 
 /// The mapping from a word to its initial symbols.

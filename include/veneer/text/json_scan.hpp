@@ -52,20 +52,6 @@ struct JsonScan {
 
 namespace detail {
 
-/// Returns the value of four hexadecimal digits at `at`, or nullopt.
-inline std::optional<char32_t> hex4(std::string_view text, std::size_t at) {
-  if (text.size() < at + 4) return std::nullopt;
-  char32_t value = 0;
-  for (std::size_t i = at; i < at + 4; ++i) {
-    const char c = text[i];
-    const bool digit = c >= '0' && c <= '9';
-    const char lower = static_cast<char>(c | 0x20);
-    if (!digit && (lower < 'a' || lower > 'f')) return std::nullopt;
-    value = value * 16 + static_cast<char32_t>(digit ? c - '0' : lower - 'a' + 10);
-  }
-  return value;
-}
-
 /// A scanner by recursive descent, in one pass. The caller bounds the nesting.
 class JsonScanner {
  public:
@@ -167,11 +153,11 @@ class JsonScanner {
       if (std::string_view("\"\\/bfnrt").find(c) == std::string_view::npos) return false;
       return at_ += 2, true;
     }
-    const std::optional<char32_t> unit = hex4(text_, at_ + 2);
+    const std::optional<char32_t> unit = hex_value(text_, at_ + 2, 4);
     if (!unit) return false;
     at_ += 6;
     if (*unit < 0xD800 || *unit > 0xDFFF) return true;
-    const std::optional<char32_t> low = text_.substr(at_, 2) == "\\u" ? hex4(text_, at_ + 2) : std::nullopt;
+    const std::optional<char32_t> low = text_.substr(at_, 2) == "\\u" ? hex_value(text_, at_ + 2, 4) : std::nullopt;
     if (*unit <= 0xDBFF && low && *low >= 0xDC00 && *low <= 0xDFFF) {
       at_ += 6;
     } else if (!result_.lone_surrogate) {
@@ -259,10 +245,10 @@ inline std::string unescape_json(std::string_view quoted) {
       out += letter == std::string_view::npos ? c : "\b\f\n\r\t"[letter];
       continue;
     }
-    char32_t value = detail::hex4(inside, at).value_or(0xFFFD);
+    char32_t value = hex_value(inside, at, 4).value_or(0xFFFD);
     at += 4;
     if (value >= 0xD800 && value <= 0xDBFF) {
-      const char32_t low = detail::hex4(inside, std::min(at + 2, inside.size())).value_or(0xDC00);
+      const char32_t low = hex_value(inside, at + 2, 4).value_or(0xDC00);
       value = 0x10000 + ((value - 0xD800) << 10) + ((low - 0xDC00) & 0x3FFu);
       at += 6;
     }

@@ -59,15 +59,9 @@ class RegexCursor {
     char32_t value = 0;
     std::size_t count = 0;
     for (; count < most && !done(); ++count, ++at_) {
-      const char c = pattern_[at_];
-      const char lower = static_cast<char>(c | 0x20);
-      if (c >= '0' && c <= '9') {
-        value = value * 16 + static_cast<char32_t>(c - '0');
-      } else if (lower >= 'a' && lower <= 'f') {
-        value = value * 16 + static_cast<char32_t>(lower - 'a' + 10);
-      } else {
-        break;
-      }
+      const int digit = digit_value(pattern_[at_]);
+      if (digit < 0 || digit >= 16) break;
+      value = value * 16 + static_cast<char32_t>(digit);
     }
     if (count == 0 || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) fail("no code point");
     return value;

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "veneer/core/error.hpp"
+#include "veneer/io/error_list.hpp"
 #include "veneer/io/file/read.hpp"
 #include "veneer/io/json.hpp"
 #include "veneer/io/safetensors/error.hpp"
@@ -33,25 +34,6 @@
 namespace veneer {
 
 namespace detail {
-
-/// A list of errors of a folder: the first 20, and their number.
-class ProblemList {
- public:
-  void add(std::string problem) {
-    if (++count_ <= 20) shown_.push_back(std::move(problem));
-  }
-  void throw_if_any(const std::string& where) const {
-    if (count_ == 0) return;
-    std::string message = where + ": " + std::to_string(count_) + (count_ == 1 ? " problem" : " problems");
-    for (const std::string& problem : shown_) message += "\n  " + problem;
-    if (count_ > shown_.size()) message += "\n  ... and " + std::to_string(count_ - shown_.size()) + " more";
-    throw FormatError(message);
-  }
-
- private:
-  std::vector<std::string> shown_;
-  std::size_t count_ = 0;
-};
 
 /// Returns a file of pickled weights in `folder`, if there is one.
 inline std::optional<std::string> find_pickle(const std::filesystem::path& folder) {
@@ -157,41 +139,41 @@ class ShardedCheckpoint {
       shards[json_as<std::string>(entry.second, where + ": weight_map: \"" + printable(entry.first) + '"')].push_back(
           entry.first);
     }
-    detail::ProblemList problems;
-    for (auto& shard : shards) open_shard(folder, shard.first, shard.second, where, problems);
-    check_twice(problems);
-    problems.throw_if_any(where);
+    detail::ErrorList errors;
+    for (auto& shard : shards) open_shard(folder, shard.first, shard.second, where, errors);
+    check_twice(errors);
+    errors.throw_if_any(where);
     check_total(index, where);
   }
 
   void open_shard(const std::filesystem::path& folder, const std::string& name, std::vector<std::string>& expected,
-                  const std::string& where, detail::ProblemList& problems) {
+                  const std::string& where, detail::ErrorList& errors) {
     try {
       files_.emplace_back(file_inside(folder, name, where));
     } catch (const MemoryError&) {
       throw;
     } catch (const Error& error) {
-      return problems.add(error.what());
+      return errors.add(error.what());
     }
     const SafetensorsFile& file = files_.back();
     std::sort(expected.begin(), expected.end());
     for (const std::string& tensor : expected) {
       if (!file.contains(tensor))
-        problems.add(name + ": the tensor \"" + printable(tensor) + "\" of the index is missing");
+        errors.add(name + ": the tensor \"" + printable(tensor) + "\" of the index is missing");
     }
     for (const std::string& tensor : file.names()) {
       names_.emplace_back(tensor, files_.size() - 1);
       if (!std::binary_search(expected.begin(), expected.end(), tensor)) {
-        problems.add(name + ": the tensor \"" + printable(tensor) + "\" is not in the index for this file");
+        errors.add(name + ": the tensor \"" + printable(tensor) + "\" is not in the index for this file");
       }
     }
   }
 
-  void check_twice(detail::ProblemList& problems) {
+  void check_twice(detail::ErrorList& errors) {
     std::sort(names_.begin(), names_.end());
     for (std::size_t i = 1; i < names_.size(); ++i) {
       if (names_[i].first == names_[i - 1].first)
-        problems.add("the tensor \"" + printable(names_[i].first) + "\" is in two files");
+        errors.add("the tensor \"" + printable(names_[i].first) + "\" is in two files");
     }
   }
 

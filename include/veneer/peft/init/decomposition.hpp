@@ -12,15 +12,9 @@
 
 #include "veneer/core/error.hpp"
 #include "veneer/core/random.hpp"
-#include "veneer/tensor/factory.hpp"
+#include "veneer/peft/host_matrix.hpp"
 
 namespace veneer {
-
-/// A row-major matrix of double on the host.
-struct HostMatrix {
-  index_t rows = 0, columns = 0;
-  std::vector<double> values;
-};
 
 struct Decomposition {
   HostMatrix left;
@@ -50,19 +44,6 @@ inline const Decomposer& needed_decomposer(const std::string& init) {
                                        "\" decomposes matrices: include veneer/peft/init.hpp in one source file of "
                                        "the program");
   return *decomposer();
-}
-
-template <Real T, ShapeLike S, Backend B>
-HostMatrix to_host_matrix(const Tensor<T, S, B>& x) {
-  const std::vector<T> values = to_host(x);
-  return {x.extent(0), x.extent(1), {values.begin(), values.end()}};
-}
-
-template <Real T, Backend B>
-Matrix<T, B> from_host_matrix(const HostMatrix& x, const B& device) {
-  std::vector<T> values(x.values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(x.values[i]);
-  return from_host(Shape<dyn, dyn>(x.rows, x.columns), values, device);
 }
 
 }  // namespace detail

@@ -60,12 +60,12 @@ struct EvaSearch {
   HostMatrix counted(const Matrix<T, B>& x) const {
     const HostMatrix all = to_host_matrix(x);
     if (rows.empty()) return all;
-    HostMatrix some{static_cast<index_t>(rows.size()), all.columns, {}};
-    for (const index_t row : rows) {
+    HostMatrix some(static_cast<index_t>(rows.size()), all.columns);
+    for (index_t i = 0; i < some.rows; ++i) {
+      const index_t row = rows[static_cast<std::size_t>(i)];
       expects(row >= 0 && row < all.rows, "veneer::explained_variance: row " + std::to_string(row) + " of a layer's " +
                                               std::to_string(all.rows) + " inputs: rows are those of the batch");
-      const auto at = all.values.begin() + row * all.columns;
-      some.values.insert(some.values.end(), at, at + all.columns);
+      std::copy_n(all.row(row), all.columns, some.row(i));
     }
     return some;
   }

@@ -47,7 +47,7 @@ class InputDirections {
       spread_ += stack.values[i] * stack.values[i];
     if (count_ > 0) {  // the means of the old and the new rows differ
       const double weight = std::sqrt(old * fresh / (old + fresh));
-      HostMatrix apart{1, x.columns, std::vector<double>(in)};
+      HostMatrix apart(1, x.columns);
       for (std::size_t j = 0; j < in; ++j) apart.values[j] = weight * (mean_[j] - mean[j]);
       for (const double value : apart.values) spread_ += value * value;
       append(stack, apart, 0, 1.0, std::vector<double>(in, 0.0));
@@ -62,8 +62,7 @@ class InputDirections {
  private:
   /// Appends `factor` times the difference of row i of x and `mean`.
   static void append(HostMatrix& to, const HostMatrix& x, index_t i, double factor, const std::vector<double>& mean) {
-    for (std::size_t j = 0; j < mean.size(); ++j)
-      to.values.push_back(factor * (x.values[static_cast<std::size_t>(i) * mean.size() + j] - mean[j]));
+    for (std::size_t j = 0; j < mean.size(); ++j) to.values.push_back(factor * (x.row(i)[j] - mean[j]));
     ++to.rows;
   }
 
@@ -82,8 +81,8 @@ class InputDirections {
   void compare(const HostMatrix& before) {
     similarity_.assign(values_.size(), 0.0);
     for (std::size_t k = 0; k < values_.size() && static_cast<index_t>(k) < before.rows; ++k) {
-      const auto in = static_cast<std::size_t>(right_.columns);
-      for (std::size_t j = 0; j < in; ++j) similarity_[k] += right_.values[k * in + j] * before.values[k * in + j];
+      const auto row = static_cast<index_t>(k);
+      for (index_t j = 0; j < right_.columns; ++j) similarity_[k] += right_.at(row, j) * before.at(row, j);
     }
   }
 

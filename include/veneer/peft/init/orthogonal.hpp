@@ -8,38 +8,25 @@
 /// Source: huggingface/peft, src/peft/tuners/lora/layer.py, orthogonal_init.
 #pragma once
 
+#include <algorithm>
+
 #include "veneer/peft/init/decomposition.hpp"
 #include "veneer/peft/init/first_factors.hpp"
 
 namespace veneer::detail {
 
 inline HostMatrix normal_matrix(index_t rows, index_t columns, RandomStream source) {
-  HostMatrix x{rows, columns, std::vector<double>(static_cast<std::size_t>(rows * columns))};
+  HostMatrix x(rows, columns);
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = normal_at(source, i);
   return x;
 }
 
 /// Returns n q' / 10, (rows, rank), with q' every second row of q, from `first` on.    n: (rows, rank / 2)
-inline HostMatrix mixed_rows(const HostMatrix& n, const HostMatrix& q, index_t first) {
-  HostMatrix x{n.rows, q.columns, std::vector<double>(static_cast<std::size_t>(n.rows * q.columns))};
-  for (index_t i = 0; i < n.rows; ++i) {
-    for (index_t k = 0; k < n.columns; ++k) {
-      const double factor = n.values[static_cast<std::size_t>(i * n.columns + k)] / 10.0;
-      for (index_t j = 0; j < q.columns; ++j)
-        x.values[static_cast<std::size_t>(i * q.columns + j)] +=
-            factor * q.values[static_cast<std::size_t>((2 * k + first) * q.columns + j)];
-    }
-  }
-  return x;
-}
-
-inline HostMatrix transposed(const HostMatrix& x) {
-  HostMatrix y{x.columns, x.rows, std::vector<double>(x.values.size())};
-  for (index_t i = 0; i < x.rows; ++i) {
-    for (index_t j = 0; j < x.columns; ++j)
-      y.values[static_cast<std::size_t>(j * x.rows + i)] = x.values[static_cast<std::size_t>(i * x.columns + j)];
-  }
-  return y;
+inline HostMatrix mixed_rows(HostMatrix n, const HostMatrix& q, index_t first) {
+  HostMatrix half(n.columns, q.columns);
+  for (index_t k = 0; k < half.rows; ++k) std::copy_n(q.row(2 * k + first), q.columns, half.row(k));
+  for (double& value : n.values) value /= 10.0;
+  return matmul(n, half);
 }
 
 template <Real T, Backend B>

@@ -21,10 +21,8 @@ template <Real T, Backend B>
 FirstFactors<T, B> balanced(Decomposition parts, double scale, const B& device) {
   for (index_t k = 0; k < parts.right.rows; ++k) {
     const double root = std::sqrt(parts.values[static_cast<std::size_t>(k)] / scale);
-    for (index_t i = 0; i < parts.left.rows; ++i)
-      parts.left.values[static_cast<std::size_t>(i * parts.left.columns + k)] *= root;
-    for (index_t j = 0; j < parts.right.columns; ++j)
-      parts.right.values[static_cast<std::size_t>(k * parts.right.columns + j)] *= root;
+    for (index_t i = 0; i < parts.left.rows; ++i) parts.left.at(i, k) *= root;
+    for (index_t j = 0; j < parts.right.columns; ++j) parts.right.at(k, j) *= root;
   }
   return {from_host_matrix<T>(parts.right, device), from_host_matrix<T>(parts.left, device)};
 }

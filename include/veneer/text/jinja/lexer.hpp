@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -313,12 +314,9 @@ class Lexer {
   }
 
   std::size_t hexadecimal(std::string_view text, std::size_t at, std::size_t width, std::string& out) const {
-    char32_t value = 0;
-    for (std::size_t i = 1; i <= width; ++i) {
-      const int digit = at + i < text.size() ? digit_value(text[at + i]) : -1;
-      if (digit < 0 || digit >= 16) fail(std::string("a truncated escape \\") + text[at] + " in a text");
-      value = value * 16 + static_cast<char32_t>(digit);
-    }
+    const std::optional<char32_t> found = hex_value(text, at + 1, width);
+    if (!found) fail(std::string("a truncated escape \\") + text[at] + " in a text");
+    const char32_t value = *found;
     if (value > 0x10FFFF || (value >= 0xD800 && value < 0xE000)) {
       fail(std::string("the escape \\") + text[at] + " in a text names no character");
     }

@@ -21,13 +21,6 @@
 
 namespace veneer::jinja {
 
-/// Returns the value of a digit in bases up to 36, or -1.
-inline int digit_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'z' ? lower - 'a' + 10 : -1;
-}
-
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 inline std::string without_underscores(std::string_view text) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "veneer/train/exact_match.hpp"
+#include "common/exact_match.hpp"
 
 #include "support/catch.hpp"
 

@@ -11,8 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "veneer/train/chart.hpp"
 #include "veneer/train/trainer.hpp"
+
+#include "common/chart.hpp"
 
 namespace veneer {
 

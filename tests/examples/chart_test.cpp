@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "veneer/train/chart.hpp"
+#include "common/chart.hpp"
 
 #include <algorithm>
 #include <cmath>
