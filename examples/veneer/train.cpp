@@ -151,8 +151,8 @@ class TrainRun {
   }
 
   /// Returns the config of the adapter given by the flags. Added tokens are trained, unless the flags exclude it.
-  LoraConfig adapter_config(index_t steps) const {
-    LoraConfig config = settings_.adapter_flags.config(steps);
+  AdapterConfig adapter_config(index_t steps) const {
+    AdapterConfig config = settings_.adapter_flags.config(steps);
     if (!grown_ || grown_->ids.empty() || !takes_tokens(config.method) || config.trainable_token_indices ||
         config.modules_to_save)
       return config;
@@ -163,8 +163,8 @@ class TrainRun {
   }
 
   int dry_run() {
-    AnyLlama<> outline(config_as_read(trained_config(), settings_.model));
-    plan_ = settings_.full() ? train_everything_outline(outline) : plan_adapter(outline, planned_adapter());
+    AnyLlama<> shape_only(config_as_read(trained_config(), settings_.model));
+    plan_ = settings_.full() ? train_everything_plan(shape_only) : plan_adapter(shape_only, planned_adapter());
     std::ostringstream text;
     text << plan_ << '\n' << memory_text(plan_bytes(trained_config(), request()));
     print(settings_.to_yaml() + as_comments(text.str()));  // the whole output is a recipe
@@ -180,9 +180,9 @@ class TrainRun {
   }
 
   /// Returns the config of the trained adapter: of --adapter, or of the flags.
-  LoraConfig planned_adapter() const {
+  AdapterConfig planned_adapter() const {
     if (settings_.adapter.empty()) return adapter_config(settings_.steps);
-    LoraConfig config = read_adapter_config(fs::path(settings_.adapter) / "adapter_config.json").config;
+    AdapterConfig config = read_adapter_config(fs::path(settings_.adapter) / "adapter_config.json").config;
     if (config.target_modules.kind == ModuleChoice::Kind::none)
       config.target_modules = default_target_modules(config_file_.config.model_type, config.method);
     return config;
@@ -200,9 +200,9 @@ class TrainRun {
     return request;
   }
 
-  static AdapterPlan train_everything_outline(AnyLlama<>& outline) {
+  static AdapterPlan train_everything_plan(AnyLlama<>& shape_only) {
     AdapterPlan plan;
-    plan.base_parameters = base_count(outline);
+    plan.base_parameters = base_count(shape_only);
     plan.trained.push_back({"every weight", plan.base_parameters, false});
     return plan;
   }
@@ -210,16 +210,16 @@ class TrainRun {
   void read_data() {
     const fs::path folder = settings_.model;
     const LlamaConfig config = trained_config();
-    making_ = settings_.making.options(folder, tokenizer_, &config);
-    making_.max_length = static_cast<std::size_t>(settings_.seq);
-    making_.cut = !settings_.packing;
+    tokenization_ = settings_.tokenization.options(folder, tokenizer_, &config);
+    tokenization_.max_length = static_cast<std::size_t>(settings_.seq);
+    tokenization_.cut = !settings_.packing;
     const auto data = read_examples(settings_.data);
     ChosenExamples chosen;
     if (!settings_.eval.empty()) {
-      evaluation_ = ExampleRows::whole(read_examples(settings_.eval), {}, making_.max_length);
+      evaluation_ = ExampleRows::whole(read_examples(settings_.eval), {}, tokenization_.max_length);
     } else if (settings_.eval_split > 0) {
       HeldOut rows = hold_out(data->size(), settings_.eval_split, settings_.seed);
-      evaluation_ = ExampleRows::whole(data, std::move(rows.out), making_.max_length);
+      evaluation_ = ExampleRows::whole(data, std::move(rows.out), tokenization_.max_length);
       chosen = std::move(rows.kept);
     }
     fresh_ = rows_of(data, std::move(chosen));
@@ -245,7 +245,7 @@ class TrainRun {
 
   std::shared_ptr<const ExampleStore> read_examples(const std::string& path) const {
     const auto store = std::make_shared<ExampleStore>();
-    const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, making_, *store);
+    const DatasetReport report = store_examples(path, tokenizer_ ? &*tokenizer_ : nullptr, tokenization_, *store);
     if (store->empty()) throw FormatError(path + ": no line has a trained token");
     say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) + " tokens, " +
         std::to_string(report.learned) + " of them trained on" +
@@ -304,8 +304,8 @@ class TrainRun {
     }
   }
 
-  LoraConfig config_of_flags() const {
-    LoraConfig config = adapter_config(total_);
+  AdapterConfig config_of_flags() const {
+    AdapterConfig config = adapter_config(total_);
     config.task_type = "CAUSAL_LM";
     config.base_model_name_or_path = settings_.model;
     return config;
@@ -524,14 +524,15 @@ class TrainRun {
       if (!record.has_prompt() && !record.is_conversation()) return {};
       if (record.has_prompt() || record.last_reply() > 0) records.push_back(record);  // records with a reply
     }
-    return complete(model_, *tokenizer_, records, {.max_new_tokens = 48, .stop = stop_ids(), .making = making_});
+    return complete(model_, *tokenizer_, records,
+                    {.max_new_tokens = 48, .stop = stop_ids(), .tokenization = tokenization_});
   }
 
   Showcase showcase() {
     std::string test = settings_.data;
     const std::size_t at = test.rfind(".train.");
     if (at != std::string::npos) test.replace(at, 7, ".test.");
-    const CompletionOptions options{.stop = stop_ids(), .making = making_};
+    const CompletionOptions options{.stop = stop_ids(), .tokenization = tokenization_};
     Showcase result;
     if (at != std::string::npos && fs::exists(test))
       result.task = complete(model_, *tokenizer_, read_records(test), options);
@@ -605,14 +606,14 @@ class TrainRun {
   std::optional<RunLock> lock_;
   LlamaConfigFile config_file_;
   AnyLlama<> model_;
-  LoraConfig lora_;
+  AdapterConfig lora_;
   AdapterPlan plan_;
   std::optional<LoadedAdapter> loaded_;
   std::optional<TrainingState> state_;
   std::optional<fs::path> state_folder_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<GrownTokenizer> grown_;  // with --add-tokens
-  ExampleOptions making_;
+  ExampleOptions tokenization_;
   ExampleRows fresh_, replayed_, evaluation_;
   std::optional<DataOrder> order_;
   std::optional<Trainer<AnyLlama<>>> trainer_;

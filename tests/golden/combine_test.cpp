@@ -16,7 +16,7 @@ using namespace veneer::testing;
 namespace {
 
 constexpr double tolerance = 1e-5;
-// A matmul of few rows sums in another order than one of many (backend/cpu/product.hpp), so the rows of an adapter
+// A matmul of few rows sums in another order than one of many (backend/cpu/matmul.hpp), so the rows of an adapter
 // equal those of the whole batch up to roundings of float.
 constexpr double rounding = 2e-6;
 

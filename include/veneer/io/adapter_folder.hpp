@@ -46,7 +46,7 @@ template <class A>
 concept SharesTensors = requires(A& adapter) { adapter.visit_shared([](const char*, auto&) {}); };
 
 template <class A>
-concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
+concept RecordsMasks = requires(A& adapter, AdapterConfig& config) {
   adapter.record(std::string(), config);
   adapter.trim();
 };
@@ -61,7 +61,7 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if (walked(name)) {
-        look_at_adapter(part, [&](auto& adapter) {
+        visit_adapter(part, [&](auto& adapter) {
           if constexpr (SharesTensors<std::remove_cvref_t<decltype(adapter)>>) {
             adapter.visit_shared([&](const char* key, auto& tensor) {
               if (shared.insert(key).second) f(std::string("base_model.") + key, tensor);
@@ -157,7 +157,7 @@ inline void check_folder(const std::filesystem::path& folder) {
 
 /// Writes the masks of AdaLoRA to the settings, and removes the masked triplets from the adapters.
 template <class M>
-void record_masks(M& model, LoraConfig& config) {
+void record_masks(M& model, AdapterConfig& config) {
   visit(model, [&](const std::string& name, RecordsMasks auto& adapter) {
     adapter.record(name, config);
     adapter.trim();
@@ -165,7 +165,7 @@ void record_masks(M& model, LoraConfig& config) {
 }
 
 /// Throws for an adapter whose initialisation changed the base in a way that cannot be repeated.
-inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
+inline void refuse_changed_base(const AdapterConfig& config, const std::string& where) {
   const std::string& start = config.init_lora_weights;
   const bool random = start.starts_with("pissa_niter_");
   if (!random && start != "corda" && start != "lora_ga") return;
@@ -228,7 +228,7 @@ template <class Model>
 LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::check_folder(folder);
   LoadedAdapter loaded{read_adapter_config(folder / "adapter_config.json"), {}, {}};
-  LoraConfig& config = loaded.file.config;
+  AdapterConfig& config = loaded.file.config;
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   const SafetensorsFile file(folder / "adapter_model.safetensors");
   detail::ErrorList errors = detail::tensor_errors();
@@ -281,9 +281,9 @@ void load_adapter_tensors(Model& model, const std::filesystem::path& folder, con
 /// \param config  of the adapter before the conversion
 /// \throws FormatError as load_adapter, and when the adapter of the folder does not have twice the rank
 template <class Model>
-AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config) {
+AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config) {
   const LoadedAdapter loaded = load_adapter(model, folder);
-  const LoraConfig plain = plain_config(config), &found = loaded.file.config;
+  const AdapterConfig plain = plain_config(config), &found = loaded.file.config;
   const AdapterPlan plan = plan_adapter(model, config);
   bool fits = found.init_lora_weights == "true" && plan.modules.size() == loaded.plan.modules.size();
   for (std::size_t i = 0; fits && i < plan.modules.size(); ++i)
@@ -301,10 +301,10 @@ AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& fo
 /// base, except one read from a folder with this initialisation, or one over 4-bit weights.
 /// \param like  a loaded adapter whose element types, and unknown config entries, are kept; null: F32
 template <class Model>
-void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
-                   const LoadedAdapter* like = nullptr) {
+void write_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config,
+                   const AdapterPlan& plan, const LoadedAdapter* like = nullptr) {
   Model written = model;  // handles; only these lose the masked triplets
-  LoraConfig settings = config;
+  AdapterConfig settings = config;
   detail::record_masks(written, settings);
   const bool raw = like != nullptr && initialization_named(like->file.config.init_lora_weights).changes_base();
   const bool convert = !raw && detail::is_convertible(written);
@@ -336,8 +336,8 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
 
 /// Writes the adapter of a model as a PEFT folder atomically; other files of an existing folder are kept.
 template <class Model>
-void save_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
-                  const LoadedAdapter* like = nullptr) {
+void save_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config,
+                  const AdapterPlan& plan, const LoadedAdapter* like = nullptr) {
   AtomicFolder out(folder);
   write_adapter(model, out.path(), config, plan, like);
   out.commit();
