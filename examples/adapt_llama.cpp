@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::fprintf(stderr, "usage: adapt_llama MODEL_DIR OUT_DIR\n"), 2;
   try {
     auto model = load_llama(argv[1]);
-    LoraConfig config{.r = 4, .lora_alpha = 8};
+    AdapterConfig config{.r = 4, .lora_alpha = 8};
     config.target_modules = {"q_proj", "v_proj", "down_proj"};
     config.rank_pattern = {{"down_proj", 2}};
     const AdapterPlan plan = attach(model, config, {.seed = 1});

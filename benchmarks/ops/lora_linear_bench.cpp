@@ -28,8 +28,8 @@ using namespace veneer;
 using Dense = Matrix<float, Cpu>;
 using Adapter = LowRankAdapter<Cpu>;
 
-Dense random(index_t rows, index_t columns, std::uint64_t stream, double deviation = 1.0) {
-  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, deviation);
+Dense random(index_t rows, index_t columns, std::uint64_t stream, double stddev = 1.0) {
+  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, stddev);
 }
 
 /// The operands of one case.

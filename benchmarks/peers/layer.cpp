@@ -24,8 +24,8 @@ namespace {
 
 using namespace veneer;
 
-Matrix<float, Cpu> random(index_t rows, index_t columns, std::uint64_t stream, double deviation) {
-  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, deviation);
+Matrix<float, Cpu> random(index_t rows, index_t columns, std::uint64_t stream, double stddev) {
+  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, stddev);
 }
 
 struct LayerSetting {

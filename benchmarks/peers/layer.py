@@ -63,7 +63,7 @@ def peft_layer(width, rank, storage):
         def forward(self, x):
             return self.layer(x)
 
-    model = peft.get_peft_model(Net(), peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["layer"]))
+    model = peft.get_peft_model(Net(), peft.AdapterConfig(r=rank, lora_alpha=2 * rank, target_modules=["layer"]))
     x = torch.randn(ARGUMENTS.tokens, width).to(dtype).requires_grad_()
     dy = torch.randn(ARGUMENTS.tokens, width).to(dtype)
 

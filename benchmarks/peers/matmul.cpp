@@ -83,9 +83,9 @@ class Products {
     X y(Shape<dyn, dyn>(x.extent(0), n));
     return gigaflops(flops, [&] {
       if (turned) {
-        ops::product<false, true>(y, x, w);
+        ops::matmul<false, true>(y, x, w);
       } else {
-        ops::product<false, false>(y, x, w);
+        ops::matmul<false, false>(y, x, w);
       }
     });
   }

@@ -40,7 +40,7 @@ int run(const std::filesystem::path& folder, const std::filesystem::path& data, 
   LoadLlamaOptions options;
   if (setting.method == "qlora") options.quantise = NF4Options{.double_quant = true};
   read_llama_weights(model, ShardedCheckpoint(folder), options);
-  LoraConfig config;
+  AdapterConfig config;
   config.r = setting.rank;
   config.lora_alpha = 2 * static_cast<double>(setting.rank);
   config.use_dora = setting.method == "dora";

@@ -103,7 +103,7 @@ class Theirs:
         torch.set_num_threads(ARGUMENTS.threads)
         torch.manual_seed(0)
         base = transformers.LlamaForCausalLM.from_pretrained(ARGUMENTS.model, dtype=getattr(torch, ARGUMENTS.dtype))
-        config = peft.LoraConfig(r=ARGUMENTS.rank, lora_alpha=2 * ARGUMENTS.rank, target_modules="all-linear",
+        config = peft.AdapterConfig(r=ARGUMENTS.rank, lora_alpha=2 * ARGUMENTS.rank, target_modules="all-linear",
                                  use_dora=ARGUMENTS.dora, task_type="CAUSAL_LM")
         self.model = peft.get_peft_model(base, config).train()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]

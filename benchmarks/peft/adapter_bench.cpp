@@ -21,8 +21,8 @@ using namespace veneer;
 constexpr index_t width = 4096, tokens = 512, rank = 16;
 using Dense = Matrix<float, Cpu>;
 
-Dense random(index_t rows, index_t columns, std::uint64_t stream, double deviation) {
-  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, deviation);
+Dense random(index_t rows, index_t columns, std::uint64_t stream, double stddev) {
+  return normal<float, Cpu>(Shape<dyn, dyn>(rows, columns), RandomStream{7, stream}, stddev);
 }
 
 /// Returns a frozen weight of each storage type, shared by all cases.

@@ -29,7 +29,7 @@ struct CompletionOptions {
   index_t max_new_tokens = 72;
   std::size_t batch = 64;
   std::vector<std::int32_t> stop = {};  // ids that end a completion
-  ExampleOptions making = {};           // the rendering of conversations
+  ExampleOptions tokenization = {};     // the rendering of conversations
 };
 
 namespace detail {
@@ -41,8 +41,8 @@ inline std::string until(const std::string& text, std::string_view end) {
 }
 
 /// Returns the text that `made` adds to that of `prompt`.
-inline std::string text_behind(const Tokenizer& tokenizer, const std::vector<std::int32_t>& prompt,
-                               const std::vector<std::int32_t>& made) {
+inline std::string completion_text(const Tokenizer& tokenizer, const std::vector<std::int32_t>& prompt,
+                                   const std::vector<std::int32_t>& made) {
   StreamDecoder stream(tokenizer, true, prompt);
   std::string text;
   for (const std::int32_t id : made) text += stream.push(id);
@@ -57,11 +57,11 @@ template <class Model>
 std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer, const std::vector<Record>& records,
                                  const CompletionOptions& options) {
   std::vector<Completion> all;
-  ExampleOptions making = options.making;
-  making.add_eos = false;
-  const ExampleMaker maker(&tokenizer, making);
+  ExampleOptions tokenization = options.tokenization;
+  tokenization.add_eos = false;
+  const ExampleMaker maker(&tokenizer, tokenization);
   std::vector<std::int32_t> stop = options.stop;
-  const ReplyEnd end_of_turn = making.chat ? reply_end(*making.chat, tokenizer) : ReplyEnd{};
+  const ReplyEnd end_of_turn = tokenization.chat ? reply_end(*tokenization.chat, tokenizer) : ReplyEnd{};
   if (end_of_turn.id) stop.push_back(*end_of_turn.id);
   for (std::size_t begin = 0; begin < records.size(); begin += options.batch) {
     std::vector<std::vector<std::int32_t>> prompts;
@@ -77,7 +77,7 @@ std::vector<Completion> complete(const Model& model, const Tokenizer& tokenizer,
       const Record& record = records[i];
       if (!record.is_conversation()) {
         all.push_back(
-            {record.prompt, record.text, detail::text_behind(tokenizer, prompts[i - begin], made[i - begin])});
+            {record.prompt, record.text, detail::completion_text(tokenizer, prompts[i - begin], made[i - begin])});
         continue;
       }
       const std::string found = tokenizer.decode(made[i - begin], true);

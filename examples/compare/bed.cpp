@@ -47,8 +47,8 @@ std::vector<E> spread(const std::vector<E>& all, std::size_t count) {
   return some;
 }
 
-LoraConfig adapter_of(const Setting& setting) {
-  LoraConfig config{.r = setting.rank, .lora_alpha = setting.alpha};
+AdapterConfig adapter_of(const Setting& setting) {
+  AdapterConfig config{.r = setting.rank, .lora_alpha = setting.alpha};
   config.target_modules = ModuleChoice::all_linear();
   config.task_type = "CAUSAL_LM";
   config.use_dora = setting.method == Method::dora;
@@ -141,7 +141,7 @@ class Training {
   AnyLlama<> model_;
   const std::vector<Example>&fresh_, &replayed_;
   DataOrder order_;
-  LoraConfig config_;
+  AdapterConfig config_;
   AdapterPlan plan_;
   std::optional<Trainer<AnyLlama<>>> trainer_;
   index_t steps_ = 0;
@@ -310,9 +310,9 @@ SwapReport Bed::swap(const Setting& first, const Setting& second, const Scope& s
   return report;
 }
 
-AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter) {
-  AnyLlama<> outline(model);
-  return plan_adapter(outline, adapter);
+AdapterPlan plan_of(const LlamaConfig& model, const AdapterConfig& adapter) {
+  AnyLlama<> shape_only(model);
+  return plan_adapter(shape_only, adapter);
 }
 
 }  // namespace veneer::compare

@@ -87,6 +87,6 @@ class Bed {
 };
 
 /// Returns the plan of an adapter of this config; no weight is allocated.
-AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter);
+AdapterPlan plan_of(const LlamaConfig& model, const AdapterConfig& adapter);
 
 }  // namespace veneer::compare

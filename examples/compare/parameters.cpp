@@ -49,7 +49,7 @@ const std::vector<Targets>& targets() {
 }
 
 AdapterPlan planned(const LlamaConfig& model, const ModuleChoice& modules, index_t rank) {
-  LoraConfig config{.r = rank, .lora_alpha = 2.0 * static_cast<double>(rank)};
+  AdapterConfig config{.r = rank, .lora_alpha = 2.0 * static_cast<double>(rank)};
   config.target_modules = modules;
   return plan_of(model, config);
 }

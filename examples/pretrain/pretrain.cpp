@@ -37,10 +37,10 @@ void initialise(AnyLlama<>& model) {
     } else {
       const bool residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
       const double layers = residual ? 2.0 * static_cast<double>(model.config.num_hidden_layers) : 1.0;
-      const double deviation = name.ends_with("embed_tokens.weight")
-                                   ? 0.02
-                                   : 1.0 / std::sqrt(static_cast<double>(weight.extent(1)) * layers);
-      weight = W(normal<float>(weight.shape(), RandomStream{0, ++stream}, deviation, model.device));
+      const double stddev = name.ends_with("embed_tokens.weight")
+                                ? 0.02
+                                : 1.0 / std::sqrt(static_cast<double>(weight.extent(1)) * layers);
+      weight = W(normal<float>(weight.shape(), RandomStream{0, ++stream}, stddev, model.device));
     }
   });
 }

@@ -146,7 +146,7 @@ void assign_number(To& to, const From& from) {
 }  // namespace
 
 template <class Method>
-void AdapterFlags::take_method(LoraConfig& config, Method settings, index_t total_steps) const {
+void AdapterFlags::take_method(AdapterConfig& config, Method settings, index_t total_steps) const {
   if (method != method_name<Method>()) return;
   each_setting(settings, [&](const char*, auto& value, const char* flag, const char*) {
     if (flag == nullptr) return;
@@ -156,12 +156,12 @@ void AdapterFlags::take_method(LoraConfig& config, Method settings, index_t tota
   config.method = settings;
 }
 
-LoraConfig AdapterFlags::config(index_t total_steps) const {
+AdapterConfig AdapterFlags::config(index_t total_steps) const {
   const std::vector<std::string> known = method_names();
   if (method != "full" && std::find(known.begin(), known.end(), method) == known.end())
     throw ArgumentError("--method: \"" + method + "\" is not supported; " + known_methods() + " and full are");
   check_numbers(*this);
-  LoraConfig config;
+  AdapterConfig config;
   config.r = rank;
   config.lora_alpha = alpha;
   config.lora_dropout = dropout;
@@ -209,7 +209,7 @@ std::vector<std::string> entries_of(const PatternMap<Number>& map) {
 
 }  // namespace
 
-AdapterFlags AdapterFlags::of(const LoraConfig& config) {
+AdapterFlags AdapterFlags::of(const AdapterConfig& config) {
   AdapterFlags flags;
   flags.rank = config.r, flags.alpha = config.lora_alpha, flags.dropout = config.lora_dropout;
   flags.rslora = config.use_rslora;

@@ -77,11 +77,11 @@ struct AdapterFlags {
 
   /// Returns the flags for the settings of an adapter's file: the inverse of config(). Settings without a
   /// flag are omitted.
-  static AdapterFlags of(const LoraConfig& config);
+  static AdapterFlags of(const AdapterConfig& config);
 
   /// \param total_steps  of the run, which AdaLoRA's schedule must fit; 0: unknown, as in a plan
   /// \throws ArgumentError for an invalid value, with the flag's name
-  LoraConfig config(index_t total_steps = 0) const;
+  AdapterConfig config(index_t total_steps = 0) const;
 
  private:
   /// Calls f with the flag that methods share under this name; returns whether there is one.
@@ -92,7 +92,7 @@ struct AdapterFlags {
     return false;
   }
   template <class Method>
-  void take_method(LoraConfig& config, Method settings, index_t total_steps) const;
+  void take_method(AdapterConfig& config, Method settings, index_t total_steps) const;
   template <class Method>
   static void each_own_of(auto& flags, Method& method, const auto& f) {
     each_setting(method, [&](const char*, auto& value, const char* flag, const char* help) {

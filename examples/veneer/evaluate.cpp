@@ -24,7 +24,7 @@ namespace {
 struct EvaluateFlags {
   ModelFlags model;
   std::string data;
-  DataFlags making;
+  DataFlags tokenization;
   index_t seq = 512;
   std::size_t batch = 8;
   index_t max_new_tokens = 72;
@@ -149,7 +149,7 @@ int run_evaluate(const EvaluateFlags& flags) {
   expects<FormatError>(tokenizer.has_value() || !flags.generate,
                        flags.model.model + ": no tokenizer.json; --generate needs one");
   const Session session(flags.model);
-  const ExampleOptions options = flags.making.options(text_folder(flags.model), tokenizer, &session.config());
+  const ExampleOptions options = flags.tokenization.options(text_folder(flags.model), tokenizer, &session.config());
   Json result = evaluate_loss(session, tokenizer, flags, options);
   if (flags.generate) result["generated"] = evaluate_matches(session, *tokenizer, flags, options);
   if (flags.json) {
@@ -172,7 +172,7 @@ void add_evaluate(CLI::App& app, Run& run) {
   command->add_option("--max-new-tokens", flags->max_new_tokens, "of a completion")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  flags->making.add_to(*command);
+  flags->tokenization.add_to(*command);
   command->add_option("--seq", flags->seq, "longest sequence, in tokens")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();

@@ -163,7 +163,7 @@ std::string modules_text(const ModuleChoice& choice) {
 }
 
 void describe(const AdapterFile& file) {
-  const LoraConfig& config = file.config;
+  const AdapterConfig& config = file.config;
   const bool lora = std::holds_alternative<Lora>(config.method);
   std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
   if (config.use_rslora && lora) method += ", scaled by alpha / sqrt(r)";

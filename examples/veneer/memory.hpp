@@ -16,7 +16,7 @@ namespace veneer::program {
 
 struct MemoryRequest {
   std::filesystem::path model;  // its files give the storage types of weights; empty or without files: config.json
-  std::optional<LoraConfig> adapter;        // none: every weight is trained
+  std::optional<AdapterConfig> adapter;     // none: every weight is trained
   std::optional<QuantizeOptions> quantise;  // of the linear layers
   bool checkpointing = false;
   std::string dtype = "auto";  // of activations

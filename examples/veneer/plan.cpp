@@ -78,7 +78,7 @@ int run_plan(const PlanFlags& flags) {
   AdapterFlags named = flags.adapter;
   if (!flags.model.empty() && !named.train_tokens.empty())
     resolve_tokens(named.train_tokens, find_tokenizer(flags.model));
-  const LoraConfig adapter = named.config();
+  const AdapterConfig adapter = named.config();
   const LlamaConfig model = config_as_read(file.config, flags.model);
   const AdapterPlan plan = full ? full_plan(model) : plan_of(model, adapter);
   MemoryRequest request = flags.memory;

@@ -92,10 +92,11 @@ std::vector<std::int32_t> Session::generate(const std::vector<std::int32_t>& pro
 }
 
 std::vector<Completion> Session::complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
-                                          index_t max_new_tokens, const ExampleOptions& making) const {
-  return veneer::complete(
-      parts_->model, tokenizer, records,
-      {.max_new_tokens = max_new_tokens, .stop = stop_ids(folder(), config(), tokenizer), .making = making});
+                                          index_t max_new_tokens, const ExampleOptions& tokenization) const {
+  return veneer::complete(parts_->model, tokenizer, records,
+                          {.max_new_tokens = max_new_tokens,
+                           .stop = stop_ids(folder(), config(), tokenizer),
+                           .tokenization = tokenization});
 }
 
 SummedLoss Session::loss(const ExampleStore& examples, std::size_t begin, std::size_t end) const {
@@ -180,7 +181,7 @@ std::vector<std::int32_t> SwitchingSession::generate(const std::vector<std::int3
 namespace {
 
 /// Returns whether an adapter would be written with a weight of the base that was not read.
-bool lacks_base(AnyLlama<>& model, const LoraConfig& config, const AdapterPlan& plan) {
+bool lacks_base(AnyLlama<>& model, const AdapterConfig& config, const AdapterPlan& plan) {
   bool lacks = false;
   detail::visit_vocabulary_tensors(
       model, config, plan, detail::vocabulary_keys(model, config, plan, false),
@@ -281,9 +282,9 @@ AdapterChange combine_adapters(const ModelFlags& flags, const std::vector<Weight
   return change;
 }
 
-AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter) {
-  AnyLlama<> outline(model);
-  return plan_adapter(outline, adapter);
+AdapterPlan plan_of(const LlamaConfig& model, const AdapterConfig& adapter) {
+  AnyLlama<> shape_only(model);
+  return plan_adapter(shape_only, adapter);
 }
 
 }  // namespace veneer::program

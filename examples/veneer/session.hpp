@@ -71,9 +71,9 @@ class Session {
   std::vector<std::int32_t> generate(const std::vector<std::int32_t>& prompt, const GenerateOptions& options) const;
 
   /// Returns the greedy completion of each prompt, with the expected one.
-  /// \param making  options of tokenization
+  /// \param tokenization  options of tokenization
   std::vector<Completion> complete(const Tokenizer& tokenizer, const std::vector<Record>& records,
-                                   index_t max_new_tokens, const ExampleOptions& making) const;
+                                   index_t max_new_tokens, const ExampleOptions& tokenization) const;
 
   SummedLoss loss(const ExampleStore& examples, std::size_t begin, std::size_t end) const;
 
@@ -134,7 +134,7 @@ class SwitchingSession {
 
 /// A written adapter.
 struct AdapterChange {
-  LoraConfig config;
+  AdapterConfig config;
   AdapterPlan plan;
   bool rewritten = false;  // its factors differ from those read
 };
@@ -157,6 +157,6 @@ AdapterChange combine_adapters(const ModelFlags& flags, const std::vector<Weight
                                const CombineOptions& options, const std::filesystem::path& out);
 
 /// Returns the plan of an adapter of this config; no weight is allocated.
-AdapterPlan plan_of(const LlamaConfig& model, const LoraConfig& adapter);
+AdapterPlan plan_of(const LlamaConfig& model, const AdapterConfig& adapter);
 
 }  // namespace veneer::program

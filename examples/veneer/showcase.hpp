@@ -20,9 +20,9 @@ namespace veneer::program {
 
 class Showcase {
  public:
-  /// Completes the prompts before the run. `in` and `making` must outlive this.
-  Showcase(const TrainInputs& in, const AnyLlama<>& model, const ExampleOptions& making)
-      : in_(in), making_(making), before_(take(model)) {}
+  /// Completes the prompts before the run. `in` and `tokenization` must outlive this.
+  Showcase(const TrainInputs& in, const AnyLlama<>& model, const ExampleOptions& tokenization)
+      : in_(in), tokenization_(tokenization), before_(take(model)) {}
 
   /// Completes the prompts after the run, and prints both. Adds the scores of the shipped run to `json`.
   void finish(const AnyLlama<>& model, Json& json) {
@@ -42,7 +42,7 @@ class Showcase {
   };
 
   CompletionOptions options() const {
-    return {.stop = stop_ids(in_.settings.model, in_.config(), in_.tokenizer), .making = making_};
+    return {.stop = stop_ids(in_.settings.model, in_.config(), in_.tokenizer), .tokenization = tokenization_};
   }
 
   Completions take(const AnyLlama<>& model) const {
@@ -50,12 +50,12 @@ class Showcase {
     std::string test = in_.settings.data;
     const std::size_t at = test.rfind(".train.");
     if (at != std::string::npos) test.replace(at, 7, ".test.");
-    const CompletionOptions making = options();
+    const CompletionOptions tokenization = options();
     Completions result;
     if (at != std::string::npos && std::filesystem::exists(test))
-      result.task = complete(model, *in_.tokenizer, read_records(test), making);
+      result.task = complete(model, *in_.tokenizer, read_records(test), tokenization);
     result.old_skills =
-        exact_share(complete(model, *in_.tokenizer, read_records(shipped_data("base.test.jsonl")), making));
+        exact_share(complete(model, *in_.tokenizer, read_records(shipped_data("base.test.jsonl")), tokenization));
     return result;
   }
 
@@ -101,7 +101,7 @@ class Showcase {
   }
 
   const TrainInputs& in_;
-  const ExampleOptions& making_;
+  const ExampleOptions& tokenization_;
   Completions before_;
 };
 

@@ -44,7 +44,7 @@ class TrainRun {
     peak_loading_ = peak_memory_bytes();
     if (!settings_.quiet) std::cerr << trained_->plan();
     prepare_trainer();
-    showcase_.emplace(in_, trained_->model(), data_->making());
+    showcase_.emplace(in_, trained_->model(), data_->tokenization());
     make_folder();
     log_.emplace(settings_.out, in_.state ? in_.state->step : 0);
     write_atomically(fs::path(settings_.out) / "resolved_config.yaml", settings_.to_yaml());
@@ -55,13 +55,13 @@ class TrainRun {
 
  private:
   int dry_run() {
-    AnyLlama<> outline(config_as_read(in_.config(), settings_.model));
+    AnyLlama<> shape_only(config_as_read(in_.config(), settings_.model));
     AdapterPlan plan;
     if (settings_.full()) {
-      plan.base_parameters = base_count(outline);
+      plan.base_parameters = base_count(shape_only);
       plan.trained.push_back({"every weight", plan.base_parameters, false});
     } else {
-      plan = plan_adapter(outline, in_.planned_adapter());
+      plan = plan_adapter(shape_only, in_.planned_adapter());
     }
     std::ostringstream text;
     text << plan << '\n' << memory_text(plan_bytes(in_.config(), request()));

@@ -23,14 +23,14 @@ class TrainData {
   /// Reads the data of the settings, and determines the number of steps. `in` must outlive this.
   explicit TrainData(const TrainInputs& in) : in_(in), settings_(in.settings) {
     const LlamaConfig config = in.config();
-    making_ = settings_.making.options(settings_.model, in.tokenizer, &config);
-    making_.max_length = static_cast<std::size_t>(settings_.seq);
-    making_.cut = !settings_.packing;
+    tokenization_ = settings_.tokenization.options(settings_.model, in.tokenizer, &config);
+    tokenization_.max_length = static_cast<std::size_t>(settings_.seq);
+    tokenization_.cut = !settings_.packing;
     read();
     plan_order();
   }
 
-  const ExampleOptions& making() const { return making_; }
+  const ExampleOptions& tokenization() const { return tokenization_; }
   const ExampleRows& evaluation() const { return evaluation_; }
   index_t steps() const { return steps_; }
 
@@ -57,10 +57,10 @@ class TrainData {
     const auto data = read_examples(settings_.data);
     ChosenExamples chosen;
     if (!settings_.eval.empty()) {
-      evaluation_ = ExampleRows::whole(read_examples(settings_.eval), {}, making_.max_length);
+      evaluation_ = ExampleRows::whole(read_examples(settings_.eval), {}, tokenization_.max_length);
     } else if (settings_.eval_split > 0) {
       HeldOut rows = hold_out(data->size(), settings_.eval_split, settings_.seed);
-      evaluation_ = ExampleRows::whole(data, std::move(rows.out), making_.max_length);
+      evaluation_ = ExampleRows::whole(data, std::move(rows.out), tokenization_.max_length);
       chosen = std::move(rows.kept);
     }
     fresh_ = rows_of(data, std::move(chosen));
@@ -71,7 +71,7 @@ class TrainData {
 
   /// Returns the rows counted by --batch: lines, or packed rows.
   ExampleRows rows_of(std::shared_ptr<const ExampleStore> data, ChosenExamples chosen) const {
-    const std::size_t length = making_.max_length;
+    const std::size_t length = tokenization_.max_length;
     if (!settings_.packing) return ExampleRows::whole(std::move(data), std::move(chosen), length);
     const ExampleRows all = ExampleRows::packed(std::move(data), length, std::move(chosen));
     ExampleRows rows = all.learned();
@@ -86,7 +86,7 @@ class TrainData {
 
   std::shared_ptr<const ExampleStore> read_examples(const std::string& path) const {
     const auto store = std::make_shared<ExampleStore>();
-    const DatasetReport report = store_examples(path, in_.tokenizer ? &*in_.tokenizer : nullptr, making_, *store);
+    const DatasetReport report = store_examples(path, in_.tokenizer ? &*in_.tokenizer : nullptr, tokenization_, *store);
     if (store->empty()) throw FormatError(path + ": no line has a trained token");
     in_.say(path + ": " + std::to_string(report.examples) + " sequences, " + std::to_string(report.tokens) +
             " tokens, " + std::to_string(report.learned) + " of them trained on" +
@@ -115,7 +115,7 @@ class TrainData {
 
   const TrainInputs& in_;
   const TrainSettings& settings_;
-  ExampleOptions making_;
+  ExampleOptions tokenization_;
   ExampleRows fresh_, replayed_, evaluation_;
   std::optional<DataOrder> order_;
   index_t steps_ = 0;

@@ -54,8 +54,8 @@ struct TrainInputs {
   }
 
   /// Returns the config of the adapter given by the flags. Added tokens are trained, unless the flags exclude it.
-  LoraConfig adapter_config(index_t steps) const {
-    LoraConfig config = settings.adapter_flags.config(steps);
+  AdapterConfig adapter_config(index_t steps) const {
+    AdapterConfig config = settings.adapter_flags.config(steps);
     if (!grown || grown->ids.empty() || !takes_tokens(config.method) || config.trainable_token_indices ||
         config.modules_to_save)
       return config;
@@ -66,9 +66,9 @@ struct TrainInputs {
   }
 
   /// Returns the config of the trained adapter: of --adapter, or of the flags.
-  LoraConfig planned_adapter() const {
+  AdapterConfig planned_adapter() const {
     if (settings.adapter.empty()) return adapter_config(settings.steps);
-    LoraConfig config = read_adapter_config(std::filesystem::path(settings.adapter) / "adapter_config.json").config;
+    AdapterConfig config = read_adapter_config(std::filesystem::path(settings.adapter) / "adapter_config.json").config;
     if (config.target_modules.kind == ModuleChoice::Kind::none)
       config.target_modules = default_target_modules(config_file.config.model_type, config.method);
     return config;

@@ -38,8 +38,9 @@ void each_setting(S& s, const F& f) {
       f("warmup", s.warmup);
   f("weight-decay", s.weight_decay), f("beta1", s.beta1), f("beta2", s.beta2), f("eps", s.epsilon), f("clip", s.clip);
   f("lora-plus-ratio", s.lora_plus_ratio), f("lora-plus-embedding-lr", s.lora_plus_embedding_lr);
-  f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.making.train_on);
-  f("chat-template", s.making.chat_template), f("plain-content", s.making.plain_content), f("packing", s.packing);
+  f("seed", s.seed), f("shuffle", s.shuffle), f("train-on", s.tokenization.train_on);
+  f("chat-template", s.tokenization.chat_template), f("plain-content", s.tokenization.plain_content),
+      f("packing", s.packing);
   f("eval", s.eval), f("eval-split", s.eval_split), f("eval-every", s.eval_every), f("save-every", s.save_every);
   f("checkpointing", s.checkpointing), f("dtype", s.dtype), f("shipped", s.shipped);
   f("quant", s.quant.quant), f("double-quant", s.quant.double_quant);
@@ -91,7 +92,7 @@ void TrainSettings::add_to(CLI::App& command) {
   command.add_option("--eva-batches", eva_batches, "EVA: largest number of batches used")->check(CLI::PositiveNumber);
   command.add_option("--seed", seed, "seed of initialisation, order and dropout")->check(whole_number);
   command.add_flag("--shuffle,!--no-shuffle", shuffle, "shuffle in each epoch, or keep file order");
-  making.add_to(command);
+  tokenization.add_to(command);
   command.add_option("--eval", eval, "held-out data");
   command.add_option("--eval-split", eval_split, "fraction of the data to hold out")->check(CLI::Range(0.0, 0.9));
   command.add_option("--eval-every", eval_every, "steps between evaluations");
@@ -162,7 +163,7 @@ void TrainSettings::settle(const CLI::App& command) {
 
 void TrainSettings::take_adapter() {
   const std::filesystem::path path = std::filesystem::path(adapter) / "adapter_config.json";
-  const LoraConfig config = read_adapter_config(path).config;
+  const AdapterConfig config = read_adapter_config(path).config;
   TrainSettings own = *this;
   own.adapter_flags = AdapterFlags::of(config);
   const Json flags = to_json();

@@ -34,7 +34,7 @@ struct TrainSettings {
   index_t eva_batches = 16;
   std::uint64_t seed = 0;
   bool shuffle = true;
-  DataFlags making;
+  DataFlags tokenization;
   bool packing = false;
   std::string eval;
   double eval_split = 0;

@@ -45,7 +45,7 @@ class TrainedModel {
   }
 
   AnyLlama<>& model() { return model_; }
-  const LoraConfig& adapter() const { return lora_; }
+  const AdapterConfig& adapter() const { return lora_; }
   const AdapterPlan& plan() const { return plan_; }
 
   /// Writes what is trained to the folder of a checkpoint.
@@ -104,8 +104,8 @@ class TrainedModel {
     }
   }
 
-  LoraConfig config_of_flags(const TrainData& data) const {
-    LoraConfig config = in_.adapter_config(data.steps());
+  AdapterConfig config_of_flags(const TrainData& data) const {
+    AdapterConfig config = in_.adapter_config(data.steps());
     config.task_type = "CAUSAL_LM";
     config.base_model_name_or_path = settings_.model;
     return config;
@@ -151,7 +151,7 @@ class TrainedModel {
   const TrainInputs& in_;
   const TrainSettings& settings_;
   AnyLlama<> model_;
-  LoraConfig lora_;
+  AdapterConfig lora_;
   AdapterPlan plan_;
   std::optional<LoadedAdapter> loaded_;
 };

@@ -27,7 +27,7 @@ namespace {
 struct ValidateFlags {
   std::vector<std::string> data;
   std::string model;
-  DataFlags making;
+  DataFlags tokenization;
   index_t seq = 0;
   std::size_t show = 0;
   bool json = false;
@@ -138,9 +138,9 @@ struct Reader {
     reader.seq = static_cast<std::size_t>(flags.seq), reader.show = flags.show;
     reader.options.max_length = reader.seq;
     if (flags.model.empty()) {
-      expects(flags.making.chat_template.empty() && !flags.making.plain_content,
+      expects(flags.tokenization.chat_template.empty() && !flags.tokenization.plain_content,
               "--chat-template and --plain-content need --model, which has the tokenizer");
-      reader.options.train_on = flags.making.train_on == "all" ? TrainOn::all : TrainOn::completion;
+      reader.options.train_on = flags.tokenization.train_on == "all" ? TrainOn::all : TrainOn::completion;
       return reader;
     }
     const std::filesystem::path folder = flags.model;
@@ -149,7 +149,7 @@ struct Reader {
     reader.tokenizer = find_tokenizer(folder);
     if (!reader.tokenizer) throw IoError(flags.model + ": holds no tokenizer.json and no tokenizer.model");
     const LlamaConfig* config = reader.config ? &*reader.config : nullptr;
-    reader.options = flags.making.options(folder, reader.tokenizer, config);
+    reader.options = flags.tokenization.options(folder, reader.tokenizer, config);
     reader.options.max_length = reader.seq;
     return reader;
   }
@@ -251,9 +251,9 @@ void suggest_next(const ValidateFlags& flags) {
   std::vector<std::string> words{flags.model.empty() ? "validate" : "train", "--model",
                                  flags.model.empty() ? "MODEL" : flags.model, "--data", flags.data[0]};
   const auto add = [&](const char* flag, const std::string& value) { words.insert(words.end(), {flag, value}); };
-  if (flags.making.train_on != DataFlags().train_on) add("--train-on", flags.making.train_on);
-  if (!flags.making.chat_template.empty()) add("--chat-template", flags.making.chat_template);
-  if (flags.making.plain_content) words.push_back("--plain-content");
+  if (flags.tokenization.train_on != DataFlags().train_on) add("--train-on", flags.tokenization.train_on);
+  if (!flags.tokenization.chat_template.empty()) add("--chat-template", flags.tokenization.chat_template);
+  if (flags.tokenization.plain_content) words.push_back("--plain-content");
   if (flags.seq > 0) add("--seq", std::to_string(flags.seq));
   if (flags.model.empty()) {
     add("--show", "2");
@@ -293,7 +293,7 @@ void add_validate(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("validate", "check data files, and show examples as a model will see them");
   command->add_option("--data", flags->data, "JSONL or .txt; one or several")->required();
   command->add_option("--model", flags->model, "folder of a Hugging Face model, for tokens; its weights are not read");
-  flags->making.add_to(*command);
+  flags->tokenization.add_to(*command);
   command->add_option("--seq", flags->seq, "count longer examples, in tokens")->check(CLI::Range(2, 1 << 24));
   command->add_option("--show", flags->show, "records of each file to print, with the tokens not trained on marked");
   command->add_flag("--json", flags->json, "print one JSON object");

@@ -47,7 +47,7 @@ struct Watched {
     log->look(z, x, y);
     return dz;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return {Bits}; }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return {Bits}; }
 };
 
 /// z = x * y without `reads`: everything is kept.
@@ -78,14 +78,14 @@ struct Joint {
   auto forward(const auto& x, const auto& y, const std::shared_ptr<const std::string>& note) const {
     return Forward{multiply(x, y), std::tuple{add(x, y), *note}};
   }
-  auto pullbacks(const Wanted<3>& wanted, const auto& dz, const auto& kept, const auto& x, const auto& y,
+  auto pullbacks(const RequiresGrad<3>& wanted, const auto& dz, const auto& kept, const auto& x, const auto& y,
                  const std::shared_ptr<const std::string>& note) const {
     ++log->joint;
     log->look(std::get<0>(kept), x, y);
     log->first += wanted[0], log->second += wanted[1];
     CHECK(std::get<1>(kept) == *note);
     CHECK_FALSE(wanted[2]);
-    return std::tuple{multiply(dz, y), multiply(dz, x), Nothing{}};
+    return std::tuple{multiply(dz, y), multiply(dz, x), NoGradient{}};
   }
 };
 
@@ -95,7 +95,7 @@ struct Whole {
   auto forward(const X& x) const {
     return convert<std::int32_t>(x);
   }
-  auto pullback(Wrt<0>, const auto&, const auto&...) const { return Nothing{}; }
+  auto pullback(Wrt<0>, const auto&, const auto&...) const { return NoGradient{}; }
 };
 
 template <Backend B>
@@ -133,7 +133,7 @@ TEMPLATE_LIST_TEST_CASE("the gradient of a first layer's input is never computed
   Tape tape;
   Parameter w(pair_of<TestType>(2));
   const auto y = apply(Watched<~0u>{&log}, tape.input(pair_of<TestType>(1)), w);
-  backward(inner(y, pair_of<TestType>(3)));
+  backward(dot(y, pair_of<TestType>(3)));
   CHECK(log.first == 0);
   CHECK(log.second == 1);
   CHECK(w.gradient());
@@ -147,7 +147,7 @@ TEMPLATE_LIST_TEST_CASE("a frozen operand has no gradient and no pullback", "", 
   const auto w = pair_of<TestType>(2), c = pair_of<TestType>(3);
   const auto before = to_host(w);
   const auto y = apply(FrozenFactor{&log}, x, w);
-  backward(inner(y, c));
+  backward(dot(y, c));
   CHECK(log.first == 1);
   CHECK(testing::same_bits(x.gradient(), multiply(c, w)));
   CHECK(to_host(w) == before);
@@ -165,7 +165,7 @@ TEMPLATE_LIST_TEST_CASE("each pullback runs once, for those that want it", "", t
         return wanted ? tape.variable(pair_of<TestType>(seed)) : tape.input(pair_of<TestType>(seed));
       };
       const auto x = value(first, 1), y = value(second, 2);
-      backward(inner(apply(Watched<~0u>{&log}, x, y), c));
+      backward(dot(apply(Watched<~0u>{&log}, x, y), c));
       CHECK(log.first == (first ? 1 : 0));
       CHECK(log.second == (second ? 1 : 0));
       CHECK(static_cast<bool>(x.gradient()) == first);
@@ -180,7 +180,7 @@ TEMPLATE_LIST_TEST_CASE("an op whose result nobody uses costs nothing in the bac
   Tape tape;
   const auto x = tape.variable(pair_of<TestType>(1));
   const auto unused = apply(Watched<~0u>{&log}, x, x);
-  backward(inner(x, pair_of<TestType>(2)));
+  backward(dot(x, pair_of<TestType>(2)));
   CHECK(unused.wanted());
   CHECK(log.first + log.second == 0);
 }
@@ -191,7 +191,7 @@ TEMPLATE_LIST_TEST_CASE("reads says what the tape keeps; of the rest the shape a
     Tape tape;
     const auto c = pair_of<TestType>(3);
     const auto x = tape.variable(pair_of<TestType>(1)), y = tape.variable(pair_of<TestType>(2));
-    backward(inner(apply(op, x, y), c));
+    backward(dot(apply(op, x, y), c));
     return std::vector<bool>{log.saw_result, log.saw_first, log.saw_second};
   };
   Log log;
@@ -214,7 +214,7 @@ TEMPLATE_LIST_TEST_CASE("an operand that is not read dies with its owner", "", t
   read = unread = x;
   CHECK_FALSE(kept.expired());
   CHECK(gone.expired());
-  backward(inner(z, pair_of<TestType>(2)));
+  backward(dot(z, pair_of<TestType>(2)));
   CHECK(kept.expired());
 }
 
@@ -227,7 +227,7 @@ TEMPLATE_LIST_TEST_CASE("gradients made together reach those that want them", ""
     Tape tape;
     const auto x = tape.variable(pair_of<TestType>(1));
     const auto y = second ? tape.variable(pair_of<TestType>(2)) : tape.input(pair_of<TestType>(2));
-    backward(inner(apply(Joint{&log}, x, y, note), c));
+    backward(dot(apply(Joint{&log}, x, y, note), c));
     CHECK(log.joint == 1);
     CHECK(log.saw_result);
     CHECK(log.second == (second ? 1 : 0));

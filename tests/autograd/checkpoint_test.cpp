@@ -4,8 +4,8 @@
 #include <tuple>
 #include <vector>
 
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/dropout.hpp"
-#include "veneer/ops/gain.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 
@@ -30,14 +30,14 @@ struct Counted {
     ++*pullbacks;
     return dy;
   }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 /// x -> x + dropout(silu(x) * w): a layer with a parameter and random numbers, on activations of type T.
 template <Backend B, Stored T>
 struct Layer {
   Parameter<compute_t<T>, Shape<dyn>, B> w;
-  auto operator()(const auto& x) const { return add(x, dropout(gain(silu(x), w), 0.3)); }
+  auto operator()(const auto& x) const { return add(x, dropout(scale_columns(silu(x), w), 0.3)); }
 };
 
 template <Backend B, Stored T>
@@ -58,7 +58,7 @@ Result<B, T> train(const Around& around, bool input_wanted = true) {
   const auto x = input_wanted ? tape.variable(start) : tape.input(start);
   auto h = dropout(x, 0.1);
   for (const Layer<B, T>& layer : layers) h = dropout(around(layer, h), 0.2);
-  const auto loss = inner(h, convert<T>(testing::random_matrix<C, B>(6, 5, 2)));
+  const auto loss = dot(h, convert<T>(testing::random_matrix<C, B>(6, 5, 2)));
   backward(loss);
   Result<B, T> result{item(loss.value()), x.gradient(), {}};
   for (const Layer<B, T>& layer : layers) result.gradients.push_back(layer.w.gradient());
@@ -115,7 +115,7 @@ TEMPLATE_LIST_TEST_CASE("a checkpoint computes twice forward and once back", "",
   const auto y = checkpoint([&](const auto& v) { return apply(Counted{&forwards, &pullbacks}, v); }, x);
   CHECK(forwards == 1);
   CHECK(tape.size() == 1);
-  backward(inner(y, y.value()));
+  backward(dot(y, y.value()));
   CHECK(forwards == 2);
   CHECK(pullbacks == 1);
   CHECK(testing::same_bits(x.gradient(), x.value()));
@@ -141,10 +141,10 @@ TEMPLATE_LIST_TEST_CASE("a checkpoint without anything trainable, or that hands 
   Tape tape;
   const auto c = testing::random_vector<double, TestType>(4, 2);
   const auto frozen = tape.input(testing::random_vector<double, TestType>(4, 1));
-  CHECK_NOTHROW(backward(inner(checkpoint([](const auto& v) { return silu(v); }, frozen), c)));
+  CHECK_NOTHROW(backward(dot(checkpoint([](const auto& v) { return silu(v); }, frozen), c)));
   CHECK_FALSE(frozen.gradient());
   const auto x = tape.variable(testing::random_vector<double, TestType>(4, 1));
-  backward(inner(checkpoint([](const auto& v) { return v; }, x), c));
+  backward(dot(checkpoint([](const auto& v) { return v; }, x), c));
   CHECK(testing::same_bits(x.gradient(), c));
 }
 
@@ -153,7 +153,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of a checkpoint add to those from elsewhere",
   Tape tape;
   const auto x = tape.variable(testing::vector_of<TestType>(std::vector<double>{1, 2}));
   const auto y = checkpoint([](const auto& v) { return scale(v, 10.0); }, x);
-  backward(inner(add(y, x), add(x.value(), x.value())));  // 11 * 2 x
+  backward(dot(add(y, x), add(x.value(), x.value())));  // 11 * 2 x
   CHECK(to_host(x.gradient()) == std::vector<double>{22, 44});
 }
 
@@ -168,13 +168,13 @@ TEMPLATE_LIST_TEST_CASE("a gradient computed in the forward pass has the bits of
     Tape tape({7, 1});
     const auto x = tape.variable(start);
     const auto f = [&](const auto& v) {
-      return inner(dropout(silu(trains ? gain(v, w) : gain(v, w.value())), 0.3), c);
+      return dot(dropout(silu(trains ? scale_columns(v, w) : scale_columns(v, w.value())), 0.3), c);
     };
     const auto y = dropout(x, 0.5);
     const auto loss = in_forward ? gradient_in_forward(f, y) : f(y);
     const auto after = dropout(x, 0.5);  // draws what it draws without
     const double value = item(loss.value());
-    backward(scale(add(loss, inner(after, c)), factor));
+    backward(scale(add(loss, dot(after, c)), factor));
     return std::tuple{value, x.gradient(), w.gradient()};
   };
   for (const bool trains : {false, true}) {
@@ -194,7 +194,7 @@ TEMPLATE_LIST_TEST_CASE("a gradient in the forward pass computes once forward, o
                         "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   int forwards = 0, pullbacks = 0;
-  const auto f = [&](const auto& v) { return inner(apply(Counted{&forwards, &pullbacks}, v), v); };
+  const auto f = [&](const auto& v) { return dot(apply(Counted{&forwards, &pullbacks}, v), v); };
   Tape tape;
   const auto x = tape.variable(testing::vector_of<TestType>(std::vector<double>{1, 2}));
   const auto y = gradient_in_forward(f, x);
@@ -202,7 +202,7 @@ TEMPLATE_LIST_TEST_CASE("a gradient in the forward pass computes once forward, o
   CHECK(pullbacks == 1);
   CHECK(tape.size() == 1);
   CHECK_FALSE(x.gradient());
-  backward(scale(add(y, inner(x, x)), 0.5));
+  backward(scale(add(y, dot(x, x)), 0.5));
   CHECK(to_host(x.gradient()) == std::vector<double>{2, 4});
   CHECK(pullbacks == 1);
 

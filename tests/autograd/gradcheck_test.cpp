@@ -40,15 +40,15 @@ struct ForgetsOne {
 };
 
 /// y = x, with a pullback that gives no gradient.
-struct NoGradient {
+struct WithoutPullback {
   auto forward(const auto& x) const { return x; }
-  auto pullback(Wrt<0>, const auto&, const auto&...) const { return Nothing{}; }
+  auto pullback(Wrt<0>, const auto&, const auto&...) const { return NoGradient{}; }
 };
 
 template <Backend B>
 double error_of(const Flawed& op) {
   const auto c = testing::random_vector<double, B>(5, 3);
-  return gradient_error([&](Tape&, const auto& x, const auto& y) { return inner(apply(op, x, y), c); },
+  return gradient_error([&](Tape&, const auto& x, const auto& y) { return dot(apply(op, x, y), c); },
                         testing::random_vector<double, B>(5, 1), testing::random_vector<double, B>(5, 2));
 }
 
@@ -59,7 +59,7 @@ TEMPLATE_LIST_TEST_CASE("right gradients pass at 1e-8", "", testing::Backends) {
   CHECK(error_of<TestType>({}) < 1e-8);
   const auto c = testing::random_vector<double, TestType>(5, 3);
   const auto x = testing::random_vector<double, TestType>(5, 1);
-  CHECK(gradient_error([&](Tape&, const auto& v) { return inner(silu(v), c); }, x) < 1e-8);
+  CHECK(gradient_error([&](Tape&, const auto& v) { return dot(silu(v), c); }, x) < 1e-8);
 }
 
 TEMPLATE_LIST_TEST_CASE("a gradient that is wrong by a part in ten thousand is found, in any operand", "",
@@ -74,8 +74,8 @@ TEMPLATE_LIST_TEST_CASE("a gradient that misses an element, or all of them, is f
   if (!testing::usable<TestType>()) return;
   const auto c = testing::vector_of<TestType>(std::vector<double>{4, 3, 2, 1});
   const auto x = testing::random_vector<double, TestType>(4, 1);
-  CHECK(gradient_error([&](Tape&, const auto& v) { return inner(apply(ForgetsOne{}, v), c); }, x) == Approx(0.5));
-  CHECK(gradient_error([&](Tape&, const auto& v) { return inner(apply(NoGradient{}, v), c); }, x) == Approx(1.0));
+  CHECK(gradient_error([&](Tape&, const auto& v) { return dot(apply(ForgetsOne{}, v), c); }, x) == Approx(0.5));
+  CHECK(gradient_error([&](Tape&, const auto& v) { return dot(apply(WithoutPullback{}, v), c); }, x) == Approx(1.0));
 }
 
 TEMPLATE_LIST_TEST_CASE("a NaN is an error, in the gradient as in the value", "", testing::Backends) {
@@ -83,14 +83,14 @@ TEMPLATE_LIST_TEST_CASE("a NaN is an error, in the gradient as in the value", ""
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(std::isinf(error_of<TestType>({nan, 1.0})));
   const auto x = testing::vector_of<TestType>(std::vector<double>{1, nan});
-  CHECK(std::isinf(gradient_error([&](Tape&, const auto& v) { return inner(v, v); }, x)));
+  CHECK(std::isinf(gradient_error([&](Tape&, const auto& v) { return dot(v, v); }, x)));
 }
 
 TEMPLATE_LIST_TEST_CASE("the operands are as before when the check is done", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_vector<double, TestType>(4, 1);
   const auto before = to_host(x);
-  CHECK(gradient_error([&](Tape&, const auto& v) { return inner(v, v); }, x) < 1e-8);
+  CHECK(gradient_error([&](Tape&, const auto& v) { return dot(v, v); }, x) < 1e-8);
   CHECK(to_host(x) == before);
 }
 
@@ -98,7 +98,7 @@ TEMPLATE_LIST_TEST_CASE("an operand without slope is compared with 0", "", testi
   if (!testing::usable<TestType>()) return;
   const auto x = testing::random_vector<double, TestType>(4, 1);
   const auto c = testing::random_vector<double, TestType>(4, 2);
-  const auto ignores = [&](Tape&, const auto& v, const auto&) { return inner(v, c); };
+  const auto ignores = [&](Tape&, const auto& v, const auto&) { return dot(v, c); };
   CHECK(gradient_error(ignores, x, testing::random_vector<double, TestType>(3, 5)) < 1e-8);
 }
 

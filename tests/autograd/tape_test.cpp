@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/dropout.hpp"
-#include "veneer/ops/gain.hpp"
 #include "veneer/ops/pointwise.hpp"
 #include "veneer/ops/reduce.hpp"
 
@@ -37,7 +37,7 @@ struct Probe {
     bytes->push_back(cpu::Memory::instance().use().used);
     return dy;
   }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 template <class X>
@@ -63,7 +63,7 @@ TEMPLATE_LIST_TEST_CASE("the gradient of a value that is used twice is the sum o
   const auto gradient = [&](const auto& f) {
     Tape tape;
     const auto x = tape.variable(three<TestType>(4, 5, 6));
-    backward(inner(f(x), c));
+    backward(dot(f(x), c));
     return to_host(x.gradient());
   };
   CHECK(gradient([](const auto& x) { return x; }) == Doubles{1, 2, 3});
@@ -85,7 +85,7 @@ TEMPLATE_LIST_TEST_CASE("the gradient of a 16-bit value is in 16 bits, and each 
     Tape tape;
     const auto x = tape.variable(one);
     const auto a = scale(x, first), b = scale(x, second), c = scale(x, third);
-    const auto loss = inner(add(add(a, b), c), one);
+    const auto loss = dot(add(add(a, b), c), one);
     static_assert(std::is_same_v<typename decltype(loss)::scalar, float>);
     backward(loss);
     static_assert(std::is_same_v<decltype(item(x.gradient())), bfloat16>);
@@ -102,7 +102,7 @@ TEMPLATE_LIST_TEST_CASE("a float parameter gets its gradient in float from 16-bi
   const auto ones = convert<bfloat16>(full<float, TestType>(Shape<dyn, dyn>(257, 2), 1.0f));
   Tape tape;
   const auto x = tape.variable(ones);
-  backward(inner(gain(add_row(x, bias), factor), ones));
+  backward(dot(scale_columns(add_row(x, bias), factor), ones));
   CHECK(to_host(bias.gradient()) == std::vector<float>{257.0f, 257.0f});  // bfloat16 holds 256 and 258
   CHECK(to_host(factor.gradient()) == std::vector<float>{257.0f, 257.0f});
   CHECK(testing::same_bits(x.gradient(), ones));
@@ -114,7 +114,7 @@ TEMPLATE_LIST_TEST_CASE("two values that get one gradient do not add into each o
   const auto x = tape.variable(three<TestType>(1, 1, 1)), y = tape.variable(three<TestType>(2, 2, 2));
   const auto early = scale(x, 10.0);  // contributes to x's gradient after add has shared one buffer between x and y
   const auto z = add(add(x, y), early);
-  backward(inner(z, three<TestType>(1, 2, 3)));
+  backward(dot(z, three<TestType>(1, 2, 3)));
   CHECK(to_host(x.gradient()) == Doubles{11, 22, 33});
   CHECK(to_host(y.gradient()) == Doubles{1, 2, 3});
 }
@@ -126,7 +126,7 @@ TEMPLATE_LIST_TEST_CASE("parameters gather gradients across tapes; a handle on a
   const Parameter same = p;  // a handle to the value and to the gradient
   const auto step = [&](double factor) {
     Tape tape;
-    backward(inner(tape.input(three<TestType>(factor, factor, factor)), p));
+    backward(dot(tape.input(three<TestType>(factor, factor, factor)), p));
   };
   step(1.0);
   const auto first = p.gradient();
@@ -168,7 +168,7 @@ TEMPLATE_LIST_TEST_CASE("an input wants no gradient, and has no place for one", 
   CHECK_FALSE(x.wanted());
   CHECK(x.slot() == nullptr);
   CHECK(y.wanted());
-  backward(inner(y, three<TestType>(1, 1, 1)));
+  backward(dot(y, three<TestType>(1, 1, 1)));
   CHECK_FALSE(x.gradient());
   CHECK(to_host(p.gradient()) == Doubles{1, 2, 3});
 }
@@ -180,7 +180,7 @@ TEMPLATE_LIST_TEST_CASE("what nothing trainable lies before is never recorded", 
   const auto y = multiply(silu(x), three<TestType>(1, 1, 1));
   CHECK(tape.size() == 0);
   CHECK_FALSE(y.wanted());
-  CHECK_NOTHROW(backward(inner(y, y)));
+  CHECK_NOTHROW(backward(dot(y, y)));
   CHECK(tape.size() == 0);
 }
 
@@ -199,7 +199,7 @@ TEMPLATE_LIST_TEST_CASE("backward starts from the derivative that it is given", 
   if (!testing::usable<TestType>()) return;
   Tape tape;
   const auto x = tape.variable(three<TestType>(1, 2, 3));
-  backward(inner(x, three<TestType>(1, 1, 1)), 0.25);
+  backward(dot(x, three<TestType>(1, 1, 1)), 0.25);
   CHECK(to_host(x.gradient()) == Doubles{0.25, 0.25, 0.25});
   const auto alone = tape.variable(full<double, TestType>(Shape<dyn, dyn>(1, 1), 7.0));
   backward(alone);
@@ -216,7 +216,7 @@ TEST_CASE("a tape frees as it goes") {
       auto y = tape.variable(testing::random_matrix<double, Cpu>(64, 64, 1));
       for (int i = 0; i < depth; ++i)
         y = silu(apply(Probe{&tape, &lengths, &bytes}, y));  // silu keeps its operand: 32 KiB
-      return inner(y, testing::random_matrix<double, Cpu>(64, 64, 2));
+      return dot(y, testing::random_matrix<double, Cpu>(64, 64, 2));
     }();
     CHECK(tape.size() == 2 * depth + 1);
     backward(loss);
@@ -285,7 +285,7 @@ TEMPLATE_LIST_TEST_CASE("a variable under another type shares its gradient", "",
   const Variable<double, Shape<3>, TestType> fixed(free);
   CHECK(fixed.slot() == x.slot());
   CHECK_THROWS_AS((Variable<double, Shape<4>, TestType>(free)), ShapeError);
-  backward(inner(add(x, free), fixed));  // sum of 2 x^2
+  backward(dot(add(x, free), fixed));  // sum of 2 x^2
   CHECK(to_host(x.gradient()) == Doubles{4, 8, 12});
 }
 
@@ -295,7 +295,7 @@ TEMPLATE_LIST_TEST_CASE("a parameter put on a tape gets its gradient from there"
   Tape tape;
   const auto x = on_tape(p, tape);
   CHECK(x.slot() == p.slot());
-  backward(inner(x, x));
+  backward(dot(x, x));
   CHECK(to_host(p.gradient()) == Doubles{2, 4, 6});
   CHECK_FALSE(Parameter<double, Shape<3>, TestType>());
 }
@@ -307,7 +307,7 @@ TEMPLATE_LIST_TEST_CASE("a variable that outlives its tape keeps its value and i
   const auto [x, loss] = [&] {
     Tape tape;
     const auto leaf = tape.variable(values);
-    const auto sum = inner(leaf, leaf);
+    const auto sum = dot(leaf, leaf);
     backward(sum);
     return std::pair{leaf, sum};
   }();

@@ -44,7 +44,7 @@ struct CurveLoad {
   VENEER_HD float operator()(index_t r, index_t c) const { return exponential(x[r * columns + c]); }
 };
 
-struct Product {
+struct Matmul {
   index_t m, n, k, batch;
   bool transpose_a, transpose_b;
 };
@@ -61,9 +61,9 @@ std::vector<float> computed() {
     device.reduce_rows(Sum<float>{}, rows, count / rows, CurveLoad{x.data(), count / rows}, sums.data());
     all.insert(all.end(), sums.begin(), sums.end());
   }
-  for (const Product& shape :
-       {Product{600, 160, 90, 1, false, true}, Product{77, 8, 300, 1, false, true}, Product{8, 300, 77, 1, true, false},
-        Product{300, 300, 300, 1, true, true}, Product{20, 30, 16, 40, false, false}}) {
+  for (const Matmul& shape :
+       {Matmul{600, 160, 90, 1, false, true}, Matmul{77, 8, 300, 1, false, true}, Matmul{8, 300, 77, 1, true, false},
+        Matmul{300, 300, 300, 1, true, true}, Matmul{20, 30, 16, 40, false, false}}) {
     Gemm<float> p{
         .transpose_a = shape.transpose_a, .transpose_b = shape.transpose_b, .m = shape.m, .n = shape.n, .k = shape.k};
     p.lda = shape.transpose_a ? shape.m : shape.k, p.ldb = shape.transpose_b ? shape.k : shape.n, p.ldc = shape.n;

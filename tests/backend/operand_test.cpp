@@ -25,7 +25,7 @@ void check_product_of() {
   Gemm<In, Out> g{.transpose_a = true, .m = 2, .n = 4, .k = 3};
   g.alpha = static_cast<compute_t<In>>(0.75), g.beta = static_cast<compute_t<In>>(-0.5);
   g.a = a, g.lda = 2, g.b = b, g.ldb = 5, g.c = c, g.ldc = 7;
-  const Product p = product_of(g);
+  const Matmul p = matmul_of(g);
   CHECK((p.arithmetic == arithmetic_of<In> && p.stored == storage_of<Out>));
   CHECK((p.m == 2 && p.n == 4 && p.count == 1 && p.terms[0].k == 3));
   CHECK((p.terms[0].scale == 0.75 && p.beta == -0.5));
@@ -37,7 +37,7 @@ void check_product_of() {
 
 }  // namespace
 
-TEST_CASE("product_of says what a Gemm says") {
+TEST_CASE("matmul_of says what a Gemm says") {
   check_product_of<float, float>();
   check_product_of<double, double>();
   check_product_of<bfloat16, bfloat16>();

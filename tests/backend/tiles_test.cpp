@@ -60,7 +60,7 @@ StoredMatrix result_of(const cpu::Kernels& kernels, const SumOfProducts& problem
   const testing::KernelsRestored restored;
   cpu::use_kernels(kernels);
   StoredMatrix found = problem.c;
-  cpu::multiply(problem.into(found));
+  cpu::matmul(problem.into(found));
   found.refresh();
   return found;
 }

@@ -38,8 +38,8 @@ LlamaConfig small_config() {
 
 /// The same values on every backend.
 template <class T, Backend B, class S>
-Tensor<T, S, B> drawn(S shape, std::uint64_t seed, double deviation) {
-  const auto values = normal<float>(shape, {seed, 1}, deviation, Cpu{});
+Tensor<T, S, B> drawn(S shape, std::uint64_t seed, double stddev) {
+  const auto values = normal<float>(shape, {seed, 1}, stddev, Cpu{});
   return convert<T>(from_host(shape, to_host(values), B{}));
 }
 

@@ -71,7 +71,7 @@ void ModelUnderTest::narrow() {
 }
 
 AdapterPlan ModelUnderTest::plan_all_linear(index_t rank) {
-  LoraConfig config{.r = rank};
+  AdapterConfig config{.r = rank};
   config.target_modules = ModuleChoice::all_linear();
   return plan_adapter(parts_->model, config);
 }

@@ -61,11 +61,11 @@ AdapterPlan own_plan() {
 Own own_model(std::uint64_t seed, bool values = true) {
   Own model;
   model.up.weight = testing::random_matrix<float, Cpu>(out, in, 1);
-  const LoraConfig config;
+  const AdapterConfig config;
   const AdapterPlan plan = own_plan();
   std::shared_ptr<void> common;
   model.up.adapter = FixedBasisAdapter::make(
-      AdapterSite<float, Cpu, LoraConfig>{config, plan.modules[0], out, in, {seed, 9}, values, common, Cpu{}});
+      AdapterSite<float, Cpu, AdapterConfig>{config, plan.modules[0], out, in, {seed, 9}, values, common, Cpu{}});
   return model;
 }
 
@@ -76,7 +76,7 @@ TEST_CASE("a method of one's own with frozen random factors is the same after sa
   Own trained = own_model(1);
   trained.up.adapter.core.value() = testing::random_matrix<float, Cpu>(rank, rank, 3);
   const auto x = testing::random_matrix<float, Cpu>(4, in, 4);
-  save_adapter(trained, folder / "adapter", LoraConfig{.r = rank}, own_plan());
+  save_adapter(trained, folder / "adapter", AdapterConfig{.r = rank}, own_plan());
   const SafetensorsFile file(folder / "adapter" / "adapter_model.safetensors");
   CHECK(file.names() == std::vector<std::string>{"base_model.model.up.basis_A", "base_model.model.up.basis_B",
                                                  "base_model.model.up.basis_R"});
@@ -100,7 +100,7 @@ TEST_CASE("an adapter of a model that is no language model is saved and read lik
   const TemporaryFolder folder;
   Slotted trained, fresh;
   trained.up.weight = fresh.up.weight = testing::random_matrix<float, Cpu>(out, in, 1);
-  LoraConfig config{.r = rank};
+  AdapterConfig config{.r = rank};
   config.target_modules = {"up"};
   const AdapterPlan plan = attach(trained, config, {.seed = 1});
   trained.up.adapter.get<LowRankAdapter<Cpu>>()->up.value() = testing::random_matrix<float, Cpu>(out, rank, 3);
@@ -118,7 +118,7 @@ TEST_CASE("a frozen factor without values is refused, not computed with") {
 TEST_CASE("a file that lacks a frozen factor, or has one more, is refused by its name") {
   const TemporaryFolder folder;
   Own trained = own_model(1);
-  save_adapter(trained, folder / "adapter", LoraConfig{.r = rank}, own_plan());
+  save_adapter(trained, folder / "adapter", AdapterConfig{.r = rank}, own_plan());
   const std::filesystem::path path = folder / "adapter" / "adapter_model.safetensors";
   std::vector<detail::HostTensor> tensors;
   tensors.push_back(detail::host_tensor("base_model.model.up.basis_A", trained.up.adapter.down));

@@ -391,7 +391,7 @@ TEST_CASE("gguf-adapter: what llama.cpp cannot hold is refused before a byte is 
     INFO(out.message);
     CHECK(out.message.find(word) != std::string::npos);
   }
-  LoraConfig config;
+  AdapterConfig config;
   config.fan_in_fan_out = true;
   CHECK_THROWS_AS(detail::check_gguf_adapter(small_config(), config, {}), ArgumentError);
 }

@@ -122,24 +122,24 @@ TEST_CASE("a configuration of one's own is written as PEFT writes it") {
 }
 
 TEST_CASE("reading what was written gives the same settings") {
-  const LoraConfig config{.r = 3,
-                          .lora_alpha = 4.5,
-                          .lora_dropout = 0.05,
-                          .target_modules = {"q_proj", "v_proj"},
-                          .exclude_modules = ModuleChoice::regex(".*\\.0\\..*"),
-                          .bias = LoraBias::all,
-                          .use_rslora = true,
-                          .use_dora = true,
-                          .modules_to_save = {{"lm_head"}},
-                          .init_lora_weights = "gaussian",
-                          .layers_to_transform = {{0, 2}},
-                          .layers_pattern = {"layers"},
-                          .rank_pattern = {{"z", 4}, {"a", 2}},
-                          .alpha_pattern = {{"z", 4}, {"a", 2.5}},
-                          .task_type = "CAUSAL_LM",
-                          .base_model_name_or_path = "models/é",
-                          .revision = "main",
-                          .inference_mode = true};
+  const AdapterConfig config{.r = 3,
+                             .lora_alpha = 4.5,
+                             .lora_dropout = 0.05,
+                             .target_modules = {"q_proj", "v_proj"},
+                             .exclude_modules = ModuleChoice::regex(".*\\.0\\..*"),
+                             .bias = LoraBias::all,
+                             .use_rslora = true,
+                             .use_dora = true,
+                             .modules_to_save = {{"lm_head"}},
+                             .init_lora_weights = "gaussian",
+                             .layers_to_transform = {{0, 2}},
+                             .layers_pattern = {"layers"},
+                             .rank_pattern = {{"z", 4}, {"a", 2}},
+                             .alpha_pattern = {{"z", 4}, {"a", 2.5}},
+                             .task_type = "CAUSAL_LM",
+                             .base_model_name_or_path = "models/é",
+                             .revision = "main",
+                             .inference_mode = true};
   const std::string text = adapter_config_json(config);
   CHECK(parse(text).config == config);  // the order of the patterns too
   CHECK(adapter_config_json(parse(text).config, nullptr) == text);
@@ -149,7 +149,7 @@ TEST_CASE("reading what was written gives the same settings") {
 
 TEST_CASE("absent keys take the defaults, and the type of the adapter must be there") {
   const AdapterFile file = parse(R"({"peft_type": "LORA"})");
-  CHECK(file.config == LoraConfig{});
+  CHECK(file.config == AdapterConfig{});
   CHECK(file.warnings.empty());
   CHECK(error_of("{}") == "a.json: the key \"peft_type\" is missing");
   CHECK(error_of(R"({"peft_type": null})") == "a.json: \"peft_type\": expected a text, found null");
@@ -246,7 +246,7 @@ TEST_CASE("the settings of other methods are read, written and checked") {
              Contains("\"feedforward_modules\": []"));
   CHECK(feedforward(ModuleChoice::all_linear()) == ModuleChoice{"down_proj"});
 
-  LoraConfig fresh{.target_modules = {"q_proj"}, .task_type = "CAUSAL_LM", .method = Vera{.r = 3}};
+  AdapterConfig fresh{.target_modules = {"q_proj"}, .task_type = "CAUSAL_LM", .method = Vera{.r = 3}};
   const AdapterFile again = parse(adapter_config_json(fresh));
   CHECK(again.config.method == fresh.method);
   CHECK(again.warnings.empty());
@@ -317,7 +317,7 @@ TEST_CASE("unknown keys give a warning, are kept and written back in their place
   CHECK_THAT(out, Contains("\"lora_alpha\": 8.0,"));  // the form of the file
   CHECK_THAT(adapter_config_json(file.config), Contains("\"lora_alpha\": 8,"));
 
-  LoraConfig changed = file.config;
+  AdapterConfig changed = file.config;
   changed.lora_alpha = 16;
   changed.r = 2;
   CHECK_THAT(adapter_config_json(changed, &file.raw),

@@ -33,7 +33,8 @@ Attention<B> layer(index_t window) {
 
 /// The angles of these positions, one frequency.
 template <Backend B>
-Context<double, B> context(std::shared_ptr<const AttentionLayout> layout, const std::vector<std::int32_t>& positions) {
+ForwardContext<double, B> context(std::shared_ptr<const AttentionLayout> layout,
+                                  const std::vector<std::int32_t>& positions) {
   const auto tokens = static_cast<index_t>(positions.size());
   const Shape<dyn, dyn> shape(tokens, width / 2);
   RotaryAngles<double, B> angles{Matrix<double, B>(shape), Matrix<double, B>(shape)};

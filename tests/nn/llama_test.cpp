@@ -55,7 +55,7 @@ auto id_tensor() { return from_host(Shape<dyn>(9), ids, Cpu{}); }
 Slots adapted_model() {
   Slots model(small_config());
   fill_weights(model);
-  LoraConfig config{.r = 2, .lora_alpha = 3};
+  AdapterConfig config{.r = 2, .lora_alpha = 3};
   config.target_modules = ModuleChoice::all_linear();
   attach(model, config);
   visit_parameters(model, [](const std::string& name, auto& parameter) {

@@ -18,13 +18,13 @@ namespace {
 /// Heads and sequences; q, k and v are filled from a seed.
 struct Problem {
   index_t heads = 1, kv_heads = 1, width = 1, window = 0;
-  std::vector<Span> spans;
+  std::vector<SequenceRange> spans;
 
-  index_t queries() const { return total(&Span::queries); }
-  index_t keys() const { return total(&Span::keys); }
-  index_t total(index_t Span::*part) const {
+  index_t queries() const { return total(&SequenceRange::queries); }
+  index_t keys() const { return total(&SequenceRange::keys); }
+  index_t total(index_t SequenceRange::*part) const {
     index_t sum = 0;
-    for (const Span& span : spans) sum += span.*part;
+    for (const SequenceRange& span : spans) sum += span.*part;
     return sum;
   }
   std::shared_ptr<const AttentionLayout> layout() const {
@@ -35,9 +35,9 @@ struct Problem {
 template <Real T, Backend B>
 struct Operands {
   Matrix<T, B> q, k, v;
-  Operands(const Problem& p, std::uint64_t seed, double deviation = 1.0)
-      : q(testing::random_matrix<T, B>(p.queries(), p.heads * p.width, seed, deviation)),
-        k(testing::random_matrix<T, B>(p.keys(), p.kv_heads * p.width, seed + 1, deviation)),
+  Operands(const Problem& p, std::uint64_t seed, double stddev = 1.0)
+      : q(testing::random_matrix<T, B>(p.queries(), p.heads * p.width, seed, stddev)),
+        k(testing::random_matrix<T, B>(p.keys(), p.kv_heads * p.width, seed + 1, stddev)),
         v(testing::random_matrix<T, B>(p.keys(), p.kv_heads * p.width, seed + 2)) {}
   auto result(const Problem& p) const { return attention(q, k, v, p.layout(), p.heads, p.kv_heads, p.window); }
 };
@@ -50,7 +50,7 @@ struct Definition {
   template <class Given>
   Definition(const Problem& problem, const Given& given)
       : p(problem), q(wide(given.q)), k(wide(given.k)), v(wide(given.v)), y(q.size()) {
-    for (const Span& span : p.spans) {
+    for (const SequenceRange& span : p.spans) {
       for (index_t i = 0; i < span.queries; ++i) {
         for (index_t head = 0; head < p.heads; ++head) row(span, i, head);
       }
@@ -61,7 +61,7 @@ struct Definition {
     return to_host(convert<double>(x));
   }
 
-  void row(const Span& span, index_t i, index_t head) {
+  void row(const SequenceRange& span, index_t i, index_t head) {
     const index_t group = head / (p.heads / p.kv_heads), position = span.keys - span.queries + i;
     std::vector<double> weights(static_cast<std::size_t>(span.keys), 0.0);
     bool blind = true;
@@ -88,7 +88,7 @@ struct Definition {
 };
 
 std::vector<Problem> problems() {
-  const std::vector<Span> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 9, 4, 9, 9}};
+  const std::vector<SequenceRange> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 9, 4, 9, 9}};
   return {
       {1, 1, 1, 0, {{0, 1, 0, 1, 1}}},
       {2, 2, 4, 0, packed},
@@ -152,7 +152,7 @@ TEMPLATE_LIST_TEST_CASE("a packed sequence computes what it computes alone", "",
   CHECK(AttentionLayout::packed({10, 1, 67})->spans.size() == 3);
   CHECK(testing::same_bits(attention(given.q, given.k, given.v, AttentionLayout::packed({10, 1, 67}), 4, 2, 6),
                            together));
-  for (const Span& span : p.spans) {
+  for (const SequenceRange& span : p.spans) {
     const auto alone = attention(given.q.rows(span.query, span.queries), given.k.rows(span.key, span.keys),
                                  given.v.rows(span.key, span.keys), AttentionLayout::packed({span.queries}), 4, 2, 6);
     CHECK(testing::largest_difference(together.rows(span.query, span.queries), alone) < 1e-14);
@@ -185,20 +185,22 @@ TEMPLATE_LIST_TEST_CASE("scores of ten thousand stay finite", "", testing::Backe
 TEMPLATE_LIST_TEST_CASE("heads, extents and spans that do not fit are refused", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto q = testing::random_matrix<float, TestType>(4, 8, 1), k = testing::random_matrix<float, TestType>(4, 4, 2);
-  const auto refuses = [&](index_t heads, index_t kv_heads, index_t window, Span span) {
+  const auto refuses = [&](index_t heads, index_t kv_heads, index_t window, SequenceRange span) {
     const auto layout = std::make_shared<AttentionLayout>(AttentionLayout{{span}});
     CAPTURE(heads, kv_heads, window, span.query, span.queries, span.key, span.keys, span.valid);
     CHECK_THROWS_AS(attention(q, k, k, layout, heads, kv_heads, window), ShapeError);
   };
-  const Span fits{0, 4, 0, 4, 4};
+  const SequenceRange fits{0, 4, 0, 4, 4};
   CHECK_NOTHROW(attention(q, k, k, AttentionLayout::packed({4}), 2, 1));
   for (const auto& [heads, kv_heads] :
        {std::pair<index_t, index_t>{0, 1}, {2, 0}, {3, 1}, {4, 1}, {2, 2}, {1, 2}, {-2, -1}}) {
     refuses(heads, kv_heads, 0, fits);
   }
   refuses(2, 1, -1, fits);
-  for (const Span& span : {Span{1, 4, 0, 4, 4}, Span{0, 4, 1, 4, 4}, Span{-1, 4, 0, 4, 4}, Span{0, 4, -1, 4, 4},
-                           Span{0, 4, 0, 3, 3}, Span{0, 4, 0, 4, 5}, Span{0, 4, 0, 4, -1}, Span{0, -1, 0, 4, 4}}) {
+  for (const SequenceRange& span :
+       {SequenceRange{1, 4, 0, 4, 4}, SequenceRange{0, 4, 1, 4, 4}, SequenceRange{-1, 4, 0, 4, 4},
+        SequenceRange{0, 4, -1, 4, 4}, SequenceRange{0, 4, 0, 3, 3}, SequenceRange{0, 4, 0, 4, 5},
+        SequenceRange{0, 4, 0, 4, -1}, SequenceRange{0, -1, 0, 4, 4}}) {
     refuses(2, 1, 0, span);
   }
   const auto other = testing::random_matrix<float, TestType>(5, 4, 3);

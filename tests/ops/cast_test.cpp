@@ -19,7 +19,7 @@ TEMPLATE_LIST_TEST_CASE("to a narrower storage and back is rounding, forward and
   const auto x = tape.variable(x0);
   const auto y = cast<float>(cast<bfloat16>(x));
   CHECK(testing::same_bits(y.value(), convert<float>(convert<bfloat16>(x0))));
-  backward(inner(y, slope));
+  backward(dot(y, slope));
   CHECK(testing::same_bits(x.gradient(), convert<float>(convert<bfloat16>(slope))));
   CHECK(cast<float>(x0).data() == x0.data());  // nothing is copied
 }

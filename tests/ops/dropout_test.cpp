@@ -22,7 +22,7 @@ TEMPLATE_LIST_TEST_CASE("dropout gives 0 or x / (1 - p), and backward the same e
   const auto x = tape.variable(ones);
   const auto y = dropout(x, p);
   for (const double value : to_host(y.value())) REQUIRE((value == 0.0 || value == 1 / (1 - p)));
-  backward(inner(y, ones));
+  backward(dot(y, ones));
   CHECK(testing::same_bits(x.gradient(), y.value()));
 }
 

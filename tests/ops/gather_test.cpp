@@ -55,7 +55,7 @@ TEMPLATE_LIST_TEST_CASE("the gradient of a row is the sum over its uses, of an u
   Tape tape;
   const auto x = tape.variable(testing::random_matrix<double, TestType>(4, 2, 1));
   const auto c = testing::matrix_of<TestType>(3, 2, std::vector<double>{1, 2, 10, 20, 100, 200});
-  backward(inner(gather_rows(x, ids_of<TestType>({3, 1, 3})), c));
+  backward(dot(gather_rows(x, ids_of<TestType>({3, 1, 3})), c));
   CHECK(to_host(x.gradient()) == std::vector<double>{0, 0, 10, 20, 0, 0, 101, 202});
 }
 
@@ -65,7 +65,7 @@ TEMPLATE_LIST_TEST_CASE("a parameter is picked from by ids on a tape", "", testi
   Tape tape;
   const auto y = embedding(tape.input(ids_of<TestType>({1})), table);
   static_assert(VariableLike<decltype(y)>);
-  backward(inner(y, full<double, TestType>(Shape<1, 2>{}, 1.0)));
+  backward(dot(y, full<double, TestType>(Shape<1, 2>{}, 1.0)));
   CHECK(to_host(table.gradient()) == std::vector<double>{0, 0, 1, 1, 0, 0});
 }
 
@@ -95,8 +95,8 @@ TEMPLATE_LIST_TEST_CASE("the complement of an id reads the same row and gives it
   CHECK(testing::same_bits(gather_columns(x, ids), gather_columns(x, some)));
   Parameter by_row(x), by_column(x);
   Tape tape;
-  backward(add(inner(gather_rows(by_row, tape.input(some)), weights),
-               inner(gather_columns(by_column, tape.input(some)), weights)));
+  backward(add(dot(gather_rows(by_row, tape.input(some)), weights),
+               dot(gather_columns(by_column, tape.input(some)), weights)));
   const auto rows = to_host(by_row.gradient()), columns = to_host(by_column.gradient()), given = to_host(weights);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(rows[2 * 4 + i] == 0);

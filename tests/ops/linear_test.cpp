@@ -83,12 +83,12 @@ struct Extents {
 };
 constexpr Extents extents[] = {{1, 1, 1, 1}, {5, 33, 17, 4}, {130, 70, 90, 16}, {3, 4, 2, 9}, {0, 4, 2, 1}};
 
-/// dx, dw, da, db of inner(f(...), c).
+/// dx, dw, da, db of dot(f(...), c).
 template <class F, Real T, Backend B>
 std::vector<Matrix<T, B>> slopes(const F& f, const Adapted<T, B>& p) {
   Tape tape;
   const auto x = tape.variable(p.x), w = tape.variable(p.w), a = tape.variable(p.a), b = tape.variable(p.b);
-  backward(inner(f(x, w, a, b, p.scale), testing::random_matrix<T, B>(p.x.extent(0), p.w.extent(0), 9)));
+  backward(dot(f(x, w, a, b, p.scale), testing::random_matrix<T, B>(p.x.extent(0), p.w.extent(0), 9)));
   return {x.gradient(), w.gradient(), a.gradient(), b.gradient()};
 }
 
@@ -151,7 +151,7 @@ TEMPLATE_LIST_TEST_CASE("16-bit weights count as their widened values, forward a
     Tape tape;
     const auto x = tape.variable(p.x), a = tape.variable(p.a), b = tape.variable(p.b);
     const auto y = low_rank_linear(x, w, a, b, p.scale);
-    backward(inner(y, y.value()));
+    backward(dot(y, y.value()));
     return std::vector<Matrix<float, TestType>>{y.value(), x.gradient(), a.gradient(), b.gradient()};
   };
   const auto found = run(narrow), expected = run(wide);
@@ -170,15 +170,15 @@ TEMPLATE_LIST_TEST_CASE(
     const auto a = convert<float>(convert<U>(p.a)), b = convert<float>(convert<U>(p.b));
     Parameter down(a), up(b);
     Tape tape;
-    backward(inner(low_rank_linear(tape.input(x), w, down, up, scale), c));
+    backward(dot(low_rank_linear(tape.input(x), w, down, up, scale), c));
     static_assert(std::is_same_v<typename std::remove_cvref_t<decltype(up.gradient())>::scalar, float>);
     // db = s cᵀ z with z = x aᵀ, and da = dzᵀ x with dz = s c b: z and dz are stored in 16 bits
     const auto z = convert<double>(linear(x, convert<U>(a))), dy = convert<double>(c), wide_x = convert<double>(x);
     Matrix<double, TestType> db(Shape<dyn, dyn>(7, 3), x.device()), dz(Shape<dyn, dyn>(5, 3), x.device()),
         da(Shape<dyn, dyn>(3, 12), x.device());
-    ops::product<true, false>(db, dy, z, scale);
-    ops::product<false, false>(dz, dy, convert<double>(b), scale);
-    ops::product<true, false>(da, convert<double>(convert<U>(convert<float>(dz))), wide_x);
+    ops::matmul<true, false>(db, dy, z, scale);
+    ops::matmul<false, false>(dz, dy, convert<double>(b), scale);
+    ops::matmul<true, false>(da, convert<double>(convert<U>(convert<float>(dz))), wide_x);
     CHECK(testing::largest_difference(convert<double>(up.gradient()), db) <= 1e-5 * testing::largest(db));
     CHECK(testing::largest_difference(convert<double>(down.gradient()), da) <= 1e-5 * testing::largest(da));
   };
@@ -193,7 +193,7 @@ TEST_CASE("no buffer of a frozen weight's size is made in the backward pass") {
   Tape tape;
   const auto x = tape.variable(testing::random_matrix<float, Cpu>(4, in, 4));
   const auto y = low_rank_linear(linear(x, w), w, a, b, 1.0);
-  const auto loss = inner(y, y.value());
+  const auto loss = dot(y, y.value());
   const std::size_t before = memory.use().used;
   memory.reset_peak();
   backward(loss);

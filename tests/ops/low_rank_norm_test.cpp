@@ -65,10 +65,10 @@ TEMPLATE_LIST_TEST_CASE("a change that takes nearly all of a row away leaves its
   for (const double rest : {0.5, 1e-1, 1e-2, 1e-3}) {
     CAPTURE(rest);
     auto w = testing::random_matrix<float, TestType>(9, 64, 1, rest);
-    ops::product<false, false>(w, b, a, -1.0, 1.0);
+    ops::matmul<false, false>(w, b, a, -1.0, 1.0);
     CHECK(error<false>(w, a, b, 1.0) < 1e-5);
     auto table = testing::random_matrix<float, TestType>(64, 9, 1, rest);
-    ops::product<true, true>(table, a, b, -1.0, 1.0);
+    ops::matmul<true, true>(table, a, b, -1.0, 1.0);
     CHECK(error<true>(table, a, b, 1.0) < 1e-5);
   }
 }

@@ -34,7 +34,7 @@ TEMPLATE_LIST_TEST_CASE("the gradient goes to what was put where something was, 
   const auto x = tape.variable(testing::random_matrix<double, TestType>(3, 2, 1));
   const auto rows = tape.variable(testing::random_matrix<double, TestType>(1, 2, 2));
   const auto c = testing::matrix_of<TestType>(3, 2, std::vector<double>{1, 2, 3, 4, 5, 6});
-  backward(inner(put_rows(x, rows, testing::vector_of<TestType>(std::vector<std::int32_t>{1})), c));
+  backward(dot(put_rows(x, rows, testing::vector_of<TestType>(std::vector<std::int32_t>{1})), c));
   CHECK(to_host(x.gradient()) == std::vector<double>{1, 2, 0, 0, 5, 6});
   CHECK(to_host(rows.gradient()) == std::vector<double>{3, 4});
 }

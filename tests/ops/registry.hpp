@@ -21,10 +21,10 @@
 
 #include "veneer/autograd/gradcheck.hpp"
 #include "veneer/ops/attention.hpp"
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/cast.hpp"
 #include "veneer/ops/cross_entropy.hpp"
 #include "veneer/ops/dropout.hpp"
-#include "veneer/ops/gain.hpp"
 #include "veneer/ops/gather.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/ops/orthogonality.hpp"
@@ -109,10 +109,10 @@ struct Operands {
   template <class X>
   using variable_of = Variable<typename X::scalar, typename X::shape_type, B>;
 
-  /// Returns inner(y, c) for random c: a loss in which every element of y has another gradient.
+  /// Returns dot(y, c) for random c: a loss in which every element of y has another gradient.
   auto weighed(const auto& y) const {
     using Y = std::remove_cvref_t<decltype(y)>;
-    return inner(y, random<typename Y::scalar>(dynamic_shape<Y::shape_type::rank>(y.shape()), 999));
+    return dot(y, random<typename Y::scalar>(dynamic_shape<Y::shape_type::rank>(y.shape()), 999));
   }
 
   /// The result of f, then the gradients of the operands whose bit is set in `mask`, empty for the others.
@@ -233,12 +233,12 @@ class Registry {
     binary(
         "Binary<Divide>", [](const auto& x, const auto& y) { return divide(x, y); }, above_one);
     for (const auto& [rows, columns] : matrix_shapes()) {
-      enter("Gain", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
-        return given.examine([](const auto& x, const auto& g) { return gain(x, g); }, given.matrix(rows, columns),
-                             given.plain_vector(columns, 100));
+      enter("AxisScale", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& g) { return scale_columns(x, g); },
+                             given.matrix(rows, columns), given.plain_vector(columns, 100));
       });
-      enter("Gain", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
-        return given.examine([](const auto& x, const auto& g) { return gain_rows(x, g); }, given.matrix(rows, columns),
+      enter("AxisScale", text(rows, columns), [rows = rows, columns = columns](const Given& given) {
+        return given.examine([](const auto& x, const auto& g) { return scale_rows(x, g); }, given.matrix(rows, columns),
                              given.matrix(rows, 1, 100));
       });
     }
@@ -317,7 +317,7 @@ class Registry {
   }
 
   void losses() {
-    binary("Inner", [](const auto& x, const auto& y) { return inner(x, y); });
+    binary("Dot", [](const auto& x, const auto& y) { return dot(x, y); });
     binary("MeanSquaredError", [](const auto& x, const auto& y) { return mean_squared_error(x, y); });
     struct Labelled {
       index_t classes;
@@ -385,11 +385,11 @@ class Registry {
   struct Attended {
     const char* what;
     index_t heads, kv_heads, width, window;
-    std::vector<Span> spans;
+    std::vector<SequenceRange> spans;
     std::optional<double> scale = {};
   };
   void attentions() {
-    const std::vector<Span> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 4, 4, 4, 4}};
+    const std::vector<SequenceRange> packed{{0, 3, 0, 3, 3}, {3, 1, 3, 1, 1}, {4, 4, 4, 4, 4}};
     const std::vector<Attended> attended{
         {"one token", 1, 1, 1, 0, {{0, 1, 0, 1, 1}}},
         {"packed", 2, 2, 2, 0, packed},
@@ -408,7 +408,7 @@ class Registry {
         const auto layout = std::make_shared<AttentionLayout>();
         layout->spans = a.spans;
         index_t queries = 0, keys = 0;
-        for (const Span& span : a.spans) queries += span.queries, keys += span.keys;
+        for (const SequenceRange& span : a.spans) queries += span.queries, keys += span.keys;
         const auto f = [&](const auto& q, const auto& k, const auto& v) {
           return attention(q, k, v, layout, a.heads, a.kv_heads, a.window, a.scale);
         };

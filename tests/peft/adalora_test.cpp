@@ -51,7 +51,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of A, E and B are those of differences, with 
              c = testing::random_matrix<double, TestType>(tokens, out, 6);
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(3, p);
-    const auto loss = [&](Tape& tape) { return inner(adapter(w, NoBias{}, tape.input(x)), c); };
+    const auto loss = [&](Tape& tape) { return dot(adapter(w, NoBias{}, tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {
@@ -81,7 +81,7 @@ TEMPLATE_LIST_TEST_CASE("cutting masked triplets out changes no result, and no o
     CHECK(testing::largest_difference(cut(w, NoBias{}, x), adapter(w, NoBias{}, x)) < 1e-13);
     CHECK(*adapter.kept == kept);
     CHECK(adapter.rank() == 4);
-    LoraConfig config{.method = AdaLora{}};
+    AdapterConfig config{.method = AdaLora{}};
     adapter.record("a.b", config);
     cut.record("c", config);  // nothing masked is left in it
     const RankMasks expected{{"a.b.lora_E", kept}};

@@ -24,8 +24,8 @@ namespace {
 using AnyModel = Llama<LlamaExtents{}, Cpu, stored<float>, AnyAdapter<Cpu>, AnyEmbeddingAdapter<Cpu>>;
 
 /// Shapes only: nothing of a model's size is allocated.
-AnyModel outline(index_t vocabulary, index_t hidden, index_t intermediate, index_t layers, index_t heads,
-                 index_t kv_heads) {
+AnyModel shape_only(index_t vocabulary, index_t hidden, index_t intermediate, index_t layers, index_t heads,
+                    index_t kv_heads) {
   LlamaConfig config;
   config.vocab_size = vocabulary;
   config.hidden_size = hidden;
@@ -38,8 +38,8 @@ AnyModel outline(index_t vocabulary, index_t hidden, index_t intermediate, index
   return AnyModel(config);
 }
 
-LoraConfig lora(index_t r, ModuleChoice modules) {
-  LoraConfig config{.r = r, .lora_alpha = 2.0 * static_cast<double>(r)};
+AdapterConfig lora(index_t r, ModuleChoice modules) {
+  AdapterConfig config{.r = r, .lora_alpha = 2.0 * static_cast<double>(r)};
   config.target_modules = std::move(modules);
   return config;
 }
@@ -83,10 +83,10 @@ TEST_CASE("an adapter is made on the device of its weight") {
   model.fixed.weight = normal<float>(Shape<dyn, dyn>(6, 4), {1, 1}, 1.0, device);
   model.stored.weight = convert<bfloat16>(normal<float>(Shape<dyn, dyn>(6, 4), {1, 2}, 1.0, device));
   CHECK(DoraAdapter<NumberedCpu>(model.fixed.weight, {}, {}, 2).direction.down.device().number == 3);
-  std::vector<LoraConfig> configs(3, lora(2, {"fixed", "stored"}));
+  std::vector<AdapterConfig> configs(3, lora(2, {"fixed", "stored"}));
   configs[1].use_dora = true;
   configs[2].method = Vera{.r = 2};
-  for (const LoraConfig& config : configs) {
+  for (const AdapterConfig& config : configs) {
     for (const bool initialise : {true, false}) {
       attach(model, config, {.initialise = initialise});
       int found = 0;
@@ -105,7 +105,7 @@ TEST_CASE("an adapter is made on the device of its weight") {
 
 TEST_CASE("Parameter counts of real models, without allocating them") {
   const std::size_t before = cpu::Memory::instance().use().used;
-  AnyModel llama2 = outline(32000, 4096, 11008, 32, 32, 32);
+  AnyModel llama2 = shape_only(32000, 4096, 11008, 32, 32, 32);
   CHECK(plan_adapter(llama2, lora(16, {"q_proj", "v_proj"})).trainable() == 8'388'608);
   const AdapterPlan eight = plan_adapter(llama2, lora(8, {"q_proj", "v_proj"}));
   CHECK(eight.all() == 6'742'609'920);
@@ -114,27 +114,27 @@ TEST_CASE("Parameter counts of real models, without allocating them") {
   const std::string line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622\n";
   CHECK(text.str().ends_with(line));
   CHECK(plan_adapter(llama2, lora(16, ModuleChoice::all_linear())).trainable() == 39'976'960);
-  AnyModel mistral = outline(32000, 4096, 14336, 32, 32, 8);
+  AnyModel mistral = shape_only(32000, 4096, 14336, 32, 32, 8);
   CHECK(plan_adapter(mistral, lora(16, {"q_proj", "k_proj", "v_proj", "o_proj"})).trainable() == 13'631'488);
-  AnyModel llama3 = outline(128256, 4096, 14336, 32, 32, 8);
+  AnyModel llama3 = shape_only(128256, 4096, 14336, 32, 32, 8);
   CHECK(plan_adapter(llama3, lora(16, {"q_proj", "v_proj"})).all() == 8'037'076'992);
   CHECK(cpu::Memory::instance().use().used == before);
 }
 
 TEST_CASE("Modules are chosen by list, expression, all-linear, exclusion and layer") {
-  AnyModel model = outline(32, 16, 24, 3, 2, 2);
+  AnyModel model = shape_only(32, 16, 24, 3, 2, 2);
   CHECK(plan_adapter(model, lora(2, ModuleChoice::all_linear())).modules.size() == 3 * 7);
   CHECK(names_of(plan_adapter(model, lora(2, ModuleChoice::regex(".*layers\\.1\\.mlp\\.(up|down)_proj")))) ==
         std::vector<std::string>{"model.layers.1.mlp.up_proj", "model.layers.1.mlp.down_proj"});
-  LoraConfig some = lora(2, {"q_proj", "v_proj"});
+  AdapterConfig some = lora(2, {"q_proj", "v_proj"});
   some.layers_to_transform = std::vector<index_t>{2};
   some.exclude_modules = {"v_proj"};
   CHECK(names_of(plan_adapter(model, some)) == std::vector<std::string>{"model.layers.2.self_attn.q_proj"});
 }
 
 TEST_CASE("The first pattern that matches decides rank and alpha") {
-  AnyModel model = outline(32, 16, 24, 2, 2, 2);
-  LoraConfig config = lora(4, {"q_proj", "down_proj"});
+  AnyModel model = shape_only(32, 16, 24, 2, 2, 2);
+  AdapterConfig config = lora(4, {"q_proj", "down_proj"});
   config.rank_pattern = {{"layers.1.mlp.down_proj", 7}, {"down_proj", 3}};
   config.alpha_pattern = {{"q_proj", 5}};
   const AdapterPlan plan = plan_adapter(model, config);
@@ -148,18 +148,18 @@ TEST_CASE("The first pattern that matches decides rank and alpha") {
 }
 
 TEST_CASE("What matches nothing is an error that names the candidates") {
-  AnyModel model = outline(32, 16, 24, 2, 2, 2);
+  AnyModel model = shape_only(32, 16, 24, 2, 2, 2);
   CHECK_THROWS_WITH(plan_adapter(model, lora(2, {"query"})), Catch::Contains("q_proj"));
-  LoraConfig unused = lora(2, {"q_proj", "query"});
+  AdapterConfig unused = lora(2, {"q_proj", "query"});
   CHECK_THROWS_WITH(plan_adapter(model, unused), Catch::Contains("\"query\" matches no module"));
   CHECK(plan_adapter(model, unused, false).warnings.size() == 1);
-  LoraConfig pattern = lora(2, {"q_proj"});
+  AdapterConfig pattern = lora(2, {"q_proj"});
   pattern.rank_pattern = {{"v_proj", 3}};
   CHECK_THROWS_AS(plan_adapter(model, pattern), ArgumentError);
-  LoraConfig dora = lora(2, {"q_proj"});
+  AdapterConfig dora = lora(2, {"q_proj"});
   dora.use_dora = true;  // its lengths are those of weights, and here are shapes only
   CHECK_THROWS_WITH(attach(model, dora), Catch::Contains("load its weights first"));
-  LoraConfig pissa = lora(2, {"q_proj"});
+  AdapterConfig pissa = lora(2, {"q_proj"});
   pissa.init_lora_weights = "pissa";
   CHECK_THROWS_WITH(attach(model, pissa), Catch::Contains("pissa"));
 }
@@ -216,19 +216,19 @@ std::vector<std::string> trainable_names(AnyModel& model) {
   return names;
 }
 
-std::vector<LoraConfig> configs() {
-  std::vector<LoraConfig> all{lora(2, {"q_proj", "v_proj"}), lora(3, ModuleChoice::all_linear())};
-  LoraConfig saved = lora(2, {"q_proj"});
+std::vector<AdapterConfig> configs() {
+  std::vector<AdapterConfig> all{lora(2, {"q_proj", "v_proj"}), lora(3, ModuleChoice::all_linear())};
+  AdapterConfig saved = lora(2, {"q_proj"});
   saved.modules_to_save = std::vector<std::string>{"lm_head"};
   all.push_back(saved);
   saved.modules_to_save = std::vector<std::string>{"model.norm", "k_proj"};
   all.push_back(saved);
   for (const LoraBias bias : {LoraBias::all, LoraBias::lora_only}) {
-    LoraConfig biased = lora(2, {"q_proj", "o_proj"});
+    AdapterConfig biased = lora(2, {"q_proj", "o_proj"});
     biased.bias = bias;
     all.push_back(biased);
   }
-  LoraConfig own_bias = lora(2, {"gate_proj"});
+  AdapterConfig own_bias = lora(2, {"gate_proj"});
   own_bias.lora_bias = true;
   all.push_back(own_bias);
   all.push_back(lora(2, {"embed_tokens", "q_proj"}));
@@ -241,7 +241,7 @@ std::vector<LoraConfig> configs() {
 TEST_CASE("What a plan counts is what trains, whatever was attached before") {
   for (const bool tied : {false, true}) {
     AnyModel model = small(tied);
-    for (const LoraConfig& config : configs()) {
+    for (const AdapterConfig& config : configs()) {
       AnyModel fresh = small(tied);
       const AdapterPlan first = attach(fresh, config), later = attach(model, config);
       CHECK(first.trainable() == trainable_count(fresh));
@@ -259,7 +259,7 @@ TEST_CASE("What a plan counts is what trains, whatever was attached before") {
 
 TEST_CASE("Modules that are saved train as copies, and count beside the base") {
   AnyModel model = small();
-  LoraConfig config = lora(2, {"q_proj"});
+  AdapterConfig config = lora(2, {"q_proj"});
   config.modules_to_save = std::vector<std::string>{"lm_head"};
   const AdapterPlan plan = attach(model, config);
   REQUIRE(plan.trained.size() == 1);
@@ -273,7 +273,7 @@ TEST_CASE("Modules that are saved train as copies, and count beside the base") {
 TEST_CASE("Biases train in place: all of them, or those of adapted modules") {
   const auto biases = [](LoraBias choice) {
     AnyModel model = small();
-    LoraConfig config = lora(2, {"q_proj", "o_proj"});
+    AdapterConfig config = lora(2, {"q_proj", "o_proj"});
     config.bias = choice;
     const AdapterPlan plan = attach(model, config);
     for (const TrainedWeight& weight : plan.trained) CHECK_FALSE(weight.copied);
@@ -288,17 +288,17 @@ TEST_CASE("An attach that is refused leaves the model as it was") {
   AnyModel model = small();
   attach(model, lora(2, {"embed_tokens", "q_proj"}));
   const auto before = trainable_names(model);
-  LoraConfig corda = lora(2, {"v_proj"});
+  AdapterConfig corda = lora(2, {"v_proj"});
   corda.init_lora_weights = "corda";
-  for (const LoraConfig& refused : {corda, lora(2, {"nothing"}), lora(0, {"v_proj"})}) {
+  for (const AdapterConfig& refused : {corda, lora(2, {"nothing"}), lora(0, {"v_proj"})}) {
     CHECK_THROWS_AS(attach(model, refused), ArgumentError);
     CHECK(trainable_names(model) == before);
   }
 }
 
 TEST_CASE("A model of shapes alone takes an adapter of shapes alone") {
-  AnyModel model = outline(32, 16, 24, 2, 2, 2);
-  LoraConfig config = lora(2, {"q_proj"});
+  AnyModel model = shape_only(32, 16, 24, 2, 2, 2);
+  AdapterConfig config = lora(2, {"q_proj"});
   config.modules_to_save = std::vector<std::string>{"lm_head"};
   const std::size_t before = cpu::Memory::instance().use().used;
   const AdapterPlan plan = attach(model, config, {.initialise = false});
@@ -310,7 +310,7 @@ TEST_CASE("A model of shapes alone takes an adapter of shapes alone") {
 TEST_CASE("Initialisations: A as named, B zero unless told otherwise") {
   const auto factors = [](const std::string& start) {
     AnyModel model = small();
-    LoraConfig config = lora(4, {"q_proj"});
+    AdapterConfig config = lora(4, {"q_proj"});
     config.init_lora_weights = start;
     attach(model, config, {.seed = 3});
     const auto* adapter = model.model.layers[0].self_attn.q_proj.adapter.get<LowRankAdapter<Cpu>>();
@@ -324,7 +324,7 @@ TEST_CASE("Initialisations: A as named, B zero unless told otherwise") {
   };
   CHECK(largest(factors("true").second) == 0.0f);
   CHECK(largest(factors("gaussian").second) == 0.0f);
-  CHECK(largest(factors("gaussian").first) > 0.25f);  // a deviation of 1/4: some of 64 values lie beyond it
+  CHECK(largest(factors("gaussian").first) > 0.25f);  // a stddev of 1/4: some of 64 values lie beyond it
   CHECK(largest(factors("false").second) > 0.0f);
   CHECK(factors("true").first != factors("gaussian").first);
   CHECK(factors("true").first == factors("false").first);
@@ -353,7 +353,7 @@ TEST_CASE("a model without an adapter slot is named as such") {
 }
 
 TEST_CASE("tokens do not train where config.json says tied and the files hold another head") {
-  const LoraConfig config{.target_modules = {"q_proj"}, .trainable_token_indices = {{{"", {1, 2}}}}};
+  const AdapterConfig config{.target_modules = {"q_proj"}, .trainable_token_indices = {{{"", {1, 2}}}}};
   AnyModel tied = small(true), separated = small(true);
   separated.separate_head();
   CHECK_THROWS_WITH(attach(separated, config), Catch::Contains("Set tie_word_embeddings to false"));

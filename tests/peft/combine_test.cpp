@@ -21,8 +21,8 @@ struct Own {
   static constexpr auto fields = std::tuple{field("first", &Own::first), field("second", &Own::second)};
 };
 
-LoraConfig config(index_t rank, ModuleChoice targets) {
-  LoraConfig config{.r = rank, .lora_alpha = 3};
+AdapterConfig config(index_t rank, ModuleChoice targets) {
+  AdapterConfig config{.r = rank, .lora_alpha = 3};
   config.target_modules = std::move(targets);
   config.init_lora_weights = "false";
   return config;
@@ -82,7 +82,7 @@ TEST_CASE("linear has cross terms: it is the product of two sums") {
   const auto* b = with_b.second.adapter.get<LowRankAdapter<Cpu>>();
   const auto up = add(a->up.value(), b->up.value()), down = add(a->down.value(), b->down.value());
   Matrix<float, Cpu> product(Shape<dyn, dyn>(8, 12));
-  ops::product<false, false>(product, up, down, 1.5);  // s = 3 / 2 of both
+  ops::matmul<false, false>(product, up, down, 1.5);  // s = 3 / 2 of both
   CHECK(testing::largest_difference(change(adapters, "linear"), product) < 1e-5);
   CHECK(testing::largest_difference(change(adapters, "linear"), add(change(adapters, "a"), change(adapters, "b"))) >
         0.01);
@@ -115,7 +115,7 @@ TEST_CASE("dare drops values by seed and module, and keeps the mean") {
 
 TEST_CASE("what cannot be combined is refused in a sentence, and nothing is added") {
   NamedAdapters<Own> adapters = some();
-  LoraConfig biased = config(2, {"second"});
+  AdapterConfig biased = config(2, {"second"});
   biased.lora_bias = true;
   adapters.attach("biased", biased);
   const std::vector<std::string> names = adapters.names();

@@ -21,7 +21,7 @@ namespace {
 const std::string q0 = "model.layers.0.self_attn.q_proj";
 
 /// The message of what `check` throws, or nothing.
-std::string problem(const LoraConfig& config) {
+std::string problem(const AdapterConfig& config) {
   try {
     check(config);
   } catch (const ArgumentError& error) {
@@ -51,7 +51,7 @@ TEST_CASE("scaling is alpha over the rank, or over its root") {
 }
 
 TEST_CASE("defaults are PEFT's") {
-  const LoraConfig config;
+  const AdapterConfig config;
   CHECK(config.r == 8);
   CHECK(config.lora_alpha == 8);
   CHECK(config.lora_dropout == 0);
@@ -122,7 +122,7 @@ TEST_CASE("patterns choose rank and alpha as PEFT's do: the first in order that 
   REQUIRE(matching()["patterns"].size() >= 9);
   for (const Json& entry : matching()["patterns"]) {
     INFO(dump_python(entry["pattern"], {.indent = -1, .sort_keys = false}));
-    LoraConfig config{.r = 99, .lora_alpha = 98, .target_modules = {"x"}};
+    AdapterConfig config{.r = 99, .lora_alpha = 98, .target_modules = {"x"}};
     for (const auto& pattern : entry["pattern"].get_ref<const Json::object_t&>()) {
       config.rank_pattern.emplace_back(pattern.first, pattern.second.get<index_t>());
       config.alpha_pattern.emplace_back(pattern.first, pattern.second.get<double>());
@@ -138,7 +138,7 @@ TEST_CASE("patterns choose rank and alpha as PEFT's do: the first in order that 
 }
 
 TEST_CASE("all-linear takes linear modules, but not the head, an embedding or a norm") {
-  const LoraConfig config{.target_modules = ModuleChoice::all_linear(), .exclude_modules = {"k_proj"}};
+  const AdapterConfig config{.target_modules = ModuleChoice::all_linear(), .exclude_modules = {"k_proj"}};
   CHECK(targets(config, q0, ModuleKind::linear));
   CHECK_FALSE(targets(config, "model.layers.0.self_attn.k_proj", ModuleKind::linear));
   CHECK_FALSE(targets(config, "lm_head", ModuleKind::output_head));
@@ -149,11 +149,11 @@ TEST_CASE("all-linear takes linear modules, but not the head, an embedding or a 
 }
 
 TEST_CASE("one module at a time gives the same as a matcher") {
-  const LoraConfig config{.r = 4,
-                          .lora_alpha = 6,
-                          .target_modules = {"q_proj"},
-                          .rank_pattern = {{"q_proj", 3}},
-                          .alpha_pattern = {{"v_proj", 9}}};
+  const AdapterConfig config{.r = 4,
+                             .lora_alpha = 6,
+                             .target_modules = {"q_proj"},
+                             .rank_pattern = {{"q_proj", 3}},
+                             .alpha_pattern = {{"v_proj", 9}}};
   const ModuleMatcher matcher(config);
   CHECK(rank_for(config, q0) == 3);
   CHECK(alpha_for(config, q0) == 6);
@@ -174,7 +174,7 @@ TEST_CASE("modules saved in full match by the end of their name") {
 }
 
 TEST_CASE("a name that is no pattern is found literally in a pattern map") {
-  const LoraConfig config{.target_modules = {"x"}, .rank_pattern = {{"block[0].q", 3}}};
+  const AdapterConfig config{.target_modules = {"x"}, .rank_pattern = {{"block[0].q", 3}}};
   CHECK(rank_for(config, "block[0].q") == 3);
   CHECK(rank_for(config, "block0.q") == 3);  // as a pattern it means this
 }
@@ -231,7 +231,7 @@ TEST_CASE("hostile patterns take no time and no stack") {
 }
 
 TEST_CASE("a layer number too large for a number matches no layer") {
-  const LoraConfig config{.target_modules = {"q_proj"}, .layers_to_transform = {{0, 999999999}}};
+  const AdapterConfig config{.target_modules = {"q_proj"}, .layers_to_transform = {{0, 999999999}}};
   CHECK_FALSE(targets(config, "model.layers.99999999999999999999.q_proj", ModuleKind::linear));
   CHECK_FALSE(targets(config, "model.layers.1000000000.q_proj", ModuleKind::linear));
   CHECK(targets(config, "model.layers.999999999.q_proj", ModuleKind::linear));

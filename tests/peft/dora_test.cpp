@@ -43,7 +43,7 @@ auto with_norms_held(const auto& w, const auto& x, const auto& a, const auto& b,
   const auto g = divide(m, norms);
   const auto base = linear(x, w), again = linear(inner_part, w);
   const auto change = scale(linear(linear(inner_part, a), b), s);
-  return add(base, add(add(gain(again, g), scale(again, -1.0)), gain(change, g)));
+  return add(base, add(add(scale_columns(again, g), scale(again, -1.0)), scale_columns(change, g)));
 }
 
 template <class A>
@@ -131,7 +131,7 @@ TEMPLATE_LIST_TEST_CASE("gradients are those of differences with the norms held,
     Tape tape;
     const auto v = tape.variable(x);
     const auto y = adapter(w, NoBias{}, v);
-    backward(inner(y, c));
+    backward(dot(y, c));
     const auto held = [&](const auto& input) {
       return with_norms_held(w, input, adapter.direction.down.value(), adapter.direction.up.value(),
                              adapter.magnitude.value.value(), norms, s, p);
@@ -140,15 +140,15 @@ TEMPLATE_LIST_TEST_CASE("gradients are those of differences with the norms held,
     CHECK(testing::largest_difference(y.value(), held(same.input(x)).value()) < 1e-13);
     const auto loss = [&] {
       Tape other = Tape::forgetful({}, 0);
-      return item(inner(held(other.input(x)), c).value());
+      return item(dot(held(other.input(x)), c).value());
     };
     CHECK(testing::slope_error(adapter.direction.down, loss) < 1e-6);
     CHECK(testing::slope_error(adapter.direction.up, loss) < 1e-6);
     CHECK(testing::slope_error(adapter.magnitude.value, loss) < 1e-6);
-    CHECK(gradient_error([&](Tape&, const auto& input) { return inner(held(input), c); }, x) < 1e-6);
+    CHECK(gradient_error([&](Tape&, const auto& input) { return dot(held(input), c); }, x) < 1e-6);
     Tape twin;
     const auto u = twin.variable(x);
-    backward(inner(held(u), c));
+    backward(dot(held(u), c));
     CHECK(testing::largest_difference(v.gradient(), u.gradient()) < 1e-12);
   }
 }
@@ -199,7 +199,7 @@ TEMPLATE_LIST_TEST_CASE("an optimizer's step is seen by the norms that are kept"
   AdamW optimizer(model, {.learning_rate = 0.1});
   for (int step = 0; step < 3; ++step) {
     Tape tape;
-    backward(inner(model.adapter(w, NoBias{}, tape.input(x)), testing::random_matrix<float, TestType>(tokens, out, 5)));
+    backward(dot(model.adapter(w, NoBias{}, tape.input(x)), testing::random_matrix<float, TestType>(tokens, out, 5)));
     optimizer.step();
     DoraAdapter<TestType> fresh(w, model.adapter.direction);
     fresh.magnitude.value = model.adapter.magnitude.value;
@@ -230,7 +230,7 @@ TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged tab
                                     embedding(ids, adapter.merged(table, NoBias{}).weight)) < 1e-13);
   const auto c = testing::random_matrix<double, TestType>(4, 6, 5);
   Tape tape;
-  backward(inner(adapter(table, NoBias{}, tape.input(ids)), c));
+  backward(dot(adapter(table, NoBias{}, tape.input(ids)), c));
   const auto transposed = [](const auto& m) {
     Matrix<double, TestType> t(Shape<dyn, dyn>(m.extent(1), m.extent(0)));
     std::vector<double> from = to_host(m), to(from.size());
@@ -243,9 +243,9 @@ TEMPLATE_LIST_TEST_CASE("DoRA of an embedding is the embedding of the merged tab
       testing::vector_of<TestType>(direct_norms(transposed(adapter.direction.merged(table, NoBias{}).weight)));
   const auto loss = [&] {
     Tape other = Tape::forgetful({}, 0);
-    const auto y =
-        gain(adapter.direction(table, NoBias{}, other.input(ids)), divide(adapter.magnitude.value.value(), norms));
-    return item(inner(y, c).value());
+    const auto y = scale_columns(adapter.direction(table, NoBias{}, other.input(ids)),
+                                 divide(adapter.magnitude.value.value(), norms));
+    return item(dot(y, c).value());
   };
   CHECK(testing::slope_error(adapter.direction.down, loss) < 1e-6);
   CHECK(testing::slope_error(adapter.direction.up, loss) < 1e-6);

@@ -27,15 +27,15 @@ Own own() {
   return model;
 }
 
-LoraConfig config() {
-  LoraConfig config{.r = 2, .lora_alpha = 3};
+AdapterConfig config() {
+  AdapterConfig config{.r = 2, .lora_alpha = 3};
   config.target_modules = {"first", "second"};
   config.init_lora_weights = "false";
   return config;
 }
 
 /// Folds, and checks what is true of all that can be folded.
-FoldedAdapter<Own> folded(const LoraConfig& settings, index_t rank) {
+FoldedAdapter<Own> folded(const AdapterConfig& settings, index_t rank) {
   Own model = own();
   const AdapterPlan plan = attach(model, settings, {.seed = 5});
   const auto x = testing::random_matrix<float, Cpu>(4, 6, 9);
@@ -67,13 +67,13 @@ TEST_CASE("plain LoRA stays what it is, to the handle") {
   REQUIRE((before != nullptr && after != nullptr));
   CHECK(before->down.value().data() == after->down.value().data());
   CHECK_FALSE(folded(config(), 2).rewritten);
-  LoraConfig same = config();
+  AdapterConfig same = config();
   same.rank_pattern = {{"first", 4}, {"second", 4}};
   CHECK_FALSE(folded(same, 4).rewritten);
 }
 
 TEST_CASE("rsLoRA, patterns, VeRA and AdaLoRA become LoRA of one rank with a scale of 1") {
-  LoraConfig stabilised = config(), patterns = config(), vera = config(), adalora = config();
+  AdapterConfig stabilised = config(), patterns = config(), vera = config(), adalora = config();
   stabilised.use_rslora = true;
   patterns.rank_pattern = {{"first", 3}};
   patterns.alpha_pattern = {{"second", 7}};
@@ -84,7 +84,7 @@ TEST_CASE("rsLoRA, patterns, VeRA and AdaLoRA become LoRA of one rank with a sca
       RankMasks{{"first.lora_E", {true, false, true, true}}, {"second.lora_E", {false, false, false, false}}};
   adalora.method = schedule;
   for (const auto& [settings, rank] :
-       {std::pair<LoraConfig, index_t>{stabilised, 2}, {patterns, 3}, {vera, 5}, {adalora, 3}}) {
+       {std::pair<AdapterConfig, index_t>{stabilised, 2}, {patterns, 3}, {vera, 5}, {adalora, 3}}) {
     const FoldedAdapter<Own> done = folded(settings, rank);
     CHECK(done.rewritten);
     CHECK(done.config.lora_alpha == static_cast<double>(rank));
@@ -94,7 +94,7 @@ TEST_CASE("rsLoRA, patterns, VeRA and AdaLoRA become LoRA of one rank with a sca
 }
 
 TEST_CASE("a bias of B is scaled with B") {
-  LoraConfig settings = config();
+  AdapterConfig settings = config();
   settings.lora_bias = true, settings.use_rslora = true;
   Own model = own();
   const AdapterPlan plan = attach(model, settings);
@@ -106,10 +106,10 @@ TEST_CASE("a bias of B is scaled with B") {
 }
 
 TEST_CASE("what scales the weight itself is refused, with the way out") {
-  LoraConfig dora = config(), ia3 = config();
+  AdapterConfig dora = config(), ia3 = config();
   dora.use_dora = true;
   ia3.method = Ia3{};
-  for (const LoraConfig& settings : {dora, ia3}) {
+  for (const AdapterConfig& settings : {dora, ia3}) {
     Own model = own();
     const AdapterPlan plan = attach(model, settings);
     CHECK_THROWS_WITH(fold_to_lora(model, settings, plan), Catch::Contains("first") && Catch::Contains("merge it"));

@@ -42,7 +42,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of HiRA are those of differences", "", testin
              c = testing::random_matrix<double, TestType>(tokens, out, 6);
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(p);
-    const auto loss = [&](Tape& tape) { return inner(adapter(w, NoBias{}, tape.input(x)), c); };
+    const auto loss = [&](Tape& tape) { return dot(adapter(w, NoBias{}, tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {

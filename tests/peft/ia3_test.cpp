@@ -50,7 +50,7 @@ TEMPLATE_LIST_TEST_CASE("a layer scales its bias as its output", "", testing::Ba
   const Linear<W, ScalingAdapter<TestType, double>, C> layer{testing::random_matrix<double, TestType>(out, in, 3),
                                                              trained<double, TestType>(false),
                                                              testing::random_vector<double, TestType>(out, 5)};
-  const auto expected = gain(add_row(linear(x, layer.weight), layer.bias), layer.adapter.gains.value());
+  const auto expected = scale_columns(add_row(linear(x, layer.weight), layer.bias), layer.adapter.gains.value());
   CHECK(testing::largest_difference(layer(x), expected) < 1e-13);
 }
 
@@ -62,7 +62,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of IA3 are those of differences, also through
   const auto b = testing::random_vector<double, TestType>(out, 5);
   for (const bool feedforward : {false, true}) {
     auto adapter = trained<double, TestType>(feedforward);
-    const auto loss = [&](Tape& tape) { return inner(adapter(w, tape.input(b), tape.input(x)), c); };
+    const auto loss = [&](Tape& tape) { return dot(adapter(w, tape.input(b), tape.input(x)), c); };
     Tape tape;
     backward(loss(tape));
     const auto value = [&] {

@@ -47,8 +47,8 @@ Model model_of() {
   return model;
 }
 
-LoraConfig config_of(const std::string& init, index_t rank = 4, double alpha = 6) {
-  LoraConfig config{.r = rank, .lora_alpha = alpha};
+AdapterConfig config_of(const std::string& init, index_t rank = 4, double alpha = 6) {
+  AdapterConfig config{.r = rank, .lora_alpha = alpha};
   config.target_modules = {"up", "down"};
   config.init_lora_weights = init;
   if (init == "loftq") config.loftq_config = LoftqConfig{4, 2};
@@ -152,7 +152,7 @@ void check_start(const std::string& init, double tolerance) {
       Model model = model_of<U>();
       const auto before = model(x);
       const auto w = model.up.weight.dense_copy();
-      LoraConfig config = config_of(init);
+      AdapterConfig config = config_of(init);
       config.use_rslora = rslora, config.use_dora = dora;
       attach(model, config, {.seed = 1});
       CHECK(difference(model(x), before) <= tolerance);
@@ -247,7 +247,7 @@ TEST_CASE("LoftQ: nearer to the weight than 4 bits alone, nearer still with iter
   for (const index_t iterations : {1, 2, 5}) {
     for (const double alpha : {4.0, 12.0}) {
       Model model = model_of();
-      LoraConfig config = config_of("loftq", 4, alpha);
+      AdapterConfig config = config_of("loftq", 4, alpha);
       config.loftq_config->loftq_iter = iterations;
       attach(model, config);
       CHECK(detail::packed(model.up.weight));
@@ -284,7 +284,7 @@ TEST_CASE("Orthogonal: both factors have values, and their product none") {
 TEST_CASE("An initialisation that cannot be done is refused in a sentence, and the model is as it was") {
   Model model = model_of();
   const auto w = to_host(model.up.weight.dense_copy());
-  const auto refuses = [&](const LoraConfig& config, const std::string& what) {
+  const auto refuses = [&](const AdapterConfig& config, const std::string& what) {
     CAPTURE(config.init_lora_weights);
     CHECK_THROWS_AS(attach(model, config), ArgumentError);
     CHECK_THROWS_WITH(attach(model, config), Catch::Contains(what));
@@ -298,13 +298,13 @@ TEST_CASE("An initialisation that cannot be done is refused in a sentence, and t
   for (const char* unknown : {"corda", "lora_ga", "pissa_niter_", "pissa_niter_0", "pissa_niter_x", "best"})
     refuses(config_of(unknown), "is not supported");
   refuses(config_of("eva"), "explained_variance");
-  LoraConfig eight = config_of("loftq");
+  AdapterConfig eight = config_of("loftq");
   eight.loftq_config->loftq_bits = 8;
   refuses(eight, "loftq_bits 4");
-  LoraConfig apart = config_of("olora");  // before it is trained, not when it is saved
+  AdapterConfig apart = config_of("olora");  // before it is trained, not when it is saved
   apart.use_rslora = true, apart.alpha_pattern = {{"down", 3}};
   refuses(apart, "cannot be saved as a plain adapter");
-  LoraConfig vera = config_of("pissa");
+  AdapterConfig vera = config_of("pissa");
   vera.method = Vera{};
   refuses(vera, "LoRA and DoRA");
   auto spoilt = model.down.weight.dense_copy();
@@ -339,7 +339,7 @@ TEST_CASE("A converted adapter is the same function over the base as it was, and
   for (const std::string& init : taking) {
     for (const bool dora : {false, true}) {
       CAPTURE(init, dora);
-      LoraConfig config = config_of(init);
+      AdapterConfig config = config_of(init);
       config.use_dora = dora;
       config.rank_pattern = {{"down", 3}}, config.alpha_pattern = {{"down", 5}};
       Model trained = model_of();
@@ -358,7 +358,7 @@ TEST_CASE("A converted adapter is the same function over the base as it was, and
       Model base = model_of();
       plain.up.weight = base.up.weight, plain.down.weight = base.down.weight;
       CHECK(difference(plain(x), expected) < 2e-5);
-      const LoraConfig settings = plain_config(config);
+      const AdapterConfig settings = plain_config(config);
       CHECK(settings.r == 8);
       CHECK(settings.init_lora_weights == "true");
       const AdapterPlan plan = plan_adapter(base, settings);
@@ -371,7 +371,7 @@ TEST_CASE("A converted adapter is the same function over the base as it was, and
       CHECK(testing::same_bits(plain.up.weight.dense_copy(), trained.up.weight.dense_copy()));
     }
   }
-  LoraConfig mixed = config_of("pissa");
+  AdapterConfig mixed = config_of("pissa");
   mixed.use_rslora = true;
   CHECK(plain_config(mixed).lora_alpha == Approx(6 * std::sqrt(2.0)));
   mixed.rank_pattern = {{"down", 3}};
@@ -402,7 +402,7 @@ Matrix<float, Cpu> inputs(index_t tokens, std::uint64_t stream) {
     for (index_t k = 0; k < 6; ++k) mixed.data()[i * 6 + k] *= static_cast<float>(6 - k);
   }
   Matrix<float, Cpu> x(Shape<dyn, dyn>(tokens, hidden));
-  ops::product<false, false>(x, mixed, directions);
+  ops::matmul<false, false>(x, mixed, directions);
   for (index_t i = 0; i < x.count(); ++i) x.data()[i] += 2.0f + 0.01f * static_cast<float>(i % hidden);
   return x;
 }
@@ -414,7 +414,7 @@ const auto run = [](const Model& model, const Matrix<float, Cpu>& x) { model(x);
 TEST_CASE("EVA: A holds the principal components of the inputs, B is zero, and the budget is kept") {
   const std::vector<Matrix<float, Cpu>> batches{inputs(50, 1), inputs(40, 2), inputs(60, 3)};
   Model model = model_of();
-  LoraConfig config = config_of("eva", 3);
+  AdapterConfig config = config_of("eva", 3);
   config.target_modules = {"up", "gate", "down"};
   const ExplainedVariance found = explained_variance(model, config, batches, run);
   CHECK(found.batches >= 2);
@@ -455,7 +455,7 @@ TEST_CASE("EVA: A holds the principal components of the inputs, B is zero, and t
 TEST_CASE("EVA: rho 1 keeps the ranks, a module without a share is left out, rows choose what counts") {
   const std::vector<Matrix<float, Cpu>> batches{inputs(50, 1), inputs(40, 2)};
   Model model = model_of();
-  LoraConfig config = config_of("eva", 3);
+  AdapterConfig config = config_of("eva", 3);
   config.eva_config = EvaConfig{.rho = 1.0};
   const ExplainedVariance even = explained_variance(model, config, batches, run);
   CHECK(even.config.rank_pattern.empty());
@@ -481,7 +481,7 @@ TEST_CASE("EVA: rho 1 keeps the ranks, a module without a share is left out, row
     for (index_t i = 10; i < batch.extent(0); ++i) kept.push_back(i);
     return kept;
   };
-  LoraConfig three = config_of("eva", 3);
+  AdapterConfig three = config_of("eva", 3);
   const ExplainedVariance masked = explained_variance(model, three, spoilt, run, rows);
   std::vector<Batch> cut;
   for (const Batch& batch : batches) cut.push_back(Batch(batch.rows(10, batch.extent(0) - 10)));

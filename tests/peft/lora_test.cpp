@@ -143,7 +143,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
     const auto loss = [&](Tape&, const auto& v) {
       LowRankAdapter<TestType, dyn, double> own(down, up, adapter.scaling, p);
       own.bias = Parameter(bias);
-      return inner(own(w, NoBias{}, v), c);
+      return dot(own(w, NoBias{}, v), c);
     };
     CAPTURE(p);
     CHECK(gradient_error(loss, x) < 1e-6);
@@ -151,7 +151,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
     LowRankAdapter<TestType, dyn, double> own(down, up, adapter.scaling, p);
     own.bias = Parameter(bias);
     Tape tape;
-    backward(inner(own(w, NoBias{}, tape.input(x)), c));
+    backward(dot(own(w, NoBias{}, tape.input(x)), c));
     const auto slope_error = [&](auto& parameter) {
       const auto found = to_host(parameter.gradient());
       double error = 0.0, widest = 1e-3;
@@ -162,7 +162,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of x, A, B and of B's bias are those of diffe
           values[i] = value;
           parameter.device().copy_in(parameter.value().data(), values.data(), parameter.count());
           Tape other = Tape::forgetful({}, 0);
-          return item(inner(own(w, NoBias{}, other.input(x)), c).value());
+          return item(dot(own(w, NoBias{}, other.input(x)), c).value());
         };
         const double slope = (at(kept + 1e-5) - at(kept - 1e-5)) / 2e-5;
         at(kept);
@@ -203,7 +203,7 @@ TEMPLATE_LIST_TEST_CASE("an adapted embedding is the embedding of the merged tab
         1e-14);
   Tape tape;
   const auto y = adapter(table, NoBias{}, tape.input(ids));
-  backward(inner(y, y.value()));
+  backward(dot(y, y.value()));
   CHECK(adapter.down.gradient());
   CHECK(adapter.up.gradient());
 }

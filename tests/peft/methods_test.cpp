@@ -68,7 +68,7 @@ std::vector<std::vector<T>> there_and_back(auto& adapter, const auto& w, const M
   Tape tape({5, 1});
   const auto x = tape.variable(x0);
   const auto y = adapter(w, NoBias{}, x);
-  backward(inner(y, testing::random_matrix<T, B>(tokens, out, 14)));
+  backward(dot(y, testing::random_matrix<T, B>(tokens, out, 14)));
   std::vector<std::vector<T>> results{to_host(y.value()), to_host(x.gradient())};
   visit(adapter, [&](const std::string&, auto& part) {
     if constexpr (ParameterLike<decltype(part)>) {

@@ -22,11 +22,11 @@ struct Tiny {
   Embedding<Matrix<float, Cpu>, AnyEmbeddingAdapter<Cpu>> model;
   Linear<Matrix<float, Cpu>, AnyAdapter<Cpu>> lm_head;
 
-  static Context<float, Cpu> context(std::shared_ptr<const AttentionLayout> layout, index_t) {
+  static ForwardContext<float, Cpu> context(std::shared_ptr<const AttentionLayout> layout, index_t) {
     return {std::move(layout), {}, nullptr, {}};
   }
   static void check_ids(const auto&) {}
-  auto hidden(const auto& ids, const Context<float, Cpu>&) const { return model(ids); }
+  auto hidden(const auto& ids, const ForwardContext<float, Cpu>&) const { return model(ids); }
   auto head(const auto& h) const { return lm_head(h); }
   auto operator()(const auto& ids) const { return head(model(ids)); }
   static constexpr auto fields = std::tuple{field("embed_tokens", &Tiny::model), field("lm_head", &Tiny::lm_head)};
@@ -38,7 +38,7 @@ NamedAdapters<Tiny> two() {
   tiny.lm_head.weight = testing::random_matrix<float, Cpu>(9, 8, 2);
   NamedAdapters<Tiny> adapters(tiny);
   for (const std::string name : {"a", "b"}) {
-    LoraConfig config{.r = 2};
+    AdapterConfig config{.r = 2};
     config.target_modules = {"lm_head"};
     config.init_lora_weights = "false";
     adapters.attach(name, config, {.seed = name == "a" ? 1u : 2u});

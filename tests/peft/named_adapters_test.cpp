@@ -37,8 +37,8 @@ Own own(bool four_bits = false) {
   return model;
 }
 
-LoraConfig config(index_t rank, ModuleChoice targets) {
-  LoraConfig config{.r = rank, .lora_alpha = 3};
+AdapterConfig config(index_t rank, ModuleChoice targets) {
+  AdapterConfig config{.r = rank, .lora_alpha = 3};
   config.target_modules = std::move(targets);
   config.init_lora_weights = "false";  // so that an adapter does something at once
   return config;
@@ -125,10 +125,10 @@ TEST_CASE("the sum of outputs is the combination cat, in a model and merged") {
 
 TEST_CASE("methods other than LoRA: what is a term joins a sum, what is not is refused by name") {
   NamedAdapters<Own> adapters = three();
-  LoraConfig vera = config(1, {"first"});
+  AdapterConfig vera = config(1, {"first"});
   vera.method = Vera{.r = 5, .init_weights = false};
   adapters.attach("vera", vera);
-  LoraConfig dora = config(2, {"first"}), ia3;
+  AdapterConfig dora = config(2, {"first"}), ia3;
   dora.use_dora = true;
   ia3.target_modules = {"second"};
   ia3.method = Ia3{.init_ia3_weights = false};
@@ -160,7 +160,7 @@ TEST_CASE("names are checked, and a model that is adapted is no base") {
 
 TEST_CASE("biases that trained come from one adapter at most, and are frozen where another learns") {
   NamedAdapters<Own> adapters(own());
-  LoraConfig biased = config(2, {"second"});
+  AdapterConfig biased = config(2, {"second"});
   biased.bias = LoraBias::all;
   adapters.attach("biased", biased);
   adapters.attach("other", biased);

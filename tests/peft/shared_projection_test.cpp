@@ -38,9 +38,9 @@ TEMPLATE_LIST_TEST_CASE("a module takes the first columns of A and the first row
   for (std::size_t i = 0; i < 8; ++i) CHECK(down[i] == a[i / 4 * 6 + i % 4]);
   for (std::size_t i = 0; i < 6; ++i) CHECK(up[i] == b[i]);
   CHECK(projection.down(6).data() == projection.a.data());
-  const SharedProjection<float, TestType> hollow(2, 5, 6, 1, true, false, TestType{});
-  CHECK_FALSE(hollow.a);
-  CHECK(hollow.b.shape() == projection.b.shape());
+  const SharedProjection<float, TestType> shape_only(2, 5, 6, 1, true, false, TestType{});
+  CHECK_FALSE(shape_only.a);
+  CHECK(shape_only.b.shape() == projection.b.shape());
 }
 
 }  // namespace shared_projection_test

@@ -58,7 +58,7 @@ TEST_CASE("tasks drop values apart from each other") {
   const Values sum = combine_tasks(TaskRule::dare_linear, {ones, ones}, {1.0, 1.0}, 0.5, MajoritySign::total, {3, 1});
   int once = 0;
   for (const double value : sum) once += value == 2.0 ? 1 : 0;
-  CHECK(once > 400);  // 500 are expected to be kept by one of the two only, deviation 16
+  CHECK(once > 400);  // 500 are expected to be kept by one of the two only, stddev 16
   CHECK(once < 600);
 }
 

@@ -49,12 +49,12 @@ TEMPLATE_LIST_TEST_CASE("the rows of a tied head get the gradient of both ends, 
   const auto ids = testing::vector_of<TestType>(std::vector<std::int32_t>{2, 6, 5, 2, 0});
   const auto c = testing::random_matrix<float, TestType>(5, 7, 3);
   Tape tape;
-  backward(inner(head(w, NoBias{}, table(w, NoBias{}, tape.input(ids))), c));
+  backward(dot(head(w, NoBias{}, table(w, NoBias{}, tape.input(ids))), c));
   const auto found = to_host(table.tokens.rows().gradient());
 
   Tape whole;  // the same with all of W' on the tape
   const auto merged = whole.variable(table.merged(w, NoBias{}).weight);
-  backward(inner(linear(embedding(ids, merged), merged), c));
+  backward(dot(linear(embedding(ids, merged), merged), c));
   const auto all = to_host(merged.gradient());
   for (const auto& [row, token] : {std::pair{0, 5}, std::pair{1, 2}}) {
     for (int i = 0; i < 4; ++i)

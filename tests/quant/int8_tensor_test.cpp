@@ -98,7 +98,7 @@ TEMPLATE_LIST_TEST_CASE("products with an 8-bit weight are those with its dense 
         Tape tape;
         const auto x = tape.variable(x0);
         const auto y = low_rank_linear(x, weight, a, b, 0.5), z = linear(x, weight);
-        backward(inner(add(y, z), y.value()));
+        backward(dot(add(y, z), y.value()));
         return std::vector<Matrix<float, TestType>>{y.value(), z.value(), x.gradient(), a.gradient(), b.gradient()};
       };
       const auto found = run(w.coded), expected = run(w.dense);
@@ -112,7 +112,7 @@ TEMPLATE_LIST_TEST_CASE("gradients over an 8-bit weight agree with differences i
   const Twins<double, TestType> w(9, 23);
   const auto c = testing::random_matrix<double, TestType>(4, 9, 8);
   const auto f = [&](Tape&, const auto& x, const auto& a, const auto& b) {
-    return inner(add(low_rank_linear(x, w.coded, a, b, 0.7), linear(x, w.coded)), c);
+    return dot(add(low_rank_linear(x, w.coded, a, b, 0.7), linear(x, w.coded)), c);
   };
   CHECK(gradient_error(f, testing::random_matrix<double, TestType>(4, 23, 5),
                        testing::random_matrix<double, TestType>(3, 23, 6),

@@ -134,7 +134,7 @@ TEMPLATE_LIST_TEST_CASE("products with a 4-bit weight are those with its dense v
         Tape tape;
         const auto x = tape.variable(x0);
         const auto y = low_rank_linear(x, weight, a, b, 0.5), z = linear(x, weight);
-        backward(inner(add(y, z), y.value()));
+        backward(dot(add(y, z), y.value()));
         return std::vector<Matrix<float, TestType>>{y.value(), z.value(), x.gradient(), a.gradient(), b.gradient()};
       };
       const auto found = run(w.packed), expected = run(w.dense);
@@ -156,7 +156,7 @@ TEMPLATE_LIST_TEST_CASE("gradients over a 4-bit weight agree with differences in
     const Twins<double, TestType> w(9, 23, {.blocksize = 32, .double_quant = nested});
     const auto c = testing::random_matrix<double, TestType>(4, 9, 8);
     const auto f = [&](Tape&, const auto& x, const auto& a, const auto& b) {
-      return inner(add(low_rank_linear(x, w.packed, a, b, 0.7), linear(x, w.packed)), c);
+      return dot(add(low_rank_linear(x, w.packed, a, b, 0.7), linear(x, w.packed)), c);
     };
     CHECK(gradient_error(f, testing::random_matrix<double, TestType>(4, 23, 5),
                          testing::random_matrix<double, TestType>(3, 23, 6),
@@ -176,7 +176,7 @@ TEST_CASE("neither the tape nor a product holds the dense weight") {
   {
     Tape tape;
     const auto x = tape.variable(testing::random_matrix<float, Cpu>(4, in, 4));
-    const auto loss = inner(low_rank_linear(x, w, a, b, 1.0), testing::random_matrix<float, Cpu>(4, out, 5));
+    const auto loss = dot(low_rank_linear(x, w, a, b, 1.0), testing::random_matrix<float, Cpu>(4, out, 5));
     CHECK(memory.use().used - before < out * in / 8);
     backward(loss);
     CHECK(x.gradient());

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "veneer/backend/cpu/product.hpp"
+#include "veneer/backend/cpu/matmul.hpp"
 #include "veneer/core/random.hpp"
 #include "veneer/quant/nf4_kernels.hpp"
 
@@ -215,8 +215,8 @@ class SumOfProducts {
   StoredMatrix& b(std::size_t term = 0) { return terms_[term].b; }
 
   /// Returns the matmul that writes to `out`, a copy of c.
-  Product into(StoredMatrix& out) const {
-    Product p{.arithmetic = mix_.arithmetic, .m = m_, .n = n_, .count = 0};
+  Matmul into(StoredMatrix& out) const {
+    Matmul p{.arithmetic = mix_.arithmetic, .m = m_, .n = n_, .count = 0};
     for (const Part& t : terms_) {
       p.terms[p.count++] = {t.a.read(t.transpose_a), t.b.read(t.transpose_b), t.k, t.scale};
     }
@@ -314,7 +314,7 @@ class SumOfProducts {
 
 /// Returns the type in which the kernels multiply: bfloat16 only if they have such a kernel, and with more than
 /// a few rows.
-inline Storage multiplied_in(const cpu::Kernels& kernels, const Product& p) {
+inline Storage multiplied_in(const cpu::Kernels& kernels, const Matmul& p) {
   if (p.arithmetic != Storage::bfloat16) return p.arithmetic;
   const cpu::Panel<bfloat16>& pairs = kernels.bfloat16_pairs;
   const bool few = cpu::FewRows<float>::suits(p, pairs.few);

@@ -17,18 +17,18 @@ namespace veneer::testing {
 
 /// Returns normal values that depend only on `seed`.
 template <Real T, Backend B, ShapeLike S>
-Tensor<T, S, B> random(S shape, std::uint64_t seed, double deviation = 1.0) {
-  return normal<T, B>(shape, RandomStream{2026, seed}, deviation);
+Tensor<T, S, B> random(S shape, std::uint64_t seed, double stddev = 1.0) {
+  return normal<T, B>(shape, RandomStream{2026, seed}, stddev);
 }
 
 template <Real T, Backend B>
-Matrix<T, B> random_matrix(index_t rows, index_t columns, std::uint64_t seed, double deviation = 1.0) {
-  return random<T, B>(Shape<dyn, dyn>(rows, columns), seed, deviation);
+Matrix<T, B> random_matrix(index_t rows, index_t columns, std::uint64_t seed, double stddev = 1.0) {
+  return random<T, B>(Shape<dyn, dyn>(rows, columns), seed, stddev);
 }
 
 template <Real T, Backend B>
-Vector<T, B> random_vector(index_t count, std::uint64_t seed, double deviation = 1.0) {
-  return random<T, B>(Shape<dyn>(count), seed, deviation);
+Vector<T, B> random_vector(index_t count, std::uint64_t seed, double stddev = 1.0) {
+  return random<T, B>(Shape<dyn>(count), seed, stddev);
 }
 
 template <Backend B, Scalar T>

@@ -94,12 +94,12 @@ TEMPLATE_LIST_TEST_CASE("rows are a view that keeps its buffer alive", "", testi
   CHECK_THROWS_AS(v.rows(1, -1), ShapeError);
 }
 
-TEMPLATE_LIST_TEST_CASE("a hollow tensor has a shape and nothing else", "", testing::Backends) {
+TEMPLATE_LIST_TEST_CASE("a shape-only tensor has a shape and nothing else", "", testing::Backends) {
   if (!testing::usable<TestType>()) return;
   const auto x = one_to_six<TestType>();
-  const auto hollow = x.hollow();
-  CHECK_FALSE(hollow);
-  CHECK(hollow.shape() == x.shape());
+  const auto shape_only = x.shape_only();
+  CHECK_FALSE(shape_only);
+  CHECK(shape_only.shape() == x.shape());
   CHECK(x.unique());
   const Tensor<float, Shape<dyn, 3>, TestType> none;
   CHECK_FALSE(none);

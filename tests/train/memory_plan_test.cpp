@@ -30,8 +30,8 @@ LlamaConfig config_of(index_t hidden, index_t layers) {
   return config;
 }
 
-LoraConfig adapter(bool dora = false, AdapterMethod method = Lora{}) {
-  LoraConfig config{.r = 8, .lora_alpha = 16, .method = std::move(method)};
+AdapterConfig adapter(bool dora = false, AdapterMethod method = Lora{}) {
+  AdapterConfig config{.r = 8, .lora_alpha = 16, .method = std::move(method)};
   config.target_modules = ModuleChoice::all_linear();
   config.use_dora = dora;
   return config;
@@ -119,8 +119,8 @@ TEST_CASE("the parts of a plan follow from the model") {
   CHECK(plan_memory(config, options).weights == 4 * count);
   config.dtype = "bfloat16";
 
-  AnyLlama<Meter> outline(config);
-  const index_t trained = plan_adapter(outline, adapter()).trainable();
+  AnyLlama<DryRun> shape_only(config);
+  const index_t trained = plan_adapter(shape_only, adapter()).trainable();
   CHECK(base.adapters == 4 * trained);
   CHECK(base.gradients == 4 * trained);
   CHECK(base.optimizer == 8 * trained);

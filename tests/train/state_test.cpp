@@ -31,8 +31,8 @@ struct Pair {
 /// One step with gradients that follow from the parameters.
 void step(Pair& model, AdamW& optimizer) {
   Tape tape;
-  const auto loss = add(inner(on_tape(model.first, tape), on_tape(model.first, tape)),
-                        inner(on_tape(model.second, tape), on_tape(model.second, tape)));
+  const auto loss = add(dot(on_tape(model.first, tape), on_tape(model.first, tape)),
+                        dot(on_tape(model.second, tape), on_tape(model.second, tape)));
   backward(loss);
   optimizer.step(0.1);
   optimizer.clear_gradients();

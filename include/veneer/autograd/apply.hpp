@@ -5,7 +5,7 @@
 /// An op is a struct with
 ///   forward(xs...)                        on tensors; returns y, or Forward{y, kept} if pullbacks need more than y
 ///   pullback(Wrt<I>, dy, kept, xs...)     one overload per operand: the gradient with respect to operand I, or
-///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, if they share work (Nothing where not wanted)
+///   pullbacks(wanted, dy, kept, xs...)    all at once, as a tuple, if they share work (NoGradient where not wanted)
 ///   reads(wanted)                         optional: which of (kept, xs...) the pullbacks read; the others are released
 /// `kept` is y unless forward returns a Forward. Pullbacks use only tensors and verbs, so they run on every backend. A
 /// gradient has the storage type of its operand, or is returned in its compute_t and rounded once by the tape. Operands
@@ -26,7 +26,7 @@ template <int I>
 struct Wrt {};
 
 /// The entry of a tuple of gradients for a gradient that was not requested.
-struct Nothing {};
+struct NoGradient {};
 
 /// A result together with the values that its pullbacks need.
 template <class Y, class Kept>
@@ -39,7 +39,7 @@ Forward(Y, Kept) -> Forward<Y, Kept>;
 
 /// The set of operands whose gradients are requested.
 template <std::size_t N>
-using Wanted = std::array<bool, N>;
+using RequiresGrad = std::array<bool, N>;
 
 /// The set of values that pullbacks read, returned by Op::reads.
 struct Reads {
@@ -75,7 +75,7 @@ auto slot_of(const X& x) {
   if constexpr (VariableLike<X> || ParameterLike<X>) {
     return x.slot();
   } else {
-    return Nothing{};
+    return NoGradient{};
   }
 }
 
@@ -108,7 +108,7 @@ void expect_on(const Tape& tape, const X& x) {
 template <class X>
 X keep_if(bool read, const X& x) {
   if constexpr (TensorLike<X>) {
-    return read ? x : x.hollow();
+    return read ? x : x.shape_only();
   } else {
     return x;
   }
@@ -119,7 +119,7 @@ X keep_if(bool read, const X& x) {
 template <class Slot, class Gradient>
 void contribute(Slot& slot, Gradient&& gradient) {
   using Given = std::remove_cvref_t<Gradient>;
-  if constexpr (!std::is_same_v<Given, Nothing>) {
+  if constexpr (!std::is_same_v<Given, NoGradient>) {
     using Kept = std::remove_cvref_t<decltype(slot->gradient)>;
     using T = typename Kept::scalar;
     if constexpr (std::is_same_v<typename Given::scalar, T>) {
@@ -137,37 +137,37 @@ template <class Op, class OutputSlot, class Kept, class Values, class Slots, cla
 struct Entry {
   Op op;
   OutputSlot output;
-  Wanted<N> wanted;
+  RequiresGrad<N> wanted;
   Kept kept;
   Values values;  // tuple of tensors and others
-  Slots slots;    // tuple of gradients, Nothing if the type is frozen
+  Slots slots;    // tuple of gradients, NoGradient if the type is frozen
 
   void operator()() {
     if (!output->gradient) return;  // no later op contributed a gradient
     const auto dy = std::move(output->gradient);
     output->gradient = {};
-    spread(dy, std::make_index_sequence<N>{});
+    accumulate(dy, std::make_index_sequence<N>{});
   }
 
   template <class Dy, std::size_t... I>
-  void spread(const Dy& dy, std::index_sequence<I...>) {
+  void accumulate(const Dy& dy, std::index_sequence<I...>) {
     if constexpr (requires { op.pullbacks(wanted, dy, kept, std::get<I>(values)...); }) {
       auto gradients = op.pullbacks(wanted, dy, kept, std::get<I>(values)...);
-      (joint<I>(std::get<I>(gradients)), ...);
+      (add_given<I>(std::get<I>(gradients)), ...);
     } else {
-      (single<I>(dy), ...);
+      (add_computed<I>(dy), ...);
     }
   }
 
   template <std::size_t I, class Gradient>
-  void joint(Gradient& gradient) {
+  void add_given(Gradient& gradient) {
     if constexpr (std::tuple_element_t<I, Mask>::value) {
       if (std::get<I>(wanted)) contribute(std::get<I>(slots), std::move(gradient));
     }
   }
 
   template <std::size_t I, class Dy>
-  void single(const Dy& dy) {
+  void add_computed(const Dy& dy) {
     if constexpr (std::tuple_element_t<I, Mask>::value) {
       if (std::get<I>(wanted)) {
         contribute(
@@ -180,7 +180,7 @@ struct Entry {
 };
 
 template <std::size_t N, class Op>
-constexpr Reads reads_of(const Wanted<N>& wanted) {
+constexpr Reads reads_of(const RequiresGrad<N>& wanted) {
   if constexpr (requires { Op::reads(wanted); }) {
     return Op::reads(wanted);
   } else {
@@ -206,7 +206,7 @@ auto record(const Op& op, const Result& result, std::index_sequence<I...>, const
   using Y = std::remove_cvref_t<decltype(y)>;
   Tape& tape = tape_of(xs...);
   (expect_on(tape, xs), ...);
-  const Wanted<n> wanted{(Differentiable<Xs> && wants_gradient(xs))...};
+  const RequiresGrad<n> wanted{(Differentiable<Xs> && wants_gradient(xs))...};
   const bool any = tape.recording() && (wanted[I] || ...);
   Variable<typename Y::scalar, typename Y::shape_type, typename Y::backend> out(y, tape, any);
   if constexpr ((Differentiable<Xs> || ...)) {

@@ -11,9 +11,9 @@
 #include <memory>
 
 #include "veneer/backend/concept.hpp"
+#include "veneer/backend/cpu/matmul.hpp"
 #include "veneer/backend/cpu/memory.hpp"
 #include "veneer/backend/cpu/pool.hpp"
-#include "veneer/backend/cpu/product.hpp"
 
 namespace veneer {
 
@@ -85,12 +85,12 @@ struct Cpu {
     cpu::Pool::instance().run(problem.batch, [&](index_t i) {
       Gemm<In, Out> one = problem;
       one.a += i * problem.stride_a, one.b += i * problem.stride_b, one.c += i * problem.stride_c;
-      cpu::multiply(product_of(one));
+      cpu::matmul(matmul_of(one));
     });
   }
 
   /// Optional verb: computes a sum of matmuls of operands of any storage type.
-  void multiply(const Product& product) const { cpu::multiply(product); }
+  void matmul(const Matmul& product) const { cpu::matmul(product); }
 
   /// Optional verb: decodes the first `count` elements of a coded weight, in runs.
   template <class To>

@@ -22,7 +22,7 @@
 #include "veneer/backend/concept.hpp"
 #include "veneer/backend/cuda/context.hpp"
 #include "veneer/backend/cuda/for_each.hpp"
-#include "veneer/backend/cuda/product.hpp"
+#include "veneer/backend/cuda/matmul.hpp"
 #include "veneer/backend/cuda/reduce.hpp"
 
 namespace veneer {
@@ -107,7 +107,7 @@ class Cuda {
 
   template <Real T>
   void gemm(const Gemm<T>& problem) const {
-    if (problem.m != 0 && problem.n != 0 && problem.batch != 0) gpu::product(context(), problem);
+    if (problem.m != 0 && problem.n != 0 && problem.batch != 0) gpu::matmul(context(), problem);
   }
 
   /// Waits for all previous work.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file operand.hpp
-/// Product: a description of the matmul C = beta C + sum of terms scale op(A) op(B), with matrices of any storage type.
+/// Matmul: a description of the matmul C = beta C + sum of terms scale op(A) op(B), with matrices of any storage type.
 ///
-/// A backend with the optional verb `multiply(product)` reads each operand in its storage type and rounds C once: a
+/// A backend with the optional verb `matmul(product)` reads each operand in its storage type and rounds C once: a
 /// 16-bit or 4-bit weight is never stored in another type, and y = x wᵀ + s z bᵀ is one matmul of two terms.
 #pragma once
 
@@ -81,7 +81,7 @@ struct Term {
   double scale = 1.0;
 };
 
-struct Product {
+struct Matmul {
   /// The type of multiplication: float64, float32, or bfloat16. Other operands are converted to it first; sums are
   /// float, or double for float64.
   Storage arithmetic = Storage::float32;
@@ -96,7 +96,7 @@ struct Product {
 };
 
 /// Returns the transposed matmul, op(B)ᵀ op(A)ᵀ.
-inline Product transpose(Product p) {
+inline Matmul transpose(Matmul p) {
   std::swap(p.m, p.n);
   p.transposed = !p.transposed;
   for (Term& term : p.terms) {
@@ -111,8 +111,8 @@ template <Stored T>
 inline constexpr Storage arithmetic_of = std::same_as<T, half> ? Storage::float32 : storage_of<T>;
 
 template <Stored In, Stored Out>
-Product product_of(const Gemm<In, Out>& g) {
-  Product p{.arithmetic = arithmetic_of<In>, .m = g.m, .n = g.n};
+Matmul matmul_of(const Gemm<In, Out>& g) {
+  Matmul p{.arithmetic = arithmetic_of<In>, .m = g.m, .n = g.n};
   p.terms[0] = {operand(g.a, g.lda, g.transpose_a), operand(g.b, g.ldb, g.transpose_b), g.k,
                 static_cast<double>(g.alpha)};
   p.beta = static_cast<double>(g.beta), p.c = g.c, p.ldc = g.ldc, p.stored = storage_of<Out>;

@@ -18,8 +18,8 @@
 namespace veneer {
 
 extern template std::vector<std::shared_ptr<site_t<AnyLlama<>>>> sites(AnyLlama<>&);
-extern template AdapterPlan plan_adapter(AnyLlama<>&, const LoraConfig&, bool);
-extern template AdapterPlan attach(AnyLlama<>&, const LoraConfig&, const AttachOptions&);
+extern template AdapterPlan plan_adapter(AnyLlama<>&, const AdapterConfig&, bool);
+extern template AdapterPlan attach(AnyLlama<>&, const AdapterConfig&, const AttachOptions&);
 extern template AdapterPlan train_everything(AnyLlama<>&);
 extern template void detach(AnyLlama<>&);
 extern template Merge<AnyLlama<>> merge(AnyLlama<>&, const MergeOptions&);
@@ -29,8 +29,8 @@ extern template std::vector<std::string> read_llama_weights(AnyLlama<>&, const S
 extern template std::vector<detail::HostTensor> llama_tensors(AnyLlama<>&, Dtype);
 
 extern template LoadedAdapter load_adapter(AnyLlama<>&, const std::filesystem::path&);
-extern template AdapterPlan load_converted_adapter(AnyLlama<>&, const std::filesystem::path&, const LoraConfig&);
-extern template void write_adapter(AnyLlama<>&, const std::filesystem::path&, const LoraConfig&, const AdapterPlan&,
+extern template AdapterPlan load_converted_adapter(AnyLlama<>&, const std::filesystem::path&, const AdapterConfig&);
+extern template void write_adapter(AnyLlama<>&, const std::filesystem::path&, const AdapterConfig&, const AdapterPlan&,
                                    const LoadedAdapter*);
 
 }  // namespace veneer

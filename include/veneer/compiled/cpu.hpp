@@ -9,6 +9,6 @@
 namespace veneer::cpu {
 
 extern template const InstructionSets& instruction_sets<void>();
-extern template void multiply<void>(const Product&);
+extern template void matmul<void>(const Matmul&);
 
 }  // namespace veneer::cpu

@@ -22,9 +22,9 @@ using Layout = std::shared_ptr<const AttentionLayout>;
 using Targets = std::vector<std::int32_t>;
 }  // namespace compiled
 
-extern template compiled::Values AnyLlama<>::hidden(const compiled::Ids&, const Context<float, Cpu>&) const;
+extern template compiled::Values AnyLlama<>::hidden(const compiled::Ids&, const ForwardContext<float, Cpu>&) const;
 extern template compiled::RecordedValues AnyLlama<>::hidden(const compiled::RecordedIds&,
-                                                            const Context<float, Cpu>&) const;
+                                                            const ForwardContext<float, Cpu>&) const;
 extern template compiled::Values AnyLlama<>::head(const compiled::Values&) const;
 extern template compiled::RecordedValues AnyLlama<>::head(const compiled::RecordedValues&) const;
 extern template compiled::Values AnyLlama<>::logits(const compiled::Ids&, compiled::Layout) const;

@@ -3,7 +3,7 @@
 /// The exceptions of the library: one class per kind of error, so that a program can distinguish an invalid file from
 /// a full disk.
 ///
-/// Nothing in the library prints or exits. A message names the function, the file or the tensor, the value found, the
+/// NoGradient in the library prints or exits. A message names the function, the file or the tensor, the value found, the
 /// value expected and, if there is one, a remedy.
 #pragma once
 

@@ -46,7 +46,7 @@ template <class A>
 concept SharesTensors = requires(A& adapter) { adapter.visit_shared([](const char*, auto&) {}); };
 
 template <class A>
-concept RecordsMasks = requires(A& adapter, LoraConfig& config) {
+concept RecordsMasks = requires(A& adapter, AdapterConfig& config) {
   adapter.record(std::string(), config);
   adapter.trim();
 };
@@ -61,7 +61,7 @@ void visit_adapter_tensors(M& model, const AdapterPlan& plan, const F& f) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (AdaptableModule<Part>) {
       if (walked(name)) {
-        look_at_adapter(part, [&](auto& adapter) {
+        visit_adapter(part, [&](auto& adapter) {
           if constexpr (SharesTensors<std::remove_cvref_t<decltype(adapter)>>) {
             adapter.visit_shared([&](const char* key, auto& tensor) {
               if (shared.insert(key).second) f(std::string("base_model.") + key, tensor);
@@ -156,7 +156,7 @@ inline void check_folder(const std::filesystem::path& folder) {
 
 /// Writes what was masked while the model trained into the settings, and cuts it out of the adapters.
 template <class M>
-void record_masks(M& model, LoraConfig& config) {
+void record_masks(M& model, AdapterConfig& config) {
   visit(model, [&](const std::string& name, RecordsMasks auto& adapter) {
     adapter.record(name, config);
     adapter.trim();
@@ -164,7 +164,7 @@ void record_masks(M& model, LoraConfig& config) {
 }
 
 /// Refuses an adapter whose initialisation changed the base too, in a way that cannot be done again.
-inline void refuse_changed_base(const LoraConfig& config, const std::string& where) {
+inline void refuse_changed_base(const AdapterConfig& config, const std::string& where) {
   const std::string& start = config.init_lora_weights;
   const bool random = start.starts_with("pissa_niter_");
   if (!random && start != "corda" && start != "lora_ga") return;
@@ -218,7 +218,7 @@ bool has_values(Model& model) {
 
 }  // namespace detail
 
-/// Attaches the adapter of a folder to a model whose weights are loaded, or outlined. Where the initialisation that the
+/// Attaches the adapter of a folder to a model whose weights are loaded, or shape-only. Where the initialisation that the
 /// config names changed the base (PiSSA, OLoRA, LoftQ), it is done again on the base, as PEFT does when it loads.
 /// \throws FormatError that lists every tensor that is missing, extra, misshapen, not finite; for a config that
 /// contradicts the tensors or
@@ -227,7 +227,7 @@ template <class Model>
 LoadedAdapter load_adapter(Model& model, const std::filesystem::path& folder) {
   detail::check_folder(folder);
   LoadedAdapter loaded{read_adapter_config(folder / "adapter_config.json"), {}, {}};
-  LoraConfig& config = loaded.file.config;
+  AdapterConfig& config = loaded.file.config;
   detail::refuse_changed_base(config, (folder / "adapter_config.json").string());
   const SafetensorsFile file(folder / "adapter_model.safetensors");
   detail::ErrorList errors = detail::tensor_errors();
@@ -280,9 +280,9 @@ void load_adapter_tensors(Model& model, const std::filesystem::path& folder, con
 /// \param config  of the adapter before it was converted
 /// \throws FormatError as load_adapter, and when the folder holds no adapter of twice the rank
 template <class Model>
-AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config) {
+AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config) {
   const LoadedAdapter loaded = load_adapter(model, folder);
-  const LoraConfig plain = plain_config(config), &found = loaded.file.config;
+  const AdapterConfig plain = plain_config(config), &found = loaded.file.config;
   const AdapterPlan plan = plan_adapter(model, config);
   bool fits = found.init_lora_weights == "true" && plan.modules.size() == loaded.plan.modules.size();
   for (std::size_t i = 0; fits && i < plan.modules.size(); ++i)
@@ -300,10 +300,10 @@ AdapterPlan load_converted_adapter(Model& model, const std::filesystem::path& fo
 /// one that was read from a folder that says so itself, or stands on weights in 4 bits, stays as it is.
 /// \param like  a loaded adapter whose element types, and unknown config entries, are kept; null: F32
 template <class Model>
-void write_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
-                   const LoadedAdapter* like = nullptr) {
+void write_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config,
+                   const AdapterPlan& plan, const LoadedAdapter* like = nullptr) {
   Model written = model;  // handles; what was masked is cut out of these alone
-  LoraConfig settings = config;
+  AdapterConfig settings = config;
   detail::record_masks(written, settings);
   const bool raw = like != nullptr && initialization_named(like->file.config.init_lora_weights).changes_base();
   const bool convert = !raw && detail::is_convertible(written);
@@ -335,8 +335,8 @@ void write_adapter(Model& model, const std::filesystem::path& folder, const Lora
 
 /// Writes the adapter of a model as a PEFT folder: complete or not at all, an existing folder's other files kept.
 template <class Model>
-void save_adapter(Model& model, const std::filesystem::path& folder, const LoraConfig& config, const AdapterPlan& plan,
-                  const LoadedAdapter* like = nullptr) {
+void save_adapter(Model& model, const std::filesystem::path& folder, const AdapterConfig& config,
+                  const AdapterPlan& plan, const LoadedAdapter* like = nullptr) {
   AtomicFolder out(folder);
   write_adapter(model, out.path(), config, plan, like);
   out.commit();

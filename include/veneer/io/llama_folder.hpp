@@ -114,7 +114,7 @@ inline std::string saved_config(Json config, const LlamaConfig& model, Dtype dty
 }
 
 /// Returns whether a file of a model folder belongs to the tokenizer or the generation settings.
-inline bool goes_along(const std::string& name) {
+inline bool is_copied(const std::string& name) {
   constexpr std::array<std::string_view, 8> names{
       "added_tokens.json",       "chat_template.jinja", "chat_template.json", "generation_config.json",
       "special_tokens_map.json", "merges.txt",          "vocab.json",         "vocab.txt"};
@@ -127,7 +127,7 @@ inline void copy_along(const std::filesystem::path& base, const std::filesystem:
   std::error_code error;
   for (fs::directory_iterator at(base, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename().string();
-    if (!goes_along(name) || !at->is_regular_file(error)) continue;
+    if (!is_copied(name) || !at->is_regular_file(error)) continue;
     fs::copy_file(file_inside(base, name, base.string()), folder / name, fs::copy_options::overwrite_existing, error);
     if (error) throw IoError(at->path().string() + ": can't be copied: " + error.message());
   }

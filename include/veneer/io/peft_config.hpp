@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file peft_config.hpp
-/// PEFT's `adapter_config.json`, for every method of peft/methods.hpp: read into a `LoraConfig`, keeping all other
+/// PEFT's `adapter_config.json`, for every method of peft/methods.hpp: read into a `AdapterConfig`, keeping all other
 /// keys, and written byte for byte as by PEFT 0.21.2 (indent 2, keys sorted, no newline at the end).
 ///
 /// Absent keys take PEFT's defaults, unknown keys give a warning and are kept, an absent `peft_type` is an error. A key
@@ -31,7 +31,7 @@ namespace veneer {
 /// An adapter's settings as they stand in a file.
 struct AdapterFile {
   std::string peft_type;  // "LORA"
-  LoraConfig config;
+  AdapterConfig config;
   Json raw;  // the file: the keys that are not part of `config` are written back from here
   std::vector<std::string> warnings;
 };
@@ -165,8 +165,8 @@ inline double number_or(const Json& raw, std::string_view key, double fallback, 
 }  // namespace detail
 
 /// The settings out of a parsed file, with those of its method; only types are checked. Throws `FormatError`.
-inline LoraConfig lora_fields(const Json& raw, const std::string& where) {
-  LoraConfig config;
+inline AdapterConfig lora_fields(const Json& raw, const std::string& where) {
+  AdapterConfig config;
   config.method = detail::method_named(find_text(raw, "peft_type", where).value_or("LORA"), where);
   std::visit(
       [&](auto& own) {
@@ -274,7 +274,7 @@ inline Json token_json(const std::optional<PatternMap<std::vector<index_t>>>& to
 }
 
 /// The keys that `config` knows.
-inline Json lora_json(const LoraConfig& config) {
+inline Json lora_json(const AdapterConfig& config) {
   Json json = Json::object();
   Json alphas = Json::object();
   Json ranks = Json::object();
@@ -339,7 +339,7 @@ inline Json lora_default(std::string_view key) {
 /// The bytes of `adapter_config.json`. `raw`, the file that the settings come from, if any, gives the keys that
 /// `config` does not know, and the form of those that did not change (4 or 4.0, "layers" or ["layers"]). Throws
 /// `ArgumentError` as `check` does.
-inline std::string adapter_config_json(const LoraConfig& config, const Json* raw = nullptr) {
+inline std::string adapter_config_json(const AdapterConfig& config, const Json* raw = nullptr) {
   check(config);
   const Json known = detail::lora_json(config);
   const Json before =

@@ -34,9 +34,9 @@ using AdapterEntries = std::map<std::string, const TensorEntry*>;
 
 /// Calls f(adapter) with the adapter of a layer, or with the one in its slot.
 template <class Layer, class F>
-void look_at_adapter(Layer& layer, const F& f) {
+void visit_adapter(Layer& layer, const F& f) {
   if constexpr (SlotLike<decltype(layer.adapter)>) {
-    layer.adapter.look(f);
+    layer.adapter.visit_content(f);
   } else {
     f(layer.adapter);
   }
@@ -84,7 +84,7 @@ struct VocabularyEnd {
 
 /// Returns embedding and head of an adapted model.
 template <class Model>
-std::array<VocabularyEnd, 2> adapted_ends(Model& model, const LoraConfig& config, const AdapterPlan& plan) {
+std::array<VocabularyEnd, 2> adapted_ends(Model& model, const AdapterConfig& config, const AdapterPlan& plan) {
   const VocabularyEnds ends = vocabulary_ends(model);
   const ModuleMatcher matcher(config);
   const bool shared = !plan.tokens.empty() && plan.tokens.front().shared;
@@ -96,7 +96,7 @@ std::array<VocabularyEnd, 2> adapted_ends(Model& model, const LoraConfig& config
 }
 
 /// Returns whether target_modules names an embedding or a head by PEFT's rule.
-inline bool targets_ends(const LoraConfig& config, const std::array<VocabularyEnd, 2>& ends) {
+inline bool targets_ends(const AdapterConfig& config, const std::array<VocabularyEnd, 2>& ends) {
   const std::vector<std::string>& names = config.target_modules.names;
   const bool named = std::any_of(names.begin(), names.end(), [](const std::string& entry) {
     return entry.ends_with("embed_tokens") || entry.ends_with("lm_head");
@@ -106,7 +106,8 @@ inline bool targets_ends(const LoraConfig& config, const std::array<VocabularyEn
 
 /// Returns the keys that PEFT writes in addition to those of the adapter, with or without a `resized` vocabulary.
 template <class Model>
-std::set<std::string> vocabulary_keys(Model& model, const LoraConfig& config, const AdapterPlan& plan, bool resized) {
+std::set<std::string> vocabulary_keys(Model& model, const AdapterConfig& config, const AdapterPlan& plan,
+                                      bool resized) {
   const auto ends = adapted_ends(model, config, plan);
   const bool targeted = targets_ends(config, ends);
   std::set<std::string> keys;
@@ -122,7 +123,7 @@ std::set<std::string> vocabulary_keys(Model& model, const LoraConfig& config, co
 
 /// Calls f(key, weight) with a frozen weight, or a Parameter, for each of the keys.
 template <class Model, class F>
-void visit_vocabulary_tensors(Model& model, const LoraConfig& config, const AdapterPlan& plan,
+void visit_vocabulary_tensors(Model& model, const AdapterConfig& config, const AdapterPlan& plan,
                               const std::set<std::string>& keys, const F& f) {
   const auto ends = adapted_ends(model, config, plan);
   const auto base = [&](const std::string& key, auto weight) {
@@ -141,7 +142,7 @@ void visit_vocabulary_tensors(Model& model, const LoraConfig& config, const Adap
   trained(ends[0], table.weight);
   trained(ends[1], head.weight);
   if (keys.count(ends[1].key + delta_end) == 0) return;
-  look_at_adapter(table, [&](auto& adapter) {
+  visit_adapter(table, [&](auto& adapter) {
     if constexpr (FollowsAnother<decltype(adapter)>) f(ends[1].key + delta_end, adapter.tokens.rows());
   });
 }
@@ -188,7 +189,7 @@ void replace_weight(W& weight, const TensorEntry& entry, const B& device, ErrorL
 /// Called before the adapter is attached.
 /// \returns the used keys of the file, which are removed from `entries`
 template <class Model>
-std::set<std::string> take_vocabulary(Model& model, const LoraConfig& config, AdapterEntries& entries,
+std::set<std::string> take_vocabulary(Model& model, const AdapterConfig& config, AdapterEntries& entries,
                                       ErrorList& errors) {
   const VocabularyEnds ends = vocabulary_ends(model);
   const ModuleMatcher matcher(config);

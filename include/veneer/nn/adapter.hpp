@@ -110,11 +110,11 @@ class BasicAdapterSlot {
   }
 
   template <class F>
-  void look(const F& f) {
+  void visit_content(const F& f) {
     with_held<0>(held_, f);
   }
   template <class F>
-  void look(const F& f) const {
+  void visit_content(const F& f) const {
     with_held<0>(held_, f);
   }
 

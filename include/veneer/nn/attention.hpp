@@ -6,7 +6,7 @@
 ///   x, y: (tokens, hidden)   q: (tokens, heads * d)   k, v: (tokens, kv_heads * d)
 /// If a family stores the projections as one, q, k and v are consecutive columns of qkv_proj(x). The weight of a norm
 /// is (d), shared by all heads, or as wide as its projection. Norms and rotation are optional. Per-batch data (sequence
-/// layout, RoPE angles, KV cache) is a Context, built once and shared by all layers.
+/// layout, RoPE angles, KV cache) is a ForwardContext, built once and shared by all layers.
 #pragma once
 
 #include <memory>
@@ -91,7 +91,7 @@ struct RotaryAngles {
 
 /// Per-batch data shared by all layers.
 template <Real T, Backend B>
-struct Context {
+struct ForwardContext {
   std::shared_ptr<const AttentionLayout> layout;
   std::vector<RotaryAngles<T, B>> angles;    // one entry per set of frequencies
   KeyValueCache<T, B>* cache = nullptr;      // inference only
@@ -113,7 +113,7 @@ struct SelfAttention {
 
   /// \param layer  index of this layer, for the cache
   template <class X, Real T, Backend B>
-  auto operator()(const X& x, const Context<T, B>& context, std::size_t layer) const {
+  auto operator()(const X& x, const ForwardContext<T, B>& context, std::size_t layer) const {
     const auto [projected_q, projected_k, v] = projected(x);
     const auto q = turned(q_norm(projected_q), context, heads);
     const auto k = turned(k_norm(projected_k), context, kv_heads);
@@ -146,7 +146,7 @@ struct SelfAttention {
   }
 
   template <class X, Real T, Backend B>
-  X turned(const X& x, const Context<T, B>& context, index_t count) const {
+  X turned(const X& x, const ForwardContext<T, B>& context, index_t count) const {
     if (angles < 0) return x;
     const RotaryAngles<T, B>& turn = context.angles[static_cast<std::size_t>(angles)];
     return rope(x, turn.cosines, turn.sines, x.extent(1) / count);

@@ -88,24 +88,24 @@ struct Llama {
     fits("query", E.query, config.num_attention_heads * config.head_dim);
     fits("key_value", E.key_value, config.num_key_value_heads * config.head_dim);
     model.layers.resize(static_cast<std::size_t>(config.num_hidden_layers));
-    outline(model.embed_tokens.weight, config.vocab_size, config.hidden_size);
-    for (std::size_t i = 0; i < model.layers.size(); ++i) outline_block(model.layers[i], i);
-    outline_norm(model.norm, config.hidden_size);
-    if (!config.tie_word_embeddings) outline(lm_head.weight, config.vocab_size, config.hidden_size);
+    set_shape(model.embed_tokens.weight, config.vocab_size, config.hidden_size);
+    for (std::size_t i = 0; i < model.layers.size(); ++i) set_block_shapes(model.layers[i], i);
+    set_norm_shapes(model.norm, config.hidden_size);
+    if (!config.tie_word_embeddings) set_shape(lm_head.weight, config.vocab_size, config.hidden_size);
   }
 
   bool computes_in_bfloat16() const { return Format::narrows && activations == Storage::bfloat16; }
 
   /// Returns the per-batch data, with the angles of the positions that a layout gives to the rows of q.
-  Context<T, B> context(Layout layout, index_t tokens) const {
+  ForwardContext<T, B> context(Layout layout, index_t tokens) const {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens), 0);
-    for (const Span& span : layout->spans) {
+    for (const SequenceRange& span : layout->spans) {
       for (index_t i = 0; i < span.queries; ++i) {
         positions[static_cast<std::size_t>(span.query + i)] = static_cast<std::int32_t>(span.keys - span.queries + i);
       }
     }
     const auto positions_there = from_host(Shape<dyn>(tokens), positions, device);
-    Context<T, B> context{layout, {}, nullptr, {}};
+    ForwardContext<T, B> context{layout, {}, nullptr, {}};
     for (const RopeConfig& rope : rope_configs(config))
       context.angles.push_back(angles(rope, *layout, positions_there));
     return context;
@@ -113,7 +113,7 @@ struct Llama {
 
   /// Computes all layers except the head.    ids: (tokens) of int32   result: (tokens, hidden), of T
   template <ValueLike Ids>
-  Hidden<Ids> hidden(const Ids& ids, const Context<T, B>& context) const;
+  Hidden<Ids> hidden(const Ids& ids, const ForwardContext<T, B>& context) const;
 
   template <ValueLike Ids>
   Hidden<Ids> hidden(const Ids& ids, Layout layout) const {
@@ -189,7 +189,7 @@ struct Llama {
   void separate_head() {
     config.tie_word_embeddings = false;
     head_separated = true;
-    outline(lm_head.weight, config.vocab_size, config.hidden_size);
+    set_shape(lm_head.weight, config.vocab_size, config.hidden_size);
   }
 
   static constexpr auto fields = std::tuple{field("model", &Llama::model), field("lm_head", &Llama::lm_head)};
@@ -217,7 +217,7 @@ struct Llama {
 
   /// Computes all blocks.    h: (tokens, hidden) in any storage type, like the result
   template <ValueLike H>
-  auto layers(H h, const Context<T, B>& context) const {
+  auto layers(H h, const ForwardContext<T, B>& context) const {
     for (std::size_t i = 0; i < model.layers.size(); ++i) {
       const Block& block = model.layers[i];
       if (checkpointing) {
@@ -270,42 +270,42 @@ struct Llama {
   }
 
   template <class W, class... Sizes>
-  void outline(W& weight, Sizes... sizes) const {
+  void set_shape(W& weight, Sizes... sizes) const {
     using S = typename W::shape_type;
     weight = W(Tensor<T, S, B>(shape_of<S>(sizes...), device, nullptr));
   }
   /// \param there  whether this family has the layer
   template <class Layer>
-  void outline_linear(Layer& layer, index_t out, index_t in, bool bias, bool there = true) const {
+  void set_linear_shapes(Layer& layer, index_t out, index_t in, bool bias, bool there = true) const {
     layer.absent = !there;
     if (!there) return;
-    outline(layer.weight, out, in);
-    if (bias) outline(layer.bias, out);
+    set_shape(layer.weight, out, in);
+    if (bias) set_shape(layer.bias, out);
   }
   template <class Norm>
-  void outline_norm(Norm& norm, index_t features, bool there = true) const {
+  void set_norm_shapes(Norm& norm, index_t features, bool there = true) const {
     norm.absent = !there;
     norm.epsilon = config.rms_norm_eps;
     norm.offset = config.norm_offset;
-    if (there) outline(norm.weight, features);
+    if (there) set_shape(norm.weight, features);
   }
 
-  void outline_block(Block& block, std::size_t layer) const {
+  void set_block_shapes(Block& block, std::size_t layer) const {
     const index_t hidden = config.hidden_size, inner = config.intermediate_size;
-    outline_norm(block.input_layernorm, hidden, config.norms != NormPlacement::after);
-    outline_norm(block.post_attention_layernorm, hidden);
-    outline_norm(block.pre_feedforward_layernorm, hidden, config.norms == NormPlacement::both);
-    outline_norm(block.post_feedforward_layernorm, hidden, config.norms != NormPlacement::before);
+    set_norm_shapes(block.input_layernorm, hidden, config.norms != NormPlacement::after);
+    set_norm_shapes(block.post_attention_layernorm, hidden);
+    set_norm_shapes(block.pre_feedforward_layernorm, hidden, config.norms == NormPlacement::both);
+    set_norm_shapes(block.post_feedforward_layernorm, hidden, config.norms != NormPlacement::before);
     block.residual_multiplier = config.residual_multiplier;
-    outline_attention(block.self_attn, layer);
-    outline_linear(block.mlp.gate_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
-    outline_linear(block.mlp.up_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
-    outline_linear(block.mlp.gate_up_proj, 2 * inner, hidden, config.mlp_bias, config.fused_projections);
-    outline_linear(block.mlp.down_proj, hidden, inner, config.mlp_bias);
+    set_attention_shapes(block.self_attn, layer);
+    set_linear_shapes(block.mlp.gate_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
+    set_linear_shapes(block.mlp.up_proj, inner, hidden, config.mlp_bias, !config.fused_projections);
+    set_linear_shapes(block.mlp.gate_up_proj, 2 * inner, hidden, config.mlp_bias, config.fused_projections);
+    set_linear_shapes(block.mlp.down_proj, hidden, inner, config.mlp_bias);
     block.mlp.activation = config.activation;
   }
 
-  void outline_attention(auto& attention, std::size_t layer) const {
+  void set_attention_shapes(auto& attention, std::size_t layer) const {
     const index_t hidden = config.hidden_size, query = config.num_attention_heads * config.head_dim;
     const index_t key_value = config.num_key_value_heads * config.head_dim;
     attention.heads = config.num_attention_heads;
@@ -314,14 +314,14 @@ struct Llama {
     attention.scale = config.attention_scale;
     const LayerRope turn = layer < config.layer_rope.size() ? config.layer_rope[layer] : LayerRope::global;
     attention.angles = turn == LayerRope::none ? -1 : turn == LayerRope::local ? 1 : 0;
-    outline_linear(attention.q_proj, query, hidden, config.qkv_bias, !config.fused_projections);
-    outline_linear(attention.k_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
-    outline_linear(attention.v_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
-    outline_linear(attention.qkv_proj, query + 2 * key_value, hidden, config.qkv_bias, config.fused_projections);
-    outline_linear(attention.o_proj, hidden, query, config.o_bias);
+    set_linear_shapes(attention.q_proj, query, hidden, config.qkv_bias, !config.fused_projections);
+    set_linear_shapes(attention.k_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
+    set_linear_shapes(attention.v_proj, key_value, hidden, config.qkv_bias, !config.fused_projections);
+    set_linear_shapes(attention.qkv_proj, query + 2 * key_value, hidden, config.qkv_bias, config.fused_projections);
+    set_linear_shapes(attention.o_proj, hidden, query, config.o_bias);
     const bool whole = config.qk_norm == QkNorm::whole, normed = config.qk_norm != QkNorm::none;
-    outline_norm(attention.q_norm, whole ? query : config.head_dim, normed);
-    outline_norm(attention.k_norm, whole ? key_value : config.head_dim, normed);
+    set_norm_shapes(attention.q_norm, whole ? query : config.head_dim, normed);
+    set_norm_shapes(attention.k_norm, whole ? key_value : config.head_dim, normed);
   }
 
   RotaryAngles<T, B> angles(const RopeConfig& rope, const AttentionLayout& layout,
@@ -338,7 +338,7 @@ struct Llama {
           32);
     };
     fill(0, tokens, false);
-    for (const Span& span : layout.spans) {
+    for (const SequenceRange& span : layout.spans) {
       if (long_sequence(rope, span.keys)) fill(span.query, span.queries, true);
     }
     return made;
@@ -350,7 +350,7 @@ struct Llama {
 
 template <LlamaExtents E, Backend B, class Format, class Adapter, class EmbeddingAdapter>
 template <ValueLike Ids>
-auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::hidden(const Ids& ids, const Context<T, B>& context) const
+auto Llama<E, B, Format, Adapter, EmbeddingAdapter>::hidden(const Ids& ids, const ForwardContext<T, B>& context) const
     -> Hidden<Ids> {
   return in_activations(embedded(ids), [&](const auto& h) { return cast<T>(layers(h, context)); });
 }

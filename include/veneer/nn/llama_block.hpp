@@ -70,7 +70,7 @@ struct LlamaBlock {
   Norm post_feedforward_layernorm{.absent = true};
   double residual_multiplier = 1.0;  // of the residual branches
 
-  auto operator()(const auto& x, const Context<T, B>& context, std::size_t layer) const {
+  auto operator()(const auto& x, const ForwardContext<T, B>& context, std::size_t layer) const {
     const auto attended = self_attn(input_layernorm(x), context, layer);
     if (post_feedforward_layernorm.absent) {
       const auto h = added(x, attended);

@@ -45,7 +45,7 @@ inline std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : name.empty() ? prefix : prefix + "." + name;
 }
 
-/// A container of at most one of several types: `look(f)` calls f with its contents, and the tuple `held_types` lists
+/// A container of at most one of several types: `visit_content(f)` calls f with its contents, and the tuple `held_types` lists
 /// the possible types.
 template <class X>
 concept SlotLike = requires { typename std::remove_cvref_t<X>::held_types; };
@@ -173,10 +173,10 @@ void walk(const std::string& name, M& member, const PartVisitor& f) {
       using Fields = std::remove_cvref_t<decltype(std::remove_const_t<M>::fields)>;
       walk_fields(name, member, f, std::make_index_sequence<std::tuple_size_v<Fields>>{});
     } else if constexpr (SlotLike<M>) {
-      member.look([&](auto& held) { walk(name, held, f); });
+      member.visit_content([&](auto& held) { walk(name, held, f); });
     } else {
       static_assert(
-          !requires { member.look([](auto&) {}); },
+          !requires { member.visit_content([](auto&) {}); },
           "veneer::visit(model): a slot with `look` lacks `held_types`, the tuple of what it may hold");
     }
   }

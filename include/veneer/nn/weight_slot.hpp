@@ -274,11 +274,11 @@ class WeightSlot {
 
   /// For visit: the trainable copy, if there is one.
   template <class F>
-  void look(const F& f) {
+  void visit_content(const F& f) {
     if (trained_) f(*trained_);
   }
   template <class F>
-  void look(const F& f) const {
+  void visit_content(const F& f) const {
     if (trained_) f(*trained_);
   }
 

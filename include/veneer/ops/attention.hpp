@@ -51,7 +51,7 @@ struct Attention {
   }
   /// Queries per block. With the heads that share keys, the scores of a block fit into the second-level cache.
   index_t block() const { return std::clamp<index_t>(192 / (heads / kv_heads) / 32 * 32, 32, 128); }
-  index_t blocks(const Span& span) const { return ceil_div(span.queries, block()); }
+  index_t blocks(const SequenceRange& span) const { return ceil_div(span.queries, block()); }
 
   /// One block of queries of one sequence, for one key/value head and all query heads that share it.
   template <TensorLike X>
@@ -62,13 +62,13 @@ struct Attention {
     using Narrow = Matrix<T, B>;
     using Plain = Matrix<C, B>;
     const Attention& op;
-    const Span& span;
+    const SequenceRange& span;
     index_t kv_head, first, width, group, rows, stacked;
     Visible visible;
     index_t stride;  // between rows of scores: an odd number of cache lines
 
     /// \param number  of the block, counted from the last one, which sees the most keys
-    Block(const Attention& attention, const Span& s, index_t head, index_t number, index_t d)
+    Block(const Attention& attention, const SequenceRange& s, index_t head, index_t number, index_t d)
         : op(attention),
           span(s),
           kv_head(head),
@@ -162,7 +162,7 @@ struct Attention {
   void for_blocks(const X& q, index_t parts, const F& f) const {
     const index_t spans = static_cast<index_t>(layout->spans.size()), width = q.extent(1) / heads;
     run_tasks(q.device(), spans * kv_heads * parts, [&](index_t task) {
-      const Span& span = layout->spans[static_cast<std::size_t>(task / parts / kv_heads)];
+      const SequenceRange& span = layout->spans[static_cast<std::size_t>(task / parts / kv_heads)];
       for (index_t i = task % parts; i < blocks(span); i += parts) {
         f(Block<X>(*this, span, task / parts % kv_heads, i, width), task % parts);
       }
@@ -175,7 +175,7 @@ struct Attention {
   }
   index_t most_blocks() const {
     index_t most = 1;
-    for (const Span& span : layout->spans) most = std::max(most, blocks(span));
+    for (const SequenceRange& span : layout->spans) most = std::max(most, blocks(span));
     return most;
   }
 
@@ -204,7 +204,7 @@ struct Attention {
   }
 
   template <TensorLike X>
-  auto pullbacks(const Wanted<3>&, const auto& dy, const auto& kept, const X& q, const X& k, const X& v) const {
+  auto pullbacks(const RequiresGrad<3>&, const auto& dy, const auto& kept, const X& q, const X& k, const X& v) const {
     using T = typename X::scalar;
     using C = compute_t<T>;
     const X& y = std::get<0>(kept);
@@ -284,7 +284,7 @@ auto attention(const Q& q, const K& k, const V& v, std::shared_ptr<const Attenti
         to_string(q.shape()) + " for " + std::to_string(heads) + " heads, k " + to_string(k.shape()) + " and v " +
         to_string(v.shape()) + " for " + std::to_string(kv_heads));
   }
-  for (const Span& span : layout->spans) {
+  for (const SequenceRange& span : layout->spans) {
     if (span.query < 0 || span.queries < 0 || span.query + span.queries > q.extent(0) || span.key < 0 ||
         span.keys < span.queries || span.key + span.keys > k.extent(0) || span.valid < 0 || span.valid > span.keys) {
       throw ShapeError("veneer::attention(q, k, v): a span of the layout is outside q or k");

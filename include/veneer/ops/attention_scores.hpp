@@ -23,7 +23,7 @@ namespace veneer {
 /// last positions: query i has position keys - queries + i and sees keys up to its own, of these only the first
 /// `valid`, and with a window only the last `window`. A query that sees no key (padding) takes the mean over all keys,
 /// as with a mask of the lowest finite number.
-struct Span {
+struct SequenceRange {
   index_t query = 0, queries = 0;
   index_t key = 0, keys = 0;
   index_t valid = 0;
@@ -31,7 +31,7 @@ struct Span {
 
 /// The sequences of a batch. Rows of q outside all spans are not written.
 struct AttentionLayout {
-  std::vector<Span> spans;
+  std::vector<SequenceRange> spans;
 
   /// Returns the layout of consecutive sequences of these lengths, each of which attends only to itself.
   static std::shared_ptr<const AttentionLayout> packed(const std::vector<index_t>& lengths) {

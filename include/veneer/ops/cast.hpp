@@ -19,7 +19,7 @@ struct Cast {
   auto pullback(Wrt<0>, const auto& dy, const auto&, const X&) const {
     return convert<typename X::scalar>(dy);
   }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 }  // namespace ops

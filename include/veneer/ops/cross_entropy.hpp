@@ -86,7 +86,7 @@ struct CrossEntropy {
     map_rows(dx, CrossEntropySlope<T>{share, labels.data()}, 4);
     return dx;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::everything(); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::everything(); }
 };
 
 /// Returns the number of labels that are not ignored.

@@ -38,7 +38,7 @@ struct Dropout {
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return forward(dy); }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 }  // namespace ops

@@ -81,7 +81,7 @@ struct GatherRows {
                          width * ids.extent(0));
     return dx;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::operand(1); }
 };
 
 /// x[c, ids[r]].
@@ -124,7 +124,7 @@ struct GatherColumns {
         ids.extent(0));
     return dx;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(1); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::operand(1); }
 };
 
 struct ColumnRange {
@@ -147,7 +147,7 @@ struct ColumnRange {
                          MapRowsBody<T, RowsLoad<T>>{dx.data() + begin, {dy.data(), width}, x.extent(1)});
     return dx;
   }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 template <ValueLike X, ValueLike I>

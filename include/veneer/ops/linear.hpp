@@ -7,7 +7,7 @@
 ///   Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685, eq. 3.
 ///
 /// x may be stored in 16 bits, then y and dx are as well; sums are float, and so are the gradients of float factors. w
-/// may have any format (ops/product.hpp). The tape keeps w in its storage type.
+/// may have any format (ops/matmul.hpp). The tape keeps w in its storage type.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "veneer/autograd/apply.hpp"
-#include "veneer/ops/product.hpp"
+#include "veneer/ops/matmul.hpp"
 
 namespace veneer {
 
@@ -36,22 +36,22 @@ struct Linear {
   template <TensorLike X, class W>
   auto forward(const X& x, const W& w) const {
     auto y = empty<typename X::scalar, 0, 0>(x, w);  // (tokens, out)
-    product<false, true>(y, x, w);
+    matmul<false, true>(y, x, w);
     return y;
   }
   template <TensorLike Dy>
   auto pullback(Wrt<0>, const Dy& dy, const auto&, const auto&, const auto& w) const {
     auto dx = empty<typename Dy::scalar, 0, 1>(dy, w);  // (tokens, in)
-    product<false, false>(dx, dy, w);
+    matmul<false, false>(dx, dy, w);
     return dx;
   }
   template <class W>
   auto pullback(Wrt<1>, const auto& dy, const auto&, const auto& x, const W&) const {
     auto dw = empty<typename W::scalar, 1, 1>(dy, x);  // (out, in)
-    product<true, false>(dw, dy, x);
+    matmul<true, false>(dw, dy, x);
     return dw;
   }
-  static constexpr Reads reads(const Wanted<2>& wanted) {
+  static constexpr Reads reads(const RequiresGrad<2>& wanted) {
     return Reads::operand(1).when(wanted[0]) | Reads::operand(0).when(wanted[1]);
   }
 };
@@ -63,14 +63,14 @@ struct LowRankLinear {
   template <TensorLike X>
   auto forward(const X& x, const auto& w, const auto& a, const auto& b) const {
     auto z = empty<typename X::scalar, 0, 0>(x, a);  // s x aᵀ: (tokens, rank)
-    product<false, true>(z, x, a, scale);
+    matmul<false, true>(z, x, a, scale);
     auto y = empty<typename X::scalar, 0, 0>(x, w);  // (tokens, out)
-    sum_of_products(y, 0.0, term<false, true>(x, w), term<false, true>(z, b));
+    sum_of_matmuls(y, 0.0, term<false, true>(x, w), term<false, true>(z, b));
     return Forward{y, z};
   }
 
   template <TensorLike Dy, class W, class A, class C>
-  auto pullbacks(const Wanted<4>& wanted, const Dy& dy, const auto& z, const auto& x, const W& w, const A& a,
+  auto pullbacks(const RequiresGrad<4>& wanted, const Dy& dy, const auto& z, const auto& x, const W& w, const A& a,
                  const C& b) const {
     using T = typename Dy::scalar;
     decltype(empty<T, 0, 1>(dy, w)) dx;
@@ -79,28 +79,28 @@ struct LowRankLinear {
     decltype(empty<typename C::scalar, 1, 1>(dy, z)) db;
     if (wanted[0] || wanted[2]) {
       auto dz = empty<T, 0, 1>(dy, b);  // (tokens, rank)
-      product<false, false>(dz, dy, b, scale);
+      matmul<false, false>(dz, dy, b, scale);
       if (wanted[0]) {
         dx = empty<T, 0, 1>(dy, w);
-        sum_of_products(dx, 0.0, term<false, false>(dy, w), term<false, false>(dz, a));
+        sum_of_matmuls(dx, 0.0, term<false, false>(dy, w), term<false, false>(dz, a));
       }
       if (wanted[2]) {
         da = empty<typename A::scalar, 1, 1>(z, x);
-        product<true, false>(da, dz, x);
+        matmul<true, false>(da, dz, x);
       }
     }
     if (wanted[1]) {
       dw = empty<typename W::scalar, 1, 1>(dy, x);
-      product<true, false>(dw, dy, x);
+      matmul<true, false>(dw, dy, x);
     }
     if (wanted[3]) {
       db = empty<typename C::scalar, 1, 1>(dy, z);
-      product<true, false>(db, dy, z);
+      matmul<true, false>(db, dy, z);
     }
     return std::tuple{dx, dw, da, db};
   }
 
-  static constexpr Reads reads(const Wanted<4>& wanted) {
+  static constexpr Reads reads(const RequiresGrad<4>& wanted) {
     return Reads::result().when(wanted[3]) | Reads::operand(0).when(wanted[1] || wanted[2]) |
            Reads::operand(1).when(wanted[0]) | Reads::operand(2).when(wanted[0]) |
            Reads::operand(3).when(wanted[0] || wanted[2]);

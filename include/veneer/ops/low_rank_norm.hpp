@@ -110,9 +110,9 @@ auto low_rank_norms(const W& w, const N& squares, const A& a, const C& b, double
   const index_t out = b.extent(0), in = a.extent(1), rank = a.extent(0);
   Matrix<T, B> gram(Shape<dyn, dyn>(rank, rank), w.device()), ba(Shape<dyn, dyn>(out, rank), w.device()),
       wa(Shape<dyn, dyn>(out, rank), w.device());
-  ops::product<false, true>(gram, a, a);
-  ops::product<false, false>(ba, b, gram);
-  ops::sum_of_products_in(storage_of<T>, wa, 0.0, ops::term<Columns, true>(w, a));
+  ops::matmul<false, true>(gram, a, a);
+  ops::matmul<false, false>(ba, b, gram);
+  ops::sum_of_matmuls_in(storage_of<T>, wa, 0.0, ops::term<Columns, true>(w, a));
   Tensor<T, Shape<dyn>, B> norms(Shape<dyn>(out), w.device());
   const ops::LowRankNormBody<T, decltype(ops::elements(w)), Columns> body{
       norms.data(), squares.data(), ops::elements(w), wa.data(), a.data(), b.data(), ba.data(), out, in, rank, scale};

@@ -45,7 +45,7 @@ struct Orthogonality {
   auto forward(const X& x) const {
     using T = typename X::scalar;
     using B = typename X::backend;
-    const auto rest = deviation(x);
+    const auto rest = residual(x);
     Tensor<double, Shape<1>, B> sum(Shape<1>{}, x.device());
     x.device().reduce_rows(Sum<double>{}, 1, rest.count(), InnerLoad<T>{rest.data(), rest.data()}, sum.data());
     Tensor<T, Shape<1>, B> norm(Shape<1>{}, x.device());
@@ -56,12 +56,12 @@ struct Orthogonality {
   template <TensorLike Dy, TensorLike X>
   auto pullback(Wrt<0>, const Dy& dy, const auto& norm, const X& x) const {
     using T = typename X::scalar;
-    const auto rest = deviation(x);
+    const auto rest = residual(x);
     X dx(x.shape(), x.device());
     if constexpr (Columns) {
-      product<false, false>(dx, x, rest);
+      matmul<false, false>(dx, x, rest);
     } else {
-      product<false, false>(dx, rest, x);
+      matmul<false, false>(dx, rest, x);
     }
     dx.device().for_each(dx.count(), NormSlopeBody<T>{dx.data(), norm.data(), dy.data()});
     return dx;
@@ -70,11 +70,11 @@ struct Orthogonality {
  private:
   /// Returns x xᵀ - I, or xᵀ x - I.
   template <TensorLike X>
-  static auto deviation(const X& x) {
+  static auto residual(const X& x) {
     using T = typename X::scalar;
     const index_t extent = x.extent(Columns ? 1 : 0);
     Matrix<T, typename X::backend> rest(Shape<dyn, dyn>(extent, extent), x.device());
-    product<Columns, !Columns>(rest, x, x);
+    matmul<Columns, !Columns>(rest, x, x);
     rest.device().for_each(extent, LessIdentityBody<T>{rest.data(), extent});
     return rest;
   }

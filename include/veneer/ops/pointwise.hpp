@@ -117,7 +117,7 @@ struct Unary {
     return dx;
   }
 
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::operand(0); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::operand(0); }
 };
 
 /// Returns an uninitialised tensor with the common shape of two operands.
@@ -139,7 +139,7 @@ struct Binary {
   }
 
   template <TensorLike Dz, TensorLike X, TensorLike Y>
-  auto pullbacks(const Wanted<2>&, const Dz& dz, const auto&, const X& x, const Y& y) const {
+  auto pullbacks(const RequiresGrad<2>&, const Dz& dz, const auto&, const X& x, const Y& y) const {
     using T = typename X::scalar;
     using Body = BinaryPullbackBody<F<compute_t<T>>, T>;
     Dz dx(dz.shape(), dz.device()), dy(dz.shape(), dz.device());
@@ -147,7 +147,7 @@ struct Binary {
     return std::tuple{dx, dy};
   }
 
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(0) | Reads::operand(1); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::operand(0) | Reads::operand(1); }
 };
 
 template <Real T>
@@ -168,7 +168,7 @@ struct Add {
   auto pullback(Wrt<I>, const auto& dz, const auto&...) const {
     return dz;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::nothing(); }
 };
 
 template <Real T>
@@ -190,7 +190,7 @@ struct Scale {
     return y;
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return forward(dy); }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::nothing(); }
 };
 
 template <Stored T, Stored U>
@@ -243,7 +243,7 @@ struct AddRow {
   }
   auto pullback(Wrt<0>, const auto& dy, const auto&...) const { return dy; }
   auto pullback(Wrt<1>, const auto& dy, const auto&...) const { return column_sums(dy); }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::nothing(); }
 };
 
 template <ValueLike X, ValueLike Y>

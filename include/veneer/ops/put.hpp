@@ -73,7 +73,7 @@ struct PutRows {
   auto pullback(Wrt<1>, const Dy& dy, const auto&, const auto&, const auto&, const auto& at) const {
     return GatherRows<typename Dy::scalar>{}.forward(dy, at);
   }
-  static constexpr Reads reads(const Wanted<3>&) { return Reads::operand(2); }
+  static constexpr Reads reads(const RequiresGrad<3>&) { return Reads::operand(2); }
 
  private:
   template <TensorLike X, class F>
@@ -101,7 +101,7 @@ struct PutColumns {
     map_rows(picked, ColumnsAt<T>{dy.data(), at.data(), dy.extent(1)});
     return picked;
   }
-  static constexpr Reads reads(const Wanted<3>&) { return Reads::operand(2); }
+  static constexpr Reads reads(const RequiresGrad<3>&) { return Reads::operand(2); }
 
  private:
   template <TensorLike X, class F>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file reduce.hpp
-/// Reductions to one value: inner(x, y) = sum of x * y, the dot product, and mean_squared_error(x, y) = mean of
+/// Reductions to one value: dot(x, y) = sum of x * y, the dot product, and mean_squared_error(x, y) = mean of
 /// (x - y)^2.
 ///
 ///   x, y: equal shapes   result: one value of compute_t, summed in double
@@ -60,7 +60,7 @@ Tensor<T, Shape<1>, B> sum_all(const B& device, index_t count, const Load& load,
   return out;
 }
 
-struct Inner {
+struct Dot {
   template <TensorLike X, TensorLike Y>
   auto forward(const X& x, const Y& y) const {
     using T = typename X::scalar;
@@ -68,7 +68,7 @@ struct Inner {
   }
   auto pullback(Wrt<0>, const auto& dz, const auto&, const auto&, const auto& y) const { return seeded(dz, y); }
   auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto&) const { return seeded(dz, x); }
-  static constexpr Reads reads(const Wanted<2>& wanted) {
+  static constexpr Reads reads(const RequiresGrad<2>& wanted) {
     return Reads::operand(1).when(wanted[0]) | Reads::operand(0).when(wanted[1]);
   }
 
@@ -90,7 +90,7 @@ struct MeanSquaredError {
   }
   auto pullback(Wrt<0>, const auto& dz, const auto&, const auto& x, const auto& y) const { return slope(dz, x, y); }
   auto pullback(Wrt<1>, const auto& dz, const auto&, const auto& x, const auto& y) const { return slope(dz, y, x); }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::operand(0) | Reads::operand(1); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::operand(0) | Reads::operand(1); }
 
  private:
   template <TensorLike X>
@@ -108,10 +108,10 @@ struct MeanSquaredError {
 /// Returns the dot product: the sum of x * y over all elements.
 /// \throws ShapeError when the shapes differ
 template <ValueLike X, ValueLike Y>
-auto inner(const X& x, const Y& y) {
-  static_assert(ops::SameShape<X, Y>, "veneer::inner(x, y): x and y must have the same shape");
+auto dot(const X& x, const Y& y) {
+  static_assert(ops::SameShape<X, Y>, "veneer::dot(x, y): x and y must have the same shape");
   ops::expect_same_shape("inner", x, y);
-  return apply(ops::Inner{}, x, y);
+  return apply(ops::Dot{}, x, y);
 }
 
 /// Returns the mean of (x - y)^2 over all elements.

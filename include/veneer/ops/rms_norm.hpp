@@ -144,7 +144,7 @@ struct RmsNorm {
                                      NormWeightTerm<T>{dy.data(), x.data(), inverse.data(), columns});
   }
 
-  static constexpr Reads reads(const Wanted<2>& wanted) {
+  static constexpr Reads reads(const RequiresGrad<2>& wanted) {
     return Reads::result() | Reads::operand(0) | Reads::operand(1).when(wanted[0]);
   }
 };

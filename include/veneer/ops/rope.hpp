@@ -64,7 +64,7 @@ struct Rope {
   auto pullback(Wrt<0>, const auto& dy, const auto&, const auto&, const auto& cosines, const auto& sines) const {
     return turn(dy, cosines, sines, -1.0);
   }
-  static constexpr Reads reads(const Wanted<3>&) { return Reads::operand(1) | Reads::operand(2); }
+  static constexpr Reads reads(const RequiresGrad<3>&) { return Reads::operand(1) | Reads::operand(2); }
 };
 
 }  // namespace ops

@@ -77,7 +77,7 @@ struct Softmax {
     map_rows(dx, SoftmaxSlope<T>{dy.data(), y.data(), dot.data(), columns}, 2);
     return dx;
   }
-  static constexpr Reads reads(const Wanted<1>&) { return Reads::result(); }
+  static constexpr Reads reads(const RequiresGrad<1>&) { return Reads::result(); }
 };
 
 }  // namespace ops

@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/dropout.hpp"
-#include "veneer/ops/gain.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/peft/low_rank_factors.hpp"
 #include "veneer/peft/method.hpp"
@@ -72,25 +72,25 @@ class AdaLoraAdapter {
   auto operator()(const auto& w, const auto& b, const auto& x) const {
     if (rank() == 0) return add_bias(linear(x, w), b);
     if constexpr (VariableLike<decltype(x)>) {
-      const auto a = gain_rows(on_tape(down, x.tape()), singular);  // (rank, in)
+      const auto a = scale_rows(on_tape(down, x.tape()), singular);  // (rank, in)
       if (const double p = dropout_probability; p > 0.0)
         return add_bias(add(linear(x, w), scale(linear(linear(dropout(x, p), a), up), factor())), b);
       return add_bias(low_rank_linear(x, w, a, up, factor()), b);
     } else {
-      return add_bias(low_rank_linear(x, w, gain_rows(down.value(), singular.value()), up, factor()), b);
+      return add_bias(low_rank_linear(x, w, scale_rows(down.value(), singular.value()), up, factor()), b);
     }
   }
 
   /// E * A, B and s / n, as they are now.
   LowRankFactors<T, B> factors(const auto&) const {
     if (rank() == 0) return {down.value(), up.value(), factor(), {}};
-    return {gain_rows(down.value(), singular.value()), up.value(), factor(), {}};
+    return {scale_rows(down.value(), singular.value()), up.value(), factor(), {}};
   }
 
   /// The change of the weight; the bias does not change.    (out, in)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change = zeros<T>(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
-    if (rank() > 0) ops::product<false, false>(change, up.value(), gain_rows(down.value(), singular.value()), factor());
+    if (rank() > 0) ops::matmul<false, false>(change, up.value(), scale_rows(down.value(), singular.value()), factor());
     return {std::move(change), {}};
   }
   auto merged(const auto& w, const auto& b) const { return Affine{add(decode(value_of(w)), delta().weight), b}; }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file attach.hpp
-/// attach(model, config): fills the adapter slots of the modules named by a LoraConfig, and makes the
+/// attach(model, config): fills the adapter slots of the modules named by a AdapterConfig, and makes the
 /// configured weights trainable.
 ///
 ///   const AdapterPlan plan =
-///       attach(model, LoraConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj", "v_proj"}});
+///       attach(model, AdapterConfig{.r = 16, .lora_alpha = 32, .target_modules = {"q_proj", "v_proj"}});
 /// Works on any model whose layers are `Linear` or `Embedding` with adapter slots. Names are matched as in PEFT
 /// (peft/config.hpp). plan_adapter returns the plan without changing the model, and also works on a shape-only one.
 #pragma once
@@ -52,7 +52,7 @@ constexpr bool all_take_low_rank(PartTypes<P...>) {
 
 /// Refuses a model without values to a method that starts from them.
 template <class M>
-void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan) {
+void expect_weights(M& model, const AdapterConfig& config, const AdapterPlan& plan) {
   const bool needed =
       with_method(config, [](const auto& method) { return StartsFromWeights<std::remove_cvref_t<decltype(method)>>; });
   if (!needed) return;
@@ -67,7 +67,7 @@ void expect_weights(M& model, const LoraConfig& config, const AdapterPlan& plan)
 
 /// Refuses, before anything is touched, an initialisation that cannot be done.
 template <class M>
-void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, const StartOptions& options) {
+void expect_start(M& model, const AdapterConfig& config, const AdapterPlan& plan, const StartOptions& options) {
   if (!starts_apart(config, options)) return;
   for (const auto& site : sites(model)) {
     const AdaptedModule* module = find_module(plan, site->name);
@@ -83,7 +83,7 @@ void expect_start(M& model, const LoraConfig& config, const AdapterPlan& plan, c
 }
 
 /// Entries of lists and patterns that hit nothing.
-inline std::vector<std::string> unused_entries(const LoraConfig& config, const std::vector<std::string>& adapted,
+inline std::vector<std::string> unused_entries(const AdapterConfig& config, const std::vector<std::string>& adapted,
                                                const std::vector<std::string>& all) {
   std::vector<std::string> unused;
   const auto hits = [](const std::vector<std::string>& names, const auto& test) {
@@ -123,7 +123,7 @@ inline std::string listed(const std::vector<std::string>& names, const char* sep
 /// or, when
 ///         strict, when an entry matches nothing
 template <class M>
-AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true) {
+AdapterPlan plan_adapter(M& model, const AdapterConfig& config, bool strict = true) {
   static_assert(
       detail::all_take_low_rank(typename detail::WithParts<detail::PartTypes<>, std::remove_const_t<M>>::type{}));
   const ModuleMatcher matcher(config);
@@ -180,7 +180,7 @@ AdapterPlan plan_adapter(M& model, const LoraConfig& config, bool strict = true)
 /// \throws ArgumentError as plan_adapter, and for a method or an initialisation that is not supported; the model is
 /// then unchanged
 template <class M>
-AdapterPlan attach(M& model, const LoraConfig& config, const AttachOptions& options = {}) {
+AdapterPlan attach(M& model, const AdapterConfig& config, const AttachOptions& options = {}) {
   detail::check_start(config, options.start());
   AdapterPlan plan = plan_adapter(model, config, options.strict);
   if (options.initialise) detail::expect_weights(model, config, plan);

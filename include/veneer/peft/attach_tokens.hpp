@@ -78,7 +78,7 @@ inline void expect_free(const AdapterPlan& plan, const std::string& name, const 
 /// Adds the tokens of a configuration to a plan that has everything else.
 /// \throws ArgumentError for what PEFT refuses too
 template <class M>
-void plan_tokens(M& model, const LoraConfig& config, AdapterPlan& plan) {
+void plan_tokens(M& model, const AdapterConfig& config, AdapterPlan& plan) {
   if (!config.trainable_token_indices) return;
   if constexpr (requires { model.head_separated; }) {
     expects(

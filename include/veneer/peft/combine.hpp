@@ -196,13 +196,13 @@ void check_combination(const NamedAdapters<Model>& adapters, const std::vector<W
 
 /// Modules whose names the choices of all parts have, or else all names in full.
 template <class Model>
-LoraConfig combined_config(const NamedAdapters<Model>& adapters, const std::vector<WeightedAdapter>& parts,
-                           const std::vector<std::string>& modules, index_t rank) {
-  LoraConfig config = folded_config(adapters.at(parts[0].name).config, rank, static_cast<double>(rank));
+AdapterConfig combined_config(const NamedAdapters<Model>& adapters, const std::vector<WeightedAdapter>& parts,
+                              const std::vector<std::string>& modules, index_t rank) {
+  AdapterConfig config = folded_config(adapters.at(parts[0].name).config, rank, static_cast<double>(rank));
   std::vector<std::string> names;
   bool lists = true;
   for (const WeightedAdapter& part : parts) {
-    const LoraConfig& own = adapters.at(part.name).config;
+    const AdapterConfig& own = adapters.at(part.name).config;
     lists = lists && own.target_modules.kind == ModuleChoice::Kind::names && !own.layers_to_transform &&
             own.exclude_modules.kind == ModuleChoice::Kind::none;
     for (const std::string& name : own.target_modules.names)
@@ -251,7 +251,7 @@ AdapterPlan combine(NamedAdapters<Model>& adapters, const std::string& name, con
   }
   if (svd && options.rank > 0) rank = options.rank;
 
-  LoraConfig config = detail::combined_config(adapters, parts, modules, rank);
+  AdapterConfig config = detail::combined_config(adapters, parts, modules, rank);
   Model model = adapters.base();
   AdapterPlan plan = plan_adapter(model, config, false);
   if (plan.modules.size() != modules.size()) config.target_modules = ModuleChoice(modules);

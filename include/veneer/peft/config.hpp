@@ -55,7 +55,7 @@ template <class Number>
 using PatternMap = std::vector<std::pair<std::string, Number>>;
 
 /// The settings of a LoRA adapter. Plain data: `check` says whether they go together.
-struct LoraConfig {
+struct AdapterConfig {
   index_t r = 8;
   double lora_alpha = 8;
   double lora_dropout = 0;
@@ -85,7 +85,7 @@ struct LoraConfig {
 
   AdapterMethod method{};  // settings of a method other than LoRA; what stands above counts where it has a meaning
 
-  bool operator==(const LoraConfig&) const = default;
+  bool operator==(const AdapterConfig&) const = default;
 };
 
 /// What a product of A and B is multiplied with: alpha / r, or alpha / sqrt(r).
@@ -96,7 +96,7 @@ inline double lora_scaling(index_t r, double alpha, bool use_rslora) {
 }
 
 /// The same, for the rank and alpha of one module.
-inline double scaling(const LoraConfig& config, index_t r, double alpha) {
+inline double scaling(const AdapterConfig& config, index_t r, double alpha) {
   return lora_scaling(r, alpha, config.use_rslora);
 }
 
@@ -115,7 +115,7 @@ inline bool known_initialization(std::string_view name) {
 
 namespace detail {
 
-inline void check_numbers(const LoraConfig& config) {
+inline void check_numbers(const AdapterConfig& config) {
   expects(config.r >= 1, "r: found " + std::to_string(config.r) + ", expected a rank of at least 1");
   expects(std::isfinite(config.lora_alpha), "lora_alpha: expected a finite number");
   expects(config.lora_dropout >= 0 && config.lora_dropout <= 1,
@@ -138,12 +138,12 @@ inline bool takes_tokens(const AdapterMethod& method) {
 
 namespace detail {
 template <class Method>
-concept ChecksItself = requires(const Method& method, const LoraConfig& config) { method.check(config); };
+concept ChecksItself = requires(const Method& method, const AdapterConfig& config) { method.check(config); };
 }  // namespace detail
 
 /// Checks that the settings are possible and go together, as PEFT does when it makes its LoraConfig. Throws
 /// `ArgumentError` with the name of the setting.
-inline void check(const LoraConfig& config) {
+inline void check(const AdapterConfig& config) {
   detail::check_numbers(config);
   const auto is_text = [](const ModuleChoice& choice) {
     return choice.kind == ModuleChoice::Kind::regex || choice.kind == ModuleChoice::Kind::all_linear;
@@ -189,7 +189,7 @@ class ModuleMatcher {
  public:
   /// Throws `ArgumentError` when `check(config)` does, when a pattern can't be read, and when there are no
   /// target_modules.
-  explicit ModuleMatcher(const LoraConfig& config) : config_(config) {
+  explicit ModuleMatcher(const AdapterConfig& config) : config_(config) {
     check(config_);
     expects(config_.target_modules.kind != ModuleChoice::Kind::none,
             "target_modules: not set: name the modules, or take default_target_modules of the model type");
@@ -209,7 +209,7 @@ class ModuleMatcher {
       alphas_.emplace_back("(.*\\.)?(" + entry.first + ")$", "alpha_pattern");
   }
 
-  const LoraConfig& config() const { return config_; }
+  const AdapterConfig& config() const { return config_; }
 
   /// Whether the adapter hits the module.
   bool targets(const std::string& name, ModuleKind kind) const {
@@ -299,7 +299,7 @@ class ModuleMatcher {
     return std::nullopt;
   }
 
-  LoraConfig config_;
+  AdapterConfig config_;
   std::optional<NamePattern> target_{};
   std::optional<NamePattern> exclude_{};
   std::vector<NamePattern> saved_{};
@@ -309,15 +309,15 @@ class ModuleMatcher {
 };
 
 /// Whether the adapter hits the module; for many modules make a `ModuleMatcher` once.
-inline bool targets(const LoraConfig& config, const std::string& name, ModuleKind kind) {
+inline bool targets(const AdapterConfig& config, const std::string& name, ModuleKind kind) {
   return ModuleMatcher(config).targets(name, kind);
 }
 /// The rank of a module.
-inline index_t rank_for(const LoraConfig& config, const std::string& name) {
+inline index_t rank_for(const AdapterConfig& config, const std::string& name) {
   return ModuleMatcher(config).rank_for(name);
 }
 /// The alpha of a module.
-inline double alpha_for(const LoraConfig& config, const std::string& name) {
+inline double alpha_for(const AdapterConfig& config, const std::string& name) {
   return ModuleMatcher(config).alpha_for(name);
 }
 

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "veneer/nn/weight_slot.hpp"
-#include "veneer/ops/gain.hpp"
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/low_rank_norm.hpp"
 #include "veneer/peft/lora.hpp"
 
@@ -98,7 +98,7 @@ class Magnitude {
   }
 
   /// m / n, on the tape of x if x is on one.
-  auto gain(const auto& w, const auto& x, const Direction& direction) const {
+  auto ratio(const auto& w, const auto& x, const Direction& direction) const {
     const auto norms = cache_->norms(w, direction);
     if constexpr (VariableLike<decltype(x)>) {
       return divide(on_tape(value, x.tape()), norms);
@@ -136,20 +136,20 @@ class DoraAdapter {
   index_t rank() const { return direction.rank(); }
 
   auto operator()(const auto& w, const auto& b, const auto& x) const {
-    const auto g = magnitude.gain(w, x, direction);
+    const auto g = magnitude.ratio(w, x, direction);
     if constexpr (VariableLike<decltype(x)>) {
       if (const double p = direction.dropout_probability; p > 0.0) {
         const auto dropped = dropout(x, p);
-        return add_bias(add(linear(add(x, scale(dropped, -1.0)), w), veneer::gain(through(w, dropped), g)), b);
+        return add_bias(add(linear(add(x, scale(dropped, -1.0)), w), veneer::scale_columns(through(w, dropped), g)), b);
       }
     }
-    return add_bias(veneer::gain(through(w, x), g), b);
+    return add_bias(veneer::scale_columns(through(w, x), g), b);
   }
 
   /// {(m / n) * (w + s B A), b}, dense.    (out, in), (out)
   auto merged(const auto& w, const auto& b) const {
     const auto sum = direction.merged(w, b);
-    return Affine{gain_rows(sum.weight, magnitude.gain(w, sum.weight, direction)), sum.bias};
+    return Affine{scale_rows(sum.weight, magnitude.ratio(w, sum.weight, direction)), sum.bias};
   }
 
   /// w x + s B A x.
@@ -177,13 +177,13 @@ class DoraEmbeddingAdapter {
   index_t rank() const { return direction.rank(); }
 
   auto operator()(const auto& table, NoBias none, const auto& ids) const {
-    return veneer::gain(direction(table, none, ids), magnitude.gain(table, ids, direction));
+    return veneer::scale_columns(direction(table, none, ids), magnitude.ratio(table, ids, direction));
   }
 
   /// (m / n) * (table + s (B A)ᵀ), dense.    (vocabulary, features)
   auto merged(const auto& table, const auto& b) const {
     const auto sum = direction.merged(table, b).weight;
-    return Affine{veneer::gain(sum, magnitude.gain(table, sum, direction)), b};
+    return Affine{veneer::scale_columns(sum, magnitude.ratio(table, sum, direction)), b};
   }
 
   Direction direction;

@@ -49,11 +49,11 @@ std::any method_adapter(const Method& method, const Site<T, B>& site, const Requ
 /// \param common  what the modules of this adapter share; empty before the first
 /// \throws ArgumentError when the slot does not take it
 template <Real T, Backend B>
-std::any make_adapter(Site<T, B>& site, const LoraConfig& config, const AdaptedModule& module,
+std::any make_adapter(Site<T, B>& site, const AdapterConfig& config, const AdaptedModule& module,
                       const AttachOptions& options, std::shared_ptr<void>& common, const AdapterPlan& plan = {}) {
   index_t out = module.out, in = module.in;
   for (const AdaptedModule& other : plan.modules) out = std::max(out, other.out), in = std::max(in, other.in);
-  AdapterSite<T, B, LoraConfig> request{
+  AdapterSite<T, B, AdapterConfig> request{
       config, module, out, in, {options.seed, name_hash(module.name)}, options.initialise, common, site.device()};
   FirstFactors<T, B> first;
   if (site.kind != ModuleKind::embedding && starts_apart(config, options.start())) {

@@ -25,7 +25,7 @@ namespace veneer {
 template <class Model>
 struct FoldedAdapter {
   Model model;
-  LoraConfig config;
+  AdapterConfig config;
   AdapterPlan plan;
   bool rewritten = false;  // false: it was plain, and the factors are the very same ones
 };
@@ -66,7 +66,7 @@ void place_lora(Site<T, B>& site, const LowRankFactors<T, B>& term, index_t rank
 }
 
 /// Refuses an adapter that stands on another base than the one that readers have.
-inline void expect_plain_base(const LoraConfig& config, const std::string& call) {
+inline void expect_plain_base(const AdapterConfig& config, const std::string& call) {
   expects(!initialization_named(config.init_lora_weights).changes_base(),
           call + ": init_lora_weights \"" + config.init_lora_weights +
               "\" changed the base too, so the factors alone say another function: merge it into the model instead, or "
@@ -74,7 +74,7 @@ inline void expect_plain_base(const LoraConfig& config, const std::string& call)
 }
 
 /// The settings of plain LoRA with one rank and alpha, the rest as it was.
-inline LoraConfig folded_config(LoraConfig config, index_t rank, double alpha) {
+inline AdapterConfig folded_config(AdapterConfig config, index_t rank, double alpha) {
   std::visit(
       [&](const auto& own) {
         if constexpr (requires { own.dropout(); }) config.lora_dropout = own.dropout();
@@ -103,7 +103,7 @@ LowRankFactors<T, B> low_rank_term(const Site<T, B>& site, const std::string& re
 /// \param adapted  a model with an adapter, by attach or load_adapter, with its settings and plan
 /// \throws ArgumentError for an adapter that is no low-rank term (DoRA, IA3), or whose first values changed the base
 template <class Model>
-FoldedAdapter<Model> fold_to_lora(const Model& adapted, const LoraConfig& config, const AdapterPlan& plan) {
+FoldedAdapter<Model> fold_to_lora(const Model& adapted, const AdapterConfig& config, const AdapterPlan& plan) {
   FoldedAdapter<Model> folded{adapted, config, plan, false};
   expects(!plan.modules.empty(), "veneer::fold_to_lora: the plan names no module: there is no adapter to fold");
   detail::expect_plain_base(config, "veneer::fold_to_lora");

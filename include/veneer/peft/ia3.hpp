@@ -3,12 +3,12 @@
 /// ScalingAdapter: y = l * (w x + b), or in a feed-forward module y = w (l * x) + b, with w frozen.    (IA3)
 ///
 ///   w: (out, in)   b: (out)   l, `ia3_l`: (out, 1), feed-forward (1, in); initially 1
-/// Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
+/// Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-ForwardContext Learning",
 /// arXiv:2205.05638, section 3.3.
 #pragma once
 
 #include "veneer/nn/adapter.hpp"
-#include "veneer/ops/gain.hpp"
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/peft/method.hpp"
 #include "veneer/peft/module_choice.hpp"
@@ -21,11 +21,11 @@ struct ScalingAdapter {
   bool feedforward = false;
 
   auto operator()(const auto& w, const auto& b, const auto& x) const {
-    return add_bias(feedforward ? linear(gain(x, gains), w) : gain(linear(x, w), gains), scaled(b));
+    return add_bias(feedforward ? linear(scale_columns(x, gains), w) : scale_columns(linear(x, w), gains), scaled(b));
   }
   auto merged(const auto& w, const auto& b) const {
     const auto& dense = decode(value_of(w));
-    return Affine{feedforward ? gain(dense, gains) : gain_rows(dense, gains), scaled(b)};
+    return Affine{feedforward ? scale_columns(dense, gains) : scale_rows(dense, gains), scaled(b)};
   }
 
   static constexpr auto fields = std::tuple{field("ia3_l", &ScalingAdapter::gains)};
@@ -35,7 +35,7 @@ struct ScalingAdapter {
   template <class C>
   C scaled(const C& b) const {
     if constexpr (!std::is_same_v<C, NoBias>) {
-      if (!feedforward && value_of(b)) return C(gain(b, gains));
+      if (!feedforward && value_of(b)) return C(scale_columns(b, gains));
     }
     return b;
   }

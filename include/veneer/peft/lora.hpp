@@ -101,7 +101,7 @@ class LowRankAdapter {
   /// {s B A, s b_B}, the change of weight and bias.    (out, in), (out)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(up.extent(0), down.extent(1)), down.device());
-    ops::product<false, false>(change, up.value(), down.value(), scaling);
+    ops::matmul<false, false>(change, up.value(), down.value(), scaling);
     return {std::move(change), factors(change).scaled_bias()};
   }
 
@@ -109,7 +109,7 @@ class LowRankAdapter {
   template <class C>
   auto merged(const auto& w, const C& b) const {
     auto sum = copy(decode(value_of(w)));
-    ops::product<false, false>(sum, up.value(), down.value(), scaling, 1.0);
+    ops::matmul<false, false>(sum, up.value(), down.value(), scaling, 1.0);
     return Affine{sum, sum_of_biases(b, factors(w).scaled_bias())};
   }
 
@@ -160,14 +160,14 @@ class LowRankEmbeddingAdapter {
   /// s (B A)ᵀ, the change of the table.    (vocabulary, features)
   Affine<Matrix<T, B>, Vector<T, B>> delta() const {
     Matrix<T, B> change(Shape<dyn, dyn>(down.extent(1), up.extent(0)), down.device());
-    ops::product<true, true>(change, down.value(), up.value(), scaling);
+    ops::matmul<true, true>(change, down.value(), up.value(), scaling);
     return {std::move(change), {}};
   }
 
   /// The table with s (B A)ᵀ added.    (vocabulary, features)
   auto merged(const auto& table, const auto& b) const {
     auto sum = copy(decode(value_of(table)));
-    ops::product<true, true>(sum, down.value(), up.value(), scaling, 1.0);
+    ops::matmul<true, true>(sum, down.value(), up.value(), scaling, 1.0);
     return Affine{sum, b};
   }
 
@@ -208,9 +208,8 @@ struct Lora {
     linear<B, T> adapter;
     adapter.down = site.parameter(a, [&] {
       if (site.made != nullptr) return site.made->down;
-      const double deviation = 1.0 / static_cast<double>(rank);
-      return start == "gaussian" ? normal<T>(a, site.source, deviation, site.device)
-                                 : site.uniform_in(a, in, site.source);
+      const double stddev = 1.0 / static_cast<double>(rank);
+      return start == "gaussian" ? normal<T>(a, site.source, stddev, site.device) : site.uniform_in(a, in, site.source);
     });
     adapter.up = site.parameter(b, [&] {
       if (site.made != nullptr) return site.made->up;

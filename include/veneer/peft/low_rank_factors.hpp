@@ -39,8 +39,8 @@ struct LowRankFactors {
       y = Y(add(y, scale(linear(gather_columns(down, x), up), scaling)));
     } else if constexpr (TensorLike<Y>) {
       auto z = ops::empty<typename std::remove_cvref_t<decltype(x)>::scalar, 0, 0>(x, down);
-      ops::product<false, true>(z, x, down, scaling);  // as low_rank_linear rounds it
-      ops::product<false, true>(y, z, up, 1.0, 1.0);
+      ops::matmul<false, true>(z, x, down, scaling);  // as low_rank_linear rounds it
+      ops::matmul<false, true>(y, z, up, 1.0, 1.0);
     } else {
       y = Y(add(y, scale(linear(linear(x, down), up), scaling)));
     }
@@ -59,9 +59,9 @@ struct LowRankFactors {
   void add_to(auto& sum) const {
     if (rank() == 0) return;
     if constexpr (Table) {
-      ops::product<true, true>(sum, down, up, scaling, 1.0);
+      ops::matmul<true, true>(sum, down, up, scaling, 1.0);
     } else {
-      ops::product<false, false>(sum, up, down, scaling, 1.0);
+      ops::matmul<false, false>(sum, up, down, scaling, 1.0);
     }
   }
 };

@@ -44,7 +44,7 @@ class MixedBatch : private Model {
 
   /// \throws ArgumentError when the batch has another number of sequences
   template <class Ids>
-  auto hidden(const Ids& ids, const Context<T, backend>& batch) const {
+  auto hidden(const Ids& ids, const ForwardContext<T, backend>& batch) const {
     choose(batch, ids.extent(0));
     return Model::hidden(ids, batch);
   }
@@ -64,8 +64,8 @@ class MixedBatch : private Model {
   }
 
  private:
-  void choose(const Context<T, backend>& batch, index_t tokens) const {
-    const std::vector<Span>& spans = batch.layout->spans;
+  void choose(const ForwardContext<T, backend>& batch, index_t tokens) const {
+    const std::vector<SequenceRange>& spans = batch.layout->spans;
     const std::size_t sequences = batch.cache == nullptr ? spans.size() : batch.cache->lengths.size();
     expects(sequences == of_sequence_.size(), "veneer::MixedBatch: adapters were named for " +
                                                   std::to_string(of_sequence_.size()) +

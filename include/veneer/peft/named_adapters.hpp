@@ -66,7 +66,7 @@ class NamedAdapters {
   /// One adapter of the model.
   struct Entry {
     Model model;  // with this adapter alone
-    LoraConfig config;
+    AdapterConfig config;
     AdapterPlan plan;
     std::any file;           // what a reader keeps for the writer
     std::string own_base{};  // a weight of the base that it replaces, if it does
@@ -83,7 +83,7 @@ class NamedAdapters {
   const Model& base() const { return base_; }
 
   /// \throws ArgumentError as veneer::attach, and for a name that is taken
-  AdapterPlan attach(const std::string& name, const LoraConfig& config, const AttachOptions& options = {}) {
+  AdapterPlan attach(const std::string& name, const AdapterConfig& config, const AttachOptions& options = {}) {
     check_new(name);
     Model adapted = base_;
     AdapterPlan plan = veneer::attach(adapted, config, options);
@@ -93,7 +93,7 @@ class NamedAdapters {
 
   /// Takes a copy of base() with an adapter attached.
   /// \throws ArgumentError for a name that is taken
-  void add(const std::string& name, Model adapted, LoraConfig config, AdapterPlan plan, std::any file = {}) {
+  void add(const std::string& name, Model adapted, AdapterConfig config, AdapterPlan plan, std::any file = {}) {
     check_new(name);
     Entry entry{std::move(adapted), std::move(config), std::move(plan), std::move(file)};
     entry.own_base = replaced_weight(entry.model);

@@ -129,7 +129,7 @@ concept HasHead = requires(M& model) {
 
 /// Calls f(low_rank) for an adapter that has A and B, or for the direction of DoRA.
 template <class Adapter, class F>
-void look_at_factors(Adapter& adapter, const F& f) {
+void visit_factors(Adapter& adapter, const F& f) {
   if constexpr (requires { adapter.down, adapter.up, adapter.taken; }) {
     f(adapter);
   } else if constexpr (requires { adapter.direction.down, adapter.direction.up, adapter.direction.taken; }) {
@@ -195,7 +195,7 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
   bool adapted() const override { return static_cast<bool>(layer_.adapter); }
   std::any adapter() const override {
     std::any held;
-    if (adapted()) layer_.adapter.look([&](const auto& one) { held = one; });
+    if (adapted()) layer_.adapter.visit_content([&](const auto& one) { held = one; });
     return held;
   }
   bool takes(const std::any& adapter) const override {
@@ -216,7 +216,7 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
 
   std::optional<LowRankFactors<T, B>> factors() const override {
     std::optional<LowRankFactors<T, B>> found;
-    layer_.adapter.look([&](const auto& one) {
+    layer_.adapter.visit_content([&](const auto& one) {
       if constexpr (FoldsToLowRank<std::remove_cvref_t<decltype(one)>, decltype(layer_.weight)>)
         found = one.factors(layer_.weight);
     });
@@ -224,14 +224,14 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
   }
   std::optional<Change> delta() const override {
     std::optional<Change> found;
-    layer_.adapter.look([&](const auto& one) {
+    layer_.adapter.visit_content([&](const auto& one) {
       if constexpr (AddsDelta<std::remove_cvref_t<decltype(one)>>) found = one.delta();
     });
     return found;
   }
   Change merged(const Stored& weight, const Vector<T, B>& bias) const override {
     Change sum;
-    layer_.adapter.look([&](const auto& one) {
+    layer_.adapter.visit_content([&](const auto& one) {
       if constexpr (requires { one.merged(weight, bias); }) {
         const auto both = one.merged(weight, bias);
         sum.weight = both.weight, sum.bias = both.bias;
@@ -243,7 +243,7 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
   }
   bool follows() const override {
     bool found = false;
-    layer_.adapter.look([&](const auto& one) {
+    layer_.adapter.visit_content([&](const auto& one) {
       if constexpr (FollowsAnother<std::remove_cvref_t<decltype(one)>>) found = one.follows();
     });
     return found;
@@ -251,8 +251,8 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
 
   LowRankPart low_rank() override {
     LowRankPart part;
-    layer_.adapter.look([&](auto& one) {
-      look_at_factors(one, [&](auto& low) {
+    layer_.adapter.visit_content([&](auto& one) {
+      visit_factors(one, [&](auto& low) {
         part.down = std::as_const(low.down).value(), part.up = std::as_const(low.up).value();
         part.scaling = low.scaling, part.taken = &low.taken;
       });
@@ -263,8 +263,8 @@ class SiteOf final : public Site<layer_scalar<Layer>, layer_backend<Layer>> {
     const auto replace = []<class P>(P& parameter, const Matrix<T, B>& values) {
       parameter = P(typename P::value_type(values));
     };
-    layer_.adapter.look(
-        [&](auto& one) { look_at_factors(one, [&](auto& low) { replace(low.down, down), replace(low.up, up); }); });
+    layer_.adapter.visit_content(
+        [&](auto& one) { visit_factors(one, [&](auto& low) { replace(low.down, down), replace(low.up, up); }); });
   }
 
  private:

@@ -76,11 +76,11 @@ class TokenRows {
 
   /// For visit.
   template <class F>
-  void look(const F& f) {
+  void visit_content(const F& f) {
     if (rows_ && !borrowed_) f(*rows_);
   }
   template <class F>
-  void look(const F& f) const {
+  void visit_content(const F& f) const {
     if (rows_ && !borrowed_) f(std::as_const(*rows_));
   }
 

@@ -7,8 +7,8 @@
 /// Kopiczko et al., "VeRA: Vector-based Random Matrix Adaptation", arXiv:2310.11454, eq. 2.
 #pragma once
 
+#include "veneer/ops/axis_scale.hpp"
 #include "veneer/ops/dropout.hpp"
-#include "veneer/ops/gain.hpp"
 #include "veneer/ops/linear.hpp"
 #include "veneer/peft/low_rank_factors.hpp"
 #include "veneer/peft/method.hpp"
@@ -24,12 +24,13 @@ struct VeraAdapter {
 
   auto operator()(const auto& w, const auto& bias, const auto& x) const {
     const auto z = veneer::linear(dropout(x, dropout_probability), projection->down(w.shape()[1]));  // (tokens, rank)
-    const auto y = add(veneer::linear(x, w), gain(veneer::linear(gain(z, d), projection->up(w.shape()[0])), b));
+    const auto y =
+        add(veneer::linear(x, w), scale_columns(veneer::linear(scale_columns(z, d), projection->up(w.shape()[0])), b));
     return add_bias(y, bias);
   }
   /// d * A and b * B, as they are now.
   LowRankFactors<T, B> factors(const auto& w) const {
-    return {gain_rows(projection->down(w.shape()[1]), d), gain_rows(projection->up(b.count()), b), 1.0, {}};
+    return {scale_rows(projection->down(w.shape()[1]), d), scale_rows(projection->up(b.count()), b), 1.0, {}};
   }
   /// w + (b * B) (d * A).    (out, in)
   auto merged(const auto& w, const auto& bias) const { return factors(w).merged(w, bias); }

@@ -70,7 +70,7 @@ struct DecodeRows {
     map_rows(y, DecodedRows<T, std::remove_cvref_t<decltype(w.view())>>{w.view(), ids.data(), w.extent(1)});
     return y;
   }
-  static constexpr Reads reads(const Wanted<2>&) { return Reads::nothing(); }
+  static constexpr Reads reads(const RequiresGrad<2>&) { return Reads::nothing(); }
 };
 
 }  // namespace ops

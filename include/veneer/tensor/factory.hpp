@@ -52,9 +52,9 @@ template <Real T>
 struct NormalBody {
   T* y;
   RandomStream source;
-  double deviation;
+  double stddev;
   VENEER_HD void operator()(index_t i) const {
-    y[i] = static_cast<T>(deviation * normal_at(source, static_cast<std::uint64_t>(i)));
+    y[i] = static_cast<T>(stddev * normal_at(source, static_cast<std::uint64_t>(i)));
   }
 };
 }  // namespace ops
@@ -100,9 +100,9 @@ Tensor<T, S, B> uniform(S shape, RandomStream source, T low, T high, B device = 
 
 /// Returns independent normal values of mean 0.
 template <Real T, Backend B, ShapeLike S>
-Tensor<T, S, B> normal(S shape, RandomStream source, double deviation = 1.0, B device = {}) {
+Tensor<T, S, B> normal(S shape, RandomStream source, double stddev = 1.0, B device = {}) {
   Tensor<T, S, B> x(shape, std::move(device));
-  x.device().for_each(x.count(), ops::NormalBody<T>{x.data(), source, deviation}, 32);
+  x.device().for_each(x.count(), ops::NormalBody<T>{x.data(), source, stddev}, 32);
   return x;
 }
 

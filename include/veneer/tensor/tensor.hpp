@@ -59,7 +59,7 @@ class Tensor {
   explicit operator bool() const { return data_ != nullptr; }
 
   /// Returns the shape without the values. A tape keeps this of an operand that no pullback reads.
-  Tensor hollow() const { return Tensor(shape_, device_, nullptr); }
+  Tensor shape_only() const { return Tensor(shape_, device_, nullptr); }
 
   /// Returns whether this is the only handle to the values, so that they may be changed in place.
   bool unique() const { return data_.use_count() == 1; }

@@ -234,9 +234,9 @@ class Tokenizer {
   };
 
   /// A scratch buffer borrowed for one call.
-  class Lease {
+  class BorrowedBuffer {
    public:
-    explicit Lease(Shared& shared) : shared_(shared) {
+    explicit BorrowedBuffer(Shared& shared) : shared_(shared) {
       const std::lock_guard lock(shared_.mutex);
       if (shared_.idle.empty()) {
         scratch_ = std::make_unique<detail::EncodeScratch>();
@@ -245,9 +245,9 @@ class Tokenizer {
         shared_.idle.pop_back();
       }
     }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    ~Lease() {
+    BorrowedBuffer(const BorrowedBuffer&) = delete;
+    BorrowedBuffer& operator=(const BorrowedBuffer&) = delete;
+    ~BorrowedBuffer() {
       const std::lock_guard lock(shared_.mutex);
       try {
         shared_.idle.push_back(std::move(scratch_));
@@ -272,7 +272,7 @@ class Tokenizer {
     if (const SentencepieceModel* model = shared_->model()) {
       model->encode(text, out.ids, request.offsets ? &out.offsets : nullptr);
     } else {
-      Lease scratch(*shared_);
+      BorrowedBuffer scratch(*shared_);
       detail::EncodeRun run(*shared_->state(), text, request, *scratch, out);
       run.run();
       if (request.offsets) detail::trim_offsets(text, post, options.add_special_tokens, run.spaces(), out.offsets);

@@ -11,7 +11,7 @@
 ///   training = weights + adapters + gradients + optimizer + activations + scratch - reused
 ///   peak = max(training, loading)
 /// `reused` is above 0 if gradients are allocated in the freed memory of activations. The estimate is not a
-/// formula: two training steps run on the backend Meter, which computes nothing and counts. Every token is assumed
+/// formula: two training steps run on the backend DryRun, which computes nothing and counts. Every token is assumed
 /// to have a target.
 #pragma once
 
@@ -23,7 +23,7 @@
 #include <thread>
 #include <vector>
 
-#include "veneer/backend/meter.hpp"
+#include "veneer/backend/dry_run.hpp"
 #include "veneer/io/llama_checkpoint.hpp"
 #include "veneer/peft/attach.hpp"
 #include "veneer/train/trainer.hpp"
@@ -31,7 +31,7 @@
 namespace veneer {
 
 struct MemoryPlanOptions {
-  std::optional<LoraConfig> adapter{};        // none: every weight is trained
+  std::optional<AdapterConfig> adapter{};     // none: every weight is trained
   std::optional<QuantizeOptions> quantise{};  // of the linear layers, as they are read
   bool checkpointing = false;
   Storage activations = Storage::float32;
@@ -123,7 +123,7 @@ inline Batch planned_batch(const MemoryPlanOptions& options) {
 
 /// Returns the config of the adapter in the middle of a run, when AdaLoRA keeps its averages. The initialisation is
 /// random whatever the config: a base without values cannot be decomposed, and the sizes are the same.
-inline LoraConfig planned_adapter(LoraConfig config) {
+inline AdapterConfig planned_adapter(AdapterConfig config) {
   config.init_lora_weights = "true";
   if (auto* budget = std::get_if<AdaLora>(&config.method))
     budget->total_step = std::max(budget->total_step, budget->tinit + budget->tfinal + 4);
@@ -134,10 +134,10 @@ inline LoraConfig planned_adapter(LoraConfig config) {
 
 /// Returns the memory plan of a model. A template, so that it is compiled only where it is called.
 /// \throws ArgumentError as attach, or for an empty batch; FormatError when a weight is missing in the files
-template <class Model = AnyLlama<Meter>>
+template <class Model = AnyLlama<DryRun>>
 MemoryPlan plan_memory(const LlamaConfig& config, const MemoryPlanOptions& options) {
-  static_assert(std::same_as<typename Model::backend, Meter>,
-                "veneer::plan_memory<Model>: the model must be on the backend Meter");
+  static_assert(std::same_as<typename Model::backend, DryRun>,
+                "veneer::plan_memory<Model>: the model must be on the backend DryRun");
   expects(options.batch >= 1 && options.length >= 2 && options.micro_batches >= 1,
           "veneer::plan_memory: a batch has at least one sequence of at least 2 tokens, a step one micro-batch");
   const int cores = static_cast<int>(std::thread::hardware_concurrency());

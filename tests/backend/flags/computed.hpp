@@ -26,7 +26,7 @@ std::vector<veneer::testing::StoredMatrix> computed() {
       problem.add(form.transpose_a, form.transpose_b, 9, -1.1);
       veneer::testing::with_each_set([&](const veneer::cpu::Kernels&) {
         all.push_back(problem.c);
-        veneer::Cpu{}.multiply(problem.into(all.back()));
+        veneer::Cpu{}.matmul(problem.into(all.back()));
       });
     }
   }

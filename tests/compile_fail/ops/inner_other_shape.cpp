@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: veneer::inner(x, y): x and y must have the same shape
+// expect: veneer::dot(x, y): x and y must have the same shape
 #include "veneer/backend/cpu.hpp"
 #include "veneer/ops/reduce.hpp"
 
@@ -12,4 +12,4 @@ constexpr veneer::index_t columns = 5;
 constexpr veneer::index_t columns = 4;
 #endif
 
-auto result(const Values<veneer::dyn, 4>& x, const Values<veneer::dyn, columns>& y) { return veneer::inner(x, y); }
+auto result(const Values<veneer::dyn, 4>& x, const Values<veneer::dyn, columns>& y) { return veneer::dot(x, y); }

@@ -59,9 +59,9 @@ inline Reader adapter_config_reader(const Sources& sources) {
     const AdapterFile file = parse_adapter_config(parse_json(bytes, "adapter_config.json"), "adapter_config.json");
     const std::string written = adapter_config_json(file.config, &file.raw);
     AdapterFile again = parse_adapter_config(parse_json(written, "written"), "written");
-    LoraConfig expected = file.config;
+    AdapterConfig expected = file.config;
     expected.inference_mode = true;  // as PEFT writes it
-    for (LoraConfig* config :
+    for (AdapterConfig* config :
          {&expected, &again.config}) {  // missing settings are listed, unless they are null in the file
       if (auto* own = std::get_if<Ia3>(&config->method)) *own = own->completed(config->target_modules);
     }

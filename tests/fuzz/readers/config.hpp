@@ -64,8 +64,8 @@ inline Reader config_reader(const Sources& sources) {
                   "attention_bias"};
   reader.read = [](const std::string& bytes) {
     const LlamaConfigFile file = parse_llama_config(parse_json(bytes, "config.json"), "config.json");
-    AnyLlama<> outline(file.config);
-    must(veneer::base_count(outline) == parameter_count(file.config), "another number of parameters");
+    AnyLlama<> shape_only(file.config);
+    must(veneer::base_count(shape_only) == parameter_count(file.config), "another number of parameters");
     read_quantization(file.raw, "config.json");
   };
   return reader;

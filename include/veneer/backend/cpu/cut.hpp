@@ -51,7 +51,7 @@ template <Stored E>
 struct Cut {
   using C = compute_t<E>;
 
-  Cut(const Kernels& kernels, const Product& p) : panel(panel_of<E>(kernels)) {
+  Cut(const Kernels& kernels, const Matmul& p) : panel(panel_of<E>(kernels)) {
     for (int t = 0; t < p.count; ++t) {
       if (p.terms[t].scale == 0.0) continue;
       steps += p.terms[t].k, deepest = std::max(deepest, p.terms[t].k);
@@ -74,7 +74,7 @@ struct Cut {
     const index_t full = k / panel.depth, rest = k % panel.depth;
     return full * packed_a(rows, panel.depth) + (rest > 0 ? packed_a(rows, rest) : 0);
   }
-  index_t shared_bytes(const Product& p) const {
+  index_t shared_bytes(const Matmul& p) const {
     index_t values = 0;
     for (int t = 0; t < p.count; ++t) values += packed_a_whole(together, p.terms[t].k);
     return shares_a ? values * static_cast<index_t>(sizeof(E)) : 0;

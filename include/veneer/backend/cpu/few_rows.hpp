@@ -33,7 +33,7 @@ class Scratch {
 template <Real T>
 class FewRows {
  public:
-  FewRows(const Kernels& kernels, const Product& p) : k_(kernels), p_(p), left_(left_values(p)) {
+  FewRows(const Kernels& kernels, const Matmul& p) : k_(kernels), p_(p), left_(left_values(p)) {
     T* to = left_.get();
     for (int t = 0; t < p.count; ++t) {
       const Term& term = p.terms[t];
@@ -45,7 +45,7 @@ class FewRows {
     }
   }
 
-  static bool suits(const Product& p, index_t few) {
+  static bool suits(const Matmul& p, index_t few) {
     if (p.m > few) return false;
     for (int t = 0; t < p.count; ++t) {
       if (p.terms[t].a.transposed || !p.terms[t].b.transposed) return false;
@@ -53,21 +53,21 @@ class FewRows {
     return true;
   }
 
-  static index_t columns_of_task(const Product& p) {
+  static index_t columns_of_task(const Matmul& p) {
     const index_t worth = (index_t{1} << 18) / (p.m * p.terms[0].k + 1) + 4;
     return std::min(worth, std::max(index_t{64}, p.n / 4)) / 4 * 4;
   }
-  static index_t tasks(const Product& p) { return ceil_div(p.n, columns_of_task(p)); }
+  static index_t tasks(const Matmul& p) { return ceil_div(p.n, columns_of_task(p)); }
   /// Returns the bytes of the arena for A, and for each task.
-  static index_t shared_bytes(const Product& p) { return Scratch<T>::taken(left_values(p)) * size; }
-  static index_t task_bytes(const Product& p) { return Scratch<T>::taken(room(p)) * size; }
+  static index_t shared_bytes(const Matmul& p) { return Scratch<T>::taken(left_values(p)) * size; }
+  static index_t task_bytes(const Matmul& p) { return Scratch<T>::taken(room(p)) * size; }
 
-  static index_t left_values(const Product& p) {
+  static index_t left_values(const Matmul& p) {
     index_t steps = 0;
     for (int t = 0; t < p.count; ++t) steps += p.terms[t].k;
     return p.m * steps;
   }
-  static index_t room(const Product& p) {
+  static index_t room(const Matmul& p) {
     index_t deepest = 0;
     for (int t = 0; t < p.count; ++t) deepest = std::max(deepest, p.terms[t].k);
     return 2 * p.m * columns_of_task(p) + CodedDots::room_of(p.m, deepest);
@@ -139,7 +139,7 @@ class FewRows {
   void run(const Dots<double>& dots) const { k_.dots64(dots); }
 
   const Kernels& k_;
-  const Product& p_;
+  const Matmul& p_;
   Scratch<T> left_;
 };
 

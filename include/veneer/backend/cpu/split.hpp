@@ -12,16 +12,16 @@
 
 namespace veneer::cpu {
 
-class SplitProduct {
+class SplitMatmul {
  public:
-  static bool suits(const Kernels& k, const Product& p) {
+  static bool suits(const Kernels& k, const Matmul& p) {
     const Term& t = p.terms[0];
     const bool stored = t.a.storage == Storage::bfloat16 && !t.a.transposed && t.b.storage == Storage::float32;
     return k.bfloat16_pairs.in_place && p.arithmetic == Storage::float32 && p.count == 1 && t.scale != 0.0 && stored &&
            3 * p.n <= 64 && p.m >= 256 && t.k >= 256;
   }
 
-  explicit SplitProduct(const Product& p) : p_(p), room_(allocate<std::uint8_t>(bytes(p))) {
+  explicit SplitMatmul(const Matmul& p) : p_(p), room_(allocate<std::uint8_t>(bytes(p))) {
     sums_ = reinterpret_cast<float*>(room_.get());
     parts_ = reinterpret_cast<bfloat16*>(sums_ + 3 * p.m * p.n);
     const Term& t = p.terms[0];
@@ -31,16 +31,16 @@ class SplitProduct {
     }
   }
 
-  static index_t bytes(const Product& p) { return 12 * p.m * p.n + 6 * p.terms[0].k * p.n; }
+  static index_t bytes(const Matmul& p) { return 12 * p.m * p.n + 6 * p.terms[0].k * p.n; }
 
   /// Returns the matmul A [b1 b2 b3], with sums in float.
-  static Product inner(const Product& p, const bfloat16* parts, float* sums) {
-    Product inner{.arithmetic = Storage::bfloat16, .m = p.m, .n = 3 * p.n};
+  static Matmul inner(const Matmul& p, const bfloat16* parts, float* sums) {
+    Matmul inner{.arithmetic = Storage::bfloat16, .m = p.m, .n = 3 * p.n};
     inner.terms[0] = {p.terms[0].a, operand(parts, p.terms[0].k, true), p.terms[0].k, p.terms[0].scale};
     inner.c = sums, inner.ldc = inner.n;
     return inner;
   }
-  Product inner() const { return inner(p_, parts_, sums_); }
+  Matmul inner() const { return inner(p_, parts_, sums_); }
 
   /// Computes C = beta C + the three sums.
   void finish(const Kernels& k) const {
@@ -66,7 +66,7 @@ class SplitProduct {
     }
   }
 
-  const Product& p_;
+  const Matmul& p_;
   std::shared_ptr<std::uint8_t> room_;
   float* sums_;
   bfloat16* parts_;

@@ -14,13 +14,13 @@
 namespace veneer::cpu {
 
 /// Returns whether a result is written with stores that bypass the caches, because it is larger than the near ones.
-inline bool passes_caches(const Kernels& k, const Product& p) {
+inline bool passes_caches(const Kernels& k, const Matmul& p) {
   return k.narrow_past != nullptr && p.stored == Storage::bfloat16 && p.m * p.n >= (index_t{1} << 20);
 }
 
 /// Calls f with C at (row, column), in its storage type, and the distance of two columns.
 template <class F>
-void with_result(const Product& p, index_t row, index_t column, const F& f) {
+void with_result(const Matmul& p, index_t row, index_t column, const F& f) {
   const index_t at = p.transposed ? column * p.ldc + row : row * p.ldc + column, step = p.transposed ? p.ldc : 1;
   switch (p.stored) {
     case Storage::float64: return f(static_cast<double*>(p.c) + at, step);
@@ -32,7 +32,7 @@ void with_result(const Product& p, index_t row, index_t column, const F& f) {
 
 /// Initialises sums with beta C, or with zeros without reading C.
 template <Real T>
-void load_sums(const Product& p, T* sums, index_t row, index_t column, index_t count) {
+void load_sums(const Matmul& p, T* sums, index_t row, index_t column, index_t count) {
   if (p.beta == 0.0) {
     std::fill_n(sums, count, T(0));
     return;
@@ -45,7 +45,7 @@ void load_sums(const Product& p, T* sums, index_t row, index_t column, index_t c
 
 /// Writes finished sums to C, rounded once.
 template <Real T>
-void store_sums(const Kernels& k, const Product& p, const T* sums, index_t row, index_t column, index_t count) {
+void store_sums(const Kernels& k, const Matmul& p, const T* sums, index_t row, index_t column, index_t count) {
   with_result(p, row, column, [&]<class U>(U* c, index_t step) {
     if constexpr (std::is_same_v<T, float> && std::is_same_v<U, bfloat16>) {
       if (step == 1) return passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
@@ -69,7 +69,7 @@ class Tile {
   using C = compute_t<E>;
 
   /// \param shared  the packed rows of A from `first_row` on, or null
-  Tile(const Kernels& kernels, const Product& p, const Cut<E>& cut, const E* shared, index_t first_row,
+  Tile(const Kernels& kernels, const Matmul& p, const Cut<E>& cut, const E* shared, index_t first_row,
        index_t shared_rows, index_t row, index_t rows, index_t column, index_t columns)
       : k_(kernels),
         p_(p),
@@ -271,7 +271,7 @@ class Tile {
   }
 
   const Kernels& k_;
-  const Product& p_;
+  const Matmul& p_;
   const Cut<E>& cut_;
   const E* shared_;
   index_t shared_row_, shared_rows_, row_, rows_, column_, columns_;

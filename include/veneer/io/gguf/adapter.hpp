@@ -32,7 +32,7 @@ namespace detail {
 }
 
 /// Throws for an adapter that a LoRA file of llama.cpp cannot represent.
-inline void check_gguf_adapter(const LlamaConfig& model, const LoraConfig& config, const AdapterPlan& plan) {
+inline void check_gguf_adapter(const LlamaConfig& model, const AdapterConfig& config, const AdapterPlan& plan) {
   const std::string method = with_method(config, [](const auto& own) { return std::string(own.name); });
   if (!std::holds_alternative<Lora>(config.method) && !std::holds_alternative<AdaLora>(config.method))
     refuse_gguf_adapter("llama.cpp supports only LoRA, and this is " + method);
@@ -77,7 +77,7 @@ GgufValues gguf_factor(std::string name, const Matrix<T, B>& matrix, bool transp
 }
 
 /// Returns whether one alpha gives the scale of all modules.
-inline bool has_one_alpha(const LoraConfig& config, const AdapterPlan& plan) {
+inline bool has_one_alpha(const AdapterConfig& config, const AdapterPlan& plan) {
   const double alpha = plan.modules.front().alpha;
   return std::holds_alternative<Lora>(config.method) && !config.use_rslora && alpha != 0 &&
          std::all_of(plan.modules.begin(), plan.modules.end(),
@@ -97,7 +97,7 @@ struct GgufAdapterReport {
 /// \throws ArgumentError, before anything is written, for an adapter that such a file cannot
 /// represent; IoError, DiskError
 template <class Model>
-GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::path& path, const LoraConfig& config,
+GgufAdapterReport write_gguf_adapter(const Model& model, const std::filesystem::path& path, const AdapterConfig& config,
                                      const AdapterPlan& plan, GgmlType type = GgmlType::f32) {
   expects(type == GgmlType::f32 || type == GgmlType::f16,
           "export --to gguf-adapter: --outtype f32 or f16: llama.cpp computes in the type of the factors, and bf16 "

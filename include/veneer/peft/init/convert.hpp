@@ -19,7 +19,7 @@ namespace veneer {
 
 /// The settings of the plain adapter of twice the rank.
 /// \throws ArgumentError with use_rslora together with patterns: one factor of alpha would not fit all ranks
-inline LoraConfig plain_config(LoraConfig config) {
+inline AdapterConfig plain_config(AdapterConfig config) {
   detail::expect_plain_form(config);
   config.init_lora_weights = "true";
   config.r *= 2;

@@ -31,7 +31,7 @@ namespace veneer {
 
 /// What explained_variance found.
 struct ExplainedVariance {
-  LoraConfig config;  // with rank_pattern and alpha_pattern, and without the modules that get no rank
+  AdapterConfig config;  // with rank_pattern and alpha_pattern, and without the modules that get no rank
   FirstDirections directions;
   index_t batches = 0;   // that were looked at
   bool settled = false;  // all directions that are used had settled
@@ -139,7 +139,7 @@ M observed(const M& model, const AdapterPlan& plan, const F& f) {
 }
 
 /// The config with the ranks that were found, and the directions.
-inline ExplainedVariance eva_result(const LoraConfig& asked, const AdapterPlan& plan, EvaSearch& search) {
+inline ExplainedVariance eva_result(const AdapterConfig& asked, const AdapterPlan& plan, EvaSearch& search) {
   const EvaConfig eva = asked.eva_config.value_or(EvaConfig{});
   ExplainedVariance found{asked, {}};
   found.config.init_lora_weights = "eva", found.config.eva_config = eva;
@@ -176,7 +176,7 @@ inline ExplainedVariance eva_result(const LoraConfig& asked, const AdapterPlan& 
 /// \throws ArgumentError when there is no batch of as many tokens as a layer may get directions, when a target is not
 ///         run, and as plan_adapter
 template <class M, class Batches, class Forward, class Batch = typename Batches::value_type>
-ExplainedVariance explained_variance(const M& model, const LoraConfig& config, const Batches& batches,
+ExplainedVariance explained_variance(const M& model, const AdapterConfig& config, const Batches& batches,
                                      const Forward& forward,
                                      const std::function<std::vector<index_t>(const Batch&)>& rows = {}) {
   M base = model;

@@ -73,7 +73,7 @@ namespace detail {
 template <WeightSlotLike W, Real T, Backend B>
 void add_product(W& weight, const Matrix<T, B>& up, const Matrix<T, B>& down, double scale) {
   auto sum = weight.dense_copy();
-  ops::product<false, false>(sum, up, down, scale, 1.0);
+  ops::matmul<false, false>(sum, up, down, scale, 1.0);
   weight = stored_as(weight, sum);
 }
 

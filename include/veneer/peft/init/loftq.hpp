@@ -33,7 +33,7 @@ LoftqStart<T, S, B> loftq_start(const Tensor<T, S, B>& w, index_t rank, double s
     if (i + 1 == iterations) return {std::move(packed), balanced<T>(parts, scaling, w.device())};
     const FirstFactors<T, B> whole = balanced<T>(parts, 1.0, w.device());
     rest = copy(w);
-    ops::product<false, false>(rest, whole.up, whole.down, -1.0, 1.0);
+    ops::matmul<false, false>(rest, whole.up, whole.down, -1.0, 1.0);
   }
 }
 

@@ -58,7 +58,7 @@ void take_out(W& weight, FirstFactors<T, B>& first, double scaling, bool keep_ba
 /// The first values of a linear module, and the change of its weight.
 /// \param source  named by seed and module
 template <class W, class T = compute_t<typename W::scalar>, class B = typename W::backend>
-FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const AdaptedModule& module, RandomStream source,
+FirstFactors<T, B> start_from(W& weight, const AdapterConfig& config, const AdaptedModule& module, RandomStream source,
                               const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
   const B device = with_stored(weight, [](const auto& w) -> B { return value_of(w).device(); });
@@ -85,14 +85,14 @@ FirstFactors<T, B> start_from(W& weight, const LoraConfig& config, const Adapted
 }
 
 /// Whether start_from has anything to do.
-inline bool starts_apart(const LoraConfig& config, const StartOptions& options) {
+inline bool starts_apart(const AdapterConfig& config, const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
   const bool own = init.changes_base() || init.kind == InitKind::orthogonal || init.kind == InitKind::eva;
   return own && (options.initialise || (options.change_base && init.changes_base()));
 }
 
 /// An adapter that starts from a part of the base is saved as a plain one of twice the rank: with one alpha for all.
-inline void expect_plain_form(const LoraConfig& config) {
+inline void expect_plain_form(const AdapterConfig& config) {
   expects(
       !config.use_rslora || (config.rank_pattern.empty() && config.alpha_pattern.empty()),
       "init_lora_weights \"" + config.init_lora_weights +
@@ -101,7 +101,7 @@ inline void expect_plain_form(const LoraConfig& config) {
 }
 
 /// What must hold of a configuration alone.
-inline void check_start(const LoraConfig& config, const StartOptions& options) {
+inline void check_start(const AdapterConfig& config, const StartOptions& options) {
   const std::string &name = config.init_lora_weights, where = "veneer::attach: init_lora_weights \"" + name + "\" ";
   const Initialization init = initialization_named(name);
   if (options.initialise)
@@ -124,7 +124,7 @@ inline void check_start(const LoraConfig& config, const StartOptions& options) {
 }
 
 /// What must hold of one module's shape and settings.
-inline void check_start_shape(const LoraConfig& config, const AdaptedModule& module, const StartOptions& options) {
+inline void check_start_shape(const AdapterConfig& config, const AdaptedModule& module, const StartOptions& options) {
   const Initialization init = initialization_named(config.init_lora_weights);
   const std::string where =
                         "veneer::attach: " + module.name + ": init_lora_weights \"" + config.init_lora_weights + "\" ",
@@ -146,7 +146,7 @@ inline void check_start_shape(const LoraConfig& config, const AdaptedModule& mod
 
 /// What must hold of one module's weight: the storage that the method takes, values, and finite ones.
 template <Real T, Backend B>
-void check_start_weight(const Site<T, B>& site, const LoraConfig& config, const AdaptedModule& module,
+void check_start_weight(const Site<T, B>& site, const AdapterConfig& config, const AdaptedModule& module,
                         const StartOptions& options) {
   const auto weight = site.weight();
   const Initialization init = initialization_named(config.init_lora_weights);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// \file product.hpp
+/// \file matmul.hpp
 /// y = beta y + sum of terms scale op(x) op(w), where each operand is a tensor or a weight of any format.
 ///
 /// A weight format has a shape, decode(w), its dense values in the compute type, and operand(w), its stored form as an
-/// operand of a matmul. A backend with the optional verb `multiply` reads all operands in their stored form and rounds
+/// operand of a matmul. A backend with the optional verb `matmul` reads all operands in their stored form and rounds
 /// y once; otherwise operands are decoded for the duration of one matmul.
 #pragma once
 
@@ -47,7 +47,7 @@ concept FrozenWeight = Weight<W> && !VariableLike<W> && !ParameterLike<W>;
 namespace ops {
 
 template <class B>
-concept ReadsOperands = requires(const B& device, const Product& product) { device.multiply(product); };
+concept ReadsOperands = requires(const B& device, const Matmul& product) { device.matmul(product); };
 
 template <bool TransposeX, bool TransposeW, class X, class W>
 struct TermOf {
@@ -80,18 +80,18 @@ void add_decoded(C& c, double beta, const TermOf<TransposeX, TransposeW, X, W>& 
 }
 
 /// Computes y = beta y + the sum of the terms.
-/// \param arithmetic  the type of multiplication, see Product
+/// \param arithmetic  the type of multiplication, see Matmul
 template <TensorLike Y, class... Terms>
-void sum_of_products_in(Storage arithmetic, Y& y, double beta, const Terms&... terms) {
+void sum_of_matmuls_in(Storage arithmetic, Y& y, double beta, const Terms&... terms) {
   using C = compute_t<typename Y::scalar>;
   if constexpr (ReadsOperands<typename Y::backend>) {
-    Product p{.arithmetic = arithmetic, .m = y.extent(0), .n = y.extent(1), .count = 0};
+    Matmul p{.arithmetic = arithmetic, .m = y.extent(0), .n = y.extent(1), .count = 0};
     const auto enter = [&]<bool Tx, bool Tw, class X, class W>(const TermOf<Tx, Tw, X, W>& t) {
       p.terms[p.count++] = {operand(t.x, Tx), operand(t.w, Tw), t.inner(), t.scale};
     };
     (enter(terms), ...);
     p.beta = beta, p.c = y.data(), p.ldc = y.extent(1), p.stored = storage_of<typename Y::scalar>;
-    y.device().multiply(p);
+    y.device().matmul(p);
   } else {
     Tensor<C, typename Y::shape_type, typename Y::backend> sum = convert<C>(y);
     ((add_decoded(sum, beta, terms), beta = 1.0), ...);
@@ -101,14 +101,14 @@ void sum_of_products_in(Storage arithmetic, Y& y, double beta, const Terms&... t
 
 /// Multiplies in the arithmetic of the first operand's storage type.
 template <TensorLike Y, bool Tx, bool Tw, class X, class W, class... Terms>
-void sum_of_products(Y& y, double beta, const TermOf<Tx, Tw, X, W>& first, const Terms&... others) {
-  sum_of_products_in(arithmetic_of<typename X::scalar>, y, beta, first, others...);
+void sum_of_matmuls(Y& y, double beta, const TermOf<Tx, Tw, X, W>& first, const Terms&... others) {
+  sum_of_matmuls_in(arithmetic_of<typename X::scalar>, y, beta, first, others...);
 }
 
 /// Computes y = alpha op(x) op(w) + beta y.
 template <bool TransposeX, bool TransposeW, TensorLike Y, class X, class W>
-void product(Y& y, const X& x, const W& w, double alpha = 1.0, double beta = 0.0) {
-  sum_of_products(y, beta, term<TransposeX, TransposeW>(x, w, alpha));
+void matmul(Y& y, const X& x, const W& w, double alpha = 1.0, double beta = 0.0) {
+  sum_of_matmuls(y, beta, term<TransposeX, TransposeW>(x, w, alpha));
 }
 
 }  // namespace ops

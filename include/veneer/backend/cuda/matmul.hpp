@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// \file product.hpp
+/// \file matmul.hpp
 /// gemm on a device: one call of cublasLtMatmul with a cached plan.
 #pragma once
 
@@ -22,7 +22,7 @@ struct ScaleResultBody {
 
 /// Computes C = alpha op(A) op(B) + beta C; m, n and batch are at least 1.
 template <Real T>
-void product(Context& context, const Gemm<T>& p) {
+void matmul(Context& context, const Gemm<T>& p) {
   if (p.k == 0) {
     for_each(context, p.batch * p.m * p.n, ScaleResultBody<T>{p.c, p.beta, p.m, p.n, p.ldc, p.stride_c});
     return;

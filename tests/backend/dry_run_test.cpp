@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "veneer/backend/meter.hpp"
+#include "veneer/backend/dry_run.hpp"
 
 #include "support/catch.hpp"
 #include "support/kernels.hpp"
 #include "support/products.hpp"
 
-namespace meter_test {
+namespace dry_run_test {
 
 using namespace veneer;
 using testing::Form;
@@ -14,17 +14,17 @@ using testing::SumOfProducts;
 namespace {
 
 /// Returns the bytes that the matmul requests from Cpu's arena.
-std::size_t reserved_by(const Product& p) {
+std::size_t reserved_by(const Matmul& p) {
   cpu::Memory& memory = cpu::Memory::instance();
   memory.trim();
   const std::size_t before = memory.use().reserved;
-  cpu::multiply(p);
+  cpu::matmul(p);
   return memory.use().reserved - before;
 }
 
-std::size_t counted_for(const Product& p, int threads) {
+std::size_t counted_for(const Matmul& p, int threads) {
   const FreshMeter fresh(threads);
-  Meter{}.multiply(p);
+  DryRun{}.matmul(p);
   return MemoryMeter::instance().reserved();
 }
 
@@ -41,7 +41,7 @@ void for_each_product(const F& f) {
         SumOfProducts problem(mix, form);
         problem.add(form.transpose_a, form.transpose_b, 270, second);
         testing::StoredMatrix out = problem.c;
-        const Product p = problem.into(out);
+        const Matmul p = problem.into(out);
         testing::with_each_set([&](const cpu::Kernels& kernels) {
           CAPTURE(kernels.name, text_of(mix), form.m, form.n, form.k, second);
           f(p);
@@ -53,11 +53,11 @@ void for_each_product(const F& f) {
 
 }  // namespace
 
-TEST_CASE("Meter counts what a product takes from Cpu's arena, to the byte on one thread") {
+TEST_CASE("DryRun counts what a product takes from Cpu's arena, to the byte on one thread") {
   const testing::ThreadsRestored restored;
   Cpu::set_threads(1);
   std::size_t most = 0;
-  for_each_product([&](const Product& p) {
+  for_each_product([&](const Matmul& p) {
     const std::size_t taken = reserved_by(p);
     most = std::max(most, taken);
     CHECK(taken == counted_for(p, 1));
@@ -65,10 +65,10 @@ TEST_CASE("Meter counts what a product takes from Cpu's arena, to the byte on on
   CHECK(most > 10000);
 }
 
-TEST_CASE("on several threads a product takes no more than Meter counts") {
+TEST_CASE("on several threads a product takes no more than DryRun counts") {
   const testing::ThreadsRestored restored;
   Cpu::set_threads(3);
-  for_each_product([](const Product& p) { CHECK(reserved_by(p) <= counted_for(p, 3)); });
+  for_each_product([](const Matmul& p) { CHECK(reserved_by(p) <= counted_for(p, 3)); });
 }
 
 TEST_CASE("a product without elements takes nothing") {
@@ -80,4 +80,4 @@ TEST_CASE("a product without elements takes nothing") {
   }
 }
 
-}  // namespace meter_test
+}  // namespace dry_run_test

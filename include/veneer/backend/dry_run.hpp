@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// \file meter.hpp
-/// Meter: a dry-run backend that computes nothing and counts the memory that Cpu would use. A training step on it gives
+/// \file dry_run.hpp
+/// DryRun: a dry-run backend that computes nothing and counts the memory that Cpu would use. A training step on it gives
 /// the memory of the step, with the same code and for a model of any size, before anything is allocated.
 ///
 /// Its addresses are invalid, and its values read as zeros. The count follows Cpu's arena (cpu/memory.hpp): size
@@ -17,12 +17,12 @@
 #include <vector>
 
 #include "veneer/backend/concept.hpp"
+#include "veneer/backend/cpu/matmul.hpp"
 #include "veneer/backend/cpu/memory.hpp"
-#include "veneer/backend/cpu/product.hpp"
 
 namespace veneer {
 
-/// Counters of the bytes of tensors on Meter, on this thread.
+/// Counters of the bytes of tensors on DryRun, on this thread.
 class MemoryMeter {
  public:
   static MemoryMeter& instance() {
@@ -111,7 +111,7 @@ class FreshMeter {
   MemoryMeter before_;
 };
 
-struct Meter {
+struct DryRun {
   template <Scalar T>
   std::shared_ptr<T> allocate(index_t count) const {
     const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
@@ -143,11 +143,11 @@ struct Meter {
 
   template <Stored In, Stored Out>
   void gemm(const Gemm<In, Out>& g) const {
-    if (g.batch > 0) multiply(product_of(g));
+    if (g.batch > 0) matmul(matmul_of(g));
   }
 
   /// Counts the memory of a matmul on Cpu: packed rows of A, shared by all threads, and the tiles of each thread.
-  void multiply(const Product& p) const {
+  void matmul(const Matmul& p) const {
     cpu::measure(p, [&](index_t shared, const cpu::Demand& first, const cpu::Demand& then) {
       const auto block = shared > 0 ? allocate<std::uint8_t>(shared) : nullptr;
       for (const cpu::Demand& demand : {first, then}) {
@@ -167,6 +167,6 @@ struct Meter {
   void synchronize() const {}
 };
 
-static_assert(Backend<Meter>);
+static_assert(Backend<DryRun>);
 
 }  // namespace veneer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "veneer/backend/cpu/product.hpp"
+#include "veneer/backend/cpu/matmul.hpp"
 
 #include <cmath>
 #include <limits>
@@ -11,7 +11,7 @@
 #include "support/kernels.hpp"
 #include "support/products.hpp"
 
-namespace product_test {
+namespace matmul_test {
 
 using namespace veneer;
 using testing::Form;
@@ -24,8 +24,8 @@ namespace {
 /// Runs the problem with the kernels in use. Returns its error, see SumOfProducts, or infinity if it writes outside C.
 double error_of(const cpu::Kernels& kernels, const SumOfProducts& problem) {
   StoredMatrix found = problem.c;
-  const Product p = problem.into(found);
-  cpu::multiply(p);
+  const Matmul p = problem.into(found);
+  cpu::matmul(p);
   found.refresh();
   const Storage arithmetic = testing::multiplied_in(kernels, p);
   return found.same_gaps(problem.c) ? problem.error(found, problem.reference(arithmetic), arithmetic)
@@ -120,7 +120,7 @@ TEST_CASE("a product has the same bits at 1, 2, 3 and 4 threads") {
         std::vector<StoredMatrix> found(4, problem.c);
         for (int threads = 1; threads <= 4; ++threads) {
           Cpu::set_threads(threads);
-          cpu::multiply(problem.into(found[static_cast<std::size_t>(threads - 1)]));
+          cpu::matmul(problem.into(found[static_cast<std::size_t>(threads - 1)]));
         }
         CAPTURE(kernels.name, text_of(mix), form.m, form.n, form.k);
         CHECK(!found[0].same_bits(problem.c));
@@ -138,7 +138,7 @@ TEST_CASE("a product of bfloat16 and a few floats keeps what is not finite") {
   problem.a().set(0, 3, 1.0), problem.a().set(1, 3, 0.0);
   testing::with_each_set([&](const cpu::Kernels& kernels) {
     StoredMatrix found = problem.c;
-    cpu::multiply(problem.into(found));
+    cpu::matmul(problem.into(found));
     found.refresh();
     CAPTURE(kernels.name);
     CHECK(found.at(0, 0) == std::numeric_limits<double>::infinity());
@@ -154,8 +154,8 @@ TEST_CASE("A that is packed part by part gives the bits of A packed at once") {
     using E = decltype(zero);
     const SumOfProducts problem(mix, {false, true, 600, 270, 40, 1.0, 1.0, 1});
     StoredMatrix whole = problem.c, parts = problem.c;
-    cpu::multiply(problem.into(whole));
-    const Product p = problem.into(parts);
+    cpu::matmul(problem.into(whole));
+    const Matmul p = problem.into(parts);
     cpu::Cut<E> cut(kernels, p);
     REQUIRE(cut.shares_a);
     REQUIRE(cut.together > cut.tile.rows);
@@ -179,10 +179,10 @@ TEST_CASE("a term without steps or with scale 0 is not read, and C is beta C") {
         const SumOfProducts problem(mix, {false, true, e.m, e.n, 0, 1.0, beta, 2});
         testing::with_each_set([&](const cpu::Kernels& kernels) {
           StoredMatrix found = problem.c, expected = problem.c;
-          Product p = problem.into(found);
+          Matmul p = problem.into(found);
           p.terms[0].a.data = p.terms[0].b.data = nullptr;
           p.terms[0].k = e.k, p.terms[0].scale = e.k == 0 ? 1.0 : 0.0;
-          cpu::multiply(p);
+          cpu::matmul(p);
           const Storage sums = mix.arithmetic == Storage::float64 ? Storage::float64 : Storage::float32;
           for (index_t i = 0; i < e.m * e.n; ++i) {
             const double before = problem.c.at(i / e.n, i % e.n);
@@ -203,15 +203,15 @@ TEST_CASE("a term with scale 0 leaves the bits of the other as they are") {
       const SumOfProducts problem(mix, form);
       testing::with_each_set([&](const cpu::Kernels& kernels) {
         StoredMatrix alone = problem.c;
-        const Product p = problem.into(alone);
-        cpu::multiply(p);
+        const Matmul p = problem.into(alone);
+        cpu::matmul(p);
         for (const bool first : {false, true}) {
           StoredMatrix found = problem.c;
-          Product both = problem.into(found);
+          Matmul both = problem.into(found);
           both.count = 2, both.terms[1] = both.terms[0];
           Term& idle = both.terms[first ? 0 : 1];
           idle.a.data = idle.b.data = nullptr, idle.scale = 0.0, idle.k += 300;
-          cpu::multiply(both);
+          cpu::matmul(both);
           CAPTURE(kernels.name, text_of(mix), form.m, form.n, form.k, first);
           CHECK(found.same_bits(alone));
         }
@@ -232,7 +232,7 @@ TEST_CASE("a NaN reaches its own row or column of C and no other element") {
         transposed ? problem.b().set(0, column, infinity) : problem.b().set(column, 0, infinity);
         testing::with_each_set([&](const cpu::Kernels& kernels) {
           StoredMatrix found = problem.c;
-          cpu::multiply(problem.into(found));
+          cpu::matmul(problem.into(found));
           found.refresh();
           index_t right = 0;
           for (index_t i = 0; i < m; ++i) {
@@ -253,7 +253,7 @@ namespace {
 
 /// Computes a matmul of one term with Eigen.
 template <Real T>
-void eigen_product(const Product& p) {
+void eigen_product(const Matmul& p) {
   const auto matrix = [](const Operand& x, index_t rows, index_t columns) {
     const T* data = static_cast<const T*>(x.data);
     cpu::EigenMatrix<T> op = x.transposed
@@ -303,4 +303,4 @@ TEST_CASE("tile_shape gives no empty tile, whatever the extents") {
   }
 }
 
-}  // namespace product_test
+}  // namespace matmul_test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// \file product.hpp
+/// \file matmul.hpp
 /// multiply(product) on the CPU. C is divided into tiles by its extents alone, so its bits do not depend on the number
 /// of threads. A is packed once and shared by the tiles, B is packed by each tile; the sums of all terms are kept in
 /// one tile of float (double), and C is written once.
@@ -18,7 +18,7 @@ namespace veneer::cpu {
 
 /// Computes the matmul by the tiles of `cut`.
 template <Stored E>
-void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut) {
+void multiply_tiles(const Kernels& kernels, const Matmul& p, const Cut<E>& cut) {
   const index_t across = ceil_div(p.n, cut.tile.columns);
   for (index_t first = 0; first < p.m; first += cut.together) {
     const index_t rows = std::min(cut.together, p.m - first);
@@ -38,7 +38,7 @@ void multiply_tiles(const Kernels& kernels, const Product& p, const Cut<E>& cut)
 
 /// Packs rows [first, first + rows) of every op(A), for all blocks of steps.
 template <Stored E>
-void pack_shared(const Kernels& kernels, const Product& p, const Cut<E>& cut, index_t first, index_t rows, E* to) {
+void pack_shared(const Kernels& kernels, const Matmul& p, const Cut<E>& cut, index_t first, index_t rows, E* to) {
   const index_t height = 4 * cut.panel.rows, pieces = ceil_div(rows, height);
   Pool::instance().run(pieces, [&](index_t piece) {
     const auto room = allocate<E>(Packer<E>::room(cut.panel));
@@ -60,7 +60,7 @@ void pack_shared(const Kernels& kernels, const Product& p, const Cut<E>& cut, in
 
 /// Calls f with a null pointer to the type in which p is multiplied.
 template <class F>
-void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
+void with_arithmetic(const Kernels& k, const Matmul& p, const F& f) {
   if (p.arithmetic == Storage::float64) {
     f(static_cast<const double*>(nullptr));
   } else if (p.arithmetic == Storage::bfloat16 && k.bfloat16_pairs.run != nullptr) {
@@ -71,20 +71,20 @@ void with_arithmetic(const Kernels& k, const Product& p, const F& f) {
 }
 
 /// Returns p, transposed if it is narrow and would read a long A across its rows, as gradients of factors do.
-inline Product oriented(const Product& p) {
+inline Matmul oriented(const Matmul& p) {
   constexpr index_t narrow = 64;
   return p.terms[0].a.transposed && p.n <= narrow && p.m > narrow ? transpose(p) : p;
 }
 
 /// Computes a matmul. A template, like instruction_sets.
 template <class = void>
-void multiply(const Product& asked) {
-  const Product p = oriented(asked);
+void matmul(const Matmul& asked) {
+  const Matmul p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
-  if (SplitProduct::suits(k, p)) {
-    const SplitProduct split(p);
-    const Product inner = split.inner();
+  if (SplitMatmul::suits(k, p)) {
+    const SplitMatmul split(p);
+    const Matmul inner = split.inner();
     multiply_tiles(k, inner, Cut<bfloat16>(k, inner));
     return split.finish(k);
   }
@@ -104,12 +104,12 @@ struct Demand {
 
 /// Calls f(bytes for all, first tasks, tasks after them) with the memory of multiply(p).
 template <class F>
-void measure(const Product& asked, const F& f) {
-  Product p = oriented(asked);
+void measure(const Matmul& asked, const F& f) {
+  Matmul p = oriented(asked);
   if (p.m == 0 || p.n == 0) return;
   const Kernels& k = kernels();
-  const index_t split = SplitProduct::suits(k, p) ? SplitProduct::bytes(p) : 0;
-  if (split > 0) p = SplitProduct::inner(p, nullptr, nullptr);
+  const index_t split = SplitMatmul::suits(k, p) ? SplitMatmul::bytes(p) : 0;
+  if (split > 0) p = SplitMatmul::inner(p, nullptr, nullptr);
   with_arithmetic(k, p, [&]<class E>(const E*) {
     using Few = FewRows<compute_t<E>>;
     if (Few::suits(p, panel_of<E>(k).few)) {
