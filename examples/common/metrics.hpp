@@ -8,9 +8,13 @@
 #pragma once
 
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "veneer/io/file.hpp"
+#include "veneer/io/json.hpp"
 #include "veneer/train/trainer.hpp"
 
 #include "common/chart.hpp"
@@ -54,5 +58,50 @@ inline std::string loss_svg(const std::vector<CurvePoint>& training, const std::
   if (!evaluation.empty()) chart.series.push_back(dots);
   return chart_svg({chart}, {720, 360});
 }
+
+/// The file metrics.jsonl of a training run, and the curves of its losses.
+class MetricsLog {
+ public:
+  /// Opens the file in a folder. Lines after step `last` are removed: a resumed run repeats their steps.
+  MetricsLog(const std::filesystem::path& folder, index_t last) : path_(folder / "metrics.jsonl") {
+    std::string kept;
+    std::ifstream old(path_);
+    for (std::string line; last > 0 && std::getline(old, line);) {
+      const Json json = Json::parse(line, nullptr, false);
+      if (!json.is_object() || !json.contains("step") || json["step"].get<index_t>() > last) continue;
+      kept += line + "\n";
+      if (json.contains("loss")) losses_.push_back({json["step"].get<index_t>(), json["loss"].get<double>()});
+      if (json.contains("eval_loss"))
+        evaluations_.push_back({json["step"].get<index_t>(), json["eval_loss"].get<double>()});
+    }
+    write_atomically(path_, kept);
+    file_.open(path_, std::ios::app);
+  }
+
+  void add(const StepReport& report, double tokens_per_second, std::size_t memory) {
+    losses_.push_back({report.step, report.loss});
+    write(metrics_line(report, tokens_per_second, memory));
+  }
+
+  void add(index_t step, double eval_loss) {
+    evaluations_.push_back({step, eval_loss});
+    write(metrics_line(step, eval_loss));
+  }
+
+  const std::vector<CurvePoint>& losses() const { return losses_; }
+  const std::vector<CurvePoint>& evaluations() const { return evaluations_; }
+
+ private:
+  void write(const std::string& line) {
+    file_ << line << std::endl;
+    if (!file_)
+      throw DiskError(path_.string() +
+                      ": can't be written. Earlier checkpoints are complete: --resume continues from the newest");
+  }
+
+  std::filesystem::path path_;
+  std::ofstream file_;
+  std::vector<CurvePoint> losses_, evaluations_;
+};
 
 }  // namespace veneer

@@ -108,7 +108,7 @@ std::string Lengths::chart(const std::string& unit) const {
         end - first == 1 ? std::to_string(first) : std::to_string(first) + "-" + std::to_string(end - 1);
     char head[80];
     std::snprintf(head, sizeof head, "    %15s  %9zu  ", range.c_str(), count);
-    text += head + std::string((count * width + most - 1) / most, '#');
+    text += head + std::string(ceil_div(count * width, most), '#');
     while (text.back() == ' ') text.pop_back();
     text += "\n";
   }

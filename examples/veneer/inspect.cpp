@@ -313,7 +313,7 @@ std::string gguf_text(const GgufValue& value) {
   return std::visit(
       [&](const auto& held) {
         using V = std::remove_cvref_t<decltype(held)>;
-        if constexpr (detail::IsList<V>::value) {
+        if constexpr (is_specialization_of<std::vector, V>) {
           std::string text = std::to_string(held.size()) + ":";
           for (std::size_t i = 0; i < std::min<std::size_t>(held.size(), 4); ++i)
             text += " " + one(static_cast<typename V::value_type>(held[i]));

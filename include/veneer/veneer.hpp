@@ -22,6 +22,7 @@
 #include "veneer/core/random.hpp"               // IWYU pragma: export
 #include "veneer/core/scalar.hpp"               // IWYU pragma: export
 #include "veneer/core/shape.hpp"                // IWYU pragma: export
+#include "veneer/core/specialization.hpp"       // IWYU pragma: export
 #include "veneer/io/adapter_folder.hpp"         // IWYU pragma: export
 #include "veneer/io/error_list.hpp"             // IWYU pragma: export
 #include "veneer/io/families.hpp"               // IWYU pragma: export

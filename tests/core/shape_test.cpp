@@ -103,4 +103,15 @@ TEST_CASE("the number of elements is refused where it leaves 64 bits") {
   CHECK_THROWS_WITH((Shape<dyn, dyn>(side, side).count()), Catch::Contains("(4294967296, 4294967296)"));
 }
 
+TEST_CASE("ceil_div is the least number of pieces that cover an extent, and round_up is what they cover") {
+  for (index_t n = 0; n <= 40; ++n) {
+    for (index_t k = 1; k <= 9; ++k) {
+      index_t pieces = 0;
+      while (pieces * k < n) ++pieces;
+      CHECK(ceil_div(n, k) == pieces);
+      CHECK(round_up(n, k) == pieces * k);
+    }
+  }
+}
+
 }  // namespace shape_test

@@ -99,7 +99,7 @@ TEST_CASE("Clipping shortens the common gradient, and only when it is too long")
   CHECK_THROWS_AS(clip_gradients(optimizer, -1.0), ArgumentError);
 }
 
-TEST_CASE("Nothing to train is an error") {
+TEST_CASE("NoGradient to train is an error") {
   Pair empty;  // parameters without values
   CHECK_THROWS_AS(AdamW(empty), ArgumentError);
 }

@@ -261,21 +261,10 @@ Variable<T, S, B> on_tape(const Parameter<T, S, B>& parameter, Tape& tape) {
   return Variable<T, S, B>(parameter.value(), tape, parameter.slot());
 }
 
-namespace detail {
 template <class X>
-struct IsVariable : std::false_type {};
-template <Scalar T, ShapeLike S, Backend B>
-struct IsVariable<Variable<T, S, B>> : std::true_type {};
+concept VariableLike = is_specialization_of<Variable, std::remove_cvref_t<X>>;
 template <class X>
-struct IsParameter : std::false_type {};
-template <Real T, ShapeLike S, Backend B>
-struct IsParameter<Parameter<T, S, B>> : std::true_type {};
-}  // namespace detail
-
-template <class X>
-concept VariableLike = detail::IsVariable<std::remove_cvref_t<X>>::value;
-template <class X>
-concept ParameterLike = detail::IsParameter<std::remove_cvref_t<X>>::value;
+concept ParameterLike = is_specialization_of<Parameter, std::remove_cvref_t<X>>;
 
 /// A matrix or vector of any kind: constant, trainable, or recorded.
 template <class X>

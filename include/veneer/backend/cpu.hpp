@@ -77,7 +77,7 @@ struct Cpu {
         std::copy_n(sums, count, out + first);
       }
     };
-    in_pieces((columns + sum_width - 1) / sum_width, rows * sum_width, sum);
+    in_pieces(ceil_div(columns, sum_width), rows * sum_width, sum);
   }
 
   template <Stored In, Stored Out>
@@ -96,7 +96,7 @@ struct Cpu {
   template <class To>
     requires(std::same_as<To, float> || std::same_as<To, bfloat16>)
   void decode(const RunDecoder& decoder, const void* weight, index_t count, To* to) const {
-    cpu::Pool::instance().run((count + task_work - 1) / task_work, [&](index_t task) {
+    cpu::Pool::instance().run(ceil_div(count, task_work), [&](index_t task) {
       const index_t first = task * task_work, part = std::min(task_work, count - first);
       if constexpr (std::same_as<To, float>) {
         decoder.to_float(weight, first, part, to + first);
@@ -140,7 +140,7 @@ struct Cpu {
   static void in_pieces(index_t count, index_t cost, const F& f) {
     const index_t grain = std::max<index_t>(1, task_work / std::max<index_t>(1, cost));
     const auto call = [](const void* g, index_t begin, index_t end) { (*static_cast<const F*>(g))(begin, end); };
-    cpu::Pool::instance().run((count + grain - 1) / grain, Pieces{call, &f, count, grain});
+    cpu::Pool::instance().run(ceil_div(count, grain), Pieces{call, &f, count, grain});
   }
 
   template <class Body>

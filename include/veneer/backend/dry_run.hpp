@@ -90,7 +90,7 @@ class MemoryMeter {
   /// Returns the bytes of the pages of a block. Blocks smaller than a huge page share huge pages.
   static std::size_t pages_of(std::size_t asked, std::size_t taken) {
     if (taken < cpu::chunk_block) return (asked + 63) / 64 * 64;
-    return taken < cpu::huge_page ? taken : (asked + cpu::huge_page - 1) / cpu::huge_page * cpu::huge_page;
+    return taken < cpu::huge_page ? taken : round_up(asked, cpu::huge_page);
   }
 
   std::size_t used_ = 0, resident_ = 0, peak_ = 0, reserved_ = 0;

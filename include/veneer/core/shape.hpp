@@ -23,6 +23,18 @@ namespace veneer {
 /// The type of every count, extent and offset.
 using index_t = std::int64_t;
 
+/// Returns n / k rounded up, for n of at least 0 and k of at least 1: the number of pieces of k that n values need.
+template <std::integral T>
+constexpr T ceil_div(T n, std::type_identity_t<T> k) {
+  return (n + k - 1) / k;
+}
+
+/// Returns the least multiple of k that is at least n.
+template <std::integral T>
+constexpr T round_up(T n, std::type_identity_t<T> k) {
+  return ceil_div(n, k) * k;
+}
+
 /// An extent that is known at run time only.
 inline constexpr index_t dyn = -1;
 

@@ -196,7 +196,7 @@ void check_packed(const Files& files, const std::string& weight, const QuantStat
                          "tensor \"" + printable(weight) + "\": shape " + shape_text(state.shape) + " is not possible");
     count *= extent;
   }
-  const index_t blocks = (count + state.blocksize - 1) / state.blocksize;
+  const index_t blocks = ceil_div(count, state.blocksize);
   const TensorEntry& codes = files.at(weight);
   expects<FormatError>(static_cast<index_t>(codes.bytes) == (count + 1) / 2,
                        "tensor \"" + printable(weight) + "\": " + std::to_string(codes.bytes) + " bytes of codes for " +
@@ -204,7 +204,7 @@ void check_packed(const Files& files, const std::string& weight, const QuantStat
   packed_part(files, weight + ".quant_map", Dtype::f32, 16);
   packed_part(files, weight + ".absmax", state.nested ? Dtype::u8 : Dtype::f32, blocks);
   if (!state.nested) return;
-  packed_part(files, weight + ".nested_absmax", Dtype::f32, (blocks + state.nested_block - 1) / state.nested_block);
+  packed_part(files, weight + ".nested_absmax", Dtype::f32, ceil_div(blocks, state.nested_block));
   packed_part(files, weight + ".nested_quant_map", Dtype::f32, 256);
 }
 
@@ -217,7 +217,7 @@ NF4Tensor<S, B, T> read_nf4(const Files& files, const std::string& weight, S sha
   const auto state = detail::find_quant_state(files, weight);
   expects<FormatError>(state.has_value(), "tensor \"" + printable(weight) + "\": is not a 4-bit weight");
   detail::check_packed(files, weight, *state);
-  const index_t count = shape.count(), blocks = (count + state->blocksize - 1) / state->blocksize;
+  const index_t count = shape.count(), blocks = ceil_div(count, state->blocksize);
   PackedParts<B> parts;
   parts.blocksize = state->blocksize, parts.book = state->book, parts.from = state->from;
   parts.codes =

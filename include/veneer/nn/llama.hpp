@@ -235,8 +235,8 @@ struct Llama {
                double scale) const {
     const index_t count = static_cast<index_t>(rows.size());
     const index_t most = std::max<index_t>(1, logits_at_once / config.vocab_size);
-    const index_t pieces = (count + most - 1) / most;
-    const index_t even = pieces <= 1 ? count : (count + pieces - 1) / pieces;
+    const index_t pieces = ceil_div(count, most);
+    const index_t even = pieces <= 1 ? count : ceil_div(count, pieces);
     const index_t piece = std::min(most, (even + 31) / 32 * 32);
     const auto loss = [&](index_t begin) {
       const index_t end = std::min(count, begin + piece);

@@ -45,11 +45,6 @@ inline std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : name.empty() ? prefix : prefix + "." + name;
 }
 
-template <class X>
-struct IsVector : std::false_type {};
-template <class X>
-struct IsVector<std::vector<X>> : std::true_type {};
-
 /// A container of at most one of several types: `visit_content(f)` calls f with its contents, and the tuple
 /// `held_types` lists the possible types.
 template <class X>
@@ -170,7 +165,7 @@ void walk_fields(const std::string& name, M& root, const PartVisitor& f, std::in
 
 template <class M>
 void walk(const std::string& name, M& member, const PartVisitor& f) {
-  if constexpr (IsVector<std::remove_const_t<M>>::value) {
+  if constexpr (is_specialization_of<std::vector, std::remove_const_t<M>>) {
     for (std::size_t i = 0; i < member.size(); ++i) walk(join(name, std::to_string(i)), member[i], f);
   } else if (!absent(member)) {
     f(&part_key<std::remove_const_t<M>>, name, &member);
@@ -194,7 +189,7 @@ void walk(const std::string& name, M& member, const PartVisitor& f) {
 template <class M, class F>
 void visit(M& root, const F& f, const std::string& prefix = "") {
   using Model = std::remove_const_t<M>;
-  static_assert(Module<M> || detail::IsVector<Model>::value || detail::SlotLike<M> || ValueLike<M>,
+  static_assert(Module<M> || is_specialization_of<std::vector, Model> || detail::SlotLike<M> || ValueLike<M>,
                 "veneer::visit(model): the model is a struct without `fields`, so nothing in it would be found");
   using Parts = typename detail::WithParts<detail::PartTypes<>, Model>::type;
   static constexpr auto rows = detail::part_rows<std::is_const_v<M>, F>(Parts{});

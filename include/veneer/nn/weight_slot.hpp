@@ -289,15 +289,8 @@ class WeightSlot {
   std::optional<Parameter<T, S, B>> trained_;
 };
 
-namespace detail {
 template <class W>
-struct IsWeightSlot : std::false_type {};
-template <Real T, ShapeLike S, Backend B>
-struct IsWeightSlot<WeightSlot<T, S, B>> : std::true_type {};
-}  // namespace detail
-
-template <class W>
-concept WeightSlotLike = detail::IsWeightSlot<std::remove_cvref_t<W>>::value;
+concept WeightSlotLike = is_specialization_of<WeightSlot, std::remove_cvref_t<W>>;
 
 /// Returns all formats, with their default options.
 inline std::vector<QuantizeOptions> quantized_formats() {

@@ -51,7 +51,7 @@ struct Attention {
   }
   /// Queries per block. With the heads that share keys, the scores of a block fit into the second-level cache.
   index_t block() const { return std::clamp<index_t>(192 / (heads / kv_heads) / 32 * 32, 32, 128); }
-  index_t blocks(const SequenceRange& span) const { return (span.queries + block() - 1) / block(); }
+  index_t blocks(const SequenceRange& span) const { return ceil_div(span.queries, block()); }
 
   /// One block of queries of one sequence, for one key/value head and all query heads that share it.
   template <TensorLike X>

@@ -76,7 +76,7 @@ struct GatherRows {
     using T = typename Dy::scalar;
     auto dx = zeros<compute_t<T>>(x.shape(), x.device());
     const index_t columns = x.extent(1), width = ScatterRowsBody<T>::width;
-    dx.device().for_each((columns + width - 1) / width,
+    dx.device().for_each(ceil_div(columns, width),
                          ScatterRowsBody<T>{dx.data(), dy.data(), ids.data(), ids.extent(0), columns},
                          width * ids.extent(0));
     return dx;

@@ -138,8 +138,7 @@ class BlockScales {
         map_(std::move(map)),
         offset_(offset),
         nested_block_(nested_block) {
-    if (nested_block < 1 || map_.count() != 256 ||
-        nested_.count() != (codes_.count() + nested_block - 1) / nested_block) {
+    if (nested_block < 1 || map_.count() != 256 || nested_.count() != ceil_div(codes_.count(), nested_block)) {
       throw ShapeError("veneer::BlockScales: " + std::to_string(codes_.count()) + " codes in blocks of " +
                        std::to_string(nested_block) + " have " + std::to_string(nested_.count()) +
                        " scales and a map of " + std::to_string(map_.count()) + "; expected one per block, and 256");
@@ -184,7 +183,7 @@ BlockScales<B> nest(const Vector<float, B>& absmax, float offset) {
   const B& device = absmax.device();
   const std::array<float, 256> values = dynamic_map();
   const auto map = from_host(Shape<dyn>(256), std::vector<float>(values.begin(), values.end()), device);
-  const index_t blocks = (absmax.count() + nested_blocksize - 1) / nested_blocksize;
+  const index_t blocks = ceil_div(absmax.count(), nested_blocksize);
   Vector<std::uint8_t, B> codes(Shape<dyn>(absmax.count()), device);
   Vector<float, B> nested(Shape<dyn>(blocks), device);
   device.for_each(blocks,

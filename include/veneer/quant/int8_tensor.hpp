@@ -153,7 +153,7 @@ class Int8Tensor {
   /// Allocates uninitialised memory of the same size.
   static Int8Tensor uninitialized(const S& shape, const Int8Options& options, const B& device) {
     expect_blocksize(options.blocksize);
-    const index_t count = shape.count(), blocks = (count + options.blocksize - 1) / options.blocksize;
+    const index_t count = shape.count(), blocks = ceil_div(count, options.blocksize);
     return Int8Tensor(shape,
                       {Vector<std::uint8_t, B>(Shape<dyn>(count), device), Vector<float, B>(Shape<dyn>(blocks), device),
                        Vector<float, B>(Shape<dyn>(256), device), options.blocksize});
@@ -164,7 +164,7 @@ class Int8Tensor {
   /// \throws ShapeError, ArgumentError when they do not fit the shape, or each other
   Int8Tensor(S shape, Int8Parts<B> parts) : shape_(shape), parts_(std::move(parts)) {
     expect_blocksize(parts_.blocksize);
-    const index_t count = shape_.count(), blocks = (count + parts_.blocksize - 1) / parts_.blocksize;
+    const index_t count = shape_.count(), blocks = ceil_div(count, parts_.blocksize);
     if (parts_.codes.count() != count || parts_.absmax.count() != blocks || parts_.map.count() != 256) {
       throw ShapeError("veneer::Int8Tensor(shape, parts): " + to_string(shape_) + " in blocks of " +
                        std::to_string(parts_.blocksize) + " has " + std::to_string(count) + " codes, " +

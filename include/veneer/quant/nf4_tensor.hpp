@@ -90,7 +90,7 @@ class NF4Tensor {
     parts.blocksize = options.blocksize;
     parts.codes = Vector<std::uint8_t, B>(Shape<dyn>((count + 1) / 2), device);
     if (options.double_quant) {
-      const Shape<dyn> nested((blocks + nested_blocksize - 1) / nested_blocksize);
+      const Shape<dyn> nested(ceil_div(blocks, nested_blocksize));
       parts.scales = BlockScales<B>(Vector<std::uint8_t, B>(Shape<dyn>(blocks), device),
                                     Vector<float, B>(nested, device), Vector<float, B>(Shape<dyn>(256), device), 0.0f);
     } else {
@@ -104,7 +104,7 @@ class NF4Tensor {
   NF4Tensor(S shape, PackedParts<B> parts) : shape_(shape), parts_(std::move(parts)) {
     expect_blocksize(parts_.blocksize);
     expects(parts_.values.size() == 16, "veneer::NF4Tensor(shape, parts): 4-bit codes have 16 values");
-    const index_t count = shape_.count(), blocks = (count + parts_.blocksize - 1) / parts_.blocksize;
+    const index_t count = shape_.count(), blocks = ceil_div(count, parts_.blocksize);
     if (parts_.codes.count() != (count + 1) / 2 || parts_.scales.count() != blocks) {
       throw ShapeError("veneer::NF4Tensor(shape, parts): " + to_string(shape_) + " in blocks of " +
                        std::to_string(parts_.blocksize) + " has " + std::to_string((count + 1) / 2) +
@@ -149,9 +149,7 @@ class NF4Tensor {
   static const RunDecoder& decoder() { return ops::nf4_decoder(); }
 
  private:
-  static index_t blocks_of(index_t count, const NF4Options& options) {
-    return (count + options.blocksize - 1) / options.blocksize;
-  }
+  static index_t blocks_of(index_t count, const NF4Options& options) { return ceil_div(count, options.blocksize); }
 
   static void expect_blocksize(index_t blocksize) {
     if (blocksize >= 32 && blocksize <= 4096 && std::has_single_bit(static_cast<std::uint64_t>(blocksize))) return;
@@ -175,14 +173,7 @@ NF4Tensor(const Tensor<U, S, B>&) -> NF4Tensor<S, B, float>;
 template <Scalar U, ShapeLike S, Backend B>
 NF4Tensor(const Tensor<U, S, B>&, NF4Options) -> NF4Tensor<S, B, float>;
 
-namespace detail {
 template <class W>
-struct IsNF4Tensor : std::false_type {};
-template <ShapeLike S, Backend B, Real T>
-struct IsNF4Tensor<NF4Tensor<S, B, T>> : std::true_type {};
-}  // namespace detail
-
-template <class W>
-concept NF4TensorLike = detail::IsNF4Tensor<std::remove_cvref_t<W>>::value;
+concept NF4TensorLike = is_specialization_of<NF4Tensor, std::remove_cvref_t<W>>;
 
 }  // namespace veneer

@@ -16,6 +16,7 @@
 #include "veneer/core/error.hpp"
 #include "veneer/core/scalar.hpp"
 #include "veneer/core/shape.hpp"
+#include "veneer/core/specialization.hpp"
 
 namespace veneer {
 
@@ -103,15 +104,8 @@ class Tensor {
   std::shared_ptr<T> data_;
 };
 
-namespace detail {
 template <class T>
-struct IsTensor : std::false_type {};
-template <Scalar T, ShapeLike S, Backend B>
-struct IsTensor<Tensor<T, S, B>> : std::true_type {};
-}  // namespace detail
-
-template <class T>
-concept TensorLike = detail::IsTensor<std::remove_cvref_t<T>>::value;
+concept TensorLike = is_specialization_of<Tensor, std::remove_cvref_t<T>>;
 
 /// A matrix with dynamic extents.
 template <Scalar T, Backend B>

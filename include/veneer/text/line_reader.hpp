@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <optional>
@@ -21,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "veneer/core/error.hpp"
+#include "veneer/io/file/read.hpp"
 #include "veneer/text/dataset_error.hpp"
 
 namespace veneer {
@@ -37,17 +37,14 @@ class LineReader {
  public:
   /// Opens a file. `limit` is the largest length of a line, in bytes. Throws `IoError`.
   explicit LineReader(const std::filesystem::path& path, std::size_t limit = std::size_t{64} << 20)
-      : name_(path.string()), limit_(limit), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (file_ < 0) throw IoError(name_ + ": cannot be opened: " + std::strerror(errno));
+      : name_(path.string()),
+        limit_(limit),
+        file_(detail::retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); })) {
+    if (file_.get() < 0) throw IoError(name_ + ": cannot be opened: " + detail::system_words(errno));
     struct stat status {};
-    if (::fstat(file_, &status) != 0 || S_ISDIR(status.st_mode)) {
-      ::close(file_);
+    if (::fstat(file_.get(), &status) != 0 || S_ISDIR(status.st_mode))
       throw IoError(name_ + ": is a folder; expected a file");
-    }
   }
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
-  ~LineReader() { ::close(file_); }
 
   /// Returns the next line, or nullopt at the end. Throws `DatasetError` (line_too_long) and `IoError`.
   std::optional<Line> next() {
@@ -92,19 +89,17 @@ class LineReader {
     buffer_.erase(0, std::exchange(begin_, 0));
     const std::size_t size = buffer_.size();
     buffer_.resize(size + std::max(step, size / 2));
-    ssize_t got = 0;
-    do {
-      got = ::read(file_, buffer_.data() + size, buffer_.size() - size);
-    } while (got < 0 && errno == EINTR);
+    const ssize_t got =
+        detail::retry_interrupted([&] { return ::read(file_.get(), buffer_.data() + size, buffer_.size() - size); });
     const int error = errno;
     buffer_.resize(size + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-    if (got < 0) throw IoError(name_ + ": cannot be read: " + std::strerror(error));
+    if (got < 0) throw IoError(name_ + ": cannot be read: " + detail::system_words(error));
     return got > 0;
   }
 
   std::string name_;
   std::size_t limit_;
-  int file_;
+  detail::Descriptor file_;
   std::string buffer_;
   std::size_t begin_ = 0;  // of the next line, in the buffer
   std::size_t number_ = 0;

@@ -21,9 +21,9 @@ struct TileShape {
 
 /// Returns the size of equal parts of `extent`, about `target`, in multiples of `unit`.
 constexpr index_t even_cut(index_t extent, index_t target, index_t unit) {
-  const index_t pieces = extent <= target ? 1 : (extent + target - 1) / target;
-  const index_t size = (extent + pieces - 1) / pieces;
-  return (size + unit - 1) / unit * unit;
+  const index_t pieces = extent <= target ? 1 : ceil_div(extent, target);
+  const index_t size = ceil_div(extent, pieces);
+  return round_up(size, unit);
 }
 
 /// Returns a shape that gives at least eight tiles if there is enough work, long enough to amortise packing.
@@ -55,17 +55,17 @@ struct Cut {
     for (int t = 0; t < p.count; ++t) {
       if (p.terms[t].scale == 0.0) continue;
       steps += p.terms[t].k, deepest = std::max(deepest, p.terms[t].k);
-      passes += (p.terms[t].k + panel.depth - 1) / panel.depth;
+      passes += ceil_div(p.terms[t].k, panel.depth);
     }
     tile = tile_shape(p.m, p.n, steps, panel.rows, panel.columns);
     constexpr index_t shared_values = index_t{1} << 24;
-    const index_t across = (p.n + tile.columns - 1) / tile.columns;
+    const index_t across = ceil_div(p.n, tile.columns);
     shares_a = across > 1 && passes > 0;
     together = !shares_a ? p.m : std::max<index_t>(1, shared_values / (steps + 1) / tile.rows) * tile.rows;
     together = std::min(together, p.m);
   }
 
-  index_t rows_padded(index_t rows) const { return (rows + panel.rows - 1) / panel.rows * panel.rows; }
+  index_t rows_padded(index_t rows) const { return round_up(rows, panel.rows); }
   /// Returns the number of values of the packed rows of A of one block of steps.
   index_t packed_a(index_t rows, index_t block_steps) const {
     return rows_padded(rows) * (panel.chunk == panel.depth ? panel.depth : panel.padded(block_steps));
@@ -81,12 +81,12 @@ struct Cut {
   }
   index_t own_a() const { return shares_a ? 0 : packed_a(tile.rows, std::min(panel.depth, deepest)); }
   index_t slab() const { return panel.columns * panel.padded(std::min(panel.depth, deepest)); }
-  index_t slabs() const { return std::min(panel.slabs, (tile.columns + panel.columns - 1) / panel.columns) * slab(); }
+  index_t slabs() const { return std::min(panel.slabs, ceil_div(tile.columns, panel.columns)) * slab(); }
   /// Rows of B across all slabs, where they are stored in another type.
   index_t decoded() const { return panel.slabs > 1 ? panel.multiple * panel.slabs * panel.columns : 0; }
   index_t sums() const {
     if (passes <= 1) return panel.rows * panel.columns;
-    return rows_padded(tile.rows) * ((tile.columns + panel.columns - 1) / panel.columns * panel.columns);
+    return rows_padded(tile.rows) * round_up(tile.columns, panel.columns);
   }
   index_t tile_bytes() const {
     if (passes == 0) return 0;

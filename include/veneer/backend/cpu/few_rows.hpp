@@ -57,7 +57,7 @@ class FewRows {
     const index_t worth = (index_t{1} << 18) / (p.m * p.terms[0].k + 1) + 4;
     return std::min(worth, std::max(index_t{64}, p.n / 4)) / 4 * 4;
   }
-  static index_t tasks(const Matmul& p) { return (p.n + columns_of_task(p) - 1) / columns_of_task(p); }
+  static index_t tasks(const Matmul& p) { return ceil_div(p.n, columns_of_task(p)); }
   /// Returns the bytes of the arena for A, and for each task.
   static index_t shared_bytes(const Matmul& p) { return Scratch<T>::taken(left_values(p)) * size; }
   static index_t task_bytes(const Matmul& p) { return Scratch<T>::taken(room(p)) * size; }

@@ -47,7 +47,7 @@ struct Panel {
   bool in_place = false;  // full strips of A may be read in their storage, in whole chunks
   index_t slabs = 1;      // panels of B packed together, so that rows of B are read in longer runs
 
-  index_t padded(index_t steps) const { return (steps + multiple - 1) / multiple * multiple; }
+  index_t padded(index_t steps) const { return round_up(steps, multiple); }
 };
 
 /// The matmul C[i, j] = sum over p of A[i, p] B[j, p], with B in its storage type. The order of a sum depends only

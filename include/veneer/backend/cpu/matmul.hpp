@@ -19,13 +19,13 @@ namespace veneer::cpu {
 /// Computes the matmul by the tiles of `cut`.
 template <Stored E>
 void multiply_tiles(const Kernels& kernels, const Matmul& p, const Cut<E>& cut) {
-  const index_t across = (p.n + cut.tile.columns - 1) / cut.tile.columns;
+  const index_t across = ceil_div(p.n, cut.tile.columns);
   for (index_t first = 0; first < p.m; first += cut.together) {
     const index_t rows = std::min(cut.together, p.m - first);
     const auto shared = cut.shares_a ? allocate<std::uint8_t>(cut.shared_bytes(p)) : nullptr;
     E* packed = cut.shares_a ? reinterpret_cast<E*>(shared.get()) : nullptr;
     if (packed != nullptr) pack_shared(kernels, p, cut, first, rows, packed);
-    const index_t down = (rows + cut.tile.rows - 1) / cut.tile.rows;
+    const index_t down = ceil_div(rows, cut.tile.rows);
     Pool::instance().run(down * across, [&](index_t task) {
       const index_t row = task % down * cut.tile.rows;  // adjacent tiles share the columns, that is, the weight
       const index_t column = task / down * cut.tile.columns;
@@ -39,7 +39,7 @@ void multiply_tiles(const Kernels& kernels, const Matmul& p, const Cut<E>& cut) 
 /// Packs rows [first, first + rows) of every op(A), for all blocks of steps.
 template <Stored E>
 void pack_shared(const Kernels& kernels, const Matmul& p, const Cut<E>& cut, index_t first, index_t rows, E* to) {
-  const index_t height = 4 * cut.panel.rows, pieces = (rows + height - 1) / height;
+  const index_t height = 4 * cut.panel.rows, pieces = ceil_div(rows, height);
   Pool::instance().run(pieces, [&](index_t piece) {
     const auto room = allocate<E>(Packer<E>::room(cut.panel));
     const Packer<E> packer(kernels, cut.panel, room.get());
@@ -117,10 +117,10 @@ void measure(const Matmul& asked, const F& f) {
       return;
     }
     const Cut<E> cut(k, p);
-    const index_t packs = cut.shares_a ? (cut.together + 4 * cut.panel.rows - 1) / (4 * cut.panel.rows) : 0;
-    const index_t down = (cut.together + cut.tile.rows - 1) / cut.tile.rows;
+    const index_t packs = cut.shares_a ? ceil_div(cut.together, 4 * cut.panel.rows) : 0;
+    const index_t down = ceil_div(cut.together, cut.tile.rows);
     f(split + cut.shared_bytes(p), Demand{packs, Packer<E>::room(cut.panel) * static_cast<index_t>(sizeof(E))},
-      Demand{down * ((p.n + cut.tile.columns - 1) / cut.tile.columns), cut.tile_bytes()});
+      Demand{down * ceil_div(p.n, cut.tile.columns), cut.tile_bytes()});
   });
 }
 

@@ -69,9 +69,9 @@ class Chunks {
   /// \returns null when the system has no more
   void* cut(std::size_t bytes) {
     const std::size_t unit = bytes < huge_page ? std::size_t{4096} : huge_page;
-    std::uintptr_t begin = (next_ + unit - 1) / unit * unit;
+    std::uintptr_t begin = round_up(next_, unit);
     if (begin + bytes > end_) {
-      const std::size_t whole = (bytes + huge_page - 1) / huge_page * huge_page;
+      const std::size_t whole = round_up(bytes, huge_page);
       if (!map(whole < usual ? usual : whole) && !map(whole)) return nullptr;
       begin = next_;
     }
@@ -87,7 +87,7 @@ class Chunks {
     void* const found = ::mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) return false;
     ::madvise(found, room, MADV_HUGEPAGE);
-    next_ = (reinterpret_cast<std::uintptr_t>(found) + huge_page - 1) / huge_page * huge_page;
+    next_ = round_up(reinterpret_cast<std::uintptr_t>(found), huge_page);
     end_ = next_ + bytes;
     return true;
   }

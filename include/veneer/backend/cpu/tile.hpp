@@ -143,7 +143,7 @@ class Tile {
       if (!b_in_place) pack_slabs(packer, term.b, step, steps, begin, end);
       const index_t strips = cut_.rows_padded(rows_) / cut_.panel.rows;
       index_t number = 0;
-      const index_t pieces = strips * ((end - begin + width - 1) / width);
+      const index_t pieces = strips * ceil_div(end - begin, width);
       for (index_t pair = 0; pair < strips; pair += 2) {  // two strips of A remain in the L1 cache
         for (index_t across = begin; across < end; across += width) {
           for (index_t strip = pair; strip < std::min(pair + 2, strips); ++strip) {

@@ -39,8 +39,8 @@ void for_each(const Context& context, index_t rows, index_t columns, const Body&
   const index_t width = std::min(threads, static_cast<index_t>(std::bit_ceil(static_cast<std::uint64_t>(columns))));
   const index_t height = threads / width;
   const dim3 block(static_cast<unsigned>(width), static_cast<unsigned>(height));
-  const dim3 grid(static_cast<unsigned>(std::min(most_blocks, (columns + width - 1) / width)),
-                  static_cast<unsigned>(std::min(most_blocks, (rows + height - 1) / height)));
+  const dim3 grid(static_cast<unsigned>(std::min(most_blocks, ceil_div(columns, width))),
+                  static_cast<unsigned>(std::min(most_blocks, ceil_div(rows, height))));
   for_each_kernel<<<grid, block, 0, context.stream()>>>(rows, columns, body);
   check(cudaGetLastError(), "for_each");
 }

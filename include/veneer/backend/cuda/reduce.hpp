@@ -46,7 +46,7 @@ inline SegmentBound cut_rows(index_t rows, index_t columns) {
   constexpr index_t enough_rows = 256;  // number of blocks that fill a device
   const int shift = std::bit_width(static_cast<std::uint64_t>(columns));
   if (rows >= enough_rows || columns <= 2 * piece) return {shift, 1, columns, columns, 0};
-  return {shift, (columns + piece - 1) / piece, piece, columns, 0};
+  return {shift, ceil_div(columns, piece), piece, columns, 0};
 }
 
 template <class Monoid>

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "veneer/core/error.hpp"
+#include "veneer/core/shape.hpp"
 #include "veneer/io/file/substitute.hpp"
 #include "veneer/io/utf8.hpp"
 
@@ -120,8 +121,8 @@ inline void* map_on_huge_pages(int descriptor, std::size_t bytes) {
   const std::size_t room = bytes + huge;
   void* const reserved = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return MAP_FAILED;
-  const auto begin = reinterpret_cast<std::uintptr_t>(reserved), at = (begin + huge - 1) / huge * huge;
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)), end = (at + bytes + page - 1) / page * page;
+  const auto begin = reinterpret_cast<std::uintptr_t>(reserved), at = round_up(begin, huge);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)), end = round_up(at + bytes, page);
   void* const mapped = ::mmap(reinterpret_cast<void*>(at), bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor, 0);
   if (mapped == MAP_FAILED) {
     const int error = errno;
@@ -180,7 +181,7 @@ class MappedFile {
     const auto at = reinterpret_cast<std::uintptr_t>(begin), start = reinterpret_cast<std::uintptr_t>(data_);
     if (data_ == nullptr || at < start || at - start > size_ || bytes > size_ - (at - start)) return;
     const std::size_t offset = at - start;
-    const std::size_t first = (offset + page - 1) / page * page, end = (offset + bytes) / page * page;
+    const std::size_t first = round_up(offset, page), end = (offset + bytes) / page * page;
     if (first < end) ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
   }
 

@@ -63,7 +63,7 @@ std::vector<GgufValues> gguf_values(Model& model) {
       auto site = find_site(list, name);
       if (site != nullptr && !site->adapted()) site = nullptr;
       const auto put_either = [&](const char* leaf, const auto& own, auto of_site) {
-        put(leaf, own.shape(), [site, own, of_site] {
+        put(leaf, own.shape(), [=] {
           using Values = std::remove_const_t<decltype(dense_values(own))>;
           if constexpr (std::is_constructible_v<Values, decltype(of_site(*site))>) {
             if (site != nullptr) return Values(of_site(*site));

@@ -19,6 +19,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "veneer/core/specialization.hpp"
 #include "veneer/io/file/atomic_file.hpp"
 #include "veneer/io/gguf/types.hpp"
 #include "veneer/io/utf8.hpp"
@@ -65,11 +66,6 @@ void append_gguf_item(std::string& out, const T& item) {
   }
 }
 
-template <class T>
-struct IsList : std::false_type {};
-template <class T>
-struct IsList<std::vector<T>> : std::true_type {};
-
 inline void append_gguf_key(std::string& out, const GgufKey& key) {
   append_gguf_string(out, key.name);
   const std::uint32_t type = gguf_type_number(key.value.index() % gguf_scalars);
@@ -79,7 +75,7 @@ inline void append_gguf_key(std::string& out, const GgufKey& key) {
   std::visit(
       [&](const auto& value) {
         using V = std::remove_cvref_t<decltype(value)>;
-        if constexpr (IsList<V>::value) {
+        if constexpr (is_specialization_of<std::vector, V>) {
           append_number(out, std::uint64_t{value.size()});
           for (std::size_t i = 0; i < value.size(); ++i)
             append_gguf_item(out, static_cast<typename V::value_type>(value[i]));
