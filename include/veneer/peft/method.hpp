@@ -38,8 +38,9 @@ namespace veneer {
 /// dropout are flags that methods share. Without a flag only files set it.
 template <class Owner, class Member>
 struct Setting {
+  using Pointer = Member Owner::*;  // named, as in Field
   const char* name;
-  Member Owner::*member;
+  Pointer member;
   const char* flag = nullptr;
   const char* help = nullptr;
 };
