@@ -62,7 +62,7 @@ BENCHMARK(quantise<bfloat16>)->Arg(0)->Arg(1)->ArgName("nested")->UseRealTime()-
 BENCHMARK(quantise<half>)->Arg(0)->ArgName("nested")->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(dequantise<float>)->Arg(0)->Arg(1)->ArgName("nested")->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(dequantise<bfloat16>)->Arg(0)->Arg(1)->ArgName("nested")->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(matmul<true>)->Arg(1)->Arg(32)->Arg(512)->ArgName("tokens")->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(matmul<false>)->Arg(1)->Arg(32)->Arg(512)->ArgName("tokens")->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(product<true>)->Arg(1)->Arg(32)->Arg(512)->ArgName("tokens")->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(product<false>)->Arg(1)->Arg(32)->Arg(512)->ArgName("tokens")->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
