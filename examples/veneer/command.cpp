@@ -217,9 +217,9 @@ AdapterFlags AdapterFlags::of(const AdapterConfig& config) {
       [&]<class Method>(const Method& settings) {
         if (!takes_tokens(config.method)) flags = AdapterFlags();  // LoRA's numbers mean nothing to it
         flags.method = config.use_dora ? "dora" : method_name<Method>();
-        auto& own = std::get<Method>(flags.own);
+        auto& to = std::get<Method>(flags.own);
         const auto take = [&](const auto& one) {
-          if (one.flag != nullptr) own.*(one.member) = settings.*(one.member);
+          if (one.flag != nullptr) to.*(one.member) = settings.*(one.member);
         };
         std::apply([&](const auto&... all) { (take(all), ...); }, Method::settings);
         each_setting(settings, [&](const char*, const auto& value, const char* flag, const char*) {
