@@ -122,7 +122,7 @@ void AdapterFlags::add_to(CLI::App& command) {
   command.add_option("--bias", bias, "trained biases: none, all or lora_only")->capture_default_str();
   command
       .add_option("--init", init,
-                  "first values: default, gaussian, false, orthogonal, pissa, pissa_niter_N, olora, loftq, eva")
+                  "initialisation: default, gaussian, false, orthogonal, pissa, pissa_niter_N, olora, loftq, eva")
       ->capture_default_str();
   command.add_option("--loftq-iter", loftq_iter, "LoftQ: rounds of quantising and correcting")
       ->check(CLI::PositiveNumber)

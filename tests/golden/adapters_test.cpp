@@ -30,25 +30,6 @@ double tolerance_of(const std::string& name) {
 /// is left of it is rounded again.
 bool changes_base(const std::string& name) { return name == "loftq" || name.ends_with("-raw"); }
 
-struct Recorded {
-  fs::path folder;
-  Json facts;
-  SafetensorsFile tensors;
-  TokenBatch batch;
-
-  explicit Recorded(const std::string& name)
-      : folder(test_data / "adapters" / name),
-        facts(read_json(folder / "expected.json")),
-        tensors(folder / "expected.safetensors"),
-        batch(token_batch(tensors.at("input_ids"), nullptr, nullptr)) {}
-
-  fs::path base() const { return test_data / json_text(facts, "base", folder.string()); }
-  std::vector<float> logits() const { return floats(tensors.at("logits")); }
-  std::vector<float> merged_logits() const {
-    return floats(tensors.at(tensors.contains("merged_logits") ? "merged_logits" : "logits"));
-  }
-};
-
 std::vector<std::string> recorded_adapters() { return folders_with("adapters", "expected.safetensors"); }
 
 void check_modules(const AdapterPlan& plan, const Json& expected, const std::string& where) {
@@ -87,7 +68,7 @@ TEST_CASE("every recorded adapter gives the recorded logits, modules and paramet
   REQUIRE(names.size() == 49);
   for (const std::string& name : names) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     ModelUnderTest model(recorded.base());
     if (changes_base(name)) model.widen();
     const AdapterPlan plan = model.load_adapter(recorded.folder);
@@ -102,7 +83,7 @@ TEST_CASE("every recorded adapter gives the recorded logits, modules and paramet
 TEST_CASE("an adapter that is read and written again gives the same bytes") {
   for (const std::string& name : recorded_adapters()) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     const TemporaryFolder temporary;
     ModelUnderTest model(recorded.base());
     model.load_adapter(recorded.folder);
@@ -122,7 +103,7 @@ TEST_CASE("an adapter that is read and written again gives the same bytes") {
 TEST_CASE("merging gives the recorded weights and logits, and unmerging every bit of the base") {
   for (const std::string& name : recorded_adapters()) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     ModelUnderTest model(recorded.base());
     model.widen();
     const bool tied = model.config().tie_word_embeddings;
@@ -159,7 +140,7 @@ TEST_CASE("merging gives the recorded weights and logits, and unmerging every bi
 
 TEST_CASE("merging into 16 bits keeps the storage type and rounds as PEFT does") {
   for (const std::string name : {"lora-qv-bf16", "lora-qv-f16"}) {
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     ModelUnderTest model(recorded.base());
     const std::string letter = name == "lora-qv-f16" ? "h" : "b";
     model.load_adapter(recorded.folder);
@@ -183,7 +164,7 @@ TEST_CASE("merging into 16 bits keeps the storage type and rounds as PEFT does")
 }
 
 TEST_CASE("an adapter with a bias on B cannot be merged where the layer has none, and one that is not finite nowhere") {
-  const Recorded recorded("lora-b-bias");
+  const RecordedAdapter recorded("adapters", "lora-b-bias");
   const TemporaryFolder temporary;
   const fs::path folder = temporary / "adapter";
   fs::create_directories(folder);
@@ -233,7 +214,7 @@ TEST_CASE("a merged model that is written and read again is the same model") {
   for (const std::string name :
        {"lora-qv", "lora-tied-lm-head", "lora-tied-embedding-to-save", "lora-embedding-tied", "lora-qv-f16"}) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     const TemporaryFolder temporary;
     const fs::path folder = temporary / "merged";
     ModelUnderTest model(recorded.base());
@@ -272,7 +253,7 @@ TEST_CASE("detaching leaves the base alone, also where weights were trained in f
   for (const std::string name :
        {"lora-qv", "lora-modules-to-save", "lora-norms-to-save", "lora-bias-all", "lora-tied-both-to-save"}) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters", name);
     ModelUnderTest model(recorded.base());
     const std::vector<float> base = model.logits(recorded.batch);
     model.load_adapter(recorded.folder);
@@ -286,7 +267,7 @@ TEST_CASE("detaching leaves the base alone, also where weights were trained in f
 TEST_CASE("an adapter that started from a part of the base is converted as PEFT converts it") {
   for (const std::string name : {"pissa", "pissa-rslora", "olora"}) {
     INFO(name);
-    const Recorded raw(name + "-raw"), converted(name + "-converted");
+    const RecordedAdapter raw("adapters", name + "-raw"), converted("adapters", name + "-converted");
     const TemporaryFolder temporary;
     ModelUnderTest model(raw.base());
     model.widen();
@@ -308,7 +289,7 @@ TEST_CASE("an adapter that started from a part of the base is converted as PEFT 
 }
 
 TEST_CASE("over a base in 16 bits what an initialisation leaves is rounded to 16, and put back when it is detached") {
-  const Recorded recorded("pissa-rslora-raw");
+  const RecordedAdapter recorded("adapters", "pissa-rslora-raw");
   ModelUnderTest model(recorded.base());
   const std::vector<float> base = model.logits(recorded.batch);
   model.load_adapter(recorded.folder);
@@ -320,7 +301,7 @@ TEST_CASE("over a base in 16 bits what an initialisation leaves is rounded to 16
 }
 
 TEST_CASE("an initialisation that changed the base and cannot be repeated is refused by name") {
-  const Recorded recorded("pissa-raw");
+  const RecordedAdapter recorded("adapters", "pissa-raw");
   for (const std::string init : {"pissa_niter_16", "corda", "lora_ga"}) {
     INFO(init);
     const TemporaryFolder temporary;
@@ -336,7 +317,7 @@ TEST_CASE("an initialisation that changed the base and cannot be repeated is ref
 }
 
 TEST_CASE("tokens that can't train are refused with the reason") {
-  const Recorded recorded("lora-trainable-tokens");
+  const RecordedAdapter recorded("adapters", "lora-trainable-tokens");
   const auto message = [&](const std::string& key, const std::string& value) {
     const TemporaryFolder temporary;
     fs::copy(recorded.folder, temporary / "adapter");

@@ -14,21 +14,6 @@ using namespace veneer::testing;
 
 namespace {
 
-struct Recorded {
-  fs::path folder;
-  Json facts;
-  SafetensorsFile tensors;
-  TokenBatch batch;
-
-  explicit Recorded(const std::string& name)
-      : folder(test_data / "adapters-more" / name),
-        facts(read_json(folder / "expected.json")),
-        tensors(folder / "expected.safetensors"),
-        batch(token_batch(tensors.at("input_ids"), nullptr, nullptr)) {}
-
-  fs::path base() const { return test_data / json_text(facts, "base", folder.string()); }
-};
-
 std::vector<std::string> recorded_adapters() { return folders_with("adapters-more", "expected.safetensors"); }
 
 }  // namespace
@@ -37,17 +22,17 @@ TEST_CASE("adapters of further methods give PEFT's logits and counts, and mergin
   REQUIRE(recorded_adapters().size() == 8);
   for (const std::string& name : recorded_adapters()) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters-more", name);
     ModelUnderTest model(recorded.base());
     model.widen();
     const AdapterPlan plan = model.load_adapter(recorded.folder);
     CHECK(plan.warnings.empty());
     CHECK(plan.trainable() == json_integer(recorded.facts, "trainable", name));
     CHECK(plan.all() == json_integer(recorded.facts, "all", name));
-    CHECK(relative_distance(model.logits(recorded.batch), floats(recorded.tensors.at("logits"))) < 1e-5);
+    CHECK(relative_distance(model.logits(recorded.batch), recorded.logits()) < 1e-5);
     const auto before = model.stored();
     CHECK_FALSE(model.merge().empty());
-    CHECK(relative_distance(model.logits(recorded.batch), floats(recorded.tensors.at("merged_logits"))) < 1e-5);
+    CHECK(relative_distance(model.logits(recorded.batch), recorded.merged_logits()) < 1e-5);
     model.unmerge();
     CHECK(model.stored() == before);
   }
@@ -56,7 +41,7 @@ TEST_CASE("adapters of further methods give PEFT's logits and counts, and mergin
 TEST_CASE("an adapter of a further method that is read and written again gives the same bytes") {
   for (const std::string& name : recorded_adapters()) {
     INFO(name);
-    const Recorded recorded(name);
+    const RecordedAdapter recorded("adapters-more", name);
     const TemporaryFolder temporary;
     ModelUnderTest model(recorded.base());
     model.load_adapter(recorded.folder);

@@ -79,4 +79,24 @@ inline TokenBatch recorded_case(const SafetensorsFile& file, const std::string& 
   return token_batch(file.at(name + ".input_ids"), &file.at(name + ".labels"), &file.at(name + ".attention_mask"));
 }
 
+/// An adapter folder written by PEFT, with the recorded facts and tensors.
+struct RecordedAdapter {
+  std::filesystem::path folder;
+  Json facts;
+  SafetensorsFile tensors;
+  TokenBatch batch;
+
+  RecordedAdapter(const std::string& kind, const std::string& name)
+      : folder(test_data / kind / name),
+        facts(read_json(folder / "expected.json")),
+        tensors(folder / "expected.safetensors"),
+        batch(token_batch(tensors.at("input_ids"), nullptr, nullptr)) {}
+
+  std::filesystem::path base() const { return test_data / json_text(facts, "base", folder.string()); }
+  std::vector<float> logits() const { return floats(tensors.at("logits")); }
+  std::vector<float> merged_logits() const {
+    return floats(tensors.at(tensors.contains("merged_logits") ? "merged_logits" : "logits"));
+  }
+};
+
 }  // namespace veneer::testing

@@ -52,15 +52,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of A, E and B are those of differences, with 
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(3, p);
     const auto loss = [&](Tape& tape) { return dot(adapter(w, NoBias{}, tape.input(x)), c); };
-    Tape tape;
-    backward(loss(tape));
-    const auto value = [&] {
-      Tape other = Tape::forgetful({}, 0);
-      return item(loss(other).value());
-    };
-    CHECK(testing::slope_error(adapter.down, value) < 1e-6);
-    CHECK(testing::slope_error(adapter.singular, value) < 1e-6);
-    CHECK(testing::slope_error(adapter.up, value) < 1e-6);
+    CHECK(testing::largest_slope_error(loss, adapter.down, adapter.singular, adapter.up) < 1e-6);
   }
 }
 

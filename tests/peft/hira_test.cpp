@@ -43,14 +43,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of HiRA are those of differences", "", testin
   for (const double p : {0.0, 0.4}) {
     auto adapter = trained<double, TestType>(p);
     const auto loss = [&](Tape& tape) { return dot(adapter(w, NoBias{}, tape.input(x)), c); };
-    Tape tape;
-    backward(loss(tape));
-    const auto value = [&] {
-      Tape other = Tape::forgetful({}, 0);
-      return item(loss(other).value());
-    };
-    CHECK(testing::slope_error(adapter.down, value) < 1e-6);
-    CHECK(testing::slope_error(adapter.up, value) < 1e-6);
+    CHECK(testing::largest_slope_error(loss, adapter.down, adapter.up) < 1e-6);
   }
 }
 

@@ -63,13 +63,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of IA3 are those of differences, also through
   for (const bool feedforward : {false, true}) {
     auto adapter = trained<double, TestType>(feedforward);
     const auto loss = [&](Tape& tape) { return dot(adapter(w, tape.input(b), tape.input(x)), c); };
-    Tape tape;
-    backward(loss(tape));
-    const auto value = [&] {
-      Tape other = Tape::forgetful({}, 0);
-      return item(loss(other).value());
-    };
-    CHECK(testing::slope_error(adapter.gains, value) < 1e-6);
+    CHECK(testing::largest_slope_error(loss, adapter.gains) < 1e-6);
   }
 }
 

@@ -35,4 +35,16 @@ double slope_error(P& parameter, const F& loss) {
   return error / widest;
 }
 
+/// Runs backward on `loss(tape)` and returns the largest slope_error of the parameters.
+template <class F, ParameterLike... P>
+double largest_slope_error(const F& loss, P&... parameters) {
+  Tape tape;
+  backward(loss(tape));
+  const auto value = [&] {
+    Tape other = Tape::forgetful({}, 0);
+    return item(loss(other).value());
+  };
+  return std::max({slope_error(parameters, value)...});
+}
+
 }  // namespace veneer::testing

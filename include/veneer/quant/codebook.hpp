@@ -61,7 +61,7 @@ VENEER_HD constexpr std::int32_t ordered(std::uint32_t bits) {
   return word ^ ((word >> 31) & 0x7fffffff);
 }
 
-/// The function that counts the keys below `key`.
+/// The number of keys below `key`, as a sum of comparisons.
 template <std::uint32_t... Bits>
 struct CountBelow {
   VENEER_HD static std::int32_t of(std::int32_t key) {

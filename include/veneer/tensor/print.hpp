@@ -9,7 +9,7 @@
 
 namespace veneer {
 
-/// Prints element type, shape and the first values: "float32 (2, 3) [1, 2, 3, ...]".
+/// Prints element type, shape and the leading elements: "float32 (2, 3) [1, 2, 3, ...]".
 template <Scalar T, ShapeLike S, Backend B>
 std::ostream& operator<<(std::ostream& out, const Tensor<T, S, B>& x) {
   constexpr std::size_t shown = 12;
