@@ -43,13 +43,21 @@ void load_sums(const Matmul& p, T* sums, index_t row, index_t column, index_t co
   });
 }
 
+/// Writes a row of float sums as bfloat16, past the caches if asked. Returns false, and does nothing, for other types.
+template <class T, class U>
+bool stored_narrow(const Kernels&, bool, const T*, index_t, U*) {
+  return false;
+}
+inline bool stored_narrow(const Kernels& k, bool past, const float* sums, index_t count, bfloat16* c) {
+  past ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
+  return true;
+}
+
 /// Writes finished sums to C, rounded once.
 template <Real T>
 void store_sums(const Kernels& k, const Matmul& p, const T* sums, index_t row, index_t column, index_t count) {
   with_result(p, row, column, [&]<class U>(U* c, index_t step) {
-    if constexpr (std::is_same_v<T, float> && std::is_same_v<U, bfloat16>) {
-      if (step == 1) return passes_caches(k, p) ? k.narrow_past(sums, count, c) : k.narrow(sums, count, c);
-    }
+    if (step == 1 && stored_narrow(k, passes_caches(k, p), sums, count, c)) return;
     if constexpr (std::is_same_v<T, U>) {
       if (step == 1 && count > 0) std::memcpy(c, sums, static_cast<std::size_t>(count) * sizeof(T));
       if (step == 1) return;
